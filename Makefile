@@ -1,0 +1,49 @@
+# The commands of this repository. Each makes what it needs first: .venv, the native part, its own build directory.
+#   make demo    real data through a daemon between real processes       make test     all that CI runs
+#   make lint    ruff and mypy --strict                                  make bench    figures, side by side with peers
+# PYTHON=/path/to/python3.11 chooses the interpreter of .venv.
+
+PYTHON ?= python3
+export PYTHON
+VENV := .venv
+BIN := $(VENV)/bin
+MAKEFLAGS += --no-print-directory
+
+.PHONY: venv build demo test lint bench check-long clean native-test native-asan native-tsan fuzz mutants pytest
+
+venv:
+	@tools/venv.sh
+
+build: venv
+	@tools/build.sh
+
+demo: build
+	@$(BIN)/kcoro demo
+
+test: build
+	@$(BIN)/python tools/lanes.py
+
+pytest: build
+	@$(BIN)/python -m pytest tests
+
+lint: venv
+	@$(BIN)/python tools/lint.py
+
+bench: build
+	@tools/bench.sh
+
+check-long: build
+	@$(BIN)/python tools/check_long.py
+
+native-test native-asan native-tsan: venv
+	@tools/native.sh $@
+
+fuzz: venv
+	@$(BIN)/python tools/fuzz.py
+
+mutants: build
+	@$(BIN)/python tools/mutants.py
+
+clean:
+	@echo "clean: removing .venv, build and caches"
+	@rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis

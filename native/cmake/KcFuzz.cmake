@@ -1,0 +1,16 @@
+# Each tests/fuzz/fuzz_*.c is one libFuzzer executable; the libraries are instrumented too.
+
+if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+  message(FATAL_ERROR "fuzz targets need clang: apt-get install clang libclang-rt-14-dev, then use the preset 'fuzz'")
+endif()
+foreach(library kcoro_core kcoro_ipc)
+  target_compile_options("${library}" PRIVATE -fsanitize=fuzzer-no-link)
+endforeach()
+file(GLOB KC_FUZZ_SOURCES CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/../tests/fuzz/fuzz_*.c")
+foreach(source IN LISTS KC_FUZZ_SOURCES)
+  get_filename_component(name "${source}" NAME_WE)
+  add_executable("${name}" "${source}")
+  target_link_libraries("${name}" PRIVATE kcoro_ipc kcoro_core kc_flags)
+  target_compile_options("${name}" PRIVATE -UNDEBUG -fsanitize=fuzzer)
+  target_link_options("${name}" PRIVATE -fsanitize=fuzzer)
+endforeach()
