@@ -1,0 +1,128 @@
+/* kc_pump.h: the daemon's connections, seen by whoever turns them.
+ *
+ * The pump owns connections and one epoll set. kc_turn (kc_turn.h) is the only function that makes socket calls. Hot
+ * frames (SEND, TRY_SEND, RECV, TRY_RECV, SELECT, CANCEL, ACK, NACK, PING) are served in C where the connection holds the
+ * handle; every other frame waits in the control queue and is a barrier for its connection until it is answered with
+ * kc_pump_reply or let go with kc_pump_resume. Nothing here calls anything above; what happened is fetched.
+ *
+ * Invariants: pump and connections belong to one thread at a time (the one that turns, or, between two turns, the one
+ * that got its report); only kc_pump_wake may be called from any thread. A connection is named by a ticket; a stale one
+ * is KC_ENOENT, so a reply that comes too late for its connection is lost with it and harms nobody.
+ */
+#ifndef KC_PUMP_H
+#define KC_PUMP_H
+
+#ifndef KC_CDEF
+#include "kcoro/kc_chan.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+#endif
+
+typedef struct kc_pump kc_pump;
+typedef kc_ticket kc_conn;
+
+enum { KC_TRANSPORT_STREAM = 0, KC_TRANSPORT_SEQPACKET = 1 };
+enum { KC_RIGHT_READ = 1, KC_RIGHT_WRITE = 2 };
+
+/* 0 takes the default. */
+typedef struct kc_pump_config {
+    uint32_t connections;          /* table size: 131,072 */
+    uint32_t frames_per_turn;      /* per connection and turn: 64 */
+    uint32_t bytes_per_turn;       /* per connection and turn: 262,144 */
+    uint32_t control_per_turn;     /* control frames one report may offer: 64 */
+    uint64_t input_budget_bytes;   /* frames over 64 KiB in assembly, all connections: 256 MiB */
+    uint32_t output_high_bytes;    /* a connection above it is not read from: 1 MiB */
+    uint32_t stale_half_frame_ms;  /* under pressure: 30,000 */
+    uint32_t requests_per_conn;    /* parked and control requests in flight: 2,048 */
+    uint32_t spare;
+} kc_pump_config;
+
+/* The engine outlives the pump. The pump makes a root scope, a port and an eventfd of its own. */
+KC_API int kc_pump_make(kc_engine *engine, const kc_pump_config *config, kc_pump **pump_out);
+/* Ends every connection (reason KC_REASON_SHUTDOWN), closes their sockets. NULL is allowed. */
+KC_API void kc_pump_free(kc_pump *pump);
+/* The epoll descriptor: readable when a turn has something to do (deadlines included: the timerfd is in the set). */
+KC_API int kc_pump_fd(kc_pump *pump);
+/* From any thread: makes a blocking turn return soon, and the epoll descriptor readable. */
+KC_API void kc_pump_wake(kc_pump *pump);
+
+/* A listening socket joins the set; report.accept tells that some listener is readable, kc_pump_accept_ready which.
+ * The fd stays the caller's; kc_pump_unlisten before closing it. */
+KC_API int kc_pump_listen(kc_pump *pump, int fd);
+KC_API int kc_pump_unlisten(kc_pump *pump, int fd);
+/* The next readable listener's fd, or KC_EAGAIN. */
+KC_API int kc_pump_accept_ready(kc_pump *pump);
+/* Pauses (on = 1) or resumes accepting, as when descriptors ran out: a readable listener must not spin the loop. */
+KC_API int kc_pump_accept_pause(kc_pump *pump, int on);
+
+/* Takes the connected, non-blocking socket over (closed by the pump, also when this call fails). */
+KC_API int kc_conn_add(kc_pump *pump, int fd, uint32_t transport, uint32_t account, kc_conn *conn_out);
+/* After HELLO: the minor spoken (0 or 1) and the largest frame this peer takes. Before it every frame is control. */
+KC_API int kc_conn_speak(kc_pump *pump, kc_conn conn, uint32_t minor, uint32_t max_frame);
+/* The handle chan_id -> channel with rights (KC_RIGHT_*); replaces an older one. The pump keeps one reference on the
+ * channel per handle. rights 0 removes it (KC_ENOENT if absent). */
+KC_API int kc_conn_grant(kc_pump *pump, kc_conn conn, uint32_t chan_id, kc_chan chan, uint32_t rights);
+/* Flushes what the kernel takes, then ends the connection; code is told in kc_closed. */
+KC_API int kc_conn_close(kc_pump *pump, kc_conn conn, int32_t code);
+
+typedef struct kc_conn_info {
+    uint64_t frames_in, frames_out, bytes_in, bytes_out;
+    uint64_t files_in; /* received and, in this version, refused */
+    uint64_t queued_bytes;
+    uint32_t requests, handles, transport, minor;
+    uint32_t account;
+    int32_t fd; /* for looking only */
+} kc_conn_info;
+KC_API int kc_conn_measure(kc_pump *pump, kc_conn conn, kc_conn_info *info_out);
+/* The connection a waiter (kc_waiter_info.user) belongs to; 0 when it is none of this pump's. */
+KC_API kc_conn kc_conn_of_waiter(kc_pump *pump, uint64_t user);
+
+/* ---- control frames ---- */
+typedef struct kc_control {
+    kc_conn conn;
+    uint32_t cmd;
+    uint32_t minor;       /* 0 or 1; 0 before HELLO */
+    uint32_t req_id;      /* 0 = none */
+    uint32_t greeted;     /* 1 after kc_conn_speak */
+    const uint8_t *payload; /* valid until the control frame is answered or let go */
+    uint32_t length;
+    uint32_t ungranted;   /* 1: a hot frame of a 1.0 connection without a handle: grant and kc_pump_resubmit, or reply */
+} kc_control;
+/* The next control frame, or KC_EAGAIN. Each is given once; its connection is behind the barrier until one of: */
+KC_API int kc_pump_control(kc_pump *pump, kc_control *control_out);
+/* ... answered: appends one whole frame (header included) and lifts the barrier; the request id is free again. */
+KC_API int kc_pump_reply(kc_pump *pump, kc_conn conn, const void *frame, uint32_t frame_bytes);
+/* ... let go: the request lives on in the caller's hands (an OPEN that waits for its name, a SUBSCRIBE): its id stays
+ * taken until kc_pump_finish; the barrier is lifted. Without a req_id nothing stays (a frame that has no reply). */
+KC_API int kc_pump_resume(kc_pump *pump, kc_conn conn);
+/* ... tried again in C, after a grant. */
+KC_API int kc_pump_resubmit(kc_pump *pump, kc_conn conn);
+/* Answers a request that was let go: appends the frame, frees req_id. */
+KC_API int kc_pump_finish(kc_pump *pump, kc_conn conn, uint32_t req_id, const void *frame, uint32_t frame_bytes);
+/* An event of a request that was let go: appends the frame, req_id stays. KC_EAGAIN and nothing appended when the
+ * connection is above its high-water mark: events never pile up. */
+KC_API int kc_pump_event(kc_pump *pump, kc_conn conn, const void *frame, uint32_t frame_bytes);
+/* A CANCEL whose target is a request that was let go: {conn, req_id}, or KC_EAGAIN. */
+KC_API int kc_pump_cancelled(kc_pump *pump, kc_conn *conn_out, uint32_t *req_id_out);
+
+/* Connections that ended since the last call; their handles, requests and scope are gone already. Or KC_EAGAIN. */
+typedef struct kc_closed {
+    kc_conn conn;
+    int32_t code; /* 0: the peer closed; KC_EPROTO, KC_EMSGSIZE, KC_ECONNRESET, ... */
+    uint32_t account;
+    kc_conn_info info;
+} kc_closed;
+KC_API int kc_pump_closed(kc_pump *pump, kc_closed *closed_out);
+
+/* Draining: new SEND (and SELECT with a send) get KC_ECANCELED, REASON "shutting down"; receives and acks go on. */
+KC_API int kc_pump_drain(kc_pump *pump);
+/* Ends all that is parked in the same words; then a few more turns flush the answers. */
+KC_API int kc_pump_cancel_all(kc_pump *pump);
+
+#ifndef KC_CDEF
+#ifdef __cplusplus
+}
+#endif
+#endif
+#endif
