@@ -30,10 +30,10 @@ lint: venv
 	@$(BIN)/python tools/lint.py
 
 bench: build
-	@tools/bench.sh
+	@tools/bench.sh $(ARGS)
 
 check-long: build
-	@$(BIN)/python tools/check_long.py
+	@$(BIN)/python tools/lanes.py --long
 
 native-test native-asan native-tsan: venv
 	@tools/native.sh $@

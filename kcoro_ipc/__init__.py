@@ -1,7 +1,7 @@
 """Named channels between the programs of one Linux machine.
 
-This file is the list of public names and nothing else: each is loaded from its module when it is first asked for,
-so that a shell command which needs the blocking client never pays for trio.
+This file is the list of public names and nothing else: each is loaded from its module when it is
+first asked for, so that a shell command which needs the blocking client never pays for trio.
 """
 
 from importlib import import_module
@@ -15,7 +15,7 @@ _HOMES = {
     "errors": "",
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", "blocking", "engine", "errors", "open_client"]
 
 
 def __getattr__(name: str) -> object:

@@ -1,8 +1,9 @@
-"""Print the requirements of pyproject.toml, one a line: the build backend's and those of the named extras.
+"""Print requirements of pyproject.toml, one a line: the build backend's and the named extras'.
 
-It exists because pip installs a project's extras only together with the project, and `make venv` wants the tools first.
+It exists because pip installs a project's extras only together with the project, and `make venv`
+wants the tools first.
 
-    python tools/requirements.py [EXTRA...] [--project]
+    python tools/requirements.py [EXTRA...] [--project] [--only]
 """
 
 import argparse
@@ -12,9 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def requirements(extras: list[str], project: bool) -> list[str]:
+def requirements(extras: list[str], backend: bool, project: bool) -> list[str]:
     table = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    found: list[str] = list(table["build-system"]["requires"])
+    found: list[str] = list(table["build-system"]["requires"]) if backend else []
     if project:
         found += table["project"]["dependencies"]
     for extra in extras:
@@ -25,9 +26,12 @@ def requirements(extras: list[str], project: bool) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("extras", nargs="*")
-    parser.add_argument("--project", action="store_true", help="with the project's own dependencies")
+    parser.add_argument(
+        "--project", action="store_true", help="with the project's own dependencies"
+    )
+    parser.add_argument("--only", action="store_true", help="without the build backend's")
     options = parser.parse_args()
-    print("\n".join(requirements(options.extras, options.project)))
+    print("\n".join(requirements(options.extras, not options.only, options.project)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,135 @@
+"""Build the engine with each planted fault in turn and demand that a suite notices.
+
+A planted fault is a line `#if KC_MUTANT == 7 /* what is broken */` in native/. The C tests run
+first; only when they all pass do the Python suites run, in an environment of their own. A fault
+that no suite notices fails this program: then a test is missing, or one cannot fail.
+
+    python tools/mutants.py [NUMBER...]
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / "mutants"
+NATIVE = BUILD / "native"
+PLANTED = re.compile(r"KC_MUTANT\s*==\s*(\d+)\s*(?:/\*\s*(.*?)\s*\*/)?")
+FAILED_CTEST = re.compile(r"^\s*\d+ - (\S+) \(", re.MULTILINE)
+FAILED_PYTEST = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+SUITES = ("tests/model", "tests/conformance")
+
+
+def planted() -> dict[int, str]:
+    """Every planted fault of native/ by its number, with the words beside it."""
+    found: dict[int, str] = {}
+    for path in sorted((ROOT / "native").rglob("*.[ch]")):
+        for number, words in PLANTED.findall(path.read_text()):
+            found[int(number)] = found.get(int(number)) or words or f"{path.name}"
+    return found
+
+
+def run(
+    command: list[str], environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    merged = {**os.environ, "PATH": path, **(environment or {})}
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env=merged,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def caught_by_c(number: int) -> str | None:
+    """The C tests that fail with this fault; None when all pass."""
+    define = f"-DKC_MUTANT={number}"
+    for command in (
+        [
+            "cmake",
+            "-S",
+            "native",
+            "-B",
+            str(NATIVE),
+            "-G",
+            "Ninja",
+            "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
+            "-DKC_WERROR=OFF",
+            define,
+        ],
+        ["cmake", "--build", str(NATIVE), "-j", "2"],
+    ):
+        done = run(command)
+        if done.returncode != 0:
+            raise SystemExit(
+                f"{done.stdout}\nmutants: fault {number} does not build\n0 passed, 1 failed"
+            )
+    done = run(["ctest", "--test-dir", str(NATIVE), "--timeout", "60", "-j", "2"])
+    return ", ".join(FAILED_CTEST.findall(done.stdout)) or None if done.returncode != 0 else None
+
+
+def caught_by_python(number: int) -> str | None:
+    """The first Python test that fails with this fault; None when all pass."""
+    suites = [suite for suite in SUITES if (ROOT / suite).is_dir()]
+    environment = BUILD / "venv"
+    done = run(["tools/plain_venv.sh", str(environment), f"-Ccmake.define.KC_MUTANT={number}"])
+    if done.returncode != 0:
+        raise SystemExit(
+            f"{done.stdout}\nmutants: fault {number} does not install\n0 passed, 1 failed"
+        )
+    if not suites:
+        return None
+    # -P: the working directory must not stand before the installed package.
+    python = str(environment / "bin" / "python")
+    done = run(
+        [
+            python,
+            "-P",
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "--timeout=60",
+            "-p",
+            "no:cacheprovider",
+            *suites,
+        ]
+    )
+    if done.returncode == 0:
+        return None
+    found = FAILED_PYTEST.search(done.stdout)
+    return found[1] if found else f"pytest, exit status {done.returncode}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Demand that every planted fault is noticed.")
+    parser.add_argument(
+        "numbers", nargs="*", type=int, help="of the planted faults; all when none is named"
+    )
+    options = parser.parse_args()
+    BUILD.mkdir(parents=True, exist_ok=True)
+    table = planted()
+    if unknown := set(options.numbers) - set(table):
+        parser.error(f"no such planted fault: {sorted(unknown)}; there are {sorted(table)}")
+    survived = 0
+    wanted = options.numbers or sorted(table)
+    for number in wanted:
+        name = caught_by_c(number) or caught_by_python(number)
+        survived += name is None
+        print(
+            f"mutants: {number} ({table[number]}): {'caught by ' + name if name else 'SURVIVED'}",
+            flush=True,
+        )
+    print(f"{len(wanted) - survived} passed, {survived} failed")
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
