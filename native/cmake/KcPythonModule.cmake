@@ -3,8 +3,8 @@
 # system, no inline bodies, no _Static_assert, and constants are enums. -nostdinc makes a slip an error here.
 
 cmake_minimum_required(VERSION 3.26)
-if(NOT EXISTS "${PROJECT_SOURCE_DIR}/include/kcoro/kc_wire.h")
-  message(WARNING "kc_wire.h is not there: kcoro_ipc._kcoro is not built")
+if(NOT EXISTS "${PROJECT_SOURCE_DIR}/core/engine.c")
+  message(WARNING "core/engine.c is not there: kcoro_ipc._kcoro is not built")
   return()
 endif()
 find_package(Python 3.11 REQUIRED COMPONENTS Interpreter Development.Module ${SKBUILD_SABI_COMPONENT})
