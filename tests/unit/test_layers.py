@@ -56,14 +56,16 @@ NATIVE_ROWS: list[set[str]] = [
     {"core/engine"},
     {"kcoro/kc_pump"},
     {"kcoro/kc_turn"},
+    {"ipc/bytes"},
     {"ipc/frame"},
+    {"ipc/request", "ipc/writer"},
     {"ipc/stream"},
     {"ipc/conn"},
     {"ipc/pump"},
     {"ipc/turn"},
 ]
-KNOW_ONLY_BYTES = {"ipc/frame", "ipc/stream"}
-BYTES_MAY_KNOW = {"kcoro/kc_wire", "kcoro/kc_types", "ipc/frame", "ipc/stream"}
+KNOW_ONLY_BYTES = {"ipc/bytes", "ipc/frame", "ipc/request", "ipc/writer", "ipc/stream"}
+BYTES_MAY_KNOW = KNOW_ONLY_BYTES | {"kcoro/kc_wire", "kcoro/kc_types"}
 
 
 def rank_of(name: str, rows: list[set[str]]) -> int | None:
