@@ -98,19 +98,19 @@ def render_c() -> str:
         " * Only enums and no #include, so that cffi's cdef can be made from it. */\n"
         "#ifndef KC_WIRE_H\n#define KC_WIRE_H\n"
     ]
-    parts.append(_enum("kc_code", "results; negative: refused", "", CODES))
-    parts.append(_enum("kc_abi", "", "ABI_", {"MAJOR": tlv.ABI_MAJOR, "MINOR": tlv.ABI_MINOR}))
-    parts.append(_enum("kc_cmd", "", "CMD_", {n: c.number for n, c in SERVED.items()}))
+    parts.append(_enum("kc_wire_code", "results; negative: refused", "", CODES))
+    parts.append(_enum("kc_wire_abi", "", "ABI_", {"MAJOR": tlv.ABI_MAJOR, "MINOR": tlv.ABI_MINOR}))
+    parts.append(_enum("kc_wire_cmd", "", "CMD_", {n: c.number for n, c in SERVED.items()}))
     attributes = {n: a.number for n, a in TYPED.items()}
     end = {"END": max(attributes.values()) + 1}
-    parts.append(_enum("kc_attr", "", "ATTR_", attributes | end))
-    parts.append(_enum("kc_flag", "FLAGS, by command", "FLAG_", _flags()))
+    parts.append(_enum("kc_wire_attr", "", "ATTR_", attributes | end))
+    parts.append(_enum("kc_wire_flag", "FLAGS, by command", "FLAG_", _flags()))
     for group, values in tlv.ENUMERATIONS.items():
-        parts.append(_enum(f"kc_{group.lower()}", "", f"{group}_", values))
-    parts.append(_enum("kc_max", "limits", "MAX_", tlv.LIMITS))
-    parts.append(_enum("kc_frame_form", "", "FRAME_", _frame_form()))
+        parts.append(_enum(f"kc_wire_{group.lower()}", "", f"{group}_", values))
+    parts.append(_enum("kc_wire_max", "limits", "MAX_", tlv.LIMITS))
+    parts.append(_enum("kc_wire_frame_form", "", "FRAME_", _frame_form()))
     stats = {name.upper(): i for i, name in enumerate(tlv.STATS, 1)}
-    parts.append(_enum("kc_stat", "counters", "STAT_", stats | {"END": len(stats) + 1}))
+    parts.append(_enum("kc_wire_stat", "counters", "STAT_", stats | {"END": len(stats) + 1}))
     parts.append(_attribute_list() + "\n#endif\n")
     return "\n".join(parts)
 

@@ -5,7 +5,7 @@
 #define KC_WIRE_H
 
 /* results; negative: refused */
-enum kc_code {
+enum kc_wire_code {
     KC_OK = 0,
     KC_ENOENT = -2,
     KC_EBADF = -9,
@@ -30,12 +30,12 @@ enum kc_code {
     KC_ECANCELED = -125,
 };
 
-enum kc_abi {
+enum kc_wire_abi {
     KC_ABI_MAJOR = 1,
     KC_ABI_MINOR = 1,
 };
 
-enum kc_cmd {
+enum kc_wire_cmd {
     KC_CMD_HELLO = 1,
     KC_CMD_GET_INFO = 2,
     KC_CMD_GET_STATS = 3,
@@ -58,7 +58,7 @@ enum kc_cmd {
     KC_CMD_SUBSCRIBE = 44,
 };
 
-enum kc_attr {
+enum kc_wire_attr {
     KC_ATTR_ABI_MAJOR = 1,
     KC_ATTR_ABI_MINOR = 2,
     KC_ATTR_CAPS = 3,
@@ -114,7 +114,7 @@ enum kc_attr {
 };
 
 /* FLAGS, by command */
-enum kc_flag {
+enum kc_wire_flag {
     KC_FLAG_CHAN_READ = 1,
     KC_FLAG_CHAN_WRITE = 2,
     KC_FLAG_CHAN_EPHEMERAL = 4,
@@ -135,7 +135,7 @@ enum kc_flag {
     KC_FLAG_STATS_ALL = 1,
 };
 
-enum kc_kind {
+enum kc_wire_kind {
     KC_KIND_RENDEZVOUS = 0,
     KC_KIND_BUFFERED = 1,
     KC_KIND_CONFLATED = -1,
@@ -143,26 +143,26 @@ enum kc_kind {
     KC_KIND_BROADCAST = -3,
 };
 
-enum kc_overflow {
+enum kc_wire_overflow {
     KC_OVERFLOW_SUSPEND = 0,
     KC_OVERFLOW_DROP_NEWEST = 1,
     KC_OVERFLOW_DROP_OLDEST = 2,
 };
 
-enum kc_undelivered {
+enum kc_wire_undelivered {
     KC_UNDELIVERED_BY_KIND = 0,
     KC_UNDELIVERED_REQUEUE = 1,
     KC_UNDELIVERED_DROP = 2,
     KC_UNDELIVERED_DEAD_LETTER = 3,
 };
 
-enum kc_waiter {
+enum kc_wire_waiter {
     KC_WAITER_SENDS = 0,
     KC_WAITER_RECEIVES = 1,
 };
 
 /* limits */
-enum kc_max {
+enum kc_wire_max {
     KC_MAX_FRAME_BYTES = 16842752,
     KC_MAX_SEQPACKET_FRAME_BYTES = 131072,
     KC_MAX_ELEMENT_BYTES = 16777216,
@@ -177,7 +177,7 @@ enum kc_max {
     KC_MAX_FILES = 253,
 };
 
-enum kc_frame_form {
+enum kc_wire_frame_form {
     KC_FRAME_HEADER_BYTES = 8,
     KC_FRAME_FILES_MASK = 255,
     KC_FRAME_CRITICAL = 32768,
@@ -185,7 +185,7 @@ enum kc_frame_form {
 };
 
 /* counters */
-enum kc_stat {
+enum kc_wire_stat {
     KC_STAT_TOTAL_SENDS = 1,
     KC_STAT_TOTAL_RECVS = 2,
     KC_STAT_TOTAL_BYTES_SENT = 3,
