@@ -1,0 +1,500 @@
+"""The compiled engine as typed Python: the only importer of kcoro_ipc._kcoro.
+
+`NativeEngine` has one method per verb of kc_engine.h and kc_chan.h, in the words of these headers,
+which are the reference. It adds no meaning: no waiting, no trio, no objects for channels (channel,
+token, scope and connection are the integer tickets that C gave out). kcoro_ipc/pump.py does the
+same for the connections, kcoro_ipc/engine.py builds channels for one process on it.
+
+Invariants:
+- Set-up verbs (make, begin, account, port) raise the error of their code. Operations (send, recv,
+  select, cancel, ack) return a `Result` or a code, because a refusal is their daily bread.
+- A `Result` is the C struct itself: reading a field costs 50 ns, copying all of them 300. A body in
+  it belongs to the caller exactly when kc_chan.h says so (`body_take` gives it back).
+- No method keeps a Python object alive in C, and C never calls Python.
+It is longer than its neighbours because a list of verbs is easier to read in one place.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from kcoro_ipc import _wire
+from kcoro_ipc._kcoro import ffi, lib
+from kcoro_ipc.errors import KcoroError, error_for
+
+NEVER = (1 << 63) - 1  # a deadline that never comes; others are CLOCK_MONOTONIC nanoseconds
+PARKED: int = lib.KC_PARKED
+OP_TRY: int = lib.KC_OP_TRY
+OP_HOLD: int = lib.KC_OP_HOLD
+OP_ACK: int = lib.KC_OP_ACK
+OP_CONFIRM: int = lib.KC_OP_CONFIRM
+OP_BIASED: int = lib.KC_OP_BIASED
+CLAUSE_RECV: int = lib.KC_CLAUSE_RECV
+CLAUSE_SEND: int = lib.KC_CLAUSE_SEND
+RESULT_MESSAGE: int = lib.KC_RESULT_MESSAGE
+RESULT_DROPPED: int = lib.KC_RESULT_DROPPED
+RESULT_REDELIVERED: int = lib.KC_RESULT_REDELIVERED
+RESULT_COPIED: int = lib.KC_RESULT_COPIED
+RESULT_HELD: int = lib.KC_RESULT_HELD
+RESULT_ACK: int = lib.KC_RESULT_ACK
+RESULT_SEND: int = lib.KC_RESULT_SEND
+CHAN_FIXED_SIZE: int = lib.KC_CHAN_FIXED_SIZE
+CHAN_ACK_REQUIRED: int = lib.KC_CHAN_ACK_REQUIRED
+CHAN_TELL_DROPPED: int = lib.KC_CHAN_TELL_DROPPED
+
+# enum kc_reason in words, for REASON and logs.
+REASONS: dict[int, str] = {
+    lib.KC_REASON_NONE: "",
+    lib.KC_REASON_CANCEL: "cancelled",
+    lib.KC_REASON_TIMEOUT: "timed out",
+    lib.KC_REASON_DEAD: "owner gone",
+    lib.KC_REASON_DESTROYED: "channel destroyed",
+    lib.KC_REASON_EVICTED: "evicted",
+    lib.KC_REASON_DEAD_LETTERED: "dead-lettered",
+    lib.KC_REASON_ATTEMPTS: "too many attempts",
+    lib.KC_REASON_PURGED: "purged",
+    lib.KC_REASON_SHUTDOWN: "shutting down",
+    lib.KC_REASON_POISONED: "channel poisoned",
+    lib.KC_REASON_UNDELIVERED: "undelivered",
+}
+REASON_CANCEL: int = lib.KC_REASON_CANCEL
+REASON_TIMEOUT: int = lib.KC_REASON_TIMEOUT
+REASON_DEAD: int = lib.KC_REASON_DEAD
+REASON_DESTROYED: int = lib.KC_REASON_DESTROYED
+REASON_SHUTDOWN: int = lib.KC_REASON_SHUTDOWN
+
+# enum kc_quota -> the name of the limit, which is also its setting (kcoro serve --limit NAME=N).
+QUOTAS: dict[int, str] = {
+    lib.KC_QUOTA_CHANNEL_PARKED: "parked_per_channel",
+    lib.KC_QUOTA_SCOPE_PARKED: "parked_per_connection",
+    lib.KC_QUOTA_SCOPE_HELD: "held_per_connection",
+    lib.KC_QUOTA_ACCOUNT_PARKED: "parked_per_uid",
+    lib.KC_QUOTA_ACCOUNT_CHANNELS: "channels_per_uid",
+    lib.KC_QUOTA_ACCOUNT_BYTES: "bytes_per_uid",
+    lib.KC_QUOTA_ENGINE_CHANNELS: "channels",
+    lib.KC_QUOTA_ENGINE_TOKENS: "tokens",
+    lib.KC_QUOTA_ENGINE_CLAUSES: "clauses",
+    lib.KC_QUOTA_ENGINE_MESSAGES: "messages",
+    lib.KC_QUOTA_ENGINE_BYTES: "heap_bytes",
+    lib.KC_QUOTA_ENGINE_SCOPES: "scopes",
+    lib.KC_QUOTA_ENGINE_ACCOUNTS: "accounts",
+    lib.KC_QUOTA_ENGINE_PORTS: "ports",
+}
+EVENT_WORDS: dict[int, str] = {
+    lib.KC_EVENT_ATTEMPTS: "message dropped after its last attempt",
+    lib.KC_EVENT_DEAD_LETTER: "message dropped: the dead-letter channel could not take it",
+    lib.KC_EVENT_POISONED: "channel destroyed: it broke an invariant",
+}
+TOKEN_STATUS: dict[int, str] = {
+    lib.KC_TOKEN_FREE: "free",
+    lib.KC_TOKEN_INIT: "init",
+    lib.KC_TOKEN_ENQUEUED: "enqueued",
+    lib.KC_TOKEN_TAKEN: "taken",
+    lib.KC_TOKEN_CLAIMED: "claimed",
+    lib.KC_TOKEN_CANCELLED: "cancelled",
+}
+RV_STATES: dict[int, str] = {
+    lib.KC_RV_EMPTY: "EMPTY",
+    lib.KC_RV_SENDER_READY: "SENDER_READY",
+    lib.KC_RV_RECEIVER_READY: "RECEIVER_READY",
+    lib.KC_RV_MATCHED: "MATCHED",
+    lib.KC_RV_CANCELLED: "CANCELLED",
+}
+
+
+class Body(Protocol):
+    """struct kc_body."""
+
+    len_bytes: int
+    block: int
+
+
+class Result(Protocol):
+    """struct kc_result; `flags` holds RESULT_* bits, `refusal` is meant for `refusal_of`."""
+
+    code: int
+    flags: int
+    clause: int
+    attempts: int
+    reason: int
+    token: int
+    user: int
+    chan: int
+    body: Body
+    refusal: Any
+
+
+class Operation(NamedTuple):
+    """struct kc_op: who asks, until when, and where the result of what parks is to wait."""
+
+    scope: int = 0
+    user: int = 0
+    deadline_ns: int = NEVER
+    port: int = 0
+    flags: int = 0
+
+
+class Clause(NamedTuple):
+    """One arm of a select; `data` is what a send would send."""
+
+    chan: int
+    dir: int = CLAUSE_RECV
+    flags: int = 0
+    data: bytes = b""
+
+
+class ChannelConfig(NamedTuple):
+    """struct kc_chan_config, field for field; 0 means the engine's default."""
+
+    kind: int = 0
+    capacity: int = 0
+    overflow: int = 0
+    undelivered: int = 0
+    elem_size: int = 0
+    flags: int = 0
+    max_attempts: int = 0
+    account: int = 0
+    max_items: int = 0
+    spare: int = 0
+    max_bytes: int = 0
+    user: int = 0
+    dead_letter: int = 0
+
+
+class Waiter(NamedTuple):
+    """struct kc_waiter_info; `dir` is CLAUSE_RECV or CLAUSE_SEND, `status` a word."""
+
+    token: int
+    scope: int
+    user: int
+    age_ns: int
+    dir: int
+    status: str
+    clauses: int
+    len_bytes: int
+
+
+class Event(NamedTuple):
+    """Something an administrator wants in the log; `lost` events before it were overwritten."""
+
+    kind: int
+    reason: int
+    chan_user: int
+    lost: int
+
+    @property
+    def words(self) -> str:
+        return EVENT_WORDS.get(self.kind, f"event {self.kind}")
+
+
+class RvCell(NamedTuple):
+    """struct kc_rv_cell, the view of a channel's head."""
+
+    state: str
+    len_bytes: int
+    sender: int
+    receiver: int
+    matches: int
+    cancels: int
+    zdesc_matches: int
+
+
+class Refusal(NamedTuple):
+    """struct kc_refusal in words: which limit refused, and the setting that raises it."""
+
+    quota: str
+    limit: int
+    usage: int
+
+    @property
+    def setting(self) -> str:
+        return f"--limit {self.quota}="
+
+
+def refusal_of(refusal: Any) -> Refusal | None:
+    name = QUOTAS.get(refusal.quota)
+    return None if name is None else Refusal(name, int(refusal.limit), int(refusal.usage))
+
+
+def refused(code: int, refusal: Any = None, what: str = "") -> KcoroError:
+    """The exception for a negative code; `refusal` is a struct kc_refusal, or None."""
+    said = None if refusal is None else refusal_of(refusal)
+    if said is None:
+        return error_for(code, what)
+    return error_for(
+        code, what, quota=said.quota, limit=said.limit, usage=said.usage, setting=said.setting
+    )
+
+
+def checked(code: int, refusal: Any = None, what: str = "") -> int:
+    if code < 0:
+        raise refused(code, refusal, what)
+    return code
+
+
+class NativeEngine:
+    """One engine. Free it with `free` when nothing that was made from it is used any more."""
+
+    def __init__(self, **sizes: int) -> None:
+        """`sizes`: fields of kc_engine_config; those left out take the default."""
+        out = ffi.new("kc_engine **")
+        checked(lib.kc_engine_make(ffi.new("kc_engine_config *", sizes), out), what="no engine")
+        self.handle = out[0]
+        self._refusal = ffi.new("kc_refusal *")
+        self._stats = ffi.new("kc_chan_snapshot *")
+
+    def free(self) -> None:
+        """Everything at once; safe twice."""
+        handle, self.handle = self.handle, ffi.NULL
+        lib.kc_engine_free(handle)
+
+    # --- the engine ---
+
+    def tick(self, now_ns: int) -> int:
+        return int(lib.kc_engine_tick(self.handle, now_ns))
+
+    def now(self) -> int:
+        return int(lib.kc_engine_now(self.handle))
+
+    def next_deadline(self) -> int:
+        return int(lib.kc_engine_next_deadline(self.handle))
+
+    def check(self) -> str:
+        """Empty when every invariant holds, else the first breach."""
+        why = ffi.new("char[]", 512)
+        code = lib.kc_engine_check(self.handle, why, len(why))
+        return "" if code == 0 else ffi.string(why).decode(errors="replace") or f"code {code}"
+
+    def usage(self) -> dict[str, int]:
+        usage = ffi.new("kc_engine_usage *")
+        lib.kc_engine_measure(self.handle, usage)
+        return {name: int(getattr(usage, name)) for name in dir(usage)}
+
+    def fail_alloc(self, n: int) -> int:
+        return int(lib.kc_engine_fail_alloc(self.handle, n))
+
+    def take_event(self) -> Event | None:
+        event = ffi.new("kc_event *")
+        if lib.kc_engine_take_event(self.handle, event) != 1:
+            return None
+        return Event(event.kind, event.reason, event.chan_user, event.lost)
+
+    # --- accounts ---
+
+    def account_make(self, **limits: int) -> int:
+        """`limits`: parked, channels, bytes; those left out take the default."""
+        out = ffi.new("uint32_t *")
+        checked(lib.kc_account_make(self.handle, self._limits(limits), out), what="no account")
+        return int(out[0])
+
+    def account_free(self, account: int) -> None:
+        lib.kc_account_free(self.handle, account)
+
+    def account_limit(self, account: int, **limits: int) -> None:
+        checked(lib.kc_account_limit(self.handle, account, self._limits(limits)))
+
+    def account_usage(self, account: int) -> dict[str, int]:
+        usage = ffi.new("kc_account_usage *")
+        checked(lib.kc_account_measure(self.handle, account, usage), what="no such account")
+        return {name: int(getattr(usage, name)) for name in dir(usage)}
+
+    @staticmethod
+    def _limits(limits: dict[str, int]) -> Any:
+        return ffi.new("kc_account_limits *", limits)
+
+    # --- ports ---
+
+    def port_open(self) -> int:
+        out = ffi.new("uint32_t *")
+        checked(lib.kc_port_open(self.handle, out), what="no port")
+        return int(out[0])
+
+    def port_close(self, port: int) -> None:
+        checked(lib.kc_port_close(self.handle, port), what="a waiter still names this port")
+
+    def port_take(self, port: int, most: int = 64) -> Sequence[Result]:
+        """Up to `most` results in the order in which they were decided."""
+        results: Any = ffi.new("kc_result[]", most)
+        taken = lib.kc_port_take(self.handle, port, results, most)
+        return [results[i] for i in range(taken)]
+
+    def port_depth(self, port: int) -> int:
+        return int(lib.kc_port_depth(self.handle, port))
+
+    def port_fd(self, port: int) -> int:
+        return checked(lib.kc_port_fd(self.handle, port), what="no descriptor for the port")
+
+    def port_arm(self, port: int) -> bool:
+        """True: nothing waits, the next result rings. False: results wait already."""
+        return bool(lib.kc_port_arm(self.handle, port) == 1)
+
+    # --- channels ---
+
+    def chan_make(self, config: ChannelConfig) -> int:
+        out = ffi.new("kc_chan *")
+        given = ffi.new("kc_chan_config *", config._asdict())
+        checked(lib.kc_chan_make(self.handle, given, out, self._refusal), self._refusal)
+        return int(out[0])
+
+    def chan_keep(self, chan: int) -> None:
+        checked(lib.kc_chan_keep(self.handle, chan))
+
+    def chan_drop(self, chan: int) -> int:
+        return int(lib.kc_chan_drop(self.handle, chan))
+
+    def chan_config(self, chan: int) -> ChannelConfig:
+        out = ffi.new("kc_chan_config *")
+        checked(lib.kc_chan_config_of(self.handle, chan, out))
+        return ChannelConfig(*(int(getattr(out, name)) for name in ChannelConfig._fields))
+
+    def chan_send(self, chan: int, op: Operation, data: bytes) -> Result:
+        result: Result = ffi.new("kc_result *")
+        lib.kc_chan_send(self.handle, chan, ffi.new("kc_op *", op), data, len(data), result)
+        return result
+
+    def chan_recv(self, chan: int, op: Operation) -> Result:
+        """What is there at once comes with its body (`body_take`); nothing is copied."""
+        result: Result = ffi.new("kc_result *")
+        lib.kc_chan_recv(self.handle, chan, ffi.new("kc_op *", op), ffi.NULL, 0, result)
+        return result
+
+    def select(self, clauses: Iterable[Clause], op: Operation, account: int = 0) -> Result:
+        """Bodies of sends are made here and given back if the select refuses."""
+        result: Any = ffi.new("kc_result *")
+        arms = list(clauses)
+        given = ffi.new("kc_clause[]", max(len(arms), 1))
+        try:
+            for i, arm in enumerate(arms):
+                given[i].chan, given[i].dir, given[i].flags = arm.chan, arm.dir, arm.flags
+                if arm.dir == CLAUSE_SEND:
+                    self._body_make(account, arm.data, ffi.addressof(given[i], "body"))
+            code = lib.kc_select(self.handle, given, len(arms), ffi.new("kc_op *", op), result)
+        except KcoroError:
+            self._drop_bodies(given, len(arms))
+            raise
+        if code < 0:
+            self._drop_bodies(given, len(arms))
+        out: Result = result
+        return out
+
+    def _drop_bodies(self, given: Any, count: int) -> None:
+        for i in range(count):
+            lib.kc_body_drop(self.handle, ffi.addressof(given[i], "body"))
+
+    def chan_close(self, chan: int) -> int:
+        return int(lib.kc_chan_close(self.handle, chan))
+
+    def chan_destroy(self, chan: int, reason: int = REASON_DESTROYED, text: str = "") -> int:
+        words = text.encode()[: _wire.MAX_TEXT_BYTES]
+        return int(lib.kc_chan_destroy(self.handle, chan, reason, words, len(words)))
+
+    def chan_reason(self, chan: int) -> str:
+        text = ffi.new("char[]", _wire.MAX_TEXT_BYTES)
+        length = min(lib.kc_chan_reason(self.handle, chan, text, len(text)), len(text))
+        return bytes(ffi.buffer(text, max(length, 0))).decode(errors="replace")
+
+    def chan_purge(self, chan: int) -> int:
+        """How many messages were dropped."""
+        out = ffi.new("uint32_t *")
+        checked(lib.kc_chan_purge(self.handle, chan, out))
+        return int(out[0])
+
+    def chan_take_dropped(self, chan: int) -> bytes | None:
+        body = ffi.new("kc_body *")
+        if lib.kc_chan_take_dropped(self.handle, chan, body) != 0:
+            return None
+        return self.body_take(body)
+
+    def chan_stats(self, chan: int) -> tuple[int, ...]:
+        """Every counter at the index of its STAT_ID; index 0 is unused."""
+        checked(lib.kc_chan_measure(self.handle, chan, self._stats))
+        return tuple(self._stats.stat)
+
+    def chan_dump(self, chan: int) -> str:
+        text = ffi.new("char[]", 1024)
+        checked(lib.kc_chan_dump(self.handle, chan, text, len(text)))
+        return str(ffi.string(text).decode(errors="replace"))
+
+    def chan_waiters(self, chan: int, dir: int, skip: int = 0, most: int = 64) -> list[Waiter]:
+        infos = ffi.new("kc_waiter_info[]", most)
+        count = checked(lib.kc_chan_waiters(self.handle, chan, dir, skip, infos, most))
+        return [
+            Waiter(
+                info.token,
+                info.scope,
+                info.user,
+                info.age_ns,
+                info.dir,
+                TOKEN_STATUS.get(info.status, str(info.status)),
+                info.clauses,
+                info.len_bytes,
+            )
+            for info in infos[0:count]
+        ]
+
+    def chan_rv_cell(self, chan: int) -> RvCell:
+        cell = ffi.new("kc_rv_cell *")
+        checked(lib.kc_chan_rv_cell(self.handle, chan, cell))
+        return RvCell(
+            RV_STATES.get(cell.state, str(cell.state)),
+            *(int(getattr(cell, name)) for name in RvCell._fields[1:]),
+        )
+
+    # --- scopes and tokens ---
+
+    def scope_begin(self, parent: int = 0, account: int = 0, parked: int = 0, held: int = 0) -> int:
+        out = ffi.new("kc_scope *")
+        limits = ffi.new("kc_scope_limits *", (parked, held))
+        code = lib.kc_chan_waiter_scope_begin(
+            self.handle, parent, account, limits, out, self._refusal
+        )
+        checked(code, self._refusal, "no scope")
+        return int(out[0])
+
+    def scope_end(self, scope: int, reason: int = REASON_CANCEL) -> int:
+        return int(lib.kc_chan_waiter_scope_end(self.handle, scope, reason))
+
+    def scope_clear(self, scope: int, reason: int = REASON_CANCEL) -> int:
+        return int(lib.kc_chan_waiter_scope_clear(self.handle, scope, reason))
+
+    def token_status(self, token: int) -> int:
+        return int(lib.kc_waiter_token_status(self.handle, token))
+
+    def token_cancel(self, token: int, reason: int = REASON_CANCEL) -> int:
+        """The one claim: KC_OK, KC_EINPROGRESS, KC_EBUSY or KC_ENOENT as in kc_chan.h."""
+        return int(lib.kc_waiter_token_cancel(self.handle, token, reason, ffi.NULL))
+
+    def token_ack(self, scope: int, token: int) -> int:
+        return int(lib.kc_waiter_token_ack(self.handle, scope, token))
+
+    def token_nack(self, scope: int, token: int) -> int:
+        return int(lib.kc_waiter_token_nack(self.handle, scope, token))
+
+    # --- bodies ---
+
+    def _body_make(self, account: int, data: bytes, out: Any) -> None:
+        code = lib.kc_body_make(self.handle, account, data, len(data), out, self._refusal)
+        checked(code, self._refusal)
+
+    def body_read(self, body: Body) -> bytes:
+        """The bytes of a body that is owned or lent."""
+        data = bytearray(body.len_bytes)
+        given: Any = body
+        pointer = given if ffi.typeof(given).kind == "pointer" else ffi.addressof(given)
+        if data:
+            checked(
+                lib.kc_body_copy(self.handle, pointer, 0, ffi.from_buffer(data), len(data)),
+                what="a body cannot be read",
+            )
+        return bytes(data)
+
+    def body_drop(self, body: Body) -> None:
+        given: Any = body
+        pointer = given if ffi.typeof(given).kind == "pointer" else ffi.addressof(given)
+        lib.kc_body_drop(self.handle, pointer)
+
+    def body_take(self, body: Body) -> bytes:
+        """The bytes of a body that is the caller's, which gives its reference back."""
+        try:
+            return self.body_read(body)
+        finally:
+            self.body_drop(body)
