@@ -37,7 +37,7 @@ LONG: dict[str, list[str]] = {
     "fuzz": [sys.executable, "tools/fuzz.py", "--seconds", "600"],
 }
 
-CTEST = re.compile(r"(\d+) tests? failed out of (\d+)|No tests were found")
+CTEST = re.compile(r"tests passed(?:, (\d+) tests? failed)? out of (\d+)|No tests were found")
 COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed)\b")
 
 
@@ -63,7 +63,7 @@ def counts(text: str) -> tuple[int, int, int]:
     """Passed, failed and skipped of the last summary line in a log; zeros when there is none."""
     for line in reversed(text.splitlines()):
         if found := CTEST.search(line):
-            failed, total = (int(found[1]), int(found[2])) if found[1] else (0, 0)
+            failed, total = int(found[1] or 0), int(found[2] or 0)
             return total - failed, failed, 0
         numbers: dict[str, int] = {}
         for number, word in COUNT.findall(line):

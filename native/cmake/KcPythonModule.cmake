@@ -3,10 +3,6 @@
 # system, no inline bodies, no _Static_assert, and constants are enums. -nostdinc makes a slip an error here.
 
 cmake_minimum_required(VERSION 3.26)
-if(NOT EXISTS "${PROJECT_SOURCE_DIR}/core/engine.c")
-  message(WARNING "core/engine.c is not there: kcoro_ipc._kcoro is not built")
-  return()
-endif()
 find_package(Python 3.11 REQUIRED COMPONENTS Interpreter Development.Module ${SKBUILD_SABI_COMPONENT})
 execute_process(
   COMMAND "${Python_EXECUTABLE}" -c "import sysconfig; print(int(bool(sysconfig.get_config_var('Py_GIL_DISABLED'))))"

@@ -3,7 +3,8 @@
 set(KC_UMBRELLA_LINES "")
 set(KC_PRESENT_HEADERS "")
 foreach(header IN LISTS KC_PUBLIC_HEADERS)
-  if(header MATCHES "pump|turn" AND NOT EXISTS "${PROJECT_SOURCE_DIR}/ipc/turn.c")
+  if((header MATCHES "pump|turn" AND NOT EXISTS "${PROJECT_SOURCE_DIR}/ipc/turn.c") OR
+     (header MATCHES "engine|chan" AND NOT EXISTS "${PROJECT_SOURCE_DIR}/core/engine.c"))
     continue()
   endif()
   if(EXISTS "${PROJECT_SOURCE_DIR}/include/kcoro/${header}")

@@ -19,6 +19,8 @@ PYTHON_ROWS: list[set[str]] = [
     {"_kcoro"},
     {"errors", "_wire"},
     {"tlv", "metrics", "codecs"},
+    {"native"},
+    {"pump"},
     {"protocol", "engine"},
     {"registry"},
     {"control"},
@@ -28,11 +30,12 @@ PYTHON_ROWS: list[set[str]] = [
     {"cli"},
     {"__init__", "__main__"},
 ]
-COMPILED_MODULE_USERS = {"engine"}
+COMPILED_MODULE_USERS = {"native"}
 # What a program that only talks to the daemon must never load, directly or through others.
+SERVER_SIDE = {"_kcoro", "native", "engine", "pump", "tlv", "registry", "control", "daemon"}
 CLIENT_SIDE = {
-    "client": {"_kcoro", "engine", "tlv", "registry", "control", "daemon", "construct"},
-    "blocking": {"_kcoro", "engine", "tlv", "registry", "control", "daemon", "construct", "trio"},
+    "client": SERVER_SIDE | {"construct"},
+    "blocking": SERVER_SIDE | {"construct", "trio"},
 }
 
 # Lowest first. A file's noun is the first word of its name: chan.c, chan_ack.c, kc_chan.h: "chan".
@@ -45,7 +48,9 @@ NATIVE_ROWS: list[set[str]] = [
     {"core/record"},
     {"core/arena"},
     {"core/pool"},
+    {"core/account"},
     {"core/block"},
+    {"core/body"},
     {"core/msg"},
     {"core/token"},
     {"core/scope"},
@@ -59,13 +64,17 @@ NATIVE_ROWS: list[set[str]] = [
     {"ipc/bytes"},
     {"ipc/frame"},
     {"ipc/request", "ipc/writer"},
+    {"kcoro/kc_codec"},
+    {"ipc/codec"},
     {"ipc/stream"},
     {"ipc/conn"},
     {"ipc/pump"},
     {"ipc/turn"},
 ]
-KNOW_ONLY_BYTES = {"ipc/bytes", "ipc/frame", "ipc/request", "ipc/writer", "ipc/stream"}
-BYTES_MAY_KNOW = KNOW_ONLY_BYTES | {"kcoro/kc_wire", "kcoro/kc_types"}
+KNOW_ONLY_BYTES = {
+    f"ipc/{noun}" for noun in ("bytes", "frame", "request", "writer", "codec", "stream")
+}
+BYTES_MAY_KNOW = KNOW_ONLY_BYTES | {"kcoro/kc_wire", "kcoro/kc_types", "kcoro/kc_codec"}
 
 
 def rank_of(name: str, rows: list[set[str]]) -> int | None:

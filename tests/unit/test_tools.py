@@ -1,0 +1,105 @@
+"""The tools that `make test` stands on: a lane whose result is misread would hide a failure."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        ("100% tests passed out of 7\n\nTotal Test time (real) = 0.1 sec", (7, 0, 0)),
+        ("100% tests passed, 0 tests failed out of 12\n", (12, 0, 0)),
+        ("50% tests passed, 1 tests failed out of 2\n\nTotal Test time", (1, 1, 0)),
+        ("No tests were found!!!", (0, 0, 0)),
+        ("== 3 failed, 5 passed, 2 skipped, 1 error in 3.2s ==", (5, 4, 2)),
+        ("9 passed, 9 failed\nlater\n2 passed, 1 failed, 4 skipped", (2, 1, 4)),
+        ("the compiler was not found", (0, 0, 0)),
+    ],
+)
+def test_a_lane_is_counted_by_its_last_summary_line(log: str, expected: object) -> None:
+    assert tool("lanes").counts(log) == expected
+
+
+def test_a_lane_that_dies_before_it_counts_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lanes = tool("lanes")
+    monkeypatch.setattr(lanes, "LOGS", tmp_path)
+    outcome = lanes.run(
+        "doomed", [sys.executable, "-c", "raise SystemExit('why')"], dict(os.environ)
+    )
+    assert (outcome.status, outcome.passed, outcome.failed) == (1, 0, 1)
+    assert "why" in capsys.readouterr().out
+
+
+def test_planted_faults_are_found_with_the_words_beside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutants = tool("mutants")
+    (tmp_path / "native").mkdir()
+    (tmp_path / "native" / "a.c").write_text(
+        "#if KC_MUTANT == 2 /* wakes nobody */\n#elif KC_MUTANT==10\n#endif\n"
+    )
+    monkeypatch.setattr(mutants, "ROOT", tmp_path)
+    assert mutants.planted() == {2: "wakes nobody", 10: "a.c"}
+
+
+def test_setup_names_the_package_for_what_is_missing(tmp_path: Path) -> None:
+    """On a machine that has a Python and a shell and nothing else."""
+    for name in ("sh", "sed", "cut", "dirname", "uname"):
+        found = next(path for path in ("/bin", "/usr/bin") if Path(path, name).exists())
+        (tmp_path / name).symlink_to(Path(found, name))
+    environment = {"PATH": str(tmp_path), "PYTHON": sys.executable}
+    done = subprocess.run(
+        [ROOT / "tools" / "setup.sh", "build", "test", "bench"],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    for words in (
+        "a C compiler (cc) is missing (the native part): apt-get install gcc libc6-dev",
+        "make is missing (the commands): apt-get install make",
+        "clang is missing (fuzz targets): apt-get install clang libclang-rt-14-dev",
+        "redis-server is missing (a peer of the benchmarks): apt-get install redis-server",
+        "install what is named above, then run make again",
+    ):
+        assert f"setup: {words}\n" in done.stderr
+
+
+def test_setup_refuses_an_old_python_by_name(tmp_path: Path) -> None:
+    old = tmp_path / "python3"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2\n[ "$1" = --version ]\n')
+    old.chmod(0o755)
+    done = subprocess.run(
+        [ROOT / "tools" / "setup.sh", "build"],
+        env={**os.environ, "PYTHON": str(old)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "Python 3.9.2 is too old; kcoro-ipc needs 3.11" in done.stderr
+
+
+def test_every_requirement_of_the_tools_stands_in_pyproject() -> None:
+    listed = tool("requirements").requirements(["test", "lint"], backend=True, project=True)
+    assert {"pytest", "ruff", "mypy", "trio", "cffi", "scikit-build-core"} <= {
+        line.split(">=")[0] for line in listed
+    }
