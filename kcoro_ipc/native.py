@@ -18,7 +18,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from kcoro_ipc import _wire
-from kcoro_ipc._kcoro import ffi, lib
+from kcoro_ipc._kcoro import ffi as ffi
+from kcoro_ipc._kcoro import lib as lib
 from kcoro_ipc.errors import KcoroError, error_for
 
 NEVER = (1 << 63) - 1  # a deadline that never comes; others are CLOCK_MONOTONIC nanoseconds

@@ -1,0 +1,233 @@
+"""The daemon's connections and its turn, as typed Python: kc_pump.h and kc_turn.h, verb by verb.
+
+It adds no meaning: what a control frame asks is control.py's business, when to turn is daemon.py's.
+
+Invariants:
+- A pump is touched by one thread at a time: the one that turns, or, between two turns, the one that
+  got its report. Only `wake` may be called from anywhere.
+- A connection is a ticket. Verbs about one that is gone do nothing and answer KC_ENOENT, because a
+  reply that comes too late for its connection is lost with it and harms nobody.
+"""
+
+from typing import Any, NamedTuple
+
+from kcoro_ipc.native import NativeEngine, checked, ffi, lib
+
+STREAM: int = lib.KC_TRANSPORT_STREAM
+SEQPACKET: int = lib.KC_TRANSPORT_SEQPACKET
+RIGHT_READ: int = lib.KC_RIGHT_READ
+RIGHT_WRITE: int = lib.KC_RIGHT_WRITE
+
+
+class Report(NamedTuple):
+    """struct kc_report: what one turn leaves to Python."""
+
+    flags: int
+    frames: int
+    control: int
+    accept: int
+    closed: int
+    cancelled: int
+    polls: int
+    events: int
+
+    @property
+    def more(self) -> bool:
+        """Work is left: turn again after a checkpoint."""
+        return bool(self.flags & lib.KC_TURN_MORE)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is left to do for C or for Python."""
+        waiting = self.control or self.accept or self.closed or self.cancelled or self.events
+        return not waiting and not self.more
+
+
+class Control(NamedTuple):
+    """struct kc_control with the payload copied: one frame that Python answers.
+
+    `minor` is 0 before HELLO was answered (`greeted`). `ungranted`: a hot frame of a 1.0 connection
+    that has no handle for its channel.
+    """
+
+    conn: int
+    cmd: int
+    minor: int
+    req_id: int
+    greeted: bool
+    ungranted: bool
+    payload: bytes
+
+
+class Closed(NamedTuple):
+    """struct kc_closed: a connection that ended; `code` 0 when the peer closed it."""
+
+    conn: int
+    code: int
+    account: int
+    frames_in: int
+    frames_out: int
+    bytes_in: int
+    bytes_out: int
+    files_in: int
+
+
+class ConnectionInfo(NamedTuple):
+    """struct kc_conn_info."""
+
+    frames_in: int
+    frames_out: int
+    bytes_in: int
+    bytes_out: int
+    files_in: int
+    queued_bytes: int
+    requests: int
+    handles: int
+    transport: int
+    minor: int
+    account: int
+    fd: int
+
+
+class NativePump:
+    """The pump over one engine. Free it with `free` before the engine."""
+
+    def __init__(self, engine: NativeEngine, **config: int) -> None:
+        """`config`: fields of kc_pump_config; those left out take the default."""
+        out = ffi.new("kc_pump **")
+        code = lib.kc_pump_make(engine.handle, ffi.new("kc_pump_config *", config), out)
+        checked(code, what="no pump")
+        self.handle = out[0]
+        self._report = ffi.new("kc_report *")
+        self._control = ffi.new("kc_control *")
+
+    def free(self) -> None:
+        """Ends every connection and closes its socket; safe twice."""
+        handle, self.handle = self.handle, ffi.NULL
+        lib.kc_pump_free(handle)
+
+    def fd(self) -> int:
+        """The epoll descriptor: readable when a turn has something to do."""
+        return checked(lib.kc_pump_fd(self.handle), what="no descriptor of the pump")
+
+    def wake(self) -> None:
+        """From any thread: ends a blocking turn soon."""
+        if self.handle != ffi.NULL:
+            lib.kc_pump_wake(self.handle)
+
+    def turn(self, timeout_ns: int = 0, repoll_ns: int = 50_000) -> Report:
+        """One turn. Raises when the epoll set itself failed."""
+        report = self._report
+        checked(lib.kc_turn(self.handle, timeout_ns, repoll_ns, report), what="the turn failed")
+        return Report(
+            report.flags,
+            report.frames,
+            report.control,
+            report.accept,
+            report.closed,
+            report.cancelled,
+            report.polls,
+            report.events,
+        )
+
+    # --- listeners ---
+
+    def listen(self, fd: int) -> None:
+        checked(lib.kc_pump_listen(self.handle, fd), what="the listener cannot be watched")
+
+    def unlisten(self, fd: int) -> None:
+        lib.kc_pump_unlisten(self.handle, fd)
+
+    def accept_ready(self) -> int | None:
+        """The descriptor of a readable listener."""
+        fd = lib.kc_pump_accept_ready(self.handle)
+        return None if fd < 0 else int(fd)
+
+    def accept_pause(self, on: bool) -> None:
+        lib.kc_pump_accept_pause(self.handle, int(on))
+
+    # --- connections ---
+
+    def add(self, fd: int, transport: int, account: int) -> int:
+        """Takes the socket over, closed by the pump also when this fails; the new ticket."""
+        out = ffi.new("kc_conn *")
+        code = lib.kc_conn_add(self.handle, fd, transport, account, out)
+        checked(code, what="the connection cannot be served")
+        return int(out[0])
+
+    def speak(self, conn: int, minor: int, max_frame: int) -> int:
+        return int(lib.kc_conn_speak(self.handle, conn, minor, max_frame))
+
+    def grant(self, conn: int, chan_id: int, chan: int, rights: int) -> int:
+        return int(lib.kc_conn_grant(self.handle, conn, chan_id, chan, rights))
+
+    def close(self, conn: int, code: int) -> int:
+        return int(lib.kc_conn_close(self.handle, conn, code))
+
+    def info(self, conn: int) -> ConnectionInfo | None:
+        info = ffi.new("kc_conn_info *")
+        if lib.kc_conn_measure(self.handle, conn, info) != 0:
+            return None
+        return ConnectionInfo(*(int(getattr(info, name)) for name in ConnectionInfo._fields))
+
+    def conn_of_waiter(self, user: int) -> int:
+        """The connection of a waiter (`Waiter.user`), 0 when it is none of this pump's."""
+        return int(lib.kc_conn_of_waiter(self.handle, user))
+
+    def next_closed(self) -> Closed | None:
+        closed = ffi.new("kc_closed *")
+        if lib.kc_pump_closed(self.handle, closed) != 0:
+            return None
+        info = closed.info
+        counts = (info.frames_in, info.frames_out, info.bytes_in, info.bytes_out, info.files_in)
+        return Closed(closed.conn, closed.code, closed.account, *counts)
+
+    # --- control frames ---
+
+    def next_control(self) -> Control | None:
+        """The next control frame; its connection is behind the barrier until it is answered."""
+        control: Any = self._control
+        if lib.kc_pump_control(self.handle, control) != 0:
+            return None
+        payload = bytes(ffi.buffer(control.payload, control.length)) if control.length else b""
+        return Control(
+            control.conn,
+            control.cmd,
+            control.minor,
+            control.req_id,
+            bool(control.greeted),
+            bool(control.ungranted),
+            payload,
+        )
+
+    def reply(self, conn: int, frame: bytes) -> int:
+        return int(lib.kc_pump_reply(self.handle, conn, frame, len(frame)))
+
+    def resume(self, conn: int) -> int:
+        """Lets the frame go; a request with an id lives on until `finish`."""
+        return int(lib.kc_pump_resume(self.handle, conn))
+
+    def resubmit(self, conn: int) -> int:
+        return int(lib.kc_pump_resubmit(self.handle, conn))
+
+    def finish(self, conn: int, req_id: int, frame: bytes) -> int:
+        return int(lib.kc_pump_finish(self.handle, conn, req_id, frame, len(frame)))
+
+    def event(self, conn: int, frame: bytes) -> int:
+        """KC_EAGAIN, and nothing said, when the peer does not read fast enough."""
+        return int(lib.kc_pump_event(self.handle, conn, frame, len(frame)))
+
+    def next_cancelled(self) -> tuple[int, int] | None:
+        """(connection, REQ_ID) of a request that was let go and is now cancelled."""
+        conn, req_id = ffi.new("kc_conn *"), ffi.new("uint32_t *")
+        if lib.kc_pump_cancelled(self.handle, conn, req_id) != 0:
+            return None
+        return int(conn[0]), int(req_id[0])
+
+    # --- the end ---
+
+    def drain(self) -> None:
+        lib.kc_pump_drain(self.handle)
+
+    def cancel_all(self) -> None:
+        lib.kc_pump_cancel_all(self.handle)
