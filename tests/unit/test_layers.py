@@ -18,10 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON_ROWS: list[set[str]] = [
     {"_kcoro"},
     {"errors", "_wire"},
-    {"tlv", "metrics", "codecs", "native", "frames", "logs"},
+    {"tlv", "metrics", "codecs", "frames", "logs"},
     {"native"},
     {"pump"},
-    {"protocol", "engine", "pump"},
+    {"protocol", "engine"},
     {"registry"},
     {"broker"},
     {"control"},
