@@ -88,7 +88,7 @@ def main() -> int:
     targets = sorted(path.stem for path in (ROOT / "tests" / "fuzz").glob("fuzz_*.c"))
     clang = compiler()
     if clang is None:
-        print("skipped: fuzz: no clang with libFuzzer: apt-get install clang libclang-rt-14-dev")
+        print("skipped: fuzz: no clang with libFuzzer: apt-get install clang libclang-rt-dev")
         print(f"0 passed, 0 failed, {len(targets)} skipped")
         return 0
     if not build(clang):

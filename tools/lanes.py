@@ -143,7 +143,9 @@ def main() -> int:
     if skipped:
         print(f"{skipped} skipped, each with its reason in its log")
     failed = sum(outcome.failed for outcome in outcomes)
-    print(f"{sum(outcome.passed for outcome in outcomes)} passed, {failed} failed")
+    summary = f"{sum(outcome.passed for outcome in outcomes)} passed, {failed} failed"
+    (LOGS / "summary").write_text(summary + "\n")
+    print(summary)
     return 1 if failed else 0
 
 

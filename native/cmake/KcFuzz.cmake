@@ -1,7 +1,7 @@
 # Each tests/fuzz/fuzz_*.c is one libFuzzer executable; the libraries are instrumented too.
 
 if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
-  message(FATAL_ERROR "fuzz targets need clang: apt-get install clang libclang-rt-14-dev, then use the preset 'fuzz'")
+  message(FATAL_ERROR "fuzz targets need clang: apt-get install clang libclang-rt-dev, then use the preset 'fuzz'")
 endif()
 foreach(library kcoro_core kcoro_ipc)
   target_compile_options("${library}" PRIVATE -fsanitize=fuzzer-no-link)

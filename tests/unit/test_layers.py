@@ -19,6 +19,7 @@ PYTHON_ROWS: list[set[str]] = [
     {"_kcoro"},
     {"errors", "_wire"},
     {"tlv", "metrics", "codecs", "frames", "logs"},
+    {"decode"},
     {"native"},
     {"pump"},
     {"protocol", "engine"},
