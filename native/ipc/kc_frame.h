@@ -91,7 +91,7 @@ enum kc_request_field {
     KC_HAS_FLAGS = 1 << 3,
     KC_HAS_MAX_ITEMS = 1 << 4,
     KC_HAS_MAX_BYTES = 1 << 5,
-    KC_HAS_ELEMENT = 1 << 6 /* in a kc_clause; a kc_request counts its elements */
+    KC_HAS_ELEMENT = 1 << 6 /* in a kc_request_clause; a kc_request counts its elements */
 };
 
 /* Where the repetitions of one attribute lie. */
@@ -141,15 +141,15 @@ kc_attr_walk kc_request_walk(const kc_request *request, uint16_t type);
 bool kc_attr_walk_next(kc_attr_walk *walk, kc_attr *attr_out);
 
 /* One arm of a select; with KC_HAS_ELEMENT a send, else a receive. */
-typedef struct kc_clause {
+typedef struct kc_request_clause {
     const uint8_t *element;
     uint32_t element_bytes;
     uint32_t present;
     uint32_t chan_id;
     uint32_t flags;
-} kc_clause;
+} kc_request_clause;
 
-int kc_clause_parse(const kc_attr *attr, unsigned minor, kc_clause *clause_out);
+int kc_clause_parse(const kc_attr *attr, unsigned minor, kc_request_clause *clause_out);
 
 /* --- writing ------------------------------------------------------------------------------------------------- */
 

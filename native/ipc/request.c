@@ -194,12 +194,12 @@ bool kc_attr_walk_next(kc_attr_walk *walk, kc_attr *attr_out)
     return false;
 }
 
-int kc_clause_parse(const kc_attr *attr, unsigned minor, kc_clause *clause_out)
+int kc_clause_parse(const kc_attr *attr, unsigned minor, kc_request_clause *clause_out)
 {
     kc_attr_cursor cursor;
     kc_attr inner;
     int verdict;
-    *clause_out = (kc_clause){0};
+    *clause_out = (kc_request_clause){0};
     kc_attr_cursor_nested(&cursor, attr, minor);
     while ((verdict = kc_attr_next(&cursor, &inner)) == KC_OK) {
         switch (inner.type) {

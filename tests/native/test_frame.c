@@ -262,7 +262,7 @@ KC_TEST(clauses_tell_sends_from_receives)
 {
     uint8_t scratch[ROOM];
     kc_attr attr;
-    kc_clause clause;
+    kc_request_clause clause;
     kc_request request = parsed(scratch,
                                 "0041000c 00140004000003e9 00150000"
                                 "00410010 00140004000003ea 0020000400000001", 1);
