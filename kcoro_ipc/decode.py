@@ -85,7 +85,8 @@ class Decoder:
     def _lines(self, frame: tlv.Frame, payload: bytes) -> Iterator[str]:
         command = tlv.COMMAND_NAMES.get(frame.cmd, f"command {frame.cmd}")
         if command == "HELLO" and not self.told:
-            self.minor = min(frame.get("ABI_MINOR", 0), self.minor or tlv.ABI_MINOR)
+            ours = tlv.ABI_MINOR if self.minor is None else self.minor
+            self.minor = min(frame.get("ABI_MINOR", 0), ours)
         files = f", {frame.files} files" if frame.files else ""
         where = f"#{next(self._numbers)} at byte {self.offset}"
         yield f"{where}: {command}, {len(payload)} bytes{files}"
