@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Lowest first. Names are relative to kcoro_ipc.
 PYTHON_ROWS: list[set[str]] = [
     {"_kcoro"},
-    {"errors", "_wire"},
+    {"errors", "_wire", "forks"},
     {"tlv", "metrics", "codecs", "frames", "logs"},
     {"decode"},
     {"native"},
@@ -35,7 +35,17 @@ PYTHON_ROWS: list[set[str]] = [
 ]
 COMPILED_MODULE_USERS = {"native"}
 # What a program that only talks to the daemon must never load, directly or through others.
-SERVER_SIDE = {"_kcoro", "native", "engine", "pump", "tlv", "registry", "control", "daemon"}
+SERVER_SIDE = {
+    "_kcoro",
+    "native",
+    "engine",
+    "pump",
+    "tlv",
+    "registry",
+    "broker",
+    "control",
+    "daemon",
+}
 CLIENT_SIDE = {
     "client": SERVER_SIDE | {"construct"},
     "blocking": SERVER_SIDE | {"construct", "trio"},
@@ -57,6 +67,7 @@ NATIVE_ROWS: list[set[str]] = [
     {"core/body"},
     {"core/msg"},
     {"core/token"},
+    {"core/port"},
     {"core/scope"},
     {"core/chan"},
     {"core/select"},
