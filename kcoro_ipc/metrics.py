@@ -1,0 +1,211 @@
+"""What a channel has done and holds: one frozen snapshot, as text, JSON and OpenMetrics.
+
+A snapshot is made from the counters of GET_STATS (STAT_ID -> value), by clients and by the daemon
+alike; it is a copy and never changes. Conservation (contract 4.17): total_sends = total_recvs +
+drops_oldest + drops_newest + undelivered + depth, and finished_waiters = matched + cancelled +
+closed waiters.
+
+Counters only rise, gauges move; times are CLOCK_MONOTONIC nanoseconds of the daemon's machine.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+from kcoro_ipc import _wire
+
+KINDS = {0: "rendezvous", 1: "buffered", -1: "conflated", -2: "unlimited", -3: "broadcast"}
+OVERFLOWS = {0: "suspend", 1: "drop_newest", 2: "drop_oldest"}
+STATES = {0: "free", 1: "open", 2: "closing", 3: "closed", 4: "destroyed"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSnapshot:
+    """One channel at one moment. Fields after `name` are the counters of docs/PROTOCOL.md."""
+
+    chan_id: int
+    name: str | None = None
+    total_sends: int = 0
+    total_recvs: int = 0
+    total_bytes_sent: int = 0
+    total_bytes_recv: int = 0
+    first_op_time_ns: int = 0
+    last_op_time_ns: int = 0
+    send_eagain: int = 0
+    send_etime: int = 0
+    send_epipe: int = 0
+    recv_eagain: int = 0
+    recv_etime: int = 0
+    recv_epipe: int = 0
+    rv_matches: int = 0
+    rv_cancels: int = 0
+    rv_zdesc_matches: int = 0
+    zref_sent: int = 0
+    zref_received: int = 0
+    zref_aborted_close: int = 0
+    cancelled_waiters: int = 0
+    cancelled_cancel: int = 0
+    cancelled_timeout: int = 0
+    cancelled_dead: int = 0
+    cancelled_destroyed: int = 0
+    matched_waiters: int = 0
+    closed_waiters: int = 0
+    finished_waiters: int = 0
+    drops_oldest: int = 0
+    drops_newest: int = 0
+    undelivered: int = 0
+    undelivered_requeued: int = 0
+    undelivered_dropped: int = 0
+    undelivered_dead_lettered: int = 0
+    redelivered: int = 0
+    acks: int = 0
+    nacks: int = 0
+    unconfirmed: int = 0
+    send_idx: int = 0
+    recv_idx: int = 0
+    depth: int = 0
+    ready: int = 0
+    held: int = 0
+    bytes: int = 0
+    peak_depth: int = 0
+    parked_senders: int = 0
+    parked_receivers: int = 0
+    capacity: int = 0
+    elem_size: int = 0
+    kind: int = 0
+    overflow: int = 0
+    state: int = 0
+    max_bytes: int = 0
+    handles_read: int = 0
+    handles_write: int = 0
+    cap_flags: int = 0
+    close_reason: int = 0
+
+    @property
+    def kind_name(self) -> str:
+        return KINDS.get(self.kind, str(self.kind))
+
+    @property
+    def state_name(self) -> str:
+        return STATES.get(self.state, str(self.state))
+
+    @property
+    def overflow_name(self) -> str:
+        return OVERFLOWS.get(self.overflow, str(self.overflow))
+
+    @property
+    def duration_sec(self) -> float:
+        """From the first operation to the last."""
+        return (self.last_op_time_ns - self.first_op_time_ns) / 1e9
+
+    def as_dict(self) -> dict[str, int | float | str | None]:
+        """Every field, with kind, overflow and state as words."""
+        words = {
+            "kind": self.kind_name,
+            "overflow": self.overflow_name,
+            "state": self.state_name,
+            "duration_sec": self.duration_sec,
+        }
+        return asdict(self) | words
+
+    def json(self) -> str:
+        """One object on one line."""
+        return json.dumps(self.as_dict(), ensure_ascii=False)
+
+    def text(self) -> str:
+        """`name value` per line; what is zero and no gauge is left out."""
+        shown = {
+            key: value
+            for key, value in self.as_dict().items()
+            if value not in (0, None) or key in GAUGES
+        }
+        width = max(map(len, shown))
+        return "\n".join(f"{key:{width}}  {value}" for key, value in shown.items())
+
+
+# fmt: off
+GAUGES = (
+    "depth", "ready", "held", "bytes", "peak_depth", "parked_senders", "parked_receivers",
+    "capacity", "elem_size", "max_bytes", "handles_read", "handles_write",
+)
+# fmt: on
+NOT_MEASURES = {"kind", "overflow", "state", "cap_flags", "close_reason"}
+COUNTERS = tuple(
+    name for name in _wire.STAT_NAMES if name not in (*GAUGES, *NOT_MEASURES) and "time" not in name
+)
+
+
+def snapshot(stats: Mapping[int, int], chan_id: int, name: str | None = None) -> ChannelSnapshot:
+    """From STAT_ID -> VALUE. Counters of a newer daemon that are not known here are left out."""
+    fields = {
+        _wire.STAT_NAMES[stat_id - 1]: value
+        for stat_id, value in stats.items()
+        if 0 < stat_id <= len(_wire.STAT_NAMES)
+    }
+    if "kind" in fields:
+        fields["kind"] = _signed(fields["kind"])
+    return ChannelSnapshot(chan_id=chan_id, name=name, **fields)
+
+
+def _signed(value: int) -> int:
+    """KIND is an int32; a counter carries it as an unsigned number."""
+    return (value & 0x7FFF_FFFF) - (value & 0x8000_0000)
+
+
+class Rates(NamedTuple):
+    """Per second between two snapshots of one channel, and the seconds between them."""
+
+    sends: float
+    recvs: float
+    bytes_sent: float
+    bytes_recv: float
+    interval_sec: float
+
+
+def rates(
+    before: ChannelSnapshot | None, now: ChannelSnapshot, interval_sec: float | None = None
+) -> Rates:
+    """Without `interval_sec`, time runs from operation to operation, as in the older project.
+
+    Then an interval in which nothing happened is 0 and all rates are 0.
+    """
+    start = before or ChannelSnapshot(chan_id=now.chan_id)
+    seconds = interval_sec
+    if seconds is None:
+        seconds = now.duration_sec - (before.duration_sec if before else 0.0)
+    names = ("total_sends", "total_recvs", "total_bytes_sent", "total_bytes_recv")
+    deltas = [getattr(now, name) - getattr(start, name) for name in names]
+    if seconds <= 0:
+        seconds = 1e-6 if any(deltas) else 0.0
+    per_second = [delta / seconds if seconds else 0.0 for delta in deltas]
+    return Rates(*per_second, seconds)
+
+
+def openmetrics(channels: Iterable[ChannelSnapshot]) -> str:
+    """The OpenMetrics text of many channels, one family after the other, ended by # EOF."""
+    rows = [(_labels(one), one) for one in channels]
+    lines = ["# TYPE kcoro_channel info", "# HELP kcoro_channel What the channel is."]
+    lines += [f"kcoro_channel_info{{{_info(labels, one)}}} 1" for labels, one in rows]
+    for name in COUNTERS:
+        family = f"kcoro_channel_{name.removeprefix('total_')}"
+        lines.append(f"# TYPE {family} counter")
+        lines += [f"{family}_total{{{labels}}} {getattr(one, name)}" for labels, one in rows]
+    for name in GAUGES:
+        lines.append(f"# TYPE kcoro_channel_{name} gauge")
+        lines += [f"kcoro_channel_{name}{{{labels}}} {getattr(one, name)}" for labels, one in rows]
+    return "\n".join([*lines, "# EOF", ""])
+
+
+def _labels(one: ChannelSnapshot) -> str:
+    return f'chan_id="{one.chan_id}",name="{_escaped(one.name or "")}"'
+
+
+def _info(labels: str, one: ChannelSnapshot) -> str:
+    return (
+        f'{labels},kind="{one.kind_name}",overflow="{one.overflow_name}",state="{one.state_name}"'
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
