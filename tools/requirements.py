@@ -3,7 +3,7 @@
 It exists because pip installs a project's extras only together with the project, and `make venv`
 wants the tools first.
 
-    python tools/requirements.py [EXTRA...] [--project] [--only]
+    python tools/requirements.py [EXTRA...] [--project]
 """
 
 import argparse
@@ -13,9 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def requirements(extras: list[str], backend: bool, project: bool) -> list[str]:
+def requirements(extras: list[str], project: bool) -> list[str]:
     table = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    found: list[str] = list(table["build-system"]["requires"]) if backend else []
+    found: list[str] = list(table["build-system"]["requires"])
     if project:
         found += table["project"]["dependencies"]
     for extra in extras:
@@ -29,9 +29,8 @@ def main() -> None:
     parser.add_argument(
         "--project", action="store_true", help="with the project's own dependencies"
     )
-    parser.add_argument("--only", action="store_true", help="without the build backend's")
     options = parser.parse_args()
-    print("\n".join(requirements(options.extras, not options.only, options.project)))
+    print("\n".join(requirements(options.extras, options.project)))
 
 
 if __name__ == "__main__":

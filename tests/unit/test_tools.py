@@ -99,7 +99,7 @@ def test_setup_refuses_an_old_python_by_name(tmp_path: Path) -> None:
 
 
 def test_every_requirement_of_the_tools_stands_in_pyproject() -> None:
-    listed = tool("requirements").requirements(["test", "lint"], backend=True, project=True)
+    listed = tool("requirements").requirements(["test", "lint"], project=True)
     assert {"pytest", "ruff", "mypy", "trio", "cffi", "scikit-build-core"} <= {
         line.split(">=")[0] for line in listed
     }
