@@ -4,8 +4,7 @@
 add_library(kc_flags INTERFACE)
 target_compile_definitions(kc_flags INTERFACE _GNU_SOURCE)
 target_compile_options(kc_flags INTERFACE -Wall -Wextra -Wconversion $<$<BOOL:${KC_WERROR}>:-Werror>)
-target_include_directories(kc_flags INTERFACE
-  "${PROJECT_SOURCE_DIR}/include" "${PROJECT_BINARY_DIR}/include" "${PROJECT_SOURCE_DIR}")
+target_include_directories(kc_flags INTERFACE "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}")
 if(NOT KC_MUTANT STREQUAL "")
   target_compile_definitions(kc_flags INTERFACE "KC_MUTANT=${KC_MUTANT}")
 endif()

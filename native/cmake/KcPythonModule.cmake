@@ -1,5 +1,5 @@
 # kcoro_ipc._kcoro: cffi in API mode over the public headers, stable ABI of Python 3.11.
-# The cdef is the preprocessor's view of the headers with KC_CDEF defined: under it they have no #include of the
+# The cdef is the preprocessor's view of kcoro.h with KC_CDEF defined: under it the headers have no #include of the
 # system, no inline bodies, no _Static_assert, and constants are enums. -nostdinc makes a slip an error here.
 
 cmake_minimum_required(VERSION 3.26)
@@ -11,7 +11,17 @@ if(KC_FREE_THREADED)
   message(FATAL_ERROR "kcoro-ipc does not support free-threaded Python yet: use the ordinary build of Python >= 3.11")
 endif()
 
-set(KC_UMBRELLA "${PROJECT_BINARY_DIR}/include/kcoro/kcoro.h")
+set(KC_UMBRELLA "${PROJECT_SOURCE_DIR}/include/kcoro/kcoro.h")
+file(GLOB KC_PUBLIC_HEADERS CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/kcoro/*.h")
+if(NOT EXISTS "${PROJECT_SOURCE_DIR}/ipc/turn.c")
+  file(READ "${KC_UMBRELLA}" KC_TEXT)
+  string(REGEX REPLACE "#include <kcoro/kc_(pump|turn).h>[^\n]*" "" KC_TEXT "${KC_TEXT}")
+  if(NOT EXISTS "${PROJECT_SOURCE_DIR}/core/engine.c")
+    string(REGEX REPLACE "#include <kcoro/kc_(engine|chan).h>[^\n]*" "" KC_TEXT "${KC_TEXT}")
+  endif()
+  set(KC_UMBRELLA "${PROJECT_BINARY_DIR}/part.h")
+  file(WRITE "${KC_UMBRELLA}" "${KC_TEXT}")
+endif()
 set(KC_CDEF "${PROJECT_BINARY_DIR}/kcoro.cdef")
 set(KC_PRELUDE "${PROJECT_BINARY_DIR}/kcoro.prelude")
 set(KC_MODULE_SOURCE "${PROJECT_BINARY_DIR}/_kcoro.c")
@@ -20,8 +30,8 @@ file(CONFIGURE OUTPUT "${KC_PRELUDE}" CONTENT "#include <kcoro/kcoro.h>\n" @ONLY
 add_custom_command(
   OUTPUT "${KC_CDEF}"
   COMMAND "${CMAKE_C_COMPILER}" -E -P -nostdinc -DKC_CDEF -DKC_API= -I "${PROJECT_SOURCE_DIR}/include"
-          -I "${PROJECT_BINARY_DIR}/include" -x c "${KC_UMBRELLA}" -o "${KC_CDEF}"
-  DEPENDS ${KC_PRESENT_HEADERS} "${KC_UMBRELLA}"
+          -x c "${KC_UMBRELLA}" -o "${KC_CDEF}"
+  DEPENDS ${KC_PUBLIC_HEADERS} "${KC_UMBRELLA}"
   COMMENT "cdef from the public headers"
   VERBATIM)
 add_custom_command(

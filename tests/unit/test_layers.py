@@ -76,6 +76,7 @@ NATIVE_ROWS: list[set[str]] = [
     {"core/engine"},
     {"kcoro/kc_pump"},
     {"kcoro/kc_turn"},
+    {"kcoro/kcoro"},
     {"ipc/bytes"},
     {"ipc/frame"},
     {"ipc/request", "ipc/writer"},

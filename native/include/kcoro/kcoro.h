@@ -1,0 +1,18 @@
+/* kcoro.h: all of kcoro for C and C++ users, and the one list of its public headers.
+ *
+ * The order is meaning: a header uses what those above it declare. The build reads these lines too: cffi's cdef, and
+ * with it the Python module, is the preprocessor's view of this file with KC_CDEF defined, under which no header
+ * includes the system's, defines a body or asserts.
+ */
+#ifndef KCORO_KCORO_H
+#define KCORO_KCORO_H
+
+#include <kcoro/kc_wire.h>   /* numbers: commands, attributes, codes, counters (generated) */
+#include <kcoro/kc_types.h>  /* tickets, kinds, reasons, snapshots of results */
+#include <kcoro/kc_engine.h> /* one arena with its channels, accounts, scopes, ports and clock */
+#include <kcoro/kc_chan.h>   /* operations: send, receive, select, cancel, close, destroy, acks */
+#include <kcoro/kc_codec.h>  /* the frame reader, for comparison with the definition of the wire */
+#include <kcoro/kc_pump.h>   /* connections: hot frames become operations, results become replies */
+#include <kcoro/kc_turn.h>   /* sockets: one epoll set, drained and written once a turn */
+
+#endif
