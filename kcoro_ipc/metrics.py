@@ -178,8 +178,8 @@ def rates(
     deltas = [getattr(now, name) - getattr(start, name) for name in names]
     if seconds <= 0:
         seconds = 1e-6 if any(deltas) else 0.0
-    per_second = [delta / seconds if seconds else 0.0 for delta in deltas]
-    return Rates(*per_second, seconds)
+    sends, recvs, sent, received = (delta / seconds if seconds else 0.0 for delta in deltas)
+    return Rates(sends, recvs, sent, received, seconds)
 
 
 def openmetrics(channels: Iterable[ChannelSnapshot]) -> str:

@@ -1,0 +1,59 @@
+"""Lines of the log: one per event, and no value can forge another field or line."""
+
+import io
+import logging
+import os
+
+import pytest
+
+from kcoro_ipc import logs
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    stream = io.StringIO()
+    monkeypatch.setattr(logs.log, "handlers", [])
+    monkeypatch.setattr(logs.log, "propagate", True)
+    monkeypatch.setattr(logging, "raiseExceptions", True)
+    logs.start("info", stream)
+    return stream
+
+
+def test_an_event_is_one_line_of_words(lines: io.StringIO) -> None:
+    logs.say(logging.INFO, "channel made", name="jobs", uid=1000, reason=None)
+    logs.say(logging.DEBUG, "too fine")
+    assert lines.getvalue().split(" ", 1)[1] == "info    channel made name=jobs uid=1000\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("plain", "plain"),
+        ("two words", '"two words"'),
+        ("a=b", '"a=b"'),
+        ("line\nuid=0", '"line\\nuid=0"'),
+        ('say "x"', '"say \\"x\\""'),
+        ("\x1b[2J", '"\\u001b[2J"'),
+        ("", '""'),
+        (7, "7"),
+    ],
+)
+def test_a_value_that_could_forge_a_field_or_a_line_is_quoted(value: object, text: str) -> None:
+    assert logs.shown(value) == text
+
+
+def test_the_journal_gets_a_priority_on_every_line() -> None:
+    record = logging.LogRecord("kcoro", logging.ERROR, "", 0, "control failed", None, None)
+    record.exc_info = (ValueError, ValueError("boom"), None)
+    formatted = logs.JournalFormatter().format(record).splitlines()
+    assert formatted == ["<3>control failed", "<3>ValueError: boom"]
+
+
+def test_the_journal_is_recognised_by_device_and_inode(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open(os.devnull, "w") as stream:
+        stat = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{stat.st_dev}:{stat.st_ino}")
+        assert logs.is_journal(stream)
+        monkeypatch.setenv("JOURNAL_STREAM", f"{stat.st_dev}:{stat.st_ino + 1}")
+        assert not logs.is_journal(stream)
+    assert not logs.is_journal(io.StringIO())
