@@ -1,0 +1,88 @@
+"""The requests of one connection that wait for their replies.
+
+Request ids come from a counter and are not used again while they live: a receive may stay parked
+for longer than the counter needs to come round. What is stored with an id is the caller's (a trio
+task's record, a test's string); the exchange only finds it again.
+
+How many may be under way at once is bounded, so that the daemon never has to refuse one. Sends,
+receives and selects each have a few places that the other sides cannot take: a thousand parked
+receives must not keep out the send that would end them.
+"""
+
+from typing import Generic, TypeVar
+
+from kcoro_ipc.errors import KcoroError, ProtocolError
+from kcoro_ipc.protocol.outcome import failure_of
+from kcoro_ipc.protocol.replies import Reply, ReplyReader
+
+T = TypeVar("T")
+
+IN_FLIGHT = 1024
+OWN_PLACES = 8
+SIDES = ("send", "receive", "select")
+SHARED_PLACES = IN_FLIGHT - OWN_PLACES * len(SIDES)
+LAST_REQ_ID = 0xFFFFFFFF
+
+
+class Exchange(Generic[T]):
+    """Ids and places out, replies in. Requests of side "" (control, tries, acks) need no place."""
+
+    def __init__(self) -> None:
+        self.reader = ReplyReader()
+        self.in_flight: dict[int, tuple[T, str]] = {}
+        self._last_word: KcoroError | None = None
+        self._last_id = 0
+        self._used = dict.fromkeys(("", *SIDES), 0)
+
+    def new_id(self) -> int:
+        """An id that no live request has; it counts as live from `add` on."""
+        req_id = self._last_id
+        while True:
+            req_id = req_id + 1 if req_id < LAST_REQ_ID else 1
+            if req_id not in self.in_flight:
+                self._last_id = req_id
+                return req_id
+
+    def has_place(self, side: str) -> bool:
+        """Whether a request of this side may go out now, or has to wait here for a reply."""
+        if not side or self._used[side] < OWN_PLACES:
+            return True
+        beyond_own = sum(max(0, self._used[other] - OWN_PLACES) for other in SIDES)
+        return beyond_own < SHARED_PLACES
+
+    def add(self, req_id: int, waiting: T, side: str = "") -> None:
+        self.in_flight[req_id] = (waiting, side)
+        self._used[side] += 1
+
+    def feed(self, data: bytes) -> list[tuple[T, Reply]]:
+        """Who gets which reply; a terminal one ends its request. Look at `failure` afterwards."""
+        return [found for reply in self.reader.feed(data) if (found := self._match(reply))]
+
+    @property
+    def failure(self) -> KcoroError | None:
+        """Why this connection can no longer be used: no valid frame, or the daemon's last word."""
+        return self._last_word or self.reader.failure
+
+    def _match(self, reply: Reply) -> tuple[T, Reply] | None:
+        entry = self.in_flight.get(reply.req_id)
+        if entry is None:
+            self._last_word = self._last_word or _last_word(reply)
+            return None
+        waiting, side = entry
+        if reply.result is not None:
+            del self.in_flight[reply.req_id]
+            self._used[side] -= 1
+        return waiting, reply
+
+    def drain(self) -> list[T]:
+        """Everybody who still waits, forgotten here: the connection has ended."""
+        waiting = [entry[0] for entry in self.in_flight.values()]
+        self.in_flight.clear()
+        self._used = dict.fromkeys(self._used, 0)
+        return waiting
+
+
+def _last_word(reply: Reply) -> KcoroError:
+    if reply.req_id == 0 and reply.result:
+        return failure_of(reply)
+    return ProtocolError(f"the daemon answered request {reply.req_id}, which was never made")

@@ -1,0 +1,183 @@
+"""Frames a client receives: a stream of bytes in, a list of replies out, a whole batch per call.
+
+The reader keeps what is left of a frame that has not arrived whole, and nothing else: it does not
+know which requests are under way. The daemon's usual reply (REQ_ID, RESULT, then nothing or
+ELEMENTs) is recognised by comparing two words; everything else takes the general way and gets
+the same verdict.
+
+Invariant: however the stream is cut into pieces, the replies are the same, and so is the error.
+"""
+
+from functools import lru_cache
+from struct import Struct
+from types import MappingProxyType
+from typing import Any
+
+from kcoro_ipc import _wire
+from kcoro_ipc.errors import FrameTooLong, ProtocolError
+from kcoro_ipc.protocol.attributes import HEAD, head, read_attributes
+
+_FRAME = Struct(">II")
+_PREFIX = Struct(">IIIIIi")  # header, REQ_ID, RESULT
+_REQ_ID = head(_wire.ATTR_REQ_ID)
+_RESULT = head(_wire.ATTR_RESULT)
+_ELEMENT = head(_wire.ATTR_ELEMENT, 0)
+_HEADER_BYTES = _wire.HEADER_BYTES
+_PREFIX_BYTES = _PREFIX.size
+_NOTHING: Any = MappingProxyType({})
+
+
+class Reply:
+    """One frame from the daemon.
+
+    `req_id` is 0 for a word about the connection itself; `result` is None for an event (the
+    request goes on) and in the answer to HELLO. `elements` are plain messages; what came beside
+    them stands in `attributes` by number (there REQ_ID and RESULT may be absent).
+    """
+
+    __slots__ = ("attributes", "cmd", "elements", "req_id", "result")
+
+    def __init__(
+        self,
+        cmd: int,
+        req_id: int,
+        result: int | None,
+        elements: tuple[bytes, ...] | list[bytes] = (),
+        attributes: dict[int, Any] = _NOTHING,
+    ) -> None:
+        self.cmd = cmd
+        self.req_id = req_id
+        self.result = result
+        self.elements = elements
+        self.attributes = attributes
+
+    def get(self, number: int, default: Any = 0) -> Any:
+        return self.attributes.get(number, default)
+
+    def __repr__(self) -> str:
+        name = _wire.COMMAND_NAMES.get(self.cmd, str(self.cmd))
+        return f"<Reply {name} {self.req_id} result {self.result}>"
+
+
+class ReplyReader:
+    """Feed it what the socket gave; it gives back the replies that are whole by now.
+
+    `failure` is set when bytes came that are no frame: the replies before them are still given
+    back, what follows is not read, and the connection is to be ended.
+    """
+
+    def __init__(self, max_frame_bytes: int = _wire.MAX_FRAME_BYTES) -> None:
+        self._max_frame_bytes = max_frame_bytes
+        self._pieces: list[bytes] = []
+        self._held_bytes = 0
+        self._need_bytes = 0
+        self.failure: ProtocolError | None = None
+
+    @property
+    def wanted_bytes(self) -> int:
+        """How many bytes the frame that has begun still lacks, as far as is known."""
+        return max(0, self._need_bytes - self._held_bytes)
+
+    def feed(self, data: bytes) -> list[Reply]:
+        if self.failure is not None:
+            return []
+        if self._pieces:
+            self._pieces.append(data)
+            self._held_bytes += len(data)
+            if self._held_bytes < self._need_bytes:
+                return []
+            data = b"".join(self._pieces)
+            self._pieces.clear()
+        replies: list[Reply] = []
+        try:
+            self._keep(data, self._take(data, replies))
+        except ProtocolError as error:
+            self.failure = error
+        return replies
+
+    def _take(self, data: bytes, replies: list[Reply]) -> int:
+        """Appends every whole reply in data; returns where the first one that is not begins."""
+        start, end = 0, len(data)
+        while end - start >= _HEADER_BYTES:
+            word, length = _FRAME.unpack_from(data, start)
+            if word & 0xFFFF or length > self._max_frame_bytes:
+                raise _bad_header(word, length, self._max_frame_bytes)
+            stop = start + _HEADER_BYTES + length
+            if stop > end:
+                break
+            replies.append(_read_reply(data, start, stop, word >> 16))
+            start = stop
+        return start
+
+    def _keep(self, data: bytes, start: int) -> None:
+        self._held_bytes = len(data) - start
+        self._need_bytes = 0
+        if self._held_bytes == 0:
+            return
+        self._pieces.append(data[start:] if start else data)
+        self._need_bytes = _HEADER_BYTES
+        if self._held_bytes >= _HEADER_BYTES:
+            self._need_bytes += _FRAME.unpack_from(data, start)[1]
+
+
+def _bad_header(word: int, length: int, limit: int) -> ProtocolError:
+    if word & 0xFF00:
+        return ProtocolError(f"reserved header flags are set: {word & 0xFFFF:#06x}")
+    if length > limit:
+        return FrameTooLong(f"a frame of {length} bytes is over the limit of {limit}")
+    return ProtocolError("a frame brings files that nobody asked for")
+
+
+def _read_reply(data: bytes, start: int, stop: int, cmd: int) -> Reply:
+    at = start + _PREFIX_BYTES
+    if at <= stop:
+        _, _, first, req_id, second, result = _PREFIX.unpack_from(data, start)
+        if first == _REQ_ID and second == _RESULT:
+            if at == stop:
+                return Reply(cmd, req_id, result)
+            elements = _read_elements(data, at, stop)
+            if elements is not None:
+                return Reply(cmd, req_id, result, elements)
+    attributes = read_attributes(data, start + _HEADER_BYTES, stop)
+    return Reply(
+        cmd,
+        attributes.get(_wire.ATTR_REQ_ID, 0),
+        attributes.get(_wire.ATTR_RESULT),
+        attributes.get(_wire.ATTR_ELEMENT, ()),
+        attributes,
+    )
+
+
+def _read_elements(data: bytes, at: int, stop: int) -> tuple[bytes, ...] | list[bytes] | None:
+    """The rest of a payload if it is nothing but short ELEMENTs, else None."""
+    if stop - at < 4:
+        return None
+    (word,) = HEAD.unpack_from(data, at)
+    length = word & 0xFFFF
+    if word >> 16 != _wire.ATTR_ELEMENT or length == _wire.EXTENDED_LENGTH:
+        return None
+    if stop - at == 4 + length:
+        return (data[at + 4 : stop],)
+    if (stop - at) % (4 + length) == 0:
+        pairs = list(_equal_elements(length).iter_unpack(memoryview(data)[at:stop]))
+        if {pair[0] for pair in pairs} == {word}:
+            return [pair[1] for pair in pairs]
+    return _walk_elements(data, at, stop)
+
+
+@lru_cache(maxsize=64)
+def _equal_elements(length: int) -> Struct:
+    return Struct(f">I{length}s")
+
+
+def _walk_elements(data: bytes, at: int, stop: int) -> list[bytes] | None:
+    elements: list[bytes] = []
+    unpack = HEAD.unpack_from
+    while stop - at >= 4:
+        (word,) = unpack(data, at)
+        begin = at + 4
+        at = begin + (word & 0xFFFF)
+        if word >> 16 != _wire.ATTR_ELEMENT or at > stop or at - begin == _wire.EXTENDED_LENGTH:
+            return None
+        elements.append(data[begin:at])
+    return elements if at == stop else None
