@@ -69,6 +69,8 @@ NATIVE_ROWS: list[set[str]] = [
     {"core/token"},
     {"core/port"},
     {"core/scope"},
+    {"core/flow"},
+    {"core/settle", "core/waiter"},
     {"core/chan"},
     {"core/select"},
     {"core/deadline"},
