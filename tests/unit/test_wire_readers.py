@@ -119,6 +119,8 @@ MUTATIONS = st.sampled_from(
         lie_about_a_length,
         add(bytes.fromhex("001a000400000001")),  # a duplicate of something, often
         add(bytes.fromhex("001500016100150000")),
+        add(bytes.fromhex("00220002ffff")),  # a scalar of two bytes
+        add(bytes.fromhex("0040000a00150001610015000162")),  # a repetition inside
         add(bytes.fromhex("ffff0000")),  # critical and unknown
         add(bytes.fromhex("0041000400410000")),  # depth 2
         add(bytes.fromhex("001affff0000000400000001")),
@@ -127,7 +129,7 @@ MUTATIONS = st.sampled_from(
 )
 
 
-@settings(max_examples=1_000)
+@settings(max_examples=1_500)
 @given(FRAMES, st.lists(MUTATIONS, min_size=1, max_size=4), st.booleans(), MINORS, st.data())
 def test_broken_frames_get_the_same_verdict(frame, mutations, header_fits, minor, data):
     broken = bytearray(built(*frame))
@@ -158,6 +160,14 @@ def test_lengths_round_the_extended_form_are_read_alike(size, nested, minor):
         return
     data = built(13, [(number, value), (26, 1)], minor, 0)
     assert judged_by_construct(data, minor) == judged_by_c(data, minor) == (errors.KC_OK, data)
+
+
+def test_the_longest_frame_is_read_alike_and_one_byte_more_is_refused():
+    limit = tlv.LIMITS["FRAME_BYTES"]
+    longest = built(11, [(21, bytes(limit - 8))], 1, 0)
+    assert judged_by_construct(longest, 1) == judged_by_c(longest, 1) == (errors.KC_OK, longest)
+    more = longest[:4] + (limit + 1).to_bytes(4, "big") + longest[8:] + b"\x00"
+    assert judged_by_construct(more, 1) == judged_by_c(more, 1) == (errors.KC_EMSGSIZE, b"")
 
 
 def test_a_buffer_that_is_too_small_is_refused_and_not_overrun():
