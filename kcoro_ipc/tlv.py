@@ -416,4 +416,3 @@ def _encoded(number: int, value: Value, minor: int) -> bytes:
     except ConstructError:
         pass
     raise InvalidArgument(f"{value!r} is no value for attribute {number}")
-
