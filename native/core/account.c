@@ -1,0 +1,160 @@
+/* account.c: the accounts of kc_engine.h. Account 0 is nobody's and has no limits, but is counted all the same. */
+#include "kc_account.h"
+
+#include "kc_pool.h"
+
+enum { PARKED = 65536, CHANNELS = 16384, BYTES = 256 << 20 };
+
+int kc_refuse(kc_refusal *refusal, int code, uint32_t quota, uint64_t limit, uint64_t usage) {
+    if (refusal != NULL)
+        *refusal = (kc_refusal){.quota = quota, .limit = limit, .usage = usage};
+    return code;
+}
+
+static int over(kc_refusal *refusal, uint32_t account, uint32_t quota, uint64_t limit, uint64_t usage, uint64_t more) {
+    int rc = KC_OK;
+
+    if (account != 0 && usage + more > limit)
+        rc = kc_refuse(refusal, KC_EDQUOT, quota, limit, usage);
+    return rc;
+}
+
+/* The record outlives its name until the last charge is back. */
+static void settle_account(kc_engine *e, uint32_t account) {
+    kc_account_rec *a = &e->accounts[account];
+
+    if (account != 0 && a->used == 2 && a->scopes == 0 && a->parked == 0 && a->channels == 0 && a->bytes == 0) {
+        a->used = 0;
+        a->next = e->account_free;
+        e->account_free = account;
+        e->account_live--;
+    }
+}
+
+int kc_account_charge_bytes(kc_engine *e, uint32_t account, uint64_t bytes, kc_refusal *refusal) {
+    kc_account_rec *a = &e->accounts[account];
+    int rc = over(refusal, account, KC_QUOTA_ACCOUNT_BYTES, a->limits.bytes, a->bytes, bytes);
+
+    if (rc == KC_OK)
+        a->bytes += bytes;
+    return rc;
+}
+
+void kc_account_return_bytes(kc_engine *e, uint32_t account, uint64_t bytes) {
+    e->accounts[account].bytes -= bytes;
+    settle_account(e, account);
+}
+
+int kc_account_charge_parked(kc_engine *e, uint32_t account, kc_refusal *refusal) {
+    kc_account_rec *a = &e->accounts[account];
+    int rc = over(refusal, account, KC_QUOTA_ACCOUNT_PARKED, a->limits.parked, a->parked, 1);
+
+    a->parked += rc == KC_OK;
+    return rc;
+}
+
+void kc_account_return_parked(kc_engine *e, uint32_t account) {
+    e->accounts[account].parked--;
+    settle_account(e, account);
+}
+
+int kc_account_charge_channel(kc_engine *e, uint32_t account, kc_refusal *refusal) {
+    kc_account_rec *a = &e->accounts[account];
+    int rc = over(refusal, account, KC_QUOTA_ACCOUNT_CHANNELS, a->limits.channels, a->channels, 1);
+
+    a->channels += rc == KC_OK;
+    return rc;
+}
+
+void kc_account_return_channel(kc_engine *e, uint32_t account) {
+    e->accounts[account].channels--;
+    settle_account(e, account);
+}
+
+static bool named(const kc_engine *e, uint32_t account) {
+    return account == 0 || (account <= e->account_high && e->accounts[account].used == 1);
+}
+
+int kc_account_enter(kc_engine *e, uint32_t account) {
+    int rc = named(e, account) ? KC_OK : KC_ENOENT;
+
+    if (rc == KC_OK)
+        e->accounts[account].scopes++;
+    return rc;
+}
+
+void kc_account_leave(kc_engine *e, uint32_t account) {
+    e->accounts[account].scopes--;
+    settle_account(e, account);
+}
+
+static void limit(kc_account_rec *a, const kc_account_limits *limits) {
+    const kc_account_limits none = {0};
+    const kc_account_limits *l = limits != NULL ? limits : &none;
+
+    a->limits.parked = l->parked != 0 ? l->parked : PARKED;
+    a->limits.channels = l->channels != 0 ? l->channels : CHANNELS;
+    a->limits.bytes = l->bytes != 0 ? l->bytes : BYTES;
+}
+
+int kc_account_make(kc_engine *e, const kc_account_limits *limits, uint32_t *account_out) {
+    uint32_t account = 0;
+    int rc = KC_EDQUOT;
+
+    kc_lock_take(&e->lock);
+    if (kc_alloc_fails(e)) {
+        rc = KC_ENOMEM;
+    } else if (e->account_free != 0) {
+        account = e->account_free;
+        e->account_free = e->accounts[account].next;
+    } else if (e->account_high < e->account_capacity) {
+        account = ++e->account_high;
+    }
+    if (account != 0) {
+        e->accounts[account] = (kc_account_rec){.used = 1};
+        limit(&e->accounts[account], limits);
+        e->account_live++;
+        *account_out = account;
+        rc = KC_OK;
+    }
+    kc_lock_give(&e->lock);
+    return rc;
+}
+
+int kc_account_free(kc_engine *e, uint32_t account) {
+    int rc = KC_ENOENT;
+
+    kc_lock_take(&e->lock);
+    if (account != 0 && named(e, account)) {
+        e->accounts[account].used = 2;
+        settle_account(e, account);
+        rc = KC_OK;
+    }
+    kc_lock_give(&e->lock);
+    return rc;
+}
+
+int kc_account_limit(kc_engine *e, uint32_t account, const kc_account_limits *limits) {
+    int rc = KC_ENOENT;
+
+    kc_lock_take(&e->lock);
+    if (account != 0 && named(e, account)) {
+        limit(&e->accounts[account], limits);
+        rc = KC_OK;
+    }
+    kc_lock_give(&e->lock);
+    return rc;
+}
+
+int kc_account_measure(kc_engine *e, uint32_t account, kc_account_usage *usage_out) {
+    int rc = KC_ENOENT;
+
+    kc_lock_take(&e->lock);
+    if (named(e, account)) {
+        const kc_account_rec *a = &e->accounts[account];
+        *usage_out = (kc_account_usage){.parked = a->parked, .channels = a->channels, .bytes = a->bytes};
+        rc = KC_OK;
+    }
+    kc_lock_give(&e->lock);
+    return rc;
+}

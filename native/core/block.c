@@ -1,0 +1,154 @@
+/* block.c: the allocator of kc_block.h. Within a class the block freed last is used first: it is warm, and no ticket
+ * ever names a block, so early reuse harms nobody. */
+#include "kc_block.h"
+
+#include "kc_account.h"
+#include "kc_pool.h"
+
+enum { SLOT_BITS = 14, SLOT_MASK = (1 << SLOT_BITS) - 1 };
+
+typedef struct kc_block_head {
+    uint32_t refs;
+    uint32_t link; /* used: the account that pays; free: slot + 1 of the next free one */
+} kc_block_head;
+
+static const uint32_t class_bytes[KC_CLASSES] = {64, 256, 1024, 4096, 16384, 65536};
+
+static uint32_t class_for(uint32_t bytes) {
+    uint32_t c = 0;
+
+    while (class_bytes[c] < bytes)
+        c++;
+    return c;
+}
+
+static uint32_t slots_in(uint32_t class_of) {
+    return (KC_CHUNK_BYTES - 64) / (class_bytes[class_of] + (uint32_t)sizeof(kc_block_head));
+}
+
+static uint8_t *chunk_base(const kc_engine *e, uint32_t chunk) {
+    return e->heap.base + (size_t)chunk * KC_CHUNK_BYTES;
+}
+
+static kc_block_head *head_of(const kc_engine *e, uint32_t chunk, uint32_t slot) {
+    return (kc_block_head *)(void *)chunk_base(e, chunk) + slot;
+}
+
+void *kc_block_at(const kc_engine *e, uint32_t block) {
+    uint32_t chunk = block >> SLOT_BITS;
+    uint32_t c = e->heap.chunks[chunk].class_of;
+    uint32_t heads = (slots_in(c) * (uint32_t)sizeof(kc_block_head) + 63) / 64 * 64;
+
+    return chunk_base(e, chunk) + heads + (size_t)(block & SLOT_MASK) * class_bytes[c];
+}
+
+uint32_t kc_block_bytes(const kc_engine *e, uint32_t block) {
+    return class_bytes[e->heap.chunks[block >> SLOT_BITS].class_of];
+}
+
+static void list_chunk(kc_heap *heap, uint32_t *head, uint32_t chunk) {
+    heap->chunks[chunk].prev = 0;
+    heap->chunks[chunk].next = *head;
+    if (*head != 0)
+        heap->chunks[*head].prev = chunk;
+    *head = chunk;
+    heap->chunks[chunk].listed = 1;
+}
+
+static void unlist_chunk(kc_heap *heap, uint32_t *head, uint32_t chunk) {
+    kc_chunk *c = &heap->chunks[chunk];
+
+    if (c->prev != 0)
+        heap->chunks[c->prev].next = c->next;
+    else
+        *head = c->next;
+    if (c->next != 0)
+        heap->chunks[c->next].prev = c->prev;
+    c->listed = 0;
+}
+
+/* A chunk with a free block of the class: an open one, else an empty one, else a fresh one; 0 when the heap is full. */
+static uint32_t open_chunk(kc_engine *e, uint32_t class_of) {
+    kc_heap *heap = &e->heap;
+    uint32_t chunk = heap->open[class_of];
+
+    if (chunk == 0) {
+        if (heap->free_chunks != 0) {
+            chunk = heap->free_chunks;
+            unlist_chunk(heap, &heap->free_chunks, chunk);
+        } else if (heap->high < heap->capacity) {
+            chunk = ++heap->high;
+        }
+        if (chunk != 0) {
+            heap->chunks[chunk] = (kc_chunk){.class_of = (uint8_t)class_of};
+            list_chunk(heap, &heap->open[class_of], chunk);
+        }
+    }
+    return chunk;
+}
+
+static uint32_t take_slot(kc_engine *e, uint32_t chunk) {
+    kc_chunk *c = &e->heap.chunks[chunk];
+    uint32_t slot = c->fresh;
+
+    if (c->free_block != 0) {
+        slot = c->free_block - 1;
+        c->free_block = head_of(e, chunk, slot)->link;
+    } else {
+        c->fresh++;
+    }
+    c->live++;
+    if (c->free_block == 0 && c->fresh == slots_in(c->class_of))
+        unlist_chunk(&e->heap, &e->heap.open[c->class_of], chunk);
+    return slot;
+}
+
+int kc_block_take(kc_engine *e, uint32_t account, uint32_t bytes, uint32_t *block_out, kc_refusal *refusal) {
+    uint32_t class_of = class_for(bytes);
+    uint32_t size = class_bytes[class_of];
+    uint64_t capacity = (uint64_t)e->heap.capacity * KC_CHUNK_BYTES;
+    int rc = kc_account_charge_bytes(e, account, size, refusal);
+
+    if (rc == KC_OK) {
+        uint32_t chunk = kc_alloc_fails(e) ? 0 : open_chunk(e, class_of);
+        if (chunk == 0) {
+            kc_account_return_bytes(e, account, size);
+            rc = kc_refuse(refusal, KC_ENOMEM, KC_QUOTA_ENGINE_BYTES, capacity, e->heap.used_bytes);
+        } else {
+            uint32_t slot = take_slot(e, chunk);
+            *head_of(e, chunk, slot) = (kc_block_head){.refs = 1, .link = account};
+            *block_out = chunk << SLOT_BITS | slot;
+            e->heap.used_bytes += size;
+        }
+    }
+    return rc;
+}
+
+static kc_block_head *block_head(const kc_engine *e, uint32_t block) {
+    return head_of(e, block >> SLOT_BITS, block & SLOT_MASK);
+}
+
+void kc_block_keep(kc_engine *e, uint32_t block) { block_head(e, block)->refs++; }
+
+bool kc_block_drop(kc_engine *e, uint32_t block) { return --block_head(e, block)->refs == 0; }
+
+uint32_t kc_block_refs(const kc_engine *e, uint32_t block) { return block_head(e, block)->refs; }
+
+void kc_block_free(kc_engine *e, uint32_t block) {
+    uint32_t chunk = block >> SLOT_BITS;
+    kc_chunk *c = &e->heap.chunks[chunk];
+    uint32_t size = class_bytes[c->class_of];
+    kc_block_head *head = block_head(e, block);
+
+    kc_account_return_bytes(e, head->link, size);
+    e->heap.used_bytes -= size;
+    head->link = c->free_block;
+    c->free_block = (block & SLOT_MASK) + 1;
+    if (!c->listed)
+        list_chunk(&e->heap, &e->heap.open[c->class_of], chunk);
+    /* An empty chunk may serve another class, but the last of its class stays: a lone block must not flip it. */
+    if (--c->live == 0 && (c->prev != 0 || c->next != 0)) {
+        unlist_chunk(&e->heap, &e->heap.open[c->class_of], chunk);
+        list_chunk(&e->heap, &e->heap.free_chunks, chunk);
+    }
+}

@@ -1,0 +1,285 @@
+/* chan.c: channels from make to the last reference. What flows through them is flow.c; who waits, scope.c. */
+#include <string.h>
+
+#include "kc_account.h"
+#include "kc_flow.h"
+#include "kc_pool.h"
+
+enum { MAX_ITEMS = 1 << 20, MAX_WAITING_BYTES = 64 << 20 };
+
+static bool overflow_fits(const kc_chan_config *c) {
+    return c->overflow == KC_OVERFLOW_SUSPEND ||
+           (c->kind == KC_KIND_BUFFERED && c->overflow <= KC_OVERFLOW_DROP_OLDEST);
+}
+
+static bool kind_fits(const kc_chan_config *c) {
+    bool buffered = c->kind == KC_KIND_BUFFERED && c->capacity >= 1 && c->capacity <= KC_MAX_CAPACITY;
+
+    return buffered || c->kind == KC_KIND_RENDEZVOUS || c->kind == KC_KIND_CONFLATED || c->kind == KC_KIND_UNLIMITED;
+}
+
+static bool sizes_fit(const kc_chan_config *c) {
+    return c->elem_size <= KC_MAX_ELEMENT_BYTES && c->max_attempts <= KC_MAX_ATTEMPTS &&
+           c->undelivered <= KC_UNDELIVERED_DEAD_LETTER && c->max_items <= 1U << 24;
+}
+
+/* The dead-letter channel must be unlimited and have none itself; without one the policy makes no sense. */
+static bool dead_letter_fits(kc_engine *e, const kc_chan_config *c) {
+    kc_chan_rec *letters = c->dead_letter != 0 ? kc_chan_find(e, c->dead_letter) : NULL;
+    bool none = c->dead_letter == 0 && c->undelivered != KC_UNDELIVERED_DEAD_LETTER;
+
+    return none || (letters != NULL && kc_chan_is(letters, KC_KIND_UNLIMITED) && letters->config.dead_letter == 0 &&
+                    kc_chan_state_of(letters) == KC_CHAN_OPEN);
+}
+
+static bool ack_fits(const kc_chan_config *c) {
+    return c->kind != KC_KIND_CONFLATED || (c->flags & KC_CHAN_ACK_REQUIRED) == 0;
+}
+
+static void configure(kc_chan_rec *c, const kc_chan_config *config) {
+    c->config = *config;
+    if (config->elem_size == 0)
+        c->config.elem_size = KC_MAX_ELEMENT_BYTES;
+    if (config->max_bytes == 0)
+        c->config.max_bytes = MAX_WAITING_BYTES;
+    if (config->max_items == 0)
+        c->config.max_items = MAX_ITEMS;
+    if (config->kind == KC_KIND_UNLIMITED)
+        c->config.capacity = c->config.max_items;
+    else if (config->kind != KC_KIND_BUFFERED)
+        c->config.capacity = config->kind == KC_KIND_CONFLATED ? 1 : 0;
+}
+
+/* Everything but the generation starts anew. */
+static uint32_t open_record(kc_engine *e, const kc_chan_config *config, kc_refusal *refusal) {
+    uint32_t chan = kc_pool_take(e, &e->chans);
+
+    if (chan == 0) {
+        (void)kc_refuse(refusal, KC_ENOMEM, KC_QUOTA_ENGINE_CHANNELS, e->chans.capacity, e->chans.live);
+    } else {
+        kc_chan_rec *c = kc_chan_at(e, chan);
+        uint64_t w = kc_word_load(&c->w);
+        memset((void *)c, 0, sizeof *c);
+        atomic_store_explicit(&c->w, w, memory_order_relaxed);
+        configure(c, config);
+        c->refs = 1;
+        (void)kc_word_step(&c->w, kc_chan_steps, KC_CHAN_OPEN, 0, 0, 0);
+    }
+    return chan;
+}
+
+int kc_chan_make(kc_engine *e, const kc_chan_config *config, kc_chan *chan_out, kc_refusal *refusal) {
+    int rc = KC_EINVAL;
+
+    kc_enter(e);
+    if (kind_fits(config) && overflow_fits(config) && sizes_fit(config) && ack_fits(config) &&
+        dead_letter_fits(e, config))
+        rc = kc_account_enter(e, config->account);
+    if (rc == KC_OK) {
+        rc = kc_account_charge_channel(e, config->account, refusal);
+        if (rc == KC_OK) {
+            uint32_t chan = open_record(e, config, refusal);
+            rc = chan != 0 ? KC_OK : KC_ENOMEM;
+            if (chan == 0)
+                kc_account_return_channel(e, config->account);
+            else
+                *chan_out = kc_ticket_of(chan, kc_word_load(&kc_chan_at(e, chan)->w));
+        }
+        kc_account_leave(e, config->account);
+    }
+    if (rc == KC_OK && config->dead_letter != 0)
+        kc_chan_find(e, config->dead_letter)->refs++;
+    kc_leave(e);
+    return rc;
+}
+
+int kc_chan_keep(kc_engine *e, kc_chan chan) {
+    kc_chan_rec *c = NULL;
+    int rc = KC_ENOENT;
+
+    kc_enter(e);
+    c = kc_chan_find(e, chan);
+    if (c != NULL && c->refs != 0) {
+        c->refs++;
+        rc = KC_OK;
+    }
+    kc_leave(e);
+    return rc;
+}
+
+static void unref(kc_engine *e, kc_chan_rec *c) {
+    if (--c->refs == 0)
+        kc_chan_end(e, c, KC_REASON_DESTROYED);
+    kc_chan_touch(e, kc_index(&e->chans, c));
+}
+
+int kc_chan_drop(kc_engine *e, kc_chan chan) {
+    kc_chan_rec *c = NULL;
+    int rc = KC_ENOENT;
+
+    kc_enter(e);
+    c = kc_chan_find(e, chan);
+    if (c != NULL && c->refs != 0) {
+        unref(e, c);
+        rc = KC_OK;
+    }
+    kc_leave(e);
+    return rc;
+}
+
+void kc_chan_reap(kc_engine *e, uint32_t chan) {
+    kc_chan_rec *c = kc_chan_at(e, chan);
+    kc_chan_rec *letters = NULL;
+
+    if (kc_chan_state_of(c) != KC_CHAN_DESTROYED || c->refs + c->held + c->pending != 0)
+        return;
+    while (c->dropped.count != 0) {
+        uint32_t msg = c->dropped.head;
+        kc_list_unlink(&e->msgs, &c->dropped, msg);
+        kc_msg_free(e, msg, NULL);
+    }
+    if (c->text_block != 0 && kc_block_drop(e, c->text_block))
+        kc_block_free(e, c->text_block);
+    letters = c->config.dead_letter != 0 ? kc_chan_find(e, c->config.dead_letter) : NULL;
+    kc_account_return_channel(e, c->config.account);
+    (void)kc_word_step(&c->w, kc_chan_steps, KC_CHAN_FREE, 0, 0, 0);
+    kc_pool_give(&e->chans, chan);
+    if (letters != NULL)
+        unref(e, letters);
+}
+
+int kc_chan_config_of(kc_engine *e, kc_chan chan, kc_chan_config *config_out) {
+    kc_chan_rec *c = NULL;
+    int rc = KC_ENOENT;
+
+    kc_enter(e);
+    c = kc_chan_find(e, chan);
+    if (c != NULL) {
+        *config_out = c->config;
+        rc = KC_OK;
+    }
+    kc_leave(e);
+    return rc;
+}
+
+int kc_chan_close(kc_engine *e, kc_chan chan) {
+    kc_chan_rec *c = NULL;
+    int rc = KC_ENOENT;
+
+    kc_enter(e);
+    c = kc_chan_find(e, chan);
+    if (c != NULL) {
+        rc = kc_chan_state_of(c) == KC_CHAN_DESTROYED ? KC_ECANCELED : KC_OK;
+        if (kc_chan_state_of(c) == KC_CHAN_OPEN) {
+            (void)kc_word_step(&c->w, kc_chan_steps, KC_CHAN_CLOSING, 0, 0, 0);
+            kc_chan_touch(e, (uint32_t)chan);
+        }
+    }
+    kc_leave(e);
+    return rc;
+}
+
+static void end_side(kc_engine *e, kc_chan_rec *c, uint32_t dir, uint32_t reason) {
+    uint32_t chan = kc_index(&e->chans, c);
+
+    while (c->waiters[dir].count != 0) {
+        uint32_t tok = kc_clause_at(e, c->waiters[dir].head)->tok;
+        kc_flow_end_waiter(e, tok, chan, KC_RES_DESTROYED, reason);
+        kc_port_push(e, tok);
+    }
+}
+
+static uint32_t lose_ready(kc_engine *e, kc_chan_rec *c, uint32_t reason) {
+    uint32_t count = 0;
+
+    for (; c->ready.count != 0; count++)
+        kc_flow_lose(e, c->ready.head, KC_STAT_UNDELIVERED, reason);
+    return count;
+}
+
+/* The word changes first, so that nothing that follows can meet a live channel again. */
+void kc_chan_end(kc_engine *e, kc_chan_rec *c, uint32_t reason) {
+    if (kc_chan_state_of(c) == KC_CHAN_DESTROYED)
+        return;
+    /* reason is 12 bits over what tokens call res and clause: the upper six and the lower six. */
+    (void)kc_word_step(&c->w, kc_chan_steps, KC_CHAN_DESTROYED, reason >> 6, reason & 63U, 0);
+    end_side(e, c, KC_CLAUSE_RECV, reason);
+    end_side(e, c, KC_CLAUSE_SEND, reason);
+    (void)lose_ready(e, c, reason);
+    kc_chan_touch(e, kc_index(&e->chans, c));
+}
+
+/* The text is a courtesy: without memory for it the reason's code must do. */
+static void keep_text(kc_engine *e, kc_chan_rec *c, const char *text, uint32_t text_bytes) {
+    uint32_t bytes = text_bytes < KC_MAX_TEXT_BYTES ? text_bytes : (uint32_t)KC_MAX_TEXT_BYTES;
+
+    if (text == NULL || bytes == 0 || kc_chan_state_of(c) == KC_CHAN_DESTROYED)
+        return;
+    if (kc_block_take(e, 0, bytes, &c->text_block, NULL) == KC_OK) {
+        memcpy(kc_block_at(e, c->text_block), text, bytes);
+        c->text_bytes = bytes;
+    }
+}
+
+int kc_chan_destroy(kc_engine *e, kc_chan chan, uint32_t reason, const char *text, uint32_t text_bytes) {
+    kc_chan_rec *c = NULL;
+    int rc = KC_ENOENT;
+
+    kc_enter(e);
+    c = kc_chan_find(e, chan);
+    if (c != NULL) {
+        keep_text(e, c, text, text_bytes);
+        kc_chan_end(e, c, reason != 0 ? reason & 0xFFFU : KC_REASON_DESTROYED);
+        rc = KC_OK;
+    }
+    kc_leave(e);
+    return rc;
+}
+
+int kc_chan_reason(kc_engine *e, kc_chan chan, char *text, uint32_t text_bytes) {
+    kc_chan_rec *c = NULL;
+    int rc = KC_ENOENT;
+
+    kc_enter(e);
+    c = kc_chan_find(e, chan);
+    if (c != NULL) {
+        uint32_t n = c->text_bytes < text_bytes ? c->text_bytes : text_bytes;
+        if (n != 0)
+            memcpy(text, kc_block_at(e, c->text_block), n);
+        rc = (int)n;
+    }
+    kc_leave(e);
+    return rc;
+}
+
+int kc_chan_purge(kc_engine *e, kc_chan chan, uint32_t *count_out) {
+    kc_chan_rec *c = NULL;
+    int rc = KC_ENOENT;
+
+    kc_enter(e);
+    c = kc_chan_find(e, chan);
+    if (c != NULL) {
+        *count_out = lose_ready(e, c, KC_REASON_PURGED);
+        rc = KC_OK;
+    }
+    kc_leave(e);
+    return rc;
+}
+
+int kc_chan_take_dropped(kc_engine *e, kc_chan chan, kc_body *body_out) {
+    kc_chan_rec *c = NULL;
+    int rc = KC_ENOENT;
+
+    kc_enter(e);
+    c = kc_chan_find(e, chan);
+    if (c != NULL) {
+        uint32_t msg = c->dropped.head;
+        rc = msg != 0 ? KC_OK : KC_EAGAIN;
+        if (msg != 0) {
+            kc_list_unlink(&e->msgs, &c->dropped, msg);
+            kc_msg_free(e, msg, body_out);
+        }
+    }
+    kc_leave(e);
+    return rc;
+}

@@ -1,0 +1,83 @@
+/* engine.c: an engine from make to free, its events, its usage. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "kc_arena.h"
+#include "kc_flow.h"
+#include "kc_pool.h"
+
+int kc_engine_make(const kc_engine_config *config, kc_engine **engine_out) {
+    const kc_engine_config defaults = {0};
+    kc_engine *e = calloc(1, sizeof *e);
+    int rc = e != NULL ? kc_arena_map(e, config != NULL ? config : &defaults) : KC_ENOMEM;
+
+    if (rc == KC_OK)
+        *engine_out = e;
+    else
+        free(e);
+    return rc;
+}
+
+void kc_engine_free(kc_engine *e) {
+    if (e == NULL)
+        return;
+    for (uint32_t port = 1; port <= e->port_capacity; port++)
+        if (e->ports[port].fd != 0)
+            (void)close(e->ports[port].fd - 1);
+    kc_arena_unmap(e);
+    free(e);
+}
+
+void kc_event_push(kc_engine *e, uint32_t kind, uint32_t reason, uint64_t chan_user) {
+    kc_event *event = &e->events[(e->event_head + e->event_count) % KC_EVENTS];
+
+    *event = (kc_event){.kind = kind, .reason = reason, .chan_user = chan_user};
+    if (e->event_count < KC_EVENTS) {
+        e->event_count++;
+    } else {
+        e->event_head = (e->event_head + 1) % KC_EVENTS;
+        e->event_lost++;
+    }
+}
+
+int kc_engine_take_event(kc_engine *e, kc_event *event_out) {
+    int taken = 0;
+
+    kc_enter(e);
+    if (e->event_count != 0) {
+        *event_out = e->events[e->event_head];
+        event_out->lost = e->event_lost;
+        e->event_head = (e->event_head + 1) % KC_EVENTS;
+        e->event_count--;
+        taken = 1;
+    }
+    kc_leave(e);
+    return taken;
+}
+
+uint64_t kc_engine_fail_alloc(kc_engine *e, uint64_t n) {
+    uint64_t made = 0;
+
+    kc_enter(e);
+    made = e->allocs;
+    e->allocs = 0;
+    e->fail_at = n;
+    kc_leave(e);
+    return made;
+}
+
+void kc_engine_measure(kc_engine *e, kc_engine_usage *usage_out) {
+    kc_enter(e);
+    *usage_out = (kc_engine_usage){.channels = e->chans.live,
+                                   .tokens = e->toks.live,
+                                   .clauses = e->clauses.live,
+                                   .messages = e->msgs.live,
+                                   .scopes = e->scopes.live,
+                                   .accounts = e->account_live,
+                                   .ports = e->port_live,
+                                   .parked = e->parked,
+                                   .held = e->held,
+                                   .block_bytes = e->heap.used_bytes,
+                                   .heap_bytes = (uint64_t)e->heap.high * KC_CHUNK_BYTES};
+    kc_leave(e);
+}

@@ -1,0 +1,295 @@
+/* flow.c: how messages move (kc_flow.h). The order within a move: the commit word, the words that follow from it, then
+ * lists and counters, so that a later stage can finish a move from its commit alone. */
+#include "kc_flow.h"
+
+#include "kc_pool.h"
+
+bool kc_chan_has_room(const kc_chan_rec *c, uint32_t len_bytes) {
+    uint64_t depth = (uint64_t)c->ready.count - c->requeued;
+    uint64_t capacity = c->config.capacity;
+    bool bytes_fit = c->bytes + len_bytes <= c->config.max_bytes || c->ready.count + c->held == 0;
+
+#if KC_MUTANT == 2 /* a buffered channel takes one message too many */
+    capacity += kc_chan_is(c, KC_KIND_BUFFERED);
+#endif
+    if (kc_chan_is(c, KC_KIND_RENDEZVOUS))
+        return false;
+    return kc_chan_is(c, KC_KIND_CONFLATED) || (depth < capacity && bytes_fit);
+}
+
+static void stamp(kc_engine *e, kc_chan_rec *c) {
+    if (c->stat[KC_STAT_FIRST_OP_TIME_NS] == 0)
+        c->stat[KC_STAT_FIRST_OP_TIME_NS] = (uint64_t)e->now_ns;
+    c->stat[KC_STAT_LAST_OP_TIME_NS] = (uint64_t)e->now_ns;
+}
+
+/* The message is the channel's from here on: it gets its place and is counted as sent. */
+static void accept(kc_engine *e, kc_chan_rec *c, kc_msg *m) {
+    m->qseq = ++c->seq;
+    kc_stat_add(c, KC_STAT_TOTAL_SENDS, 1);
+    kc_stat_add(c, KC_STAT_TOTAL_BYTES_SENT, m->len_bytes);
+    stamp(e, c);
+    c->bytes += m->len_bytes;
+    if (c->ready.count + c->held + 1U > c->peak_depth)
+        c->peak_depth = c->ready.count + c->held + 1U;
+}
+
+/* Takes a READY message out of the queue; REQUEUED ones are its front. */
+static void unqueue(kc_engine *e, kc_chan_rec *c, uint32_t msg) {
+    kc_msg *m = kc_msg_at(e, msg);
+
+    if ((kc_word_flags(kc_word_load(&m->w)) & KC_MSG_REQUEUED) != 0) {
+        c->requeued--;
+        if (c->requeue_tail == msg)
+            c->requeue_tail = m->prev;
+    }
+    kc_list_unlink(&e->msgs, &c->ready, msg);
+}
+
+static void evict(kc_engine *e, kc_chan_rec *c, uint32_t newest) {
+    for (;;) {
+        uint32_t front = kc_chan_is(c, KC_KIND_CONFLATED) || c->requeue_tail == 0
+                             ? c->ready.head
+                             : kc_msg_at(e, c->requeue_tail)->next;
+        bool over = kc_chan_is(c, KC_KIND_CONFLATED) || c->ready.count - c->requeued > c->config.capacity ||
+                    c->bytes > c->config.max_bytes;
+        if (front == newest || !over)
+            break;
+        kc_flow_lose(e, front, KC_STAT_DROPS_OLDEST, KC_REASON_EVICTED);
+    }
+}
+
+void kc_flow_put(kc_engine *e, kc_chan_rec *c, uint32_t msg) {
+    kc_msg *m = kc_msg_at(e, msg);
+
+    if (!kc_msg_step(e, m, KC_MSG_READY, 0, 0, 0))
+        return;
+    accept(e, c, m);
+    kc_list_push(&e->msgs, &c->ready, msg);
+    if (kc_chan_is(c, KC_KIND_CONFLATED) || c->config.overflow == KC_OVERFLOW_DROP_OLDEST)
+        evict(e, c, msg);
+    kc_chan_touch(e, m->chan);
+}
+
+/* STAGED or READY -> HELD(tok); the token is CLAIMED already and goes to its scope's held ones. */
+static void hold(kc_engine *e, kc_chan_rec *c, uint32_t tok, uint32_t msg) {
+    kc_msg *m = kc_msg_at(e, msg);
+    uint64_t w = kc_word_load(&m->w);
+
+    if (kc_word_state(w) == KC_MSG_STAGED)
+        accept(e, c, m);
+    else
+        unqueue(e, c, msg);
+    (void)kc_msg_step(e, m, KC_MSG_HELD, kc_word_attempts(w), kc_word_flags(w), tok);
+    if (kc_word_attempts(w) != 0)
+        kc_stat_add(c, KC_STAT_REDELIVERED, 1);
+    if (kc_chan_is(c, KC_KIND_RENDEZVOUS))
+        kc_stat_add(c, KC_STAT_RV_MATCHES, 1);
+    c->held++;
+    c->last_cancelled = 0;
+    kc_chan_waiter_scope_hold(e, tok);
+    kc_chan_touch(e, m->chan);
+}
+
+void kc_flow_hold(kc_engine *e, kc_chan_rec *c, uint32_t tok, uint32_t msg) {
+    kc_tok *t = kc_tok_at(e, tok);
+
+    t->chan = kc_msg_at(e, msg)->chan;
+    if (kc_tok_step(e, t, KC_TOK_CLAIMED, KC_RES_OK, 0, msg))
+        hold(e, c, tok, msg);
+}
+
+void kc_flow_deliver(kc_engine *e, kc_chan_rec *c, uint32_t clause, uint32_t msg) {
+    kc_clause_rec *q = kc_clause_at(e, clause);
+    uint32_t tok = q->tok;
+    kc_tok *t = kc_tok_at(e, tok);
+
+    if (!kc_tok_step(e, t, KC_TOK_CLAIMED, KC_RES_OK, q->index, msg))
+        return;
+    t->chan = q->chan;
+    t->dir = KC_CLAUSE_RECV;
+    t->flags |= q->flags;
+    kc_waiter_unlink(e, tok, 0);
+    kc_chan_waiter_scope_settle(e, tok);
+    hold(e, c, tok, msg);
+    kc_stat_add(c, KC_STAT_MATCHED_WAITERS, 1);
+    kc_port_push(e, tok);
+}
+
+uint32_t kc_flow_claim_sender(kc_engine *e, kc_chan_rec *c, uint32_t clause) {
+    kc_clause_rec *q = kc_clause_at(e, clause);
+    uint32_t tok = q->tok;
+    uint32_t msg = q->msg;
+    kc_tok *t = kc_tok_at(e, tok);
+    bool confirm = (t->flags & KC_OP_CONFIRM) != 0;
+
+#if KC_MUTANT == 3 /* a send that asked for the ack is answered when it is accepted */
+    confirm = false;
+#endif
+    (void)kc_tok_step(e, t, confirm ? KC_TOK_TAKEN : KC_TOK_CLAIMED, KC_RES_OK, q->index, msg);
+    t->chan = q->chan;
+    t->dir = KC_CLAUSE_SEND;
+    kc_waiter_unlink(e, tok, clause);
+    kc_stat_add(c, KC_STAT_MATCHED_WAITERS, 1);
+    c->last_cancelled = 0;
+    if (confirm) {
+        kc_msg_at(e, msg)->sender = kc_ticket_of(tok, kc_word_load(&t->w));
+    } else {
+        kc_chan_waiter_scope_settle(e, tok);
+        kc_port_push(e, tok);
+    }
+    return msg;
+}
+
+void kc_flow_confirm(kc_engine *e, uint32_t tok, uint32_t msg) {
+    kc_tok *t = kc_tok_at(e, tok);
+
+    t->chan = kc_msg_at(e, msg)->chan;
+    t->dir = KC_CLAUSE_SEND;
+    if (kc_tok_step(e, t, KC_TOK_TAKEN, KC_RES_OK, 0, msg)) {
+        kc_msg_at(e, msg)->sender = kc_ticket_of(tok, kc_word_load(&t->w));
+        kc_deadline_add(e, tok);
+    }
+}
+
+/* The message has come to its end: a sender that waited for it learns how. */
+static void tell_sender(kc_engine *e, kc_msg *m, uint32_t res, uint32_t reason) {
+    kc_tok *t = m->sender != 0 ? kc_tok_find(e, m->sender) : NULL;
+
+    m->sender = 0;
+    if (t != NULL && kc_state_of(&t->w) == KC_TOK_TAKEN) {
+        uint32_t tok = kc_index(&e->toks, t);
+        t->reason = (uint16_t)reason;
+        (void)kc_tok_step(e, t, KC_TOK_CLAIMED, res, 0, 0);
+        kc_chan_waiter_scope_settle(e, tok);
+        kc_port_push(e, tok);
+    }
+}
+
+/* Takes the message out of the channel's READY or HELD ones and of its bytes. */
+static void remove_from(kc_engine *e, kc_chan_rec *c, uint32_t msg) {
+    kc_msg *m = kc_msg_at(e, msg);
+    uint32_t state = kc_state_of(&m->w);
+
+    if (state == KC_MSG_READY)
+        unqueue(e, c, msg);
+    else
+        c->held--;
+#if KC_MUTANT == 4 /* the bytes of a held message are never given back to its channel */
+    if (state == KC_MSG_READY)
+#endif
+        c->bytes -= m->len_bytes;
+    kc_chan_touch(e, m->chan);
+}
+
+void kc_flow_done(kc_engine *e, uint32_t msg, kc_body *body_out) {
+    kc_msg *m = kc_msg_at(e, msg);
+    kc_chan_rec *c = kc_chan_at(e, m->chan);
+    uint64_t w = kc_word_load(&m->w);
+
+    if (kc_word_state(w) == KC_MSG_STAGED) {
+        accept(e, c, m);
+        c->bytes -= m->len_bytes;
+    } else {
+        remove_from(e, c, msg);
+    }
+    if (kc_word_state(w) != KC_MSG_HELD) {
+        kc_stat_add(c, KC_STAT_REDELIVERED, kc_word_attempts(w) != 0);
+        kc_stat_add(c, KC_STAT_RV_MATCHES, kc_chan_is(c, KC_KIND_RENDEZVOUS));
+    }
+    (void)kc_msg_step(e, m, KC_MSG_DONE, kc_word_attempts(w), 0, 0);
+    kc_stat_add(c, KC_STAT_TOTAL_RECVS, 1);
+    kc_stat_add(c, KC_STAT_TOTAL_BYTES_RECV, m->len_bytes);
+    stamp(e, c);
+    tell_sender(e, m, KC_RES_OK, 0);
+    kc_msg_free(e, msg, body_out);
+}
+
+static bool goes_to_dead_letter(const kc_chan_rec *c, uint32_t reason) {
+    return c->config.dead_letter != 0 &&
+           (c->config.undelivered == KC_UNDELIVERED_DEAD_LETTER || reason == KC_REASON_ATTEMPTS);
+}
+
+void kc_flow_lose(kc_engine *e, uint32_t msg, uint32_t stat, uint32_t reason) {
+    kc_msg *m = kc_msg_at(e, msg);
+    kc_chan_rec *c = kc_chan_at(e, m->chan);
+    bool letter = goes_to_dead_letter(c, reason);
+
+    remove_from(e, c, msg);
+    (void)kc_msg_step(e, m, KC_MSG_DROPPED, kc_word_attempts(kc_word_load(&m->w)), 0, 0);
+    tell_sender(e, m, KC_RES_LOST, letter ? KC_REASON_DEAD_LETTERED : reason);
+    kc_stat_add(c, stat, 1);
+    m->counter = stat;
+    m->reason = reason;
+    if (letter) {
+        c->pending++;
+        kc_list_push(&e->msgs, &e->dead_letters, msg);
+    } else {
+        kc_stat_add(c, KC_STAT_UNDELIVERED_DROPPED, stat == KC_STAT_UNDELIVERED);
+        if (reason == KC_REASON_ATTEMPTS)
+            kc_event_push(e, KC_EVENT_ATTEMPTS, reason, c->config.user);
+        if ((c->config.flags & KC_CHAN_TELL_DROPPED) != 0)
+            kc_list_push(&e->msgs, &c->dropped, msg);
+        else
+            kc_msg_free(e, msg, NULL);
+    }
+}
+
+/* HELD -> READY at its old place: among the REQUEUED at the front, by qseq. Givers-back usually come in order, so the
+ * search runs from the last of them; a newest-first giver meets the front at once. */
+static void requeue(kc_engine *e, kc_chan_rec *c, uint32_t msg, uint32_t attempts) {
+    kc_msg *m = kc_msg_at(e, msg);
+    uint32_t after = c->requeue_tail;
+
+    if (after != 0 && kc_msg_at(e, c->ready.head)->qseq > m->qseq)
+        after = 0;
+    while (after != 0 && kc_msg_at(e, after)->qseq > m->qseq)
+        after = kc_msg_at(e, after)->prev;
+#if KC_MUTANT == 5 /* a message that comes back stands behind all others */
+    after = c->ready.tail;
+#endif
+    (void)kc_msg_step(e, m, KC_MSG_READY, attempts, KC_MSG_REQUEUED, 0);
+    kc_list_insert_after(&e->msgs, &c->ready, after, msg);
+    if (after == c->requeue_tail)
+        c->requeue_tail = msg;
+    c->requeued++;
+    c->held--;
+    kc_stat_add(c, KC_STAT_UNDELIVERED_REQUEUED, 1);
+    kc_chan_touch(e, m->chan);
+}
+
+/* What the policy makes of a message that could not be delivered: true = it is requeued. */
+static bool comes_back(const kc_chan_rec *c, const kc_msg *m, bool acked, uint32_t *reason) {
+    uint32_t policy = acked ? KC_UNDELIVERED_REQUEUE : c->config.undelivered;
+    bool stale = kc_chan_is(c, KC_KIND_CONFLATED) && c->seq != m->qseq;
+    bool back = false;
+
+    *reason = KC_REASON_UNDELIVERED;
+    if (kc_chan_state_of(c) == KC_CHAN_DESTROYED)
+        *reason = KC_REASON_DESTROYED;
+    else
+        back = (policy == KC_UNDELIVERED_REQUEUE || policy == KC_UNDELIVERED_BY_KIND) && !stale;
+    return back;
+}
+
+void kc_flow_give_back(kc_engine *e, uint32_t tok) {
+    kc_tok *t = kc_tok_at(e, tok);
+    uint32_t msg = kc_word_peer(kc_word_load(&t->w));
+    kc_msg *m = kc_msg_at(e, msg);
+    kc_chan_rec *c = kc_chan_at(e, m->chan);
+    uint32_t attempts = kc_word_attempts(kc_word_load(&m->w)) + 1;
+    uint32_t reason = 0;
+    bool back = comes_back(c, m, (t->flags & KC_OP_ACK) != 0, &reason);
+
+    kc_chan_waiter_scope_release(e, tok);
+#if KC_MUTANT == 6 /* attempts are not counted */
+    attempts--;
+#endif
+    attempts = attempts > KC_MAX_ATTEMPTS ? KC_MAX_ATTEMPTS : attempts;
+    if (back && c->config.max_attempts != 0 && attempts >= c->config.max_attempts)
+        kc_flow_lose(e, msg, KC_STAT_UNDELIVERED, KC_REASON_ATTEMPTS);
+    else if (back)
+        requeue(e, c, msg, attempts);
+    else
+        kc_flow_lose(e, msg, KC_STAT_UNDELIVERED, reason);
+}

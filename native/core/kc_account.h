@@ -1,0 +1,20 @@
+/* kc_account.h: who pays for what. A charge is taken when memory is pinned and given back by the object's own end. */
+#ifndef KC_ACCOUNT_H
+#define KC_ACCOUNT_H
+
+#include "kc_record.h"
+
+/* Fills a refusal (NULL allowed) and returns its code. */
+int kc_refuse(kc_refusal *refusal, int code, uint32_t quota, uint64_t limit, uint64_t usage);
+
+int kc_account_charge_bytes(kc_engine *engine, uint32_t account, uint64_t bytes, kc_refusal *refusal);
+void kc_account_return_bytes(kc_engine *engine, uint32_t account, uint64_t bytes);
+int kc_account_charge_parked(kc_engine *engine, uint32_t account, kc_refusal *refusal);
+void kc_account_return_parked(kc_engine *engine, uint32_t account);
+int kc_account_charge_channel(kc_engine *engine, uint32_t account, kc_refusal *refusal);
+void kc_account_return_channel(kc_engine *engine, uint32_t account);
+/* A scope keeps its account's record alive. KC_ENOENT for an account nobody made. */
+int kc_account_enter(kc_engine *engine, uint32_t account);
+void kc_account_leave(kc_engine *engine, uint32_t account);
+
+#endif

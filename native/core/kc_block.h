@@ -1,0 +1,24 @@
+/* kc_block.h: payload memory in six sizes, with reference counts, in chunks of 1 MiB.
+ *
+ * A chunk belongs to one size class while a block of it lives; its first bytes are one kc_block_head per block. A block
+ * is named by chunk << 14 | slot; 0 is none, for chunk numbers begin at 1. Each block is charged, at its full size, to an
+ * account until its last reference goes.
+ */
+#ifndef KC_BLOCK_H
+#define KC_BLOCK_H
+
+#include "kc_record.h"
+
+enum { KC_BLOCK_MAX_BYTES = 65536 };
+
+/* KC_OK, KC_EDQUOT or KC_ENOMEM with the refusal filled. One reference, the caller's. */
+int kc_block_take(kc_engine *engine, uint32_t account, uint32_t bytes, uint32_t *block_out, kc_refusal *refusal);
+void *kc_block_at(const kc_engine *engine, uint32_t block);
+uint32_t kc_block_bytes(const kc_engine *engine, uint32_t block);
+void kc_block_keep(kc_engine *engine, uint32_t block);
+/* True when that was the last reference: the caller frees what the block names, then kc_block_free. */
+bool kc_block_drop(kc_engine *engine, uint32_t block);
+void kc_block_free(kc_engine *engine, uint32_t block);
+uint32_t kc_block_refs(const kc_engine *engine, uint32_t block);
+
+#endif

@@ -1,0 +1,58 @@
+/* kc_flow.h: the moves of messages and waiters. Each is one commit on one truth word, then what follows from it.
+ *
+ * Callers hold the lock and leave it with kc_leave, which brings every touched channel back to rest: no message READY
+ * beside a parked receive, no sender parked beside room, no receiver parked at the end of a closed channel.
+ */
+#ifndef KC_FLOW_H
+#define KC_FLOW_H
+
+#include "kc_msg.h"
+#include "kc_scope.h"
+
+static inline void kc_enter(kc_engine *e) { kc_lock_take(&e->lock); }
+/* Settles, moves dead letters, gives the lock back, rings. */
+void kc_leave(kc_engine *engine);
+/* The settling alone, for callers that want to see its results before they leave. */
+void kc_settle(kc_engine *engine);
+
+static inline kc_chan_rec *kc_chan_find(kc_engine *e, kc_chan chan) { return kc_ticket_find(&e->chans, chan); }
+static inline kc_scope_rec *kc_scope_find(kc_engine *e, kc_scope scope) { return kc_ticket_find(&e->scopes, scope); }
+static inline kc_tok *kc_tok_find(kc_engine *e, kc_token token) { return kc_ticket_find(&e->toks, token); }
+static inline uint32_t kc_chan_state_of(const kc_chan_rec *c) { return kc_state_of(&c->w); }
+static inline bool kc_chan_is(const kc_chan_rec *c, int32_t kind) { return c->config.kind == kind; }
+
+/* Room for one more message of this length that nobody takes at once. */
+bool kc_chan_has_room(const kc_chan_rec *chan, uint32_t len_bytes);
+
+/* STAGED -> READY at the end of the queue, evicting what the overflow policy says. */
+void kc_flow_put(kc_engine *engine, kc_chan_rec *chan, uint32_t msg);
+/* Gives the message (STAGED or READY) to the parked receive that owns the clause. */
+void kc_flow_deliver(kc_engine *engine, kc_chan_rec *chan, uint32_t clause, uint32_t msg);
+/* The parked send that owns the clause has been accepted: claims or TAKES its token; returns its message, STAGED. */
+uint32_t kc_flow_claim_sender(kc_engine *engine, kc_chan_rec *chan, uint32_t clause);
+/* A send that completes at once and waits for its ack: INIT -> TAKEN. */
+void kc_flow_confirm(kc_engine *engine, uint32_t tok, uint32_t msg);
+/* STAGED or READY -> HELD by the token, which is INIT and becomes CLAIMED. */
+void kc_flow_hold(kc_engine *engine, kc_chan_rec *chan, uint32_t tok, uint32_t msg);
+/* STAGED, READY or HELD -> DONE -> FREE; the payload goes to body_out or is given back. */
+void kc_flow_done(kc_engine *engine, uint32_t msg, kc_body *body_out);
+/* READY or HELD -> DROPPED: to the dead-letter channel if the policy (or the attempts) say so, else counted and freed.
+ * stat: KC_STAT_DROPS_OLDEST of an eviction, KC_STAT_UNDELIVERED otherwise. */
+void kc_flow_lose(kc_engine *engine, uint32_t msg, uint32_t stat, uint32_t reason);
+/* The holder gives its message up: acked ones go back, plain ones meet the undelivered policy. The token is freed. */
+void kc_flow_give_back(kc_engine *engine, uint32_t tok);
+/* Ends a waiting token (ENQUEUED, TAKEN) with KC_RES_*; its result is not yet pushed anywhere. */
+void kc_flow_end_waiter(kc_engine *engine, uint32_t tok, uint32_t chan, uint32_t res, uint32_t reason);
+
+/* Frees the record of a destroyed channel when nothing names it any more. */
+void kc_chan_reap(kc_engine *engine, uint32_t chan);
+void kc_chan_end(kc_engine *engine, kc_chan_rec *chan, uint32_t reason); /* destroy, without a text */
+void kc_event_push(kc_engine *engine, uint32_t kind, uint32_t reason, uint64_t chan_user);
+
+void kc_result_of(kc_engine *engine, uint32_t tok, kc_result *result);
+/* Collects a decided token: its result, the message's body unless it is held; frees the token unless it holds. */
+void kc_result_collect(kc_engine *engine, uint32_t tok, kc_result *result);
+
+static inline void kc_stat_add(kc_chan_rec *c, uint32_t stat, uint64_t n) { c->stat[stat] += n; }
+
+#endif

@@ -1,0 +1,217 @@
+/* kc_record.h: the records of the arena and the engine that owns them.
+ *
+ * Records hold indices (1..capacity, 0 = none) and tickets, never addresses, so the arena may be mapped anywhere.
+ * Everything but the truth words is a hint in the sense that it can be rebuilt from them; lock 0 guards it all.
+ */
+#ifndef KC_RECORD_H
+#define KC_RECORD_H
+
+#include "kc_lock.h"
+#include "kc_word.h"
+#include "kcoro/kc_chan.h"
+
+/* Who wants to be freed shares these first 16 bytes: pools chain free records through next. */
+#define KC_RECORD_HEAD \
+    kc_word w;         \
+    uint32_t next;     \
+    uint32_t prev
+
+typedef struct kc_list {
+    uint32_t head, tail, count;
+} kc_list;
+
+typedef struct kc_msg {
+    KC_RECORD_HEAD; /* READY: the channel's list; dropped: the channel's or the mover's list */
+    uint32_t chan;
+    uint32_t account;
+    uint32_t len_bytes;
+    uint32_t block;
+    uint64_t qseq;   /* place in the channel: given when accepted, kept on requeue */
+    kc_token sender; /* a TAKEN token that waits for this message's end, or 0 */
+    uint32_t reason; /* of a message on its way to the dead-letter channel */
+    uint32_t counter; /* which counter its end moves */
+} kc_msg;
+
+/* Clause records 1..tokens are the first clause of the token with the same index; the rest are a pool for selects. */
+typedef struct kc_clause_rec {
+    uint32_t next, prev; /* the channel's queue; pools chain through next */
+    uint32_t tok;
+    uint32_t chan;
+    uint32_t msg;  /* STAGED message of a send */
+    uint32_t more; /* next clause of the same token */
+    uint8_t dir;
+    uint8_t linked;
+    uint8_t index; /* in the select */
+    uint8_t flags; /* KC_OP_HOLD, KC_OP_ACK of a receive */
+    uint32_t spare;
+} kc_clause_rec;
+
+enum { KC_LIST_NONE = 0, KC_LIST_WAITING = 1, KC_LIST_HELD = 2 };
+typedef struct kc_tok {
+    KC_RECORD_HEAD; /* the port's list of results */
+    uint64_t user;
+    int64_t deadline_ns;
+    int64_t parked_ns;
+    uint32_t scope, scope_next, scope_prev;
+    uint32_t port;
+    uint32_t heap_at; /* place in the deadline heap, 0 = none */
+    uint32_t flags;   /* kc_op.flags; of a finished receive also those of its clause */
+    uint32_t chan;    /* the channel that decided; of a waiting one the first clause's */
+    uint32_t first;   /* first clause, 0 when none */
+    uint16_t reason;
+    uint8_t clauses;
+    uint8_t list;    /* which of the scope's lists it is in */
+    uint8_t at_port; /* 1: its result waits at the port */
+    uint8_t dir;     /* of the clause that decided */
+    uint8_t dropped;
+    uint8_t spare;
+} kc_tok;
+
+typedef struct kc_scope_rec {
+    KC_RECORD_HEAD; /* siblings */
+    uint32_t parent, child;
+    uint32_t account;
+    uint32_t parked_limit, held_limit;
+    uint32_t parked;
+    kc_list waiting, held;
+} kc_scope_rec;
+
+typedef struct kc_chan_rec {
+    KC_RECORD_HEAD;
+    kc_chan_config config;
+    uint32_t refs;
+    uint32_t pending;      /* its messages on their way to the dead-letter channel */
+    uint32_t dirty_next;   /* the engine's list of channels to be settled */
+    uint8_t dirty;
+    uint32_t requeued;     /* READY messages flagged REQUEUED: the front of the list */
+    uint32_t requeue_tail; /* the last of them */
+    uint32_t held;
+    uint64_t bytes; /* of READY and HELD messages */
+    uint64_t seq;   /* qseq of the newest message */
+    uint64_t peak_depth;
+    kc_list ready, dropped;
+    kc_list waiters[2]; /* by direction: KC_CLAUSE_RECV, KC_CLAUSE_SEND */
+    uint32_t text_block, text_bytes;
+    uint8_t last_cancelled; /* the view kc_rv_cell: the last to leave was cancelled */
+    uint64_t stat[KC_STAT_END];
+} kc_chan_rec;
+
+typedef struct kc_account_rec {
+    uint32_t next; /* free list */
+    uint32_t used; /* 1 while named by somebody; the record lives until its charges are gone */
+    uint32_t scopes;
+    uint32_t parked, channels;
+    uint64_t bytes;
+    kc_account_limits limits;
+} kc_account_rec;
+
+typedef struct kc_port_rec {
+    uint32_t used, armed, users;
+    int fd; /* eventfd + 1, 0 = none yet */
+    kc_list done;
+} kc_port_rec;
+
+/* A pool hands out records 1..capacity of a table. Fresh ones until `keep` are free, then the longest free first: one
+ * record's generation (24 bits) then repeats only after keep * 2^24 allocations. */
+typedef struct kc_pool {
+    uint8_t *base;
+    uint32_t record_bytes, link_offset; /* where a record keeps the next free one */
+    uint32_t capacity, high, free_count, head, tail, live;
+} kc_pool;
+
+enum { KC_CHUNK_BYTES = 1 << 20, KC_CLASSES = 6 };
+typedef struct kc_chunk {
+    uint32_t next, prev; /* chunks of one class with a free block, or free chunks */
+    uint32_t free_block; /* slot + 1 of the first free one */
+    uint16_t live, fresh;
+    uint8_t class_of, listed;
+} kc_chunk;
+
+typedef struct kc_heap {
+    uint8_t *base;
+    kc_chunk *chunks; /* 1..capacity */
+    uint32_t capacity, high, free_chunks;
+    uint32_t open[KC_CLASSES];
+    uint64_t used_bytes;
+} kc_heap;
+
+enum { KC_EVENTS = 64 };
+struct kc_engine {
+    kc_lock lock;
+    int64_t now_ns;
+    uint64_t allocs, fail_at;
+    uint8_t *arena;
+    size_t arena_bytes;
+    kc_pool chans, toks, clauses, msgs, scopes;
+    kc_heap heap;
+    kc_account_rec *accounts;
+    uint32_t account_capacity, account_high, account_free, account_live;
+    kc_port_rec *ports;
+    uint32_t port_capacity, port_live;
+    uint32_t *deadlines; /* binary heap of token indices, 1..deadline_count */
+    uint32_t deadline_count;
+    uint32_t tok_capacity; /* clause records up to here belong to tokens */
+    uint32_t parked_per_channel;
+    uint32_t rotor;        /* where the next unbiased select starts */
+    uint32_t breach;       /* a channel whose invariant broke */
+    uint32_t ring_count;
+    int ring[64];          /* eventfds to ring after the lock is given back */
+    uint32_t dirty_head, dirty_tail; /* channels in which something moved: settled before the lock is given back */
+    kc_list dead_letters;  /* messages on their way, moved before the lock is given back */
+    kc_event events[KC_EVENTS];
+    uint32_t event_head, event_count;
+    uint64_t event_lost;
+    uint64_t parked, held;
+};
+
+static inline void *kc_pool_at(const kc_pool *pool, uint32_t index) {
+    return pool->base + (size_t)index * pool->record_bytes;
+}
+static inline kc_chan_rec *kc_chan_at(kc_engine *e, uint32_t i) { return kc_pool_at(&e->chans, i); }
+static inline kc_tok *kc_tok_at(kc_engine *e, uint32_t i) { return kc_pool_at(&e->toks, i); }
+static inline kc_msg *kc_msg_at(kc_engine *e, uint32_t i) { return kc_pool_at(&e->msgs, i); }
+static inline kc_scope_rec *kc_scope_at(kc_engine *e, uint32_t i) { return kc_pool_at(&e->scopes, i); }
+static inline kc_clause_rec *kc_clause_at(kc_engine *e, uint32_t i) { return kc_pool_at(&e->clauses, i); }
+static inline uint32_t kc_index(const kc_pool *pool, const void *record) {
+    return (uint32_t)((size_t)((const uint8_t *)record - pool->base) / pool->record_bytes);
+}
+
+static inline kc_ticket kc_ticket_of(uint32_t index, uint64_t word) {
+    return ((uint64_t)kc_word_gen(word) << 32) | index;
+}
+/* The record a ticket names, NULL when its life is over or never was. */
+static inline void *kc_ticket_find(const kc_pool *pool, kc_ticket ticket) {
+    uint32_t index = (uint32_t)ticket;
+    void *record = NULL;
+
+    if (index != 0 && index <= pool->high) {
+        void *candidate = kc_pool_at(pool, index);
+        uint64_t w = kc_word_load((const kc_word *)candidate);
+#if KC_MUTANT == 1 /* a ticket whose life is over is taken for the record's next one */
+        if (kc_word_state(w) != 0)
+#else
+        if (kc_word_state(w) != 0 && kc_word_gen(w) == (uint32_t)(ticket >> 32))
+#endif
+            record = candidate;
+    }
+    return record;
+}
+
+/* Something moved in this channel: it is settled (settle.c) before the lock is given back. */
+static inline void kc_chan_touch(kc_engine *e, uint32_t chan) {
+    kc_chan_rec *c = kc_chan_at(e, chan);
+
+    if (!c->dirty) {
+        c->dirty = 1;
+        c->dirty_next = 0;
+        if (e->dirty_head == 0)
+            e->dirty_head = chan;
+        else
+            kc_chan_at(e, e->dirty_tail)->dirty_next = chan;
+        e->dirty_tail = chan;
+    }
+}
+
+static inline uint32_t kc_state_of(const kc_word *w) { return kc_word_state(kc_word_load(w)); }
+
+#endif

@@ -1,0 +1,22 @@
+/* kc_token.h: token records, their deadlines, and the ports where their results wait. */
+#ifndef KC_TOKEN_H
+#define KC_TOKEN_H
+
+#include "kc_record.h"
+
+/* FREE -> INIT with the operation's fields; KC_EINVAL for an unknown port, KC_ENOMEM when the table is full. */
+int kc_tok_make(kc_engine *engine, const kc_op *op, uint32_t scope, uint32_t *tok_out, kc_refusal *refusal);
+/* INIT, CLAIMED or CANCELLED -> FREE; leaves heap, port. Only scope.c calls it (the one place that frees a waiter). */
+void kc_tok_free(kc_engine *engine, uint32_t tok);
+bool kc_tok_step(kc_engine *engine, kc_tok *tok, uint32_t to, uint32_t res, uint32_t clause, uint32_t msg);
+
+void kc_deadline_add(kc_engine *engine, uint32_t tok);
+void kc_deadline_remove(kc_engine *engine, uint32_t tok);
+/* The token whose deadline comes first, 0 when none has one. */
+uint32_t kc_deadline_first(const kc_engine *engine);
+
+/* Its result waits from now on; an armed port will be rung after the lock is given back. */
+void kc_port_push(kc_engine *engine, uint32_t tok);
+void kc_port_unlink(kc_engine *engine, uint32_t tok);
+
+#endif

@@ -1,0 +1,68 @@
+/* lock.c: the futex lock of kc_lock.h. */
+#include "kc_lock.h"
+
+#include <linux/futex.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { SPINS = 100 };
+#define WAITERS 0x80000000U
+
+static _Thread_local uint32_t self;
+
+static uint32_t member_id(void) {
+    if (self == 0)
+        self = (uint32_t)syscall(SYS_gettid);
+    return self;
+}
+
+static void sleep_while(kc_lock *lock, uint32_t seen) {
+    (void)syscall(SYS_futex, &lock->word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+}
+
+/* A holder keeps the lock for well under a microsecond, so a short spin mostly saves two system calls. */
+static int spin(kc_lock *lock, uint32_t me) {
+    int taken = 0;
+
+    for (int i = 0; i < SPINS && !taken; i++) {
+        uint32_t seen = 0;
+        taken = atomic_compare_exchange_weak_explicit(&lock->word, &seen, me, memory_order_acquire,
+                                                      memory_order_relaxed);
+    }
+    return taken;
+}
+
+static void take_slowly(kc_lock *lock, uint32_t me) {
+    if (spin(lock, me))
+        return;
+    for (;;) {
+        uint32_t seen = atomic_load_explicit(&lock->word, memory_order_relaxed);
+        if (seen == 0) {
+            /* Others may still sleep: whoever comes from the slow path keeps the flag. */
+            if (atomic_compare_exchange_strong_explicit(&lock->word, &seen, me | WAITERS, memory_order_acquire,
+                                                        memory_order_relaxed))
+                return;
+        } else if ((seen & WAITERS) != 0 ||
+                   atomic_compare_exchange_strong_explicit(&lock->word, &seen, seen | WAITERS,
+                                                           memory_order_relaxed, memory_order_relaxed)) {
+            sleep_while(lock, seen | WAITERS);
+        }
+    }
+}
+
+void kc_lock_take(kc_lock *lock) {
+    uint32_t seen = 0;
+    uint32_t me = member_id();
+
+    if (!atomic_compare_exchange_strong_explicit(&lock->word, &seen, me, memory_order_acquire,
+                                                 memory_order_relaxed))
+        take_slowly(lock, me);
+}
+
+void kc_lock_give(kc_lock *lock) {
+    uint32_t seen = atomic_exchange_explicit(&lock->word, 0, memory_order_release);
+
+    if ((seen & WAITERS) != 0)
+        (void)syscall(SYS_futex, &lock->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}

@@ -1,0 +1,59 @@
+/* msg.c: message records and what they cost. */
+#include "kc_msg.h"
+
+#include "kc_account.h"
+#include "kc_pool.h"
+
+kc_body kc_msg_body(const kc_msg *m) {
+    return (kc_body){.len_bytes = m->len_bytes, .block = m->block, .account = m->account};
+}
+
+bool kc_msg_step(kc_engine *e, kc_msg *m, uint32_t to, uint32_t attempts, uint32_t flags, uint32_t tok) {
+    bool allowed = kc_word_step(&m->w, kc_msg_steps, to, attempts, flags, tok);
+
+    if (!allowed)
+        e->breach = m->chan;
+    return allowed;
+}
+
+int kc_msg_stage(kc_engine *e, uint32_t account, uint32_t chan, kc_body *body, uint32_t *msg_out,
+                 kc_refusal *refusal) {
+    int rc = kc_account_charge_bytes(e, account, sizeof(kc_msg), refusal);
+    uint32_t msg = 0;
+
+    if (rc != KC_OK)
+        return rc;
+    msg = kc_pool_take(e, &e->msgs);
+    if (msg == 0) {
+        kc_account_return_bytes(e, account, sizeof(kc_msg));
+        rc = kc_refuse(refusal, KC_ENOMEM, KC_QUOTA_ENGINE_MESSAGES, e->msgs.capacity, e->msgs.live);
+    } else {
+        kc_msg *m = kc_msg_at(e, msg);
+        m->next = m->prev = 0;
+        m->chan = chan;
+        m->account = account;
+        m->len_bytes = body->len_bytes;
+        m->block = body->block;
+        m->qseq = 0;
+        m->sender = 0;
+        m->reason = m->counter = 0;
+        (void)kc_msg_step(e, m, KC_MSG_STAGED, 0, 0, 0);
+        *body = (kc_body){0};
+        *msg_out = msg;
+    }
+    return rc;
+}
+
+void kc_msg_free(kc_engine *e, uint32_t msg, kc_body *body_out) {
+    kc_msg *m = kc_msg_at(e, msg);
+    kc_body body = kc_msg_body(m);
+
+    if (!kc_msg_step(e, m, KC_MSG_FREE, 0, 0, 0))
+        return;
+    if (body_out != NULL)
+        *body_out = body;
+    else
+        kc_body_release(e, &body);
+    kc_account_return_bytes(e, m->account, sizeof(kc_msg));
+    kc_pool_give(&e->msgs, msg);
+}

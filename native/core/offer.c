@@ -1,0 +1,238 @@
+/* offer.c: looking and running (kc_offer.h). Parking is park.c. */
+#include "kc_offer.h"
+
+#include "kc_account.h"
+#include "kc_pool.h"
+
+int kc_offer_check(const kc_offer *o) {
+    const kc_chan_config *c = &o->chan->config;
+    bool send = o->dir == KC_CLAUSE_SEND;
+    int rc = KC_OK;
+
+    if (c->kind == KC_KIND_CONFLATED && (o->flags & (send ? KC_OP_CONFIRM : KC_OP_ACK)) != 0)
+        rc = KC_EINVAL;
+    else if (!send && (c->flags & KC_CHAN_ACK_REQUIRED) != 0 && (o->flags & KC_OP_ACK) == 0)
+        rc = KC_EINVAL;
+    else if (send && (c->flags & KC_CHAN_FIXED_SIZE) != 0 && o->len_bytes != c->elem_size)
+        rc = KC_EINVAL;
+    else if (send && o->len_bytes > c->elem_size)
+        rc = KC_EMSGSIZE;
+    return rc;
+}
+
+/* What the asking scope itself holds by plain receives does not keep a closing channel open for it: those bytes are on
+ * their way to it, and it reads them before this answer (contract 4.5). */
+static bool all_held_by(kc_engine *e, const kc_chan_rec *c, kc_scope scope) {
+    const kc_scope_rec *s = kc_scope_find(e, scope);
+    uint32_t chan = kc_index(&e->chans, c);
+    uint32_t own = 0;
+
+    for (uint32_t tok = s != NULL ? s->held.head : 0; tok != 0; tok = kc_tok_at(e, tok)->scope_next)
+        own += kc_tok_at(e, tok)->chan == chan && (kc_tok_at(e, tok)->flags & KC_OP_ACK) == 0;
+    return own == c->held;
+}
+
+static bool drained(kc_engine *e, const kc_chan_rec *c, kc_scope scope) {
+    uint32_t state = kc_chan_state_of(c);
+    bool empty = c->ready.count == 0 && c->waiters[KC_CLAUSE_SEND].count == 0;
+
+    return state == KC_CHAN_CLOSED || (state == KC_CHAN_CLOSING && empty && all_held_by(e, c, scope));
+}
+
+static bool send_can_run(const kc_chan_rec *c, uint32_t len_bytes) {
+    bool partner = kc_chan_is(c, KC_KIND_RENDEZVOUS) && c->waiters[KC_CLAUSE_RECV].count != 0;
+    bool lossy = c->config.overflow != KC_OVERFLOW_SUSPEND;
+
+    /* No barging: whoever is parked stands in front, whatever the length of this message. */
+    return partner || lossy || (c->waiters[KC_CLAUSE_SEND].count == 0 && kc_chan_has_room(c, len_bytes));
+}
+
+static bool recv_can_run(const kc_chan_rec *c) {
+    bool partner = kc_chan_is(c, KC_KIND_RENDEZVOUS) && c->waiters[KC_CLAUSE_SEND].count != 0;
+
+    return c->ready.count != 0 || partner;
+}
+
+enum kc_verdict kc_offer_look(kc_engine *e, const kc_offer *o, kc_scope scope, kc_result *result) {
+    kc_chan_rec *c = o->chan;
+    uint32_t state = kc_chan_state_of(c);
+    bool send = o->dir == KC_CLAUSE_SEND;
+    enum kc_verdict verdict = KC_CAN_WAIT;
+
+    if (state == KC_CHAN_DESTROYED) {
+        result->code = KC_ECANCELED;
+        result->reason = kc_word_reason(kc_word_load(&c->w));
+        verdict = KC_CAN_NEVER;
+    } else if (send ? state != KC_CHAN_OPEN : !recv_can_run(c) && drained(e, c, scope)) {
+        result->code = KC_EPIPE;
+        verdict = KC_CAN_NEVER;
+    } else if (send ? send_can_run(c, o->len_bytes) : recv_can_run(c)) {
+        verdict = KC_CAN_RUN;
+    }
+    return verdict;
+}
+
+static uint32_t account_of(kc_engine *e, kc_scope scope) {
+    const kc_scope_rec *s = kc_scope_find(e, scope);
+
+    return s != NULL ? s->account : 0;
+}
+
+int kc_offer_stage(kc_engine *e, const kc_offer *o, kc_scope scope, uint32_t *msg_out, kc_refusal *refusal) {
+    uint32_t account = account_of(e, scope);
+    uint32_t chan = kc_index(&e->chans, o->chan);
+    kc_body copy = {0};
+    int rc = KC_OK;
+
+    if (o->body != NULL)
+        return kc_msg_stage(e, account, chan, o->body, msg_out, refusal);
+    rc = kc_body_fill(e, account, o->data, o->len_bytes, &copy, refusal);
+    if (rc == KC_OK)
+        rc = kc_msg_stage(e, account, chan, &copy, msg_out, refusal);
+    kc_body_release(e, &copy);
+    return rc;
+}
+
+/* A message that drop_newest drops was accepted and lost in one step: it needs no record. */
+static bool drops_this(const kc_chan_rec *c, uint32_t len_bytes) {
+    return c->config.overflow == KC_OVERFLOW_DROP_NEWEST && !kc_chan_has_room(c, len_bytes);
+}
+
+static int drop_newest(kc_engine *e, const kc_offer *o, kc_result *result) {
+    kc_stat_add(o->chan, KC_STAT_TOTAL_SENDS, 1);
+    kc_stat_add(o->chan, KC_STAT_TOTAL_BYTES_SENT, o->len_bytes);
+    kc_stat_add(o->chan, KC_STAT_DROPS_NEWEST, 1);
+    if (o->body != NULL)
+        kc_body_release(e, o->body);
+    result->flags |= KC_RESULT_DROPPED;
+    return KC_OK;
+}
+
+/* The token of a send that waits for its ack, made before anything moves; 0 when it does not. */
+static int confirm_token(kc_engine *e, const kc_op *op, uint32_t *tok_out, kc_refusal *refusal) {
+    kc_scope_rec *s = kc_scope_find(e, op->scope);
+    int rc = KC_OK;
+
+    if ((op->flags & KC_OP_CONFIRM) == 0)
+        return KC_OK;
+    rc = s != NULL ? kc_tok_make(e, op, kc_index(&e->scopes, s), tok_out, refusal) : KC_ENOENT;
+    if (rc == KC_OK && (rc = kc_chan_waiter_scope_admit(e, *tok_out, refusal)) != KC_OK) {
+        kc_chan_waiter_scope_release(e, *tok_out);
+        *tok_out = 0;
+    }
+    return rc;
+}
+
+static void send_away(kc_engine *e, kc_chan_rec *c, uint32_t msg) {
+    if (kc_chan_is(c, KC_KIND_RENDEZVOUS))
+        kc_flow_deliver(e, c, c->waiters[KC_CLAUSE_RECV].head, msg);
+    else
+        kc_flow_put(e, c, msg);
+}
+
+/* A try that was accepted does not wait for the ack either: the message is on its way, unconfirmed. */
+static int confirmed_later(kc_engine *e, const kc_op *op, uint32_t tok, kc_result *result) {
+    int rc = KC_PARKED;
+
+    result->token = kc_ticket_of(tok, kc_word_load(&kc_tok_at(e, tok)->w));
+    if ((op->flags & KC_OP_TRY) != 0) {
+        kc_flow_end_waiter(e, tok, 0, KC_RES_UNCONFIRMED, KC_REASON_TIMEOUT);
+        kc_result_collect(e, tok, result);
+        rc = KC_EINPROGRESS;
+    }
+    return rc;
+}
+
+static int run_send(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *result) {
+    uint32_t msg = 0;
+    uint32_t tok = 0;
+    int rc = KC_OK;
+
+    if (drops_this(o->chan, o->len_bytes))
+        return drop_newest(e, o, result);
+    rc = confirm_token(e, op, &tok, &result->refusal);
+    if (rc == KC_OK && (rc = kc_offer_stage(e, o, op->scope, &msg, &result->refusal)) != KC_OK && tok != 0) {
+        kc_chan_waiter_scope_settle(e, tok);
+        kc_chan_waiter_scope_release(e, tok);
+    }
+    if (rc == KC_OK && tok != 0)
+        kc_flow_confirm(e, tok, msg);
+    if (rc == KC_OK)
+        send_away(e, o->chan, msg);
+    if (rc == KC_OK && tok != 0)
+        rc = confirmed_later(e, op, tok, result);
+    return rc;
+}
+
+static int hold_token(kc_engine *e, const kc_offer *o, const kc_op *op, uint32_t *tok_out, kc_refusal *refusal) {
+    kc_scope_rec *s = kc_scope_find(e, op->scope);
+    int rc = KC_OK;
+
+    if (s == NULL)
+        rc = KC_ENOENT;
+    else if (s->held.count >= s->held_limit)
+        rc = kc_refuse(refusal, KC_EDQUOT, KC_QUOTA_SCOPE_HELD, s->held_limit, s->held.count);
+    else
+        rc = kc_tok_make(e, op, kc_index(&e->scopes, s), tok_out, refusal);
+    if (rc == KC_OK)
+        kc_tok_at(e, *tok_out)->flags |= o->flags;
+    return rc;
+}
+
+/* The next message: the oldest READY, else a parked rendezvous sender's, whose token is claimed by this. */
+static uint32_t next_message(kc_engine *e, kc_chan_rec *c) {
+    return c->ready.count != 0 ? c->ready.head : kc_flow_claim_sender(e, c, c->waiters[KC_CLAUSE_SEND].head);
+}
+
+static void hand_out(kc_engine *e, const kc_offer *o, uint32_t msg, kc_result *result) {
+    uint32_t attempts = kc_word_attempts(kc_word_load(&kc_msg_at(e, msg)->w));
+
+    result->flags |= KC_RESULT_MESSAGE;
+    result->flags |= attempts != 0 ? KC_RESULT_REDELIVERED : 0U;
+    result->attempts = attempts;
+    kc_flow_done(e, msg, &result->body);
+    if (result->body.len_bytes <= o->buffer_bytes && o->buffer != NULL) {
+        uint32_t len_bytes = result->body.len_bytes;
+        kc_body_read(e, &result->body, 0, o->buffer, len_bytes);
+        kc_body_release(e, &result->body);
+        result->body.len_bytes = len_bytes;
+        result->flags |= KC_RESULT_COPIED;
+    }
+}
+
+static int run_recv(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *result) {
+    uint32_t tok = 0;
+    int rc = KC_OK;
+
+    if ((o->flags & KC_OP_HOLD) == 0) {
+        hand_out(e, o, next_message(e, o->chan), result);
+    } else {
+        rc = hold_token(e, o, op, &tok, &result->refusal);
+        if (rc == KC_OK) {
+            kc_flow_hold(e, o->chan, tok, next_message(e, o->chan));
+            kc_result_of(e, tok, result);
+        }
+    }
+    return rc;
+}
+
+int kc_offer_run(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *result) {
+    int rc = o->dir == KC_CLAUSE_SEND ? run_send(e, o, op, result) : run_recv(e, o, op, result);
+
+    if (rc >= 0) {
+        result->clause = o->index;
+        result->flags |= o->dir == KC_CLAUSE_SEND ? KC_RESULT_SEND : 0U;
+        result->chan = kc_ticket_of(kc_index(&e->chans, o->chan), kc_word_load(&o->chan->w));
+    }
+    return rc;
+}
+
+int kc_offer_patience(kc_engine *e, const kc_op *op) {
+    int rc = KC_OK;
+
+    if ((op->flags & KC_OP_TRY) != 0)
+        rc = KC_EAGAIN;
+    else if (op->deadline_ns <= e->now_ns)
+        rc = KC_ETIME;
+    return rc;
+}

@@ -1,0 +1,88 @@
+/* op.c: send and receive, the two plain operations: check, look, run, patience, park; in this order, as Go does. */
+#include "kc_offer.h"
+
+static void count_refusal(kc_chan_rec *c, uint32_t dir, int code) {
+    bool send = dir == KC_CLAUSE_SEND;
+
+    if (code == KC_EAGAIN)
+        kc_stat_add(c, send ? KC_STAT_SEND_EAGAIN : KC_STAT_RECV_EAGAIN, 1);
+    else if (code == KC_ETIME)
+        kc_stat_add(c, send ? KC_STAT_SEND_ETIME : KC_STAT_RECV_ETIME, 1);
+    else if (code == KC_EPIPE)
+        kc_stat_add(c, send ? KC_STAT_SEND_EPIPE : KC_STAT_RECV_EPIPE, 1);
+}
+
+/* A receive that may come to hold a message is refused before it waits, not when its message comes. */
+static int held_room(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *result) {
+    const kc_scope_rec *s = kc_scope_find(e, op->scope);
+    int rc = KC_OK;
+
+    if (o->dir == KC_CLAUSE_RECV && (o->flags & KC_OP_HOLD) != 0 && s != NULL && s->held.count >= s->held_limit) {
+        result->refusal =
+            (kc_refusal){.quota = KC_QUOTA_SCOPE_HELD, .limit = s->held_limit, .usage = s->held.count};
+        rc = KC_EDQUOT;
+    }
+    return rc;
+}
+
+static int attempt(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *result) {
+    enum kc_verdict verdict = KC_CAN_WAIT;
+    int rc = kc_offer_check(o);
+
+    if (rc == KC_OK)
+        rc = held_room(e, o, op, result);
+    if (rc != KC_OK)
+        return rc;
+    verdict = kc_offer_look(e, o, op->scope, result);
+    if (verdict == KC_CAN_NEVER)
+        rc = result->code;
+    else if (verdict == KC_CAN_RUN)
+        rc = kc_offer_run(e, o, op, result);
+    else if ((rc = kc_offer_patience(e, op)) == KC_OK)
+        rc = kc_offer_park(e, o, 1, op, result);
+    count_refusal(o->chan, o->dir, rc);
+    return rc;
+}
+
+static int operate(kc_engine *e, kc_chan chan, kc_offer *o, const kc_op *op, kc_result *result) {
+    int rc = KC_ENOENT;
+
+    *result = (kc_result){.user = op->user, .chan = chan};
+    kc_enter(e);
+    o->chan = kc_chan_find(e, chan);
+    if (o->chan != NULL)
+        rc = attempt(e, o, op, result);
+    kc_leave(e);
+    result->code = rc;
+    return rc;
+}
+
+static uint32_t recv_flags(uint32_t flags) {
+    flags &= KC_OP_HOLD | KC_OP_ACK;
+    return (flags & KC_OP_ACK) != 0 ? flags | KC_OP_HOLD : flags;
+}
+
+int kc_chan_send(kc_engine *e, kc_chan chan, const kc_op *op, const void *data, uint32_t len_bytes,
+                 kc_result *result) {
+    kc_offer offer = {
+        .dir = KC_CLAUSE_SEND, .flags = op->flags & KC_OP_CONFIRM, .len_bytes = len_bytes, .data = data};
+
+    return operate(e, chan, &offer, op, result);
+}
+
+int kc_chan_send_body(kc_engine *e, kc_chan chan, const kc_op *op, kc_body *body, kc_result *result) {
+    kc_offer offer = {
+        .dir = KC_CLAUSE_SEND, .flags = op->flags & KC_OP_CONFIRM, .len_bytes = body->len_bytes, .body = body};
+
+    return operate(e, chan, &offer, op, result);
+}
+
+int kc_chan_recv(kc_engine *e, kc_chan chan, const kc_op *op, void *buffer, uint32_t buffer_bytes,
+                 kc_result *result) {
+    kc_offer offer = {.dir = KC_CLAUSE_RECV,
+                      .flags = recv_flags(op->flags),
+                      .buffer = buffer,
+                      .buffer_bytes = buffer != NULL ? buffer_bytes : 0};
+
+    return operate(e, chan, &offer, op, result);
+}

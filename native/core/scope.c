@@ -1,0 +1,151 @@
+/* scope.c: kc_chan_waiter_scope. The only code that parks a waiter, and the only code that frees one.
+ *
+ * Invariants: a token is in exactly one list of its scope (waiting or held) from admit or hold to release; the scope's
+ * and the account's count of parked waiters is that of tokens INIT..TAKEN admitted and not yet decided.
+ */
+#include "kc_scope.h"
+
+#include "kc_account.h"
+#include "kc_msg.h"
+#include "kc_pool.h"
+
+static void enter(kc_engine *e, uint32_t tok, uint8_t which) {
+    kc_tok *t = kc_tok_at(e, tok);
+    kc_scope_rec *scope = kc_scope_at(e, t->scope);
+    kc_list *list = which == KC_LIST_HELD ? &scope->held : &scope->waiting;
+
+    t->scope_prev = list->tail;
+    t->scope_next = 0;
+    if (list->tail != 0)
+        kc_tok_at(e, list->tail)->scope_next = tok;
+    else
+        list->head = tok;
+    list->tail = tok;
+    list->count++;
+    t->list = which;
+}
+
+static void leave(kc_engine *e, uint32_t tok) {
+    kc_tok *t = kc_tok_at(e, tok);
+    kc_scope_rec *scope = kc_scope_at(e, t->scope);
+    kc_list *list = t->list == KC_LIST_HELD ? &scope->held : &scope->waiting;
+
+    if (t->list == KC_LIST_NONE)
+        return;
+    if (t->scope_prev != 0)
+        kc_tok_at(e, t->scope_prev)->scope_next = t->scope_next;
+    else
+        list->head = t->scope_next;
+    if (t->scope_next != 0)
+        kc_tok_at(e, t->scope_next)->scope_prev = t->scope_prev;
+    else
+        list->tail = t->scope_prev;
+    list->count--;
+    e->held -= t->list == KC_LIST_HELD;
+    t->list = KC_LIST_NONE;
+}
+
+int kc_chan_waiter_scope_admit(kc_engine *e, uint32_t tok, kc_refusal *refusal) {
+    kc_tok *t = kc_tok_at(e, tok);
+    kc_scope_rec *scope = kc_scope_at(e, t->scope);
+    int rc = KC_OK;
+
+    if (scope->parked >= scope->parked_limit)
+        rc = kc_refuse(refusal, KC_EDQUOT, KC_QUOTA_SCOPE_PARKED, scope->parked_limit, scope->parked);
+    else
+        rc = kc_account_charge_parked(e, scope->account, refusal);
+    if (rc == KC_OK) {
+        scope->parked++;
+        e->parked++;
+        enter(e, tok, KC_LIST_WAITING);
+    }
+    return rc;
+}
+
+static void link_clause(kc_engine *e, uint32_t clause) {
+    kc_clause_rec *q = kc_clause_at(e, clause);
+    kc_list *queue = &kc_chan_at(e, q->chan)->waiters[q->dir];
+
+    q->prev = queue->tail;
+    q->next = 0;
+    if (queue->tail != 0)
+        kc_clause_at(e, queue->tail)->next = clause;
+    else
+        queue->head = clause;
+    queue->tail = clause;
+    queue->count++;
+    q->linked = 1;
+}
+
+static void unlink_clause(kc_engine *e, uint32_t clause) {
+    kc_clause_rec *q = kc_clause_at(e, clause);
+    kc_list *queue = &kc_chan_at(e, q->chan)->waiters[q->dir];
+
+    if (q->prev != 0)
+        kc_clause_at(e, q->prev)->next = q->next;
+    else
+        queue->head = q->next;
+    if (q->next != 0)
+        kc_clause_at(e, q->next)->prev = q->prev;
+    else
+        queue->tail = q->prev;
+    queue->count--;
+    q->linked = 0;
+    kc_chan_touch(e, q->chan);
+}
+
+void kc_chan_waiter_scope_park(kc_engine *e, uint32_t tok) {
+    kc_tok *t = kc_tok_at(e, tok);
+
+    for (uint32_t clause = t->first; clause != 0; clause = kc_clause_at(e, clause)->more)
+        link_clause(e, clause);
+    kc_deadline_add(e, tok);
+    (void)kc_tok_step(e, t, KC_TOK_ENQUEUED, 0, 0, 0);
+}
+
+void kc_waiter_unlink(kc_engine *e, uint32_t tok, uint32_t winner) {
+    for (uint32_t clause = kc_tok_at(e, tok)->first; clause != 0; clause = kc_clause_at(e, clause)->more) {
+        kc_clause_rec *q = kc_clause_at(e, clause);
+        if (q->linked)
+            unlink_clause(e, clause);
+        if (q->msg != 0 && clause != winner)
+            kc_msg_free(e, q->msg, NULL);
+        q->msg = 0;
+    }
+}
+
+void kc_chan_waiter_scope_settle(kc_engine *e, uint32_t tok) {
+    kc_tok *t = kc_tok_at(e, tok);
+    kc_scope_rec *scope = kc_scope_at(e, t->scope);
+
+    kc_deadline_remove(e, tok);
+    scope->parked--;
+    e->parked--;
+#if KC_MUTANT != 10 /* an account pays for a waiter for ever */
+    kc_account_return_parked(e, scope->account);
+#endif
+}
+
+void kc_chan_waiter_scope_hold(kc_engine *e, uint32_t tok) {
+    leave(e, tok);
+    enter(e, tok, KC_LIST_HELD);
+    e->held++;
+}
+
+static void free_clauses(kc_engine *e, uint32_t tok) {
+    uint32_t clause = kc_tok_at(e, tok)->first;
+
+    while (clause != 0) {
+        uint32_t more = kc_clause_at(e, clause)->more;
+        kc_clause_at(e, clause)->tok = 0;
+        if (clause > e->tok_capacity)
+            kc_pool_give(&e->clauses, clause);
+        clause = more;
+    }
+}
+
+void kc_chan_waiter_scope_release(kc_engine *e, uint32_t tok) {
+    leave(e, tok);
+    free_clauses(e, tok);
+    kc_tok_free(e, tok);
+}

@@ -1,0 +1,91 @@
+/* select.c: exactly one of up to 64 clauses takes effect. Three passes under one lock: look and run, closed ones, park.
+ *
+ * While the lock is held the own token is not published, so a select can never meet itself, and one claim by the peer
+ * decides it later (Go's selectgo has the same shape; its locks in address order are lock 0 here).
+ */
+#include "kc_offer.h"
+
+static int find_channels(kc_engine *e, kc_clause *clauses, uint32_t count, kc_offer *offers, kc_result *result) {
+    int rc = KC_OK;
+
+    for (uint32_t i = 0; i < count && rc == KC_OK; i++) {
+        bool send = clauses[i].dir == KC_CLAUSE_SEND;
+        uint32_t hold = (clauses[i].flags & KC_OP_ACK) != 0 ? KC_OP_HOLD : 0;
+        offers[i] = (kc_offer){.chan = kc_chan_find(e, clauses[i].chan),
+                               .dir = clauses[i].dir,
+                               .flags = send ? 0 : (clauses[i].flags & (KC_OP_HOLD | KC_OP_ACK)) | hold,
+                               .index = i,
+                               .len_bytes = send ? clauses[i].body.len_bytes : 0,
+                               .body = send ? &clauses[i].body : NULL};
+        if (clauses[i].dir > KC_CLAUSE_SEND)
+            rc = KC_EINVAL;
+        else
+            rc = offers[i].chan != NULL ? kc_offer_check(&offers[i]) : KC_ENOENT;
+        result->clause = i;
+    }
+    return rc;
+}
+
+/* The clause after the one tried first last time, unless the caller's order counts. */
+static uint32_t first_tried(kc_engine *e, const kc_op *op, uint32_t count) {
+    return (op->flags & KC_OP_BIASED) != 0 ? 0 : e->rotor++ % count;
+}
+
+/* KC_CAN_RUN and the first clause that can, else KC_CAN_NEVER and the first that never will, else KC_CAN_WAIT. */
+static enum kc_verdict look(kc_engine *e, const kc_offer *offers, uint32_t count, const kc_op *op, uint32_t *winner,
+                            kc_result *result) {
+    enum kc_verdict best = KC_CAN_WAIT;
+    uint32_t start = first_tried(e, op, count);
+
+    for (uint32_t k = 0; k < count && best != KC_CAN_RUN; k++) {
+        uint32_t i = (start + k) % count;
+        kc_result one = {0};
+        enum kc_verdict verdict = kc_offer_look(e, &offers[i], op->scope, &one);
+        if (verdict == KC_CAN_RUN || (verdict == KC_CAN_NEVER && best == KC_CAN_WAIT)) {
+            best = verdict;
+            *winner = i;
+            result->code = one.code;
+            result->reason = one.reason;
+        }
+    }
+    return best;
+}
+
+static int decide(kc_engine *e, const kc_offer *offers, uint32_t count, const kc_op *op, kc_result *result) {
+    uint32_t winner = 0;
+    enum kc_verdict verdict = look(e, offers, count, op, &winner, result);
+    int rc = KC_OK;
+
+    result->clause = verdict == KC_CAN_WAIT ? 0 : winner;
+    if (verdict == KC_CAN_RUN) {
+        result->reason = 0;
+        rc = kc_offer_run(e, &offers[winner], op, result);
+        result->clause = winner;
+    } else if (verdict == KC_CAN_NEVER) {
+        rc = result->code;
+    } else if ((rc = kc_offer_patience(e, op)) == KC_OK) {
+        rc = kc_offer_park(e, offers, count, op, result);
+    }
+    return rc;
+}
+
+int kc_select(kc_engine *e, kc_clause *clauses, uint32_t count, const kc_op *op, kc_result *result) {
+    kc_offer offers[KC_MAX_CLAUSES];
+    int rc = count >= 1 && count <= KC_MAX_CLAUSES && (op->flags & KC_OP_CONFIRM) == 0 ? KC_OK : KC_EINVAL;
+
+    *result = (kc_result){.user = op->user};
+    if (rc == KC_OK) {
+        kc_enter(e);
+        rc = find_channels(e, clauses, count, offers, result);
+        if (rc == KC_OK)
+            rc = decide(e, offers, count, op, result);
+        /* Losers' bodies go with the operation, whether it ran or parked (parked ones are in their messages). */
+        for (uint32_t i = 0; i < count && rc >= 0; i++)
+            kc_body_release(e, &clauses[i].body);
+        kc_leave(e);
+    }
+    result->code = rc;
+    if (rc < 0 && result->chan == 0 && count >= 1 && result->clause < count)
+        result->chan = clauses[result->clause].chan;
+    return rc;
+}

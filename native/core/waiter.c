@@ -1,0 +1,289 @@
+/* waiter.c: how a waiting operation ends, and what its owner learns. */
+#include "kc_flow.h"
+#include "kc_pool.h"
+
+static uint32_t cancel_stat(uint32_t res) {
+    uint32_t stat = KC_STAT_CANCELLED_CANCEL;
+
+    if (res == KC_RES_TIMEOUT)
+        stat = KC_STAT_CANCELLED_TIMEOUT;
+    else if (res == KC_RES_DEAD)
+        stat = KC_STAT_CANCELLED_DEAD;
+    else if (res == KC_RES_DESTROYED)
+        stat = KC_STAT_CANCELLED_DESTROYED;
+    return stat;
+}
+
+static void count_end(kc_chan_rec *c, uint32_t dir, uint32_t res) {
+    if (res == KC_RES_CLOSED) {
+        kc_stat_add(c, KC_STAT_CLOSED_WAITERS, 1);
+        kc_stat_add(c, dir == KC_CLAUSE_SEND ? KC_STAT_SEND_EPIPE : KC_STAT_RECV_EPIPE, 1);
+    } else {
+        kc_stat_add(c, KC_STAT_CANCELLED_WAITERS, 1);
+        kc_stat_add(c, cancel_stat(res), 1);
+        kc_stat_add(c, KC_STAT_RV_CANCELS, kc_chan_is(c, KC_KIND_RENDEZVOUS));
+        if (res == KC_RES_TIMEOUT)
+            kc_stat_add(c, dir == KC_CLAUSE_SEND ? KC_STAT_SEND_ETIME : KC_STAT_RECV_ETIME, 1);
+        c->last_cancelled = 1;
+    }
+}
+
+/* The clause by which a token stands at a channel; its first one when chan is 0. */
+static kc_clause_rec *clause_at(kc_engine *e, const kc_tok *t, uint32_t chan) {
+    uint32_t clause = t->first;
+
+    while (chan != 0 && kc_clause_at(e, clause)->chan != chan && kc_clause_at(e, clause)->more != 0)
+        clause = kc_clause_at(e, clause)->more;
+    return kc_clause_at(e, clause);
+}
+
+static void end_taken(kc_engine *e, kc_tok *t, uint32_t reason) {
+    uint32_t msg = kc_word_peer(kc_word_load(&t->w));
+
+    kc_msg_at(e, msg)->sender = 0;
+    kc_stat_add(kc_chan_at(e, t->chan), KC_STAT_UNCONFIRMED, 1);
+    t->reason = (uint16_t)reason;
+    (void)kc_tok_step(e, t, KC_TOK_CLAIMED, KC_RES_UNCONFIRMED, 0, 0);
+}
+
+static void end_enqueued(kc_engine *e, kc_tok *t, uint32_t chan, uint32_t res, uint32_t reason) {
+    kc_clause_rec *q = clause_at(e, t, chan);
+    bool decided_by_channel = res == KC_RES_CLOSED || res == KC_RES_DESTROYED;
+
+    (void)kc_tok_step(e, t, decided_by_channel ? KC_TOK_CLAIMED : KC_TOK_CANCELLED, res, q->index, 0);
+    t->chan = q->chan;
+    t->dir = q->dir;
+    t->reason = (uint16_t)reason;
+    count_end(kc_chan_at(e, q->chan), q->dir, res);
+    kc_waiter_unlink(e, kc_index(&e->toks, t), 0);
+}
+
+void kc_flow_end_waiter(kc_engine *e, uint32_t tok, uint32_t chan, uint32_t res, uint32_t reason) {
+    kc_tok *t = kc_tok_at(e, tok);
+
+    if (kc_state_of(&t->w) == KC_TOK_TAKEN)
+        end_taken(e, t, reason);
+    else
+        end_enqueued(e, t, chan, res, reason);
+    kc_chan_waiter_scope_settle(e, tok);
+}
+
+static int32_t code_of(uint32_t res) {
+    static const int32_t codes[] = {[KC_RES_OK] = KC_OK,
+                                    [KC_RES_CLOSED] = KC_EPIPE,
+                                    [KC_RES_DESTROYED] = KC_ECANCELED,
+                                    [KC_RES_TIMEOUT] = KC_ETIME,
+                                    [KC_RES_CANCEL] = KC_ECANCELED,
+                                    [KC_RES_DEAD] = KC_ECANCELED,
+                                    [KC_RES_UNCONFIRMED] = KC_EINPROGRESS,
+                                    [KC_RES_LOST] = KC_ECANCELED};
+    return codes[res];
+}
+
+static void describe_message(kc_engine *e, const kc_tok *t, uint32_t msg, kc_result *result) {
+    const kc_msg *m = kc_msg_at(e, msg);
+    uint32_t attempts = kc_word_attempts(kc_word_load(&m->w));
+
+    result->flags |= KC_RESULT_MESSAGE;
+    result->flags |= attempts != 0 ? KC_RESULT_REDELIVERED : 0U;
+    result->flags |= (t->flags & KC_OP_ACK) != 0 ? KC_RESULT_ACK : 0U;
+    result->attempts = attempts;
+    result->body = kc_msg_body(m);
+}
+
+static bool holds(const kc_tok *t) {
+    uint64_t w = kc_word_load(&t->w);
+
+    return t->list == KC_LIST_HELD && kc_word_state(w) == KC_TOK_CLAIMED;
+}
+
+void kc_result_of(kc_engine *e, uint32_t tok, kc_result *result) {
+    const kc_tok *t = kc_tok_at(e, tok);
+    uint64_t w = kc_word_load(&t->w);
+    const kc_chan_rec *c = kc_chan_at(e, t->chan);
+
+    *result = (kc_result){.code = code_of(kc_word_res(w)),
+                          .clause = kc_word_clause(w),
+                          .reason = t->reason,
+                          .user = t->user,
+                          .flags = t->dir == KC_CLAUSE_SEND ? KC_RESULT_SEND : 0U};
+    if (t->chan != 0)
+        result->chan = kc_ticket_of(t->chan, kc_word_load(&c->w));
+    if (holds(t)) {
+        describe_message(e, t, kc_word_peer(w), result);
+        if ((t->flags & KC_OP_HOLD) != 0) {
+            result->token = kc_ticket_of(tok, w);
+            result->flags |= KC_RESULT_HELD;
+        }
+    }
+}
+
+void kc_result_collect(kc_engine *e, uint32_t tok, kc_result *result) {
+    kc_tok *t = kc_tok_at(e, tok);
+
+    kc_port_unlink(e, tok);
+    kc_result_of(e, tok, result);
+    if ((result->flags & KC_RESULT_HELD) != 0)
+        return;
+    if (holds(t)) {
+        uint32_t msg = kc_word_peer(kc_word_load(&t->w));
+        kc_chan_waiter_scope_release(e, tok);
+        kc_flow_done(e, msg, &result->body);
+    } else {
+        kc_chan_waiter_scope_release(e, tok);
+    }
+}
+
+uint32_t kc_port_take(kc_engine *e, uint32_t port, kc_result *results, uint32_t max) {
+    uint32_t taken = 0;
+
+    kc_enter(e);
+    if (port != 0 && port <= e->port_capacity && e->ports[port].used) {
+        kc_list *done = &e->ports[port].done;
+        while (taken < max && done->count != 0) {
+            kc_result_collect(e, done->head, &results[taken++]);
+            if (done->count == 0)
+                kc_settle(e);
+        }
+    }
+    kc_leave(e);
+    return taken;
+}
+
+int kc_waiter_token_status(kc_engine *e, kc_token token) {
+    kc_tok *t = NULL;
+    int status = KC_ENOENT;
+
+    kc_enter(e);
+    t = kc_tok_find(e, token);
+    if (t != NULL)
+        status = (int)kc_state_of(&t->w);
+    kc_leave(e);
+    return status;
+}
+
+static uint32_t res_for(uint32_t reason) {
+    uint32_t res = KC_RES_CANCEL;
+
+    if (reason == KC_REASON_DEAD)
+        res = KC_RES_DEAD;
+    else if (reason == KC_REASON_TIMEOUT)
+        res = KC_RES_TIMEOUT;
+    return res;
+}
+
+int kc_waiter_token_cancel(kc_engine *e, kc_token token, uint32_t reason, kc_result *result) {
+    kc_result unseen;
+    kc_tok *t = NULL;
+    int rc = KC_ENOENT;
+
+    kc_enter(e);
+    t = kc_tok_find(e, token);
+    if (t != NULL) {
+        uint32_t state = kc_state_of(&t->w);
+        rc = KC_EBUSY;
+        if (state == KC_TOK_ENQUEUED || state == KC_TOK_TAKEN) {
+            uint32_t tok = kc_index(&e->toks, t);
+            rc = state == KC_TOK_TAKEN ? KC_EINPROGRESS : KC_OK;
+            kc_flow_end_waiter(e, tok, 0, res_for(reason), reason);
+            kc_result_collect(e, tok, result != NULL ? result : &unseen);
+        }
+    }
+    kc_leave(e);
+    return rc;
+}
+
+/* The token, if it holds a message for this scope; the lock is held. */
+static kc_tok *holder(kc_engine *e, kc_scope scope, kc_token token) {
+    kc_tok *t = kc_tok_find(e, token);
+    kc_scope_rec *s = kc_scope_find(e, scope);
+    bool mine = t != NULL && s != NULL && t->scope == kc_index(&e->scopes, s) && holds(t) && !t->at_port;
+
+    return mine ? t : NULL;
+}
+
+int kc_waiter_token_ack(kc_engine *e, kc_scope scope, kc_token token) {
+    kc_tok *t = NULL;
+    int rc = KC_ENOENT;
+
+    kc_enter(e);
+    t = holder(e, scope, token);
+    if (t != NULL) {
+        uint32_t msg = kc_word_peer(kc_word_load(&t->w));
+        kc_stat_add(kc_chan_at(e, t->chan), KC_STAT_ACKS, (t->flags & KC_OP_ACK) != 0);
+        kc_chan_waiter_scope_release(e, kc_index(&e->toks, t));
+        kc_flow_done(e, msg, NULL);
+        rc = KC_OK;
+    }
+    kc_leave(e);
+    return rc;
+}
+
+int kc_waiter_token_nack(kc_engine *e, kc_scope scope, kc_token token) {
+    kc_tok *t = NULL;
+    int rc = KC_ENOENT;
+
+    kc_enter(e);
+    t = holder(e, scope, token);
+    if (t != NULL) {
+        kc_stat_add(kc_chan_at(e, t->chan), KC_STAT_NACKS, (t->flags & KC_OP_ACK) != 0);
+        kc_flow_give_back(e, kc_index(&e->toks, t));
+        rc = KC_OK;
+    }
+    kc_leave(e);
+    return rc;
+}
+
+int kc_waiter_token_body(kc_engine *e, kc_token token, kc_body *body_out) {
+    kc_tok *t = NULL;
+    int rc = KC_ENOENT;
+
+    kc_enter(e);
+    t = kc_tok_find(e, token);
+    if (t != NULL && holds(t)) {
+        *body_out = kc_msg_body(kc_msg_at(e, kc_word_peer(kc_word_load(&t->w))));
+        rc = KC_OK;
+    }
+    kc_leave(e);
+    return rc;
+}
+
+uint32_t kc_engine_tick(kc_engine *e, int64_t now_ns) {
+    uint32_t ended = 0;
+    uint32_t tok = 0;
+
+    kc_enter(e);
+    if (now_ns > e->now_ns)
+        e->now_ns = now_ns;
+#if KC_MUTANT == 9 /* a deadline that is not yet due ends its waiter */
+    e->now_ns += 1000000;
+#endif
+    while ((tok = kc_deadline_first(e)) != 0 && kc_tok_at(e, tok)->deadline_ns <= e->now_ns) {
+        kc_flow_end_waiter(e, tok, 0, KC_RES_TIMEOUT, KC_REASON_TIMEOUT);
+        kc_port_push(e, tok);
+        ended++;
+    }
+    kc_leave(e);
+    return ended;
+}
+
+int64_t kc_engine_now(kc_engine *e) {
+    int64_t now_ns = 0;
+
+    kc_enter(e);
+    now_ns = e->now_ns;
+    kc_leave(e);
+    return now_ns;
+}
+
+int64_t kc_engine_next_deadline(kc_engine *e) {
+    int64_t next_ns = KC_NEVER;
+    uint32_t tok = 0;
+
+    kc_enter(e);
+    tok = kc_deadline_first(e);
+    if (tok != 0)
+        next_ns = kc_tok_at(e, tok)->deadline_ns;
+    kc_leave(e);
+    return next_ns;
+}
