@@ -1,0 +1,18 @@
+"""The cases of docs/PERFORMANCE.md, in the order in which they are run."""
+
+from __future__ import annotations
+
+from bench.cases import engine, frames, idle, memory, scale, start, streams
+from bench.model import Case
+
+
+def all_cases() -> tuple[Case, ...]:
+    return (
+        *streams.CASES,
+        engine.P8,
+        frames.P9,
+        memory.MEMORY,
+        idle.IDLE,
+        *scale.CASES,
+        *start.CASES,
+    )

@@ -1,0 +1,1 @@
+"""Brokers and clients of others, as a careful user would write them."""
