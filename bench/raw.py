@@ -93,6 +93,7 @@ class Link:
         limit = struct.pack("ll", REPLY_LIMIT_S, 0)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         self.socket.connect(path)
+        self.buffer = memoryview(bytearray(READ_BYTES))  # one for all bursts of this connection
         self._spare = b""
         major = u32(_wire.ATTR_ABI_MAJOR, _wire.ABI_MAJOR)
         minor = u32(_wire.ATTR_ABI_MINOR, _wire.ABI_MINOR)
@@ -171,8 +172,6 @@ class Burst:
         self._count = len(requests)
         self._block = b"".join(requests)
         self._pattern = b""
-        self._buffer = bytearray(READ_BYTES)
-        self._view = memoryview(self._buffer)
 
     def __call__(self) -> None:
         self.write()
@@ -186,14 +185,16 @@ class Burst:
         if not self._pattern:
             self._judge()
             return
-        wanted, got, receive = len(self._pattern), 0, self._link.socket.recv_into
+        buffer, receive = self._link.buffer, self._link.socket.recv_into
+        wanted, got = len(self._pattern), 0
         while got < wanted:
-            part = receive(self._view[got:wanted])
+            part = receive(buffer[got:wanted])
             if not part:
                 raise FailedError("the server hung up")
             got += part
-        if self._buffer[:wanted] != self._pattern:
-            self._recount(bytes(self._buffer[:wanted]))
+        replies = bytes(buffer[:wanted])
+        if replies != self._pattern:
+            self._recount(replies)
 
     def _judge(self) -> None:
         replies = [self._link.read_frame() for _ in range(self._count)]

@@ -108,7 +108,7 @@ def _consume(path: str, counters: mmap.mmap, index: int, total: int, gate: Gate)
 
 
 def _await_all(counters: mmap.mmap, total: int) -> None:
-    """A producer that leaves while the proxy is full loses what the proxy has not read: it stays."""
+    """Stays: a producer that leaves while the proxy is full loses what was not read."""
     deadline = time.monotonic() + PATIENCE_S
     while _sum(counters) < total and time.monotonic() < deadline:
         time.sleep(0.002)
