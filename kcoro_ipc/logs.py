@@ -25,7 +25,7 @@ PRIORITIES = {
 LEVELS = ("debug", "info", "warning", "error")
 
 
-def say(level: int, event: str, *, trouble: BaseException | None = None, **fields: object) -> None:
+def say(level: int, event: str, trouble: BaseException | None = None, /, **fields: object) -> None:
     """Logs one event; fields that are None are left out. `trouble` adds its traceback."""
     if log.isEnabledFor(level):
         log.log(level, event, extra={"fields": fields}, exc_info=trouble)

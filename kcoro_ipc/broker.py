@@ -1,0 +1,254 @@
+"""Lives of peers, channels and handles: what the registry decides, done in engine and pump.
+
+control.py says what a frame asks for; this says what follows from it. Each method leaves registry,
+engine and pump agreeing, also when it raises. It never waits; `next_deadline_ns` says when to call
+`due` again.
+
+Invariants:
+- A channel in the registry holds exactly one reference of the engine's; a handle of a peer holds
+  another one, through the pump.
+- A user has an account as long as the registry, a channel or a connection may charge it.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+
+from kcoro_ipc import _wire, native
+from kcoro_ipc.errors import InvalidArgument, KcoroError, OperationCancelled, error_for
+from kcoro_ipc.logs import say
+from kcoro_ipc.native import ChannelConfig, NativeEngine
+from kcoro_ipc.pump import Closed, NativePump
+from kcoro_ipc.records import (
+    WRITE,
+    Channel,
+    Limits,
+    Opening,
+    Peer,
+    Settings,
+    Subscription,
+    User,
+)
+from kcoro_ipc.registry import Registry
+
+LEGACY_IDLE_NS = 60_000_000_000  # anonymous channels of 1.0 clients outlive their user's absence
+SHUTTING_DOWN = "shutting down"
+ENGINE_LIMITS = (
+    "channels",
+    "tokens",
+    "clauses",
+    "messages",
+    "scopes",
+    "accounts",
+    "heap_bytes",
+    "parked_per_channel",
+)
+_HANDLES_READ = _wire.STAT_NAMES.index("handles_read") + 1
+_HANDLES_WRITE = _wire.STAT_NAMES.index("handles_write") + 1
+_ENGINE_FLAGS = {
+    _wire.FLAG_CHAN_FIXED_SIZE: native.CHAN_FIXED_SIZE,
+    _wire.FLAG_CHAN_ACK_REQUIRED: native.CHAN_ACK_REQUIRED,
+}
+
+
+def make_engine(limits: Limits) -> NativeEngine:
+    return NativeEngine(**{name: getattr(limits, name) for name in ENGINE_LIMITS})
+
+
+class Broker:
+    def __init__(
+        self,
+        engine: NativeEngine,
+        pump: NativePump,
+        registry: Registry,
+        clock: Callable[[], int],
+    ) -> None:
+        """`clock`: CLOCK_MONOTONIC nanoseconds, or a test's own."""
+        self.engine = engine
+        self.pump = pump
+        self.registry = registry
+        self.clock = clock
+        self.draining = False
+        self._users: dict[int, User] = {}
+        self._idle: dict[int, int] = {}  # uid -> since when it has no connection, oldest first
+
+    # --- users and peers ---
+
+    def user(self, uid: int) -> User:
+        """The user, with an account from now on. Raises when no account is left."""
+        user = self._users.get(uid)
+        if user is None:
+            limits = self.registry.limits
+            account = self.engine.account_make(
+                parked=limits.parked_per_uid,
+                channels=limits.channels_per_uid,
+                bytes=limits.bytes_per_uid,
+            )
+            user = self._users[uid] = User(uid, account)
+        return user
+
+    def join(self, peer: Peer) -> None:
+        self._idle.pop(peer.uid, None)
+        self.registry.join(peer)
+
+    def depart(self, closed: Closed) -> None:
+        """A connection ended; the pump has ended its requests and dropped its references."""
+        peer = self.registry.peers.get(closed.conn)
+        if peer is None:
+            return
+        for chan_id in list(peer.handles):
+            channel = self.registry.channels[chan_id]
+            self._after_release(channel, self.registry.release_all(peer, channel))
+        self.registry.leave(peer)
+        if not peer.user.connections:
+            self._idle[peer.uid] = self.clock()
+
+    def forget_user(self, user: User) -> None:
+        """Idle for long: its anonymous 1.0 channels end, its account goes unless channels stay."""
+        channels = [one for one in self.registry.channels.values() if one.uid == user.uid]
+        for channel in channels:
+            if channel.legacy and not channel.destroyed:
+                self.destroy(channel, "its user has been gone for 60 s")
+        if not any(one.uid == user.uid for one in self.registry.channels.values()):
+            self.engine.account_free(user.account)
+            del self._users[user.uid]
+
+    # --- channels ---
+
+    def make(self, peer: Peer, name: str | None, settings: Settings, legacy: bool) -> Channel:
+        """A new channel without handles. Raises what the engine refuses."""
+        chan_id = self.registry.new_chan_id()
+        config = ChannelConfig(
+            kind=settings.kind,
+            capacity=settings.capacity,
+            overflow=settings.overflow,
+            undelivered=settings.undelivered,
+            elem_size=settings.elem_size,
+            flags=sum(bit for ours, bit in _ENGINE_FLAGS.items() if settings.flags & ours),
+            max_attempts=settings.max_attempts,
+            account=peer.user.account,
+            max_bytes=settings.max_bytes,
+            user=chan_id,
+            dead_letter=self._dead_letter(peer, settings),
+        )
+        ticket = self.engine.chan_make(config)
+        channel = Channel(chan_id, ticket, name, peer.uid, peer.gid, settings, legacy)
+        self.registry.add(channel)
+        say(logging.INFO, "channel made", chan_id=chan_id, name=name, uid=peer.uid, pid=peer.pid)
+        return channel
+
+    def _dead_letter(self, peer: Peer, settings: Settings) -> int:
+        if settings.dead_letter is None:
+            return 0
+        target = self.registry.find(peer, None, settings.dead_letter)
+        self.registry.permit(peer, target, WRITE)
+        if target.settings.kind != _wire.KIND_UNLIMITED or target.settings.dead_letter is not None:
+            raise InvalidArgument(
+                "a dead-letter channel is unlimited and has no dead-letter channel itself"
+            )
+        return target.ticket
+
+    def check_alive(self, channel: Channel) -> None:
+        """OperationCancelled with the reason when the channel was destroyed."""
+        if channel.destroyed:
+            raise OperationCancelled(reason=self.reason(channel))
+
+    def reason(self, channel: Channel) -> str:
+        return self.engine.chan_reason(channel.ticket) or native.REASONS[native.REASON_DESTROYED]
+
+    def close(self, channel: Channel) -> None:
+        """Idempotent."""
+        self.check_alive(channel)
+        self._checked(channel, self.engine.chan_close(channel.ticket))
+
+    def purge(self, channel: Channel) -> int:
+        self.check_alive(channel)
+        return self.engine.chan_purge(channel.ticket)
+
+    def destroy(self, channel: Channel, why: str, reason: int = native.REASON_DESTROYED) -> None:
+        """The name is free, handles answer ECANCELED with `why` from now on. Idempotent."""
+        if channel.destroyed:
+            return
+        self.engine.chan_destroy(channel.ticket, reason, why)
+        self.registry.end_name(channel)
+        say(logging.INFO, "channel destroyed", chan_id=channel.chan_id, name=channel.name, why=why)
+        self._forget_if_unused(channel)
+
+    def lost(self, channel: Channel) -> None:
+        """The engine destroyed it by itself (a broken invariant)."""
+        if not channel.destroyed:
+            self.registry.end_name(channel)
+            self._forget_if_unused(channel)
+
+    def _checked(self, channel: Channel, code: int) -> None:
+        if code == _wire.KC_ECANCELED:
+            raise OperationCancelled(reason=self.reason(channel))
+        if code < 0:
+            raise error_for(code)
+
+    def stats(self, channel: Channel) -> list[int]:
+        """Values at the index of their STAT_ID, handles counted by the registry."""
+        stats = list(self.engine.chan_stats(channel.ticket))
+        stats[_HANDLES_READ], stats[_HANDLES_WRITE] = channel.readers, channel.writers
+        return stats
+
+    # --- handles ---
+
+    def grant(self, peer: Peer, channel: Channel, rights: int) -> int:
+        """Counts the rights and tells the pump when the handle changed; the rights it has now."""
+        handle = peer.handles.get(channel.chan_id)
+        before = handle.rights if handle else 0
+        now = self.registry.grant(peer, channel, rights)
+        if now != before:
+            code = self.pump.grant(peer.conn, channel.chan_id, channel.ticket, now)
+            if (
+                code < 0 and code != _wire.KC_ENOENT
+            ):  # ENOENT: the connection is gone, as is all this
+                self.registry.release(peer, channel, rights)
+                raise error_for(code, "no handle could be made for this connection")
+        return now
+
+    def release(self, peer: Peer, channel: Channel, rights: int) -> None:
+        before = peer.handles[channel.chan_id].rights if channel.chan_id in peer.handles else 0
+        now = self.registry.release(peer, channel, rights)
+        if now != before:
+            self.pump.grant(peer.conn, channel.chan_id, channel.ticket, now)
+            self._after_release(channel, before & ~now)
+
+    def _after_release(self, channel: Channel, lost: int) -> None:
+        if channel.destroyed:
+            self._forget_if_unused(channel)
+        elif channel.ephemeral and not channel.holders:
+            self.destroy(channel, "its last handle was released")
+        elif channel.closes_with_last_sender and lost & WRITE and not channel.writers:
+            self.engine.chan_close(channel.ticket)
+
+    def _forget_if_unused(self, channel: Channel) -> None:
+        if not channel.holders:
+            self.registry.forget(channel)
+            self.engine.chan_drop(channel.ticket)
+
+    # --- time ---
+
+    def next_deadline_ns(self) -> int | None:
+        since = next(iter(self._idle.values()), None)
+        first = self.registry.deadlines.next_ns()
+        times = [] if since is None else [since + LEGACY_IDLE_NS]
+        times += [] if first is None else [first]
+        return min(times, default=None)
+
+    def due(self, most: int) -> Iterator[Opening | Subscription]:
+        """Requests whose time has come; users that were idle for long are forgotten on the way."""
+        now_ns = self.clock()
+        for uid, since in list(self._idle.items()):
+            if since + LEGACY_IDLE_NS > now_ns:
+                break
+            del self._idle[uid]
+            self.forget_user(self._users[uid])
+        yield from self.registry.deadlines.due(now_ns, most)
+
+
+def quota_of(error: KcoroError) -> tuple[str, int, int, str] | None:
+    """Name, limit, usage and setting of the quota that refused."""
+    if not isinstance(error.quota, str):
+        return None
+    return error.quota, int(error.limit or 0), int(error.usage or 0), str(error.setting or "")

@@ -1,0 +1,161 @@
+"""Control frames: one function per command, (broker, request) -> outcome. No trio, no waiting.
+
+    request    a frame as its function sees it, forms of answers     greeting  HELLO, GET_INFO
+    channels   MAKE, OPEN, RELEASE, CLOSE, DESTROY, PURGE            making    settings of MAKE
+    looking    LIST, GET_STATS, SUBSCRIBE
+
+`serve` runs one frame: whatever a client sends ends in exactly one outcome for its own connection.
+A fault of ours is logged with its traceback and costs that connection only. `cancelled` and `due`
+end requests that were let go.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+from kcoro_ipc import _wire
+from kcoro_ipc.broker import SHUTTING_DOWN, Broker
+from kcoro_ipc.control import channels, greeting, looking
+from kcoro_ipc.control.request import LET_GO, Outcome, Request, Then, last_words
+from kcoro_ipc.errors import (
+    AccessDenied,
+    KcoroError,
+    OperationCancelled,
+    ProtocolError,
+    QuotaExceeded,
+    TimedOut,
+    UnknownCommand,
+)
+from kcoro_ipc.logs import say
+from kcoro_ipc.pump import Control
+from kcoro_ipc.records import Opening, Peer
+from kcoro_ipc.registry import HiddenChannel
+
+__all__ = ["LET_GO", "Outcome", "Then", "cancelled", "due", "end_waiting", "serve"]
+
+Function = Callable[[Broker, Request], Outcome]
+
+
+class Command(NamedTuple):
+    minor: int  # first version that has it
+    function: Function
+
+
+COMMANDS: dict[int, Command] = {
+    _wire.CMD_GET_INFO: Command(0, greeting.get_info),
+    _wire.CMD_GET_STATS: Command(0, looking.get_stats),
+    _wire.CMD_LIST: Command(0, looking.list_channels),
+    _wire.CMD_CHAN_MAKE: Command(0, channels.make),
+    _wire.CMD_CHAN_CLOSE: Command(0, channels.close),
+    _wire.CMD_CHAN_DESTROY: Command(0, channels.destroy),
+    _wire.CMD_CHAN_OPEN: Command(1, channels.open_channel),
+    _wire.CMD_CHAN_RELEASE: Command(1, channels.release),
+    _wire.CMD_CHAN_PURGE: Command(1, channels.purge),
+    _wire.CMD_SUBSCRIBE: Command(1, looking.subscribe),
+}
+
+
+def serve(broker: Broker, control: Control) -> Outcome:
+    """The outcome of one control frame; never raises for anything a client can send."""
+    peer = broker.registry.peers.get(control.conn)
+    if peer is None:
+        return LET_GO
+    _trace(control)
+    try:
+        return _answer(broker, peer, control)
+    except ProtocolError as error:
+        say(logging.WARNING, "malformed", **_who(peer), cmd=control.cmd, why=error.args[0])
+        return last_words(control, error.code)
+    except Exception as error:  # noqa: BLE001  a fault of ours must cost one connection, not all
+        say(logging.ERROR, "control failed", error, **_who(peer), cmd=control.cmd)
+        return last_words(control, _wire.KC_ECONNRESET)
+
+
+def _answer(broker: Broker, peer: Peer, control: Control) -> Outcome:
+    is_hello = control.cmd == _wire.CMD_HELLO
+    if is_hello == control.greeted:
+        raise ProtocolError("HELLO twice" if is_hello else "a command before HELLO")
+    request = Request(peer, control)
+    if is_hello:
+        return greeting.hello(broker, request)
+    try:
+        return _function(request)(broker, request)
+    except ProtocolError:
+        raise
+    except KcoroError as error:
+        if isinstance(error, (AccessDenied, HiddenChannel, QuotaExceeded)):
+            _say_refused(request, error)
+        return request.failed(error)
+
+
+def _function(request: Request) -> Function:
+    if request.ungranted:
+        return channels.first_use
+    command = COMMANDS.get(request.cmd)
+    if command is None or request.minor < command.minor:
+        raise UnknownCommand
+    return command.function
+
+
+def _say_refused(request: Request, error: KcoroError) -> None:
+    say(
+        logging.WARNING,
+        "refused",
+        **_who(request.peer),
+        cmd=_wire.COMMAND_NAMES.get(request.cmd, str(request.cmd)),
+        code=error.name,
+        chan_id=request.number(_wire.ATTR_CHAN_ID) or None,
+        name=request.text(_wire.ATTR_NAME),
+        quota=error.quota,
+    )
+
+
+def _who(peer: Peer) -> dict[str, int]:
+    return {"conn": peer.conn, "uid": peer.uid, "pid": peer.pid}
+
+
+def _trace(control: Control) -> None:
+    say(
+        logging.DEBUG,
+        "frame",
+        conn=control.conn,
+        cmd=_wire.COMMAND_NAMES.get(control.cmd, str(control.cmd)),
+        req_id=control.req_id,
+        minor=control.minor,
+        payload=control.payload[:64].hex(),
+    )
+
+
+# --- requests that were let go ---
+
+
+def cancelled(broker: Broker, conn: int, req_id: int) -> None:
+    """CANCEL for an OPEN that waits or a subscription; one that ended already is ignored."""
+    peer = broker.registry.peers.get(conn)
+    if peer is not None:
+        _end(broker, peer, req_id, "cancelled")
+
+
+def due(broker: Broker, most: int) -> None:
+    """Runs up to `most` records whose time has come."""
+    for record in broker.due(most):
+        if isinstance(record, Opening):
+            channels.finish_opening(broker, record, TimedOut())
+        else:
+            looking.tell(broker, record)
+
+
+def end_waiting(broker: Broker, openings_only: bool) -> None:
+    """Shutting down: nobody will make the names that are waited for; at the end, no events."""
+    for peer in broker.registry.peers.values():
+        waiting = list(peer.openings) + ([] if openings_only else list(peer.subscriptions))
+        for req_id in waiting:
+            _end(broker, peer, req_id, SHUTTING_DOWN)
+
+
+def _end(broker: Broker, peer: Peer, req_id: int, reason: str) -> None:
+    error = OperationCancelled(reason=reason)
+    if req_id in peer.openings:
+        channels.finish_opening(broker, peer.openings[req_id], error)
+    elif req_id in peer.subscriptions:
+        looking.finish_subscription(broker, peer.subscriptions[req_id], error)

@@ -1,0 +1,83 @@
+"""HELLO and GET_INFO: who speaks, in which version, and how long a frame may be.
+
+HELLO is the first frame of a connection, once; a connection over its user's quota is refused here,
+so that the client learns which quota it was.
+"""
+
+import os
+
+from kcoro_ipc import _wire
+from kcoro_ipc.broker import Broker
+from kcoro_ipc.control.request import Outcome, Request, Then, failure
+from kcoro_ipc.errors import InvalidArgument, KcoroError, ProtocolError, VersionMismatch
+from kcoro_ipc.frames import Pair, build_frame
+from kcoro_ipc.pump import SEQPACKET
+from kcoro_ipc.records import Peer
+
+LEAST_MAX_FRAME = 4096  # below this not every answer could be told
+MISSING = -1
+
+
+def hello(broker: Broker, request: Request) -> Outcome:
+    peer = request.peer
+    try:
+        minor = _agreed_minor(request)
+        peer.max_frame = _max_frame(request)
+        if peer.over_quota:
+            raise broker.registry.limits.refuse("connections_per_uid", peer.user.connections)
+    except ProtocolError:
+        raise
+    except KcoroError as error:
+        return _refusal(error)
+    peer.minor = minor
+    peer.client_name = request.text(_wire.ATTR_CLIENT_NAME)
+    pairs = _versions(minor)
+    if minor:
+        pairs += [(_wire.ATTR_CAPS, 0), (_wire.ATTR_MAX_FRAME, frame_limit(peer))]
+    frame = build_frame(_wire.CMD_HELLO, pairs, 0)
+    return Outcome(Then.REPLY, frame, greet=(minor, peer.max_frame))
+
+
+def _agreed_minor(request: Request) -> int:
+    major = request.number(_wire.ATTR_ABI_MAJOR, MISSING)
+    minor = request.number(_wire.ATTR_ABI_MINOR, MISSING)
+    if major == MISSING or (major, minor) in ((0, 0), (0, MISSING)):
+        raise InvalidArgument("HELLO carries ABI_MAJOR and ABI_MINOR")
+    if major != _wire.ABI_MAJOR:
+        raise VersionMismatch(f"this daemon speaks ABI {_wire.ABI_MAJOR}, not {major}")
+    return min(max(minor, 0), _wire.ABI_MINOR)
+
+
+def _max_frame(request: Request) -> int:
+    """The longest payload that this peer takes and its transport carries."""
+    asked = request.number(_wire.ATTR_MAX_FRAME, _wire.MAX_FRAME_BYTES)
+    if asked < LEAST_MAX_FRAME:
+        raise InvalidArgument(f"MAX_FRAME is at least {LEAST_MAX_FRAME}, not {asked}")
+    return min(asked, frame_limit(request.peer))
+
+
+def frame_limit(peer: Peer) -> int:
+    if peer.transport == SEQPACKET:
+        return _wire.MAX_SEQPACKET_FRAME_BYTES
+    return _wire.MAX_FRAME_BYTES
+
+
+def _versions(minor: int) -> list[Pair]:
+    return [(_wire.ATTR_ABI_MAJOR, _wire.ABI_MAJOR), (_wire.ATTR_ABI_MINOR, minor)]
+
+
+def _refusal(error: KcoroError) -> Outcome:
+    pairs = _versions(_wire.ABI_MINOR) + failure(error, minor=1)
+    return Outcome(Then.REPLY, build_frame(_wire.CMD_HELLO, pairs, 0), end=error.code)
+
+
+def get_info(broker: Broker, request: Request) -> Outcome:
+    """Versions and, in 1.1, the frame limit and the daemon's own pid and uid."""
+    pairs = [*_versions(request.minor), (_wire.ATTR_CAPS, 0)]
+    if request.minor:
+        pairs += [
+            (_wire.ATTR_MAX_FRAME, frame_limit(request.peer)),
+            (_wire.ATTR_SENDER_PID, os.getpid()),
+            (_wire.ATTR_SENDER_UID, os.getuid()),
+        ]
+    return request.done(*pairs)

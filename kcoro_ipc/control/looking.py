@@ -1,0 +1,149 @@
+"""LIST, GET_STATS and SUBSCRIBE: what there is, what it has done, who waits.
+
+Nothing here slows a channel: a list looks at a bounded number of channels per page, a peer that
+does not read its events skips them, and who waits is told 256 at a time.
+"""
+
+import struct
+
+from kcoro_ipc import _wire
+from kcoro_ipc.broker import Broker
+from kcoro_ipc.control.channels import target
+from kcoro_ipc.control.request import LET_GO, Outcome, Request, failure, request_frame
+from kcoro_ipc.errors import InvalidArgument, KcoroError, OperationCancelled
+from kcoro_ipc.frames import Pair
+from kcoro_ipc.native import CLAUSE_RECV, CLAUSE_SEND, Waiter
+from kcoro_ipc.records import Channel, Subscription
+
+PAGE = 256  # entries in a page of LIST or of waiters: under 80 KiB, so it fits every MAX_FRAME
+LEAST_MAX_FRAME_FOR_PAGE = 320  # bytes one entry needs at most
+LEAST_INTERVAL_MS = 10
+
+_LIST_CURSOR = struct.Struct(">I")
+_WAITER_CURSOR = struct.Struct(">BI")
+_SIDES = {_wire.WAITER_SENDS: CLAUSE_SEND, _wire.WAITER_RECEIVES: CLAUSE_RECV}
+
+
+def _page_size(request: Request) -> int:
+    most = request.number(_wire.ATTR_MAX_ITEMS, PAGE)
+    if not 1 <= most <= _wire.MAX_ITEMS:
+        raise InvalidArgument(f"MAX_ITEMS is 1 to {_wire.MAX_ITEMS}, not {most}")
+    return max(1, min(most, PAGE, request.peer.max_frame // LEAST_MAX_FRAME_FOR_PAGE))
+
+
+def list_channels(broker: Broker, request: Request) -> Outcome:
+    cursor = request.octets(_wire.ATTR_CURSOR)
+    if cursor is not None and len(cursor) != _LIST_CURSOR.size:
+        raise InvalidArgument("CURSOR is not one that LIST gave out")
+    after = _LIST_CURSOR.unpack(cursor)[0] if cursor is not None else 0
+    channels, more = broker.registry.page(request.peer, after, _page_size(request))
+    pairs: list[Pair] = [(_wire.ATTR_ITEM, _entry(channel)) for channel in channels]
+    if more is not None:
+        pairs.append((_wire.ATTR_CURSOR, _LIST_CURSOR.pack(more)))
+    return request.done(*pairs)
+
+
+def _entry(channel: Channel) -> list[Pair]:
+    name: list[Pair] = [] if channel.name is None else [(_wire.ATTR_NAME, channel.name)]
+    return [
+        *name,
+        (_wire.ATTR_CHAN_ID, channel.chan_id),
+        (_wire.ATTR_KIND, channel.settings.kind),
+        (_wire.ATTR_CAPACITY, channel.settings.capacity),
+    ]
+
+
+# --- counters ---
+
+
+def get_stats(broker: Broker, request: Request) -> Outcome:
+    channel = target(broker, request)
+    stats = broker.stats(channel)
+    if not request.minor:
+        return request.done((_wire.ATTR_SEND_OPS, stats[1]), (_wire.ATTR_RECV_OPS, stats[2]))
+    pairs = _counters(stats)
+    if request.flags(_wire.FLAG_STATS_ALL) & _wire.FLAG_STATS_WAITERS:
+        pairs += _waiters(broker, request, channel)
+    return request.done(*pairs)
+
+
+def _counters(stats: list[int]) -> list[Pair]:
+    return [
+        (_wire.ATTR_STAT, [(_wire.ATTR_STAT_ID, stat_id), (_wire.ATTR_VALUE, stats[stat_id])])
+        for stat_id in range(1, len(_wire.STAT_NAMES) + 1)
+    ]
+
+
+def _waiters(broker: Broker, request: Request, channel: Channel) -> list[Pair]:
+    """Senders, then receivers, in queue order; CURSOR when there are more."""
+    cursor = request.octets(_wire.ATTR_CURSOR)
+    if cursor is not None and len(cursor) != _WAITER_CURSOR.size:
+        raise InvalidArgument("CURSOR is not one that GET_STATS gave out")
+    first, skip = _WAITER_CURSOR.unpack(cursor) if cursor is not None else (0, 0)
+    room, pairs = _page_size(request), list[Pair]()
+    for side in range(first, len(_SIDES)):
+        found = broker.engine.chan_waiters(channel.ticket, _SIDES[side], skip, room)
+        pairs += [(_wire.ATTR_ITEM, _waiter(broker, side, waiter)) for waiter in found]
+        if len(found) == room:
+            return [*pairs, (_wire.ATTR_CURSOR, _WAITER_CURSOR.pack(side, skip + room))]
+        room, skip = room - len(found), 0
+    return pairs
+
+
+def _waiter(broker: Broker, side: int, waiter: Waiter) -> list[Pair]:
+    """WAITER_SIDE, WAITER_STATUS, AGE_NS; VALUE is the connection, then who that is."""
+    pairs: list[Pair] = [
+        (_wire.ATTR_WAITER_SIDE, side),
+        (_wire.ATTR_WAITER_STATUS, waiter.status),
+        (_wire.ATTR_AGE_NS, max(waiter.age_ns, 0)),
+    ]
+    conn = broker.pump.conn_of_waiter(waiter.user)
+    peer = broker.registry.peers.get(conn)
+    if peer is None:
+        return pairs
+    pairs += [
+        (_wire.ATTR_VALUE, conn),
+        (_wire.ATTR_SENDER_UID, peer.uid),
+        (_wire.ATTR_SENDER_PID, peer.pid),
+    ]
+    return (
+        pairs if peer.client_name is None else [*pairs, (_wire.ATTR_CLIENT_NAME, peer.client_name)]
+    )
+
+
+# --- subscriptions ---
+
+
+def subscribe(broker: Broker, request: Request) -> Outcome:
+    """Counters now and every INTERVAL_MS (at least 10) until CANCEL or the channel's end."""
+    channel = target(broker, request)
+    broker.check_alive(channel)
+    interval_ms = request.number(_wire.ATTR_INTERVAL_MS)
+    if interval_ms < LEAST_INTERVAL_MS:
+        raise InvalidArgument(f"INTERVAL_MS is at least {LEAST_INTERVAL_MS}, not {interval_ms}")
+    subscription = Subscription(
+        request.peer.conn, request.req_id, channel.chan_id, interval_ms * 1_000_000
+    )
+    broker.registry.subscribe(request.peer, subscription)
+    broker.registry.deadlines.add(broker.clock(), subscription)
+    return LET_GO
+
+
+def tell(broker: Broker, subscription: Subscription) -> None:
+    """One event, skipped if the peer reads too slowly; the next one is due an interval later."""
+    channel = broker.registry.channels.get(subscription.chan_id)
+    if channel is None or channel.destroyed:
+        reason = broker.reason(channel) if channel is not None else "channel destroyed"
+        return finish_subscription(broker, subscription, OperationCancelled(reason=reason))
+    pairs = [(_wire.ATTR_CHAN_ID, channel.chan_id), *_counters(broker.stats(channel))]
+    frame = request_frame(_wire.CMD_SUBSCRIBE, subscription.req_id, pairs)
+    broker.pump.event(subscription.conn, frame)
+    broker.registry.deadlines.add(broker.clock() + subscription.interval_ns, subscription)
+    return None
+
+
+def finish_subscription(broker: Broker, subscription: Subscription, error: KcoroError) -> None:
+    peer = broker.registry.peers[subscription.conn]
+    broker.registry.end_subscription(peer, subscription)
+    frame = request_frame(_wire.CMD_SUBSCRIBE, subscription.req_id, failure(error, minor=1))
+    broker.pump.finish(subscription.conn, subscription.req_id, frame)

@@ -1,0 +1,193 @@
+"""The records of the daemon's bookkeeping: limits, users, peers, channels, handles, what waits.
+
+Plain data with the few questions each can answer about itself. kcoro_ipc/registry.py keeps them
+consistent with each other; nothing here calls anything.
+"""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+
+from kcoro_ipc import _wire
+from kcoro_ipc.errors import QuotaExceeded
+
+READ = _wire.FLAG_CHAN_READ
+WRITE = _wire.FLAG_CHAN_WRITE
+BOTH = READ | WRITE
+MANAGE = 1 << 30  # close, destroy, purge; never a right of a handle, so its number is our own
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one uid, connection or channel may use; `kcoro serve --limit NAME=N` sets one."""
+
+    connections_per_uid: int = 16_384
+    channels_per_uid: int = 16_384
+    parked_per_uid: int = 65_536
+    bytes_per_uid: int = 256 << 20
+    parked_per_channel: int = 16_384
+    subscriptions_per_connection: int = 64
+    channels: int = 65_536
+    tokens: int = 1 << 20
+    clauses: int = 1 << 20
+    messages: int = 1 << 22
+    scopes: int = 131_072
+    accounts: int = 4_096
+    heap_bytes: int = 8 << 30
+
+    def refuse(self, quota: str, usage: int) -> QuotaExceeded:
+        limit: int = getattr(self, quota)
+        return QuotaExceeded(quota=quota, limit=limit, usage=usage, setting=f"--limit {quota}=")
+
+
+@dataclass(slots=True, eq=False)
+class User:
+    """A uid with its account in the engine."""
+
+    uid: int
+    account: int
+    connections: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Handle:
+    """How often a peer asked for each right on one channel."""
+
+    reads: int = 0
+    writes: int = 0
+
+    @property
+    def rights(self) -> int:
+        return (READ if self.reads else 0) | (WRITE if self.writes else 0)
+
+    def add(self, rights: int) -> None:
+        self.reads += bool(rights & READ)
+        self.writes += bool(rights & WRITE)
+
+    def take(self, rights: int) -> None:
+        self.reads -= bool(rights & READ)
+        self.writes -= bool(rights & WRITE)
+
+
+@dataclass(slots=True, eq=False)
+class Opening:
+    """An OPEN that waits for its name."""
+
+    conn: int
+    req_id: int
+    name: str
+    rights: int
+    ended: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """A peer that gets a channel's counters every `interval_ns`."""
+
+    conn: int
+    req_id: int
+    chan_id: int
+    interval_ns: int
+    ended: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Peer:
+    """A connection with the credentials it had when it connected."""
+
+    conn: int
+    user: User
+    gid: int
+    groups: frozenset[int]
+    pid: int
+    transport: int
+    over_quota: bool = False
+    minor: int = 0
+    max_frame: int = _wire.MAX_SEQPACKET_FRAME_BYTES
+    client_name: str | None = None
+    handles: dict[int, Handle] = field(default_factory=dict)
+    openings: dict[int, Opening] = field(default_factory=dict)
+    subscriptions: dict[int, Subscription] = field(default_factory=dict)
+
+    @property
+    def uid(self) -> int:
+        return self.user.uid
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What MAKE fixes for a channel's life. `flags`: FLAG_CHAN_ bits without rights."""
+
+    kind: int = _wire.KIND_RENDEZVOUS
+    capacity: int = 0
+    elem_size: int = _wire.MAX_ELEMENT_BYTES
+    overflow: int = 0
+    undelivered: int = 0
+    max_attempts: int = 0
+    max_bytes: int = 0
+    mode: int = 0o600
+    flags: int = 0
+    dead_letter: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Channel:
+    """`legacy`: made by a 1.0 connection, outlives its handles until its user is idle for long."""
+
+    chan_id: int
+    ticket: int
+    name: str | None
+    uid: int
+    gid: int
+    settings: Settings
+    legacy: bool = False
+    readers: int = 0
+    writers: int = 0
+    holders: int = 0
+    destroyed: bool = False
+
+    @property
+    def ephemeral(self) -> bool:
+        anonymous = self.name is None and not self.legacy
+        return anonymous or bool(self.settings.flags & _wire.FLAG_CHAN_EPHEMERAL)
+
+    @property
+    def closes_with_last_sender(self) -> bool:
+        return bool(self.settings.flags & _wire.FLAG_CHAN_CLOSE_ON_LAST_SENDER)
+
+
+class Deadlines:
+    """Times of Python-held records, earliest first.
+
+    A record that ended stays until its time comes or until such records are the greater half, so
+    that ending one is free and a client that waits and cancels for ever costs no memory.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, Opening | Subscription]] = []
+        self._order = count()
+        self._sweep_at = 64
+
+    def add(self, when_ns: int, record: Opening | Subscription) -> None:
+        if len(self._heap) >= self._sweep_at:
+            self._heap = [entry for entry in self._heap if not entry[2].ended]
+            heapq.heapify(self._heap)
+            self._sweep_at = max(64, 2 * len(self._heap))
+        heapq.heappush(self._heap, (when_ns, next(self._order), record))
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def next_ns(self) -> int | None:
+        while self._heap and self._heap[0][2].ended:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def due(self, now_ns: int, most: int) -> Iterator[Opening | Subscription]:
+        """Up to `most` records whose time has come; each leaves the heap."""
+        for _ in range(most):
+            when_ns = self.next_ns()
+            if when_ns is None or when_ns > now_ns:
+                return
+            yield heapq.heappop(self._heap)[2]

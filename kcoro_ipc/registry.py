@@ -1,0 +1,237 @@
+"""Who may do what to which channel, and who waits for a name: the daemon's bookkeeping.
+
+It calls neither engine nor pump, knows no frame and never waits; what follows from a change (close,
+destroy, a reply) is the caller's to do: kcoro_ipc/broker.py.
+
+Invariants:
+- `names` holds exactly the channels that have a name and are not destroyed.
+- `channels` holds a channel until it is destroyed *and* no peer has a handle to it.
+- `channel.readers` is the number of peers whose handle has the right to receive, `writers` to send,
+  `holders` those with any; a handle without a right does not exist.
+- A CHAN_ID is never used again while the daemon lives.
+"""
+
+from bisect import bisect_right
+from itertools import count
+
+from kcoro_ipc import _wire
+from kcoro_ipc.errors import (
+    AccessDenied,
+    ClosedResourceError,
+    InvalidArgument,
+    NameTooLong,
+    NoSuchChannel,
+)
+from kcoro_ipc.records import (
+    BOTH,
+    MANAGE,
+    READ,
+    WRITE,
+    Channel,
+    Deadlines,
+    Handle,
+    Limits,
+    Opening,
+    Peer,
+    Subscription,
+)
+
+FIRST_CHAN_ID = 1001
+ROOT = 0
+
+
+class HiddenChannel(NoSuchChannel):
+    """It exists and this peer may not know; told as ENOENT, logged as a refusal."""
+
+
+class Registry:
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.peers: dict[int, Peer] = {}
+        self.channels: dict[int, Channel] = {}
+        self.names: dict[str, Channel] = {}
+        self.openings: dict[str, list[Opening]] = {}
+        self.deadlines = Deadlines()
+        self._chan_ids = count(FIRST_CHAN_ID)
+        self._listed: list[int] = []  # the keys of `channels`, ascending
+
+    # --- peers ---
+
+    def join(self, peer: Peer) -> None:
+        """A connection over its user's quota joins too: its HELLO gets the refusal."""
+        user = peer.user
+        user.connections += 1
+        peer.over_quota = user.connections > self.limits.connections_per_uid
+        self.peers[peer.conn] = peer
+
+    def leave(self, peer: Peer) -> None:
+        """Ends what the peer waits for. Its handles are the caller's to release, before this."""
+        for opening in list(peer.openings.values()):
+            self.end_opening(peer, opening)
+        for subscription in peer.subscriptions.values():
+            subscription.ended = True
+        del self.peers[peer.conn]
+        peer.user.connections -= 1
+
+    # --- rights ---
+
+    @staticmethod
+    def rights(peer: Peer, channel: Channel) -> int:
+        """READ, WRITE and MANAGE as the mode gives them; 0: the channel is not visible."""
+        if peer.uid == ROOT:
+            return BOTH | MANAGE
+        mode = channel.settings.mode
+        if peer.uid == channel.uid:
+            return _bits(mode >> 6) | MANAGE
+        if channel.name is None:
+            return 0
+        return _bits(mode >> 3 if channel.gid in peer.groups else mode)
+
+    def permit(self, peer: Peer, channel: Channel, wanted: int) -> None:
+        """HiddenChannel where the channel is not visible, AccessDenied where a right is missing."""
+        allowed = self.rights(peer, channel)
+        if not allowed:
+            raise HiddenChannel
+        missing = wanted & ~allowed
+        if missing:
+            raise AccessDenied(f"the mode {channel.settings.mode:04o} forbids {_words(missing)}")
+
+    # --- channels ---
+
+    def add(self, channel: Channel) -> None:
+        self.channels[channel.chan_id] = channel
+        self._listed.append(channel.chan_id)
+        if channel.name is not None:
+            self.names[channel.name] = channel
+
+    def new_chan_id(self) -> int:
+        return next(self._chan_ids)
+
+    def find(self, peer: Peer, chan_id: int | None, name: str | None) -> Channel:
+        """The channel if this peer may know of it; its holders find a destroyed one by number."""
+        if chan_id is not None:
+            channel = self.channels.get(chan_id)
+            if channel is not None and channel.destroyed and chan_id not in peer.handles:
+                channel = None
+        elif name is not None:
+            channel = self.names.get(name)
+        else:
+            raise InvalidArgument("name the channel: CHAN_ID or NAME is missing")
+        if channel is None:
+            raise NoSuchChannel
+        if not self.rights(peer, channel) and channel.chan_id not in peer.handles:
+            raise HiddenChannel
+        return channel
+
+    def end_name(self, channel: Channel) -> None:
+        """The channel was destroyed: its name is free again."""
+        channel.destroyed = True
+        if channel.name is not None and self.names.get(channel.name) is channel:
+            del self.names[channel.name]
+
+    def forget(self, channel: Channel) -> None:
+        """Destroyed and without a handle: its number means nothing any more."""
+        del self.channels[channel.chan_id]
+        self._listed.pop(bisect_right(self._listed, channel.chan_id) - 1)
+
+    def page(self, peer: Peer, after: int, most: int) -> tuple[list[Channel], int | None]:
+        """Visible channels with a CHAN_ID over `after`, and where to go on (None: that is all).
+
+        At most 16 times `most` are looked at, so that a page costs the same among 10 as among
+        60,000 channels of others; a page may therefore be empty and not the last.
+        """
+        found: list[Channel] = []
+        start = bisect_right(self._listed, after)
+        for chan_id in self._listed[start : start + 16 * most]:
+            if len(found) == most:
+                break
+            after = chan_id
+            channel = self.channels[chan_id]
+            if not channel.destroyed and self.rights(peer, channel):
+                found.append(channel)
+        return found, after if self._listed and after < self._listed[-1] else None
+
+    # --- handles ---
+
+    def grant(self, peer: Peer, channel: Channel, rights: int) -> int:
+        """Counts each right once more; returns the rights of the peer's handle now."""
+        handle = peer.handles.setdefault(channel.chan_id, Handle())
+        before = handle.rights
+        handle.add(rights)
+        self._recount(channel, before, handle.rights)
+        return handle.rights
+
+    def release(self, peer: Peer, channel: Channel, rights: int) -> int:
+        """Takes one away from each right (READ|WRITE 0: one of each it has); what is left.
+
+        ClosedResourceError when the handle lacks a right that is named.
+        """
+        handle = peer.handles.get(channel.chan_id)
+        if handle is None or rights & ~handle.rights:
+            raise ClosedResourceError("this connection's handle does not hold that right")
+        before = handle.rights
+        handle.take(rights or before)
+        self._recount(channel, before, handle.rights)
+        if not handle.rights:
+            del peer.handles[channel.chan_id]
+        return handle.rights
+
+    def release_all(self, peer: Peer, channel: Channel) -> int:
+        """The rights that the peer had."""
+        handle = peer.handles.pop(channel.chan_id)
+        self._recount(channel, handle.rights, 0)
+        return handle.rights
+
+    @staticmethod
+    def _recount(channel: Channel, before: int, now: int) -> None:
+        channel.readers += bool(now & READ) - bool(before & READ)
+        channel.writers += bool(now & WRITE) - bool(before & WRITE)
+        channel.holders += bool(now) - bool(before)
+
+    # --- requests that wait ---
+
+    def wait_for_name(self, peer: Peer, opening: Opening, deadline_ns: int | None) -> None:
+        peer.openings[opening.req_id] = opening
+        self.openings.setdefault(opening.name, []).append(opening)
+        if deadline_ns is not None:
+            self.deadlines.add(deadline_ns, opening)
+
+    def end_opening(self, peer: Peer, opening: Opening) -> None:
+        opening.ended = True
+        peer.openings.pop(opening.req_id, None)
+        waiting = self.openings.get(opening.name, [])
+        if opening in waiting:
+            waiting.remove(opening)
+        if not waiting:
+            self.openings.pop(opening.name, None)
+
+    def subscribe(self, peer: Peer, subscription: Subscription) -> None:
+        if len(peer.subscriptions) >= self.limits.subscriptions_per_connection:
+            raise self.limits.refuse("subscriptions_per_connection", len(peer.subscriptions))
+        peer.subscriptions[subscription.req_id] = subscription
+
+    def end_subscription(self, peer: Peer, subscription: Subscription) -> None:
+        subscription.ended = True
+        peer.subscriptions.pop(subscription.req_id, None)
+
+
+def _bits(mode: int) -> int:
+    return (READ if mode & 4 else 0) | (WRITE if mode & 2 else 0) | (MANAGE if mode & 1 else 0)
+
+
+def _words(rights: int) -> str:
+    words = {READ: "receiving", WRITE: "sending", MANAGE: "managing"}
+    return " and ".join(word for right, word in words.items() if rights & right)
+
+
+def check_name(name: bytes) -> str:
+    """1..255 bytes of UTF-8 without control characters and '/'; InvalidArgument otherwise."""
+    try:
+        text = name.decode()
+    except UnicodeDecodeError:
+        raise InvalidArgument("a channel's name is UTF-8") from None
+    if len(name) > _wire.MAX_NAME_BYTES:
+        raise NameTooLong(f"a channel's name has at most 255 bytes, this one {len(name)}")
+    if not name or "/" in text or any(ord(c) < 32 or 127 <= ord(c) < 160 for c in text):
+        raise InvalidArgument("a channel's name has 1 to 255 bytes, no '/', no control characters")
+    return text
