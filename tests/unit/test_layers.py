@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON_ROWS: list[set[str]] = [
     {"_kcoro"},
     {"errors", "_wire", "forks"},
-    {"tlv", "metrics", "codecs", "frames", "logs"},
+    {"tlv", "metrics", "codecs", "frames", "logs", "records", "trio_errors"},
     {"decode"},
     {"native"},
     {"pump"},
@@ -70,9 +70,11 @@ NATIVE_ROWS: list[set[str]] = [
     {"core/port"},
     {"core/scope"},
     {"core/flow"},
-    {"core/settle", "core/waiter"},
+    {"core/settle", "core/waiter", "core/tree"},
     {"core/chan"},
-    {"core/select"},
+    {"core/offer"},
+    {"core/park"},
+    {"core/op", "core/select"},
     {"core/deadline"},
     {"core/metrics", "core/check"},
     {"core/engine"},
@@ -117,12 +119,22 @@ def row_name(module: str) -> str:
     return module.split(".")[0]
 
 
-def imports(name: str, path: Path) -> set[str]:
-    """What a module imports anywhere in it: ours relative to the package, others by top name."""
+def nodes(tree: ast.AST, runtime_only: bool) -> Iterator[ast.AST]:
+    """Every node below; without `if TYPE_CHECKING:` and function bodies for what loading runs."""
+    for node in ast.iter_child_nodes(tree):
+        late = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        typing = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        if not (runtime_only and (late or typing)):
+            yield node
+            yield from nodes(node, runtime_only)
+
+
+def imports(name: str, path: Path, runtime_only: bool = False) -> set[str]:
+    """What a module imports: ours relative to the package, others by top name."""
     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
     package = [] if name == "__init__" else package
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(ast.parse(path.read_text()), runtime_only):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 found |= spelled(alias.name.split("."))
@@ -150,12 +162,21 @@ def ours(imported: str, known: dict[str, Path]) -> str | None:
     return None
 
 
-def python_graph(package: Path) -> dict[str, set[str]]:
+def python_graph(package: Path, runtime_only: bool = False) -> dict[str, set[str]]:
     known = modules(package)
     return {
-        name: {ours(imported, known) or imported.split(".")[0] for imported in imports(name, path)}
+        name: {
+            ours(imported, known) or imported.split(".")[0]
+            for imported in imports(name, path, runtime_only)
+        }
         for name, path in known.items()
     }
+
+
+def cycles(package: Path) -> list[str]:
+    """Modules that reach themselves while loaded; inside a sub-package the rows say nothing."""
+    graph = python_graph(package, runtime_only=True)
+    return [name for name in sorted(graph) if name in closure(name, graph)]
 
 
 def python_faults(package: Path) -> Iterator[str]:
@@ -244,6 +265,10 @@ def test_no_python_module_imports_one_that_does_not_stand_below_it() -> None:
     assert list(python_faults(ROOT / "kcoro_ipc")) == []
 
 
+def test_no_python_module_needs_itself_to_be_loaded() -> None:
+    assert cycles(ROOT / "kcoro_ipc") == []
+
+
 def test_no_native_file_includes_one_that_does_not_stand_below_it() -> None:
     assert list(native_faults(ROOT / "native")) == []
 
@@ -286,6 +311,15 @@ def test_the_python_checker_reports_a_planted_import(
     faults = list(python_faults(tmp_path))
     assert len(faults) == 1, faults
     assert faults[0].startswith(fault)
+
+
+def test_the_python_checker_reports_a_planted_cycle(tmp_path: Path) -> None:
+    (tmp_path / "cli").mkdir()
+    (tmp_path / "cli" / "a.py").write_text("from kcoro_ipc.cli import b\n")
+    (tmp_path / "cli" / "b.py").write_text("from kcoro_ipc.cli.c import x\n")
+    (tmp_path / "cli" / "c.py").write_text("import kcoro_ipc.cli.a\n")
+    (tmp_path / "cli" / "d.py").write_text("def late():\n    from kcoro_ipc.cli import d\n")
+    assert cycles(tmp_path) == ["cli.a", "cli.b", "cli.c"]
 
 
 @pytest.mark.parametrize(
