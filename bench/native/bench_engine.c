@@ -5,6 +5,7 @@
  */
 #include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench_clock.h"
 #include "kcoro/kc_chan.h"
@@ -92,10 +93,20 @@ static uint64_t pass_floor(void *context)
     return ROUND;
 }
 
+/* A process of one thread gets mutexes without atomic instructions from glibc, which no broker's process has. */
+static void *sleep_for_ever(void *unused)
+{
+    for (;;) {
+        pause();
+    }
+    return unused;
+}
+
 int main(int argc, char **argv)
 {
     static bench_ring ring = {.lock = PTHREAD_MUTEX_INITIALIZER};
-    if (argc != 3) {
+    pthread_t second;
+    if (argc != 3 || pthread_create(&second, NULL, sleep_for_ever, NULL) != 0) {
         fprintf(stderr, "usage: %s ours|floor SECONDS\n", argv[0]);
         return 2;
     }
