@@ -1,4 +1,4 @@
-/* account.c: the accounts of kc_engine.h. Account 0 is nobody's and has no limits, but is counted all the same. */
+/* account.c: the accounts of kc_engine.h. Account 0 is nobody's: it has no limits, and bytes are not counted on it. */
 #include "kc_account.h"
 
 #include "kc_pool.h"
@@ -33,16 +33,20 @@ static void settle_account(kc_engine *e, uint32_t account) {
 
 int kc_account_charge_bytes(kc_engine *e, uint32_t account, uint64_t bytes, kc_refusal *refusal) {
     kc_account_rec *a = &e->accounts[account];
-    int rc = over(refusal, account, KC_QUOTA_ACCOUNT_BYTES, a->limits.bytes, a->bytes, bytes);
+    int rc = KC_OK;
 
-    if (rc == KC_OK)
-        a->bytes += bytes;
+    if (account != 0) {
+        rc = over(refusal, account, KC_QUOTA_ACCOUNT_BYTES, a->limits.bytes, a->bytes, bytes);
+        a->bytes += rc == KC_OK ? bytes : 0;
+    }
     return rc;
 }
 
 void kc_account_return_bytes(kc_engine *e, uint32_t account, uint64_t bytes) {
-    e->accounts[account].bytes -= bytes;
-    settle_account(e, account);
+    if (account != 0) {
+        e->accounts[account].bytes -= bytes;
+        settle_account(e, account);
+    }
 }
 
 int kc_account_charge_parked(kc_engine *e, uint32_t account, kc_refusal *refusal) {

@@ -3,7 +3,8 @@
 
 #include <sys/mman.h>
 
-enum { PAGE = 4096, INDEX_24 = (1 << 24) - 1, MAX_CHUNKS = (1 << 18) - 1 };
+/* Messages are never named by a ticket outside the engine, so theirs may be used again while warm. */
+enum { PAGE = 4096, INDEX_24 = (1 << 24) - 1, MAX_CHUNKS = (1 << 18) - 1, KEEP_TICKETS = 1024, KEEP_MESSAGES = 16 };
 
 static uint32_t or_default(uint32_t value, uint32_t fallback) { return value != 0 ? value : fallback; }
 
@@ -13,6 +14,7 @@ static void plan_pool(kc_pool *pool, uint32_t capacity, size_t record_bytes, siz
     pool->capacity = capacity;
     pool->record_bytes = (uint32_t)record_bytes;
     pool->link_offset = (uint32_t)link_offset;
+    pool->keep = KEEP_TICKETS;
 }
 
 static int plan(kc_engine *e, const kc_engine_config *c) {
@@ -27,6 +29,7 @@ static int plan(kc_engine *e, const kc_engine_config *c) {
     plan_pool(&e->toks, tokens, sizeof(kc_tok), offsetof(kc_tok, next));
     plan_pool(&e->msgs, messages, sizeof(kc_msg), offsetof(kc_msg, next));
     plan_pool(&e->scopes, or_default(c->scopes, 131072), sizeof(kc_scope_rec), offsetof(kc_scope_rec, next));
+    e->msgs.keep = KEEP_MESSAGES;
     if (tokens <= INDEX_24 && messages <= INDEX_24 && clauses <= INDEX_24 && e->scopes.capacity <= INDEX_24 &&
         e->chans.capacity <= INDEX_24 && chunks <= MAX_CHUNKS) {
         plan_pool(&e->clauses, tokens + clauses, sizeof(kc_clause_rec), offsetof(kc_clause_rec, next));

@@ -14,16 +14,20 @@ typedef struct kc_block_head {
 
 static const uint32_t class_bytes[KC_CLASSES] = {64, 256, 1024, 4096, 16384, 65536};
 
+/* How many blocks of a class a chunk has room for, each with its head, and where the first begins (64-byte aligned). */
+#define SLOTS(bytes) ((KC_CHUNK_BYTES - 64) / ((bytes) + sizeof(kc_block_head)))
+#define HEADS(bytes) ((SLOTS(bytes) * sizeof(kc_block_head) + 63) / 64 * 64)
+static const uint32_t class_slots[KC_CLASSES] = {SLOTS(64), SLOTS(256), SLOTS(1024), SLOTS(4096), SLOTS(16384),
+                                                 SLOTS(65536)};
+static const uint32_t class_heads[KC_CLASSES] = {HEADS(64), HEADS(256), HEADS(1024), HEADS(4096), HEADS(16384),
+                                                 HEADS(65536)};
+
 static uint32_t class_for(uint32_t bytes) {
     uint32_t c = 0;
 
     while (class_bytes[c] < bytes)
         c++;
     return c;
-}
-
-static uint32_t slots_in(uint32_t class_of) {
-    return (KC_CHUNK_BYTES - 64) / (class_bytes[class_of] + (uint32_t)sizeof(kc_block_head));
 }
 
 static uint8_t *chunk_base(const kc_engine *e, uint32_t chunk) {
@@ -37,9 +41,8 @@ static kc_block_head *head_of(const kc_engine *e, uint32_t chunk, uint32_t slot)
 void *kc_block_at(const kc_engine *e, uint32_t block) {
     uint32_t chunk = block >> SLOT_BITS;
     uint32_t c = e->heap.chunks[chunk].class_of;
-    uint32_t heads = (slots_in(c) * (uint32_t)sizeof(kc_block_head) + 63) / 64 * 64;
 
-    return chunk_base(e, chunk) + heads + (size_t)(block & SLOT_MASK) * class_bytes[c];
+    return chunk_base(e, chunk) + class_heads[c] + (size_t)(block & SLOT_MASK) * class_bytes[c];
 }
 
 uint32_t kc_block_bytes(const kc_engine *e, uint32_t block) {
@@ -98,7 +101,7 @@ static uint32_t take_slot(kc_engine *e, uint32_t chunk) {
         c->fresh++;
     }
     c->live++;
-    if (c->free_block == 0 && c->fresh == slots_in(c->class_of))
+    if (c->free_block == 0 && c->fresh == class_slots[c->class_of])
         unlist_chunk(&e->heap, &e->heap.open[c->class_of], chunk);
     return slot;
 }

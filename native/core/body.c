@@ -97,6 +97,12 @@ int kc_body_fill(kc_engine *e, uint32_t account, const void *data, uint32_t len_
                  kc_refusal *refusal) {
     int rc = open_body(e, account, len_bytes, body, refusal);
 
+    if (rc == KC_OK && len_bytes - 1 < STEP) { /* one block: by far the most */
+        rc = kc_block_take(e, account, len_bytes, &body->block, refusal);
+        if (rc == KC_OK)
+            memcpy(kc_block_at(e, body->block), data, len_bytes);
+        return rc;
+    }
     for (uint32_t at = 0; rc == KC_OK && at < len_bytes;) {
         void *memory = NULL;
         uint32_t n = 0;

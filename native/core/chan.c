@@ -110,7 +110,7 @@ int kc_chan_keep(kc_engine *e, kc_chan chan) {
 static void unref(kc_engine *e, kc_chan_rec *c) {
     if (--c->refs == 0)
         kc_chan_end(e, c, KC_REASON_DESTROYED);
-    kc_chan_touch(e, kc_index(&e->chans, c));
+    kc_chan_touch(e, kc_chan_index(e, c));
 }
 
 int kc_chan_drop(kc_engine *e, kc_chan chan) {
@@ -180,7 +180,7 @@ int kc_chan_close(kc_engine *e, kc_chan chan) {
 }
 
 static void end_side(kc_engine *e, kc_chan_rec *c, uint32_t dir, uint32_t reason) {
-    uint32_t chan = kc_index(&e->chans, c);
+    uint32_t chan = kc_chan_index(e, c);
 
     while (c->waiters[dir].count != 0) {
         uint32_t tok = kc_clause_at(e, c->waiters[dir].head)->tok;
@@ -206,7 +206,7 @@ void kc_chan_end(kc_engine *e, kc_chan_rec *c, uint32_t reason) {
     end_side(e, c, KC_CLAUSE_RECV, reason);
     end_side(e, c, KC_CLAUSE_SEND, reason);
     (void)lose_ready(e, c, reason);
-    kc_chan_touch(e, kc_index(&e->chans, c));
+    kc_chan_touch(e, kc_chan_index(e, c));
 }
 
 /* The text is a courtesy: without memory for it the reason's code must do. */

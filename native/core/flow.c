@@ -158,7 +158,7 @@ static void tell_sender(kc_engine *e, kc_msg *m, uint32_t res, uint32_t reason) 
 
     m->sender = 0;
     if (t != NULL && kc_state_of(&t->w) == KC_TOK_TAKEN) {
-        uint32_t tok = kc_index(&e->toks, t);
+        uint32_t tok = kc_tok_index(e, t);
         t->reason = (uint16_t)reason;
         (void)kc_tok_step(e, t, KC_TOK_CLAIMED, res, 0, 0);
         kc_chan_waiter_scope_settle(e, tok);

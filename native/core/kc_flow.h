@@ -10,8 +10,14 @@
 #include "kc_scope.h"
 
 static inline void kc_enter(kc_engine *e) { kc_lock_take(&e->lock); }
+void kc_leave_slowly(kc_engine *engine);
 /* Settles, moves dead letters, gives the lock back, rings. */
-void kc_leave(kc_engine *engine);
+static inline void kc_leave(kc_engine *e) {
+    if ((e->dirty_head | e->dead_letters.count | e->breach | e->ring_count) != 0)
+        kc_leave_slowly(e);
+    else
+        kc_lock_give(&e->lock);
+}
 /* The settling alone, for callers that want to see its results before they leave. */
 void kc_settle(kc_engine *engine);
 

@@ -117,6 +117,7 @@ typedef struct kc_pool {
     uint8_t *base;
     uint32_t record_bytes, link_offset; /* where a record keeps the next free one */
     uint32_t capacity, high, free_count, head, tail, live;
+    uint32_t keep; /* free records kept before one is used again */
 } kc_pool;
 
 enum { KC_CHUNK_BYTES = 1 << 20, KC_CLASSES = 6 };
@@ -167,13 +168,20 @@ struct kc_engine {
 static inline void *kc_pool_at(const kc_pool *pool, uint32_t index) {
     return pool->base + (size_t)index * pool->record_bytes;
 }
-static inline kc_chan_rec *kc_chan_at(kc_engine *e, uint32_t i) { return kc_pool_at(&e->chans, i); }
-static inline kc_tok *kc_tok_at(kc_engine *e, uint32_t i) { return kc_pool_at(&e->toks, i); }
-static inline kc_msg *kc_msg_at(kc_engine *e, uint32_t i) { return kc_pool_at(&e->msgs, i); }
-static inline kc_scope_rec *kc_scope_at(kc_engine *e, uint32_t i) { return kc_pool_at(&e->scopes, i); }
-static inline kc_clause_rec *kc_clause_at(kc_engine *e, uint32_t i) { return kc_pool_at(&e->clauses, i); }
-static inline uint32_t kc_index(const kc_pool *pool, const void *record) {
-    return (uint32_t)((size_t)((const uint8_t *)record - pool->base) / pool->record_bytes);
+/* Typed, so that the record's size is a constant where it matters. */
+static inline kc_chan_rec *kc_chan_at(kc_engine *e, uint32_t i) { return (kc_chan_rec *)(void *)e->chans.base + i; }
+static inline kc_tok *kc_tok_at(kc_engine *e, uint32_t i) { return (kc_tok *)(void *)e->toks.base + i; }
+static inline kc_msg *kc_msg_at(kc_engine *e, uint32_t i) { return (kc_msg *)(void *)e->msgs.base + i; }
+static inline kc_scope_rec *kc_scope_at(kc_engine *e, uint32_t i) {
+    return (kc_scope_rec *)(void *)e->scopes.base + i;
+}
+static inline kc_clause_rec *kc_clause_at(kc_engine *e, uint32_t i) {
+    return (kc_clause_rec *)(void *)e->clauses.base + i;
+}
+static inline uint32_t kc_chan_index(kc_engine *e, const kc_chan_rec *c) { return (uint32_t)(c - kc_chan_at(e, 0)); }
+static inline uint32_t kc_tok_index(kc_engine *e, const kc_tok *t) { return (uint32_t)(t - kc_tok_at(e, 0)); }
+static inline uint32_t kc_scope_index(kc_engine *e, const kc_scope_rec *s) {
+    return (uint32_t)(s - kc_scope_at(e, 0));
 }
 
 static inline kc_ticket kc_ticket_of(uint32_t index, uint64_t word) {
@@ -197,11 +205,14 @@ static inline void *kc_ticket_find(const kc_pool *pool, kc_ticket ticket) {
     return record;
 }
 
-/* Something moved in this channel: it is settled (settle.c) before the lock is given back. */
+/* Something moved in this channel: it is settled (settle.c) before the lock is given back. An open channel at which
+ * nobody waits is always at rest. */
 static inline void kc_chan_touch(kc_engine *e, uint32_t chan) {
     kc_chan_rec *c = kc_chan_at(e, chan);
+    bool restless = c->waiters[0].count + c->waiters[1].count != 0 ||
+                    kc_word_state(kc_word_load(&c->w)) != KC_CHAN_OPEN;
 
-    if (!c->dirty) {
+    if (restless && !c->dirty) {
         c->dirty = 1;
         c->dirty_next = 0;
         if (e->dirty_head == 0)

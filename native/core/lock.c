@@ -3,6 +3,7 @@
 
 #include <linux/futex.h>
 #include <stddef.h>
+#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -51,18 +52,26 @@ static void take_slowly(kc_lock *lock, uint32_t me) {
     }
 }
 
+/* While the process has one thread (glibc knows: sys/single_threaded.h) nobody can contend, and a locked instruction costs
+ * more than the rest of the operation. No thread is ever started under the lock, so take and give agree. */
 void kc_lock_take(kc_lock *lock) {
     uint32_t seen = 0;
     uint32_t me = member_id();
 
-    if (!atomic_compare_exchange_strong_explicit(&lock->word, &seen, me, memory_order_acquire,
+    if (__libc_single_threaded)
+        atomic_store_explicit(&lock->word, me, memory_order_relaxed);
+    else if (!atomic_compare_exchange_strong_explicit(&lock->word, &seen, me, memory_order_acquire,
                                                  memory_order_relaxed))
         take_slowly(lock, me);
 }
 
 void kc_lock_give(kc_lock *lock) {
-    uint32_t seen = atomic_exchange_explicit(&lock->word, 0, memory_order_release);
+    uint32_t seen = 0;
 
+    if (__libc_single_threaded)
+        atomic_store_explicit(&lock->word, 0, memory_order_relaxed);
+    else
+        seen = atomic_exchange_explicit(&lock->word, 0, memory_order_release);
     if ((seen & WAITERS) != 0)
         (void)syscall(SYS_futex, &lock->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }

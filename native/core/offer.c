@@ -24,7 +24,7 @@ int kc_offer_check(const kc_offer *o) {
  * their way to it, and it reads them before this answer (contract 4.5). */
 static bool all_held_by(kc_engine *e, const kc_chan_rec *c, kc_scope scope) {
     const kc_scope_rec *s = kc_scope_find(e, scope);
-    uint32_t chan = kc_index(&e->chans, c);
+    uint32_t chan = kc_chan_index(e, c);
     uint32_t own = 0;
 
     for (uint32_t tok = s != NULL ? s->held.head : 0; tok != 0; tok = kc_tok_at(e, tok)->scope_next)
@@ -80,7 +80,7 @@ static uint32_t account_of(kc_engine *e, kc_scope scope) {
 
 int kc_offer_stage(kc_engine *e, const kc_offer *o, kc_scope scope, uint32_t *msg_out, kc_refusal *refusal) {
     uint32_t account = account_of(e, scope);
-    uint32_t chan = kc_index(&e->chans, o->chan);
+    uint32_t chan = kc_chan_index(e, o->chan);
     kc_body copy = {0};
     int rc = KC_OK;
 
@@ -115,7 +115,7 @@ static int confirm_token(kc_engine *e, const kc_op *op, uint32_t *tok_out, kc_re
 
     if ((op->flags & KC_OP_CONFIRM) == 0)
         return KC_OK;
-    rc = s != NULL ? kc_tok_make(e, op, kc_index(&e->scopes, s), tok_out, refusal) : KC_ENOENT;
+    rc = s != NULL ? kc_tok_make(e, op, kc_scope_index(e, s), tok_out, refusal) : KC_ENOENT;
     if (rc == KC_OK && (rc = kc_chan_waiter_scope_admit(e, *tok_out, refusal)) != KC_OK) {
         kc_chan_waiter_scope_release(e, *tok_out);
         *tok_out = 0;
@@ -173,7 +173,7 @@ static int hold_token(kc_engine *e, const kc_offer *o, const kc_op *op, uint32_t
     else if (s->held.count >= s->held_limit)
         rc = kc_refuse(refusal, KC_EDQUOT, KC_QUOTA_SCOPE_HELD, s->held_limit, s->held.count);
     else
-        rc = kc_tok_make(e, op, kc_index(&e->scopes, s), tok_out, refusal);
+        rc = kc_tok_make(e, op, kc_scope_index(e, s), tok_out, refusal);
     if (rc == KC_OK)
         kc_tok_at(e, *tok_out)->flags |= o->flags;
     return rc;
@@ -222,7 +222,7 @@ int kc_offer_run(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *re
     if (rc >= 0) {
         result->clause = o->index;
         result->flags |= o->dir == KC_CLAUSE_SEND ? KC_RESULT_SEND : 0U;
-        result->chan = kc_ticket_of(kc_index(&e->chans, o->chan), kc_word_load(&o->chan->w));
+        result->chan = kc_ticket_of(kc_chan_index(e, o->chan), kc_word_load(&o->chan->w));
     }
     return rc;
 }

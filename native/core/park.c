@@ -27,7 +27,7 @@ static int add_clause(kc_engine *e, uint32_t tok, const kc_offer *o, kc_refusal 
         rc = kc_refuse(refusal, KC_ENOMEM, KC_QUOTA_ENGINE_CLAUSES, e->clauses.capacity, e->clauses.live);
     if (rc == KC_OK) {
         *kc_clause_at(e, clause) = (kc_clause_rec){.tok = tok,
-                                                   .chan = kc_index(&e->chans, o->chan),
+                                                   .chan = kc_chan_index(e, o->chan),
                                                    .more = t->first,
                                                    .dir = (uint8_t)o->dir,
                                                    .index = (uint8_t)o->index,
@@ -82,7 +82,7 @@ static void undo(kc_engine *e, uint32_t tok, const kc_offer *offers, uint32_t co
 int kc_offer_park(kc_engine *e, const kc_offer *offers, uint32_t count, const kc_op *op, kc_result *result) {
     kc_scope_rec *s = kc_scope_find(e, op->scope);
     uint32_t tok = 0;
-    int rc = s != NULL ? kc_tok_make(e, op, kc_index(&e->scopes, s), &tok, &result->refusal) : KC_ENOENT;
+    int rc = s != NULL ? kc_tok_make(e, op, kc_scope_index(e, s), &tok, &result->refusal) : KC_ENOENT;
 
     if (rc != KC_OK)
         return rc;

@@ -1,8 +1,6 @@
 /* pool.c: free lists first in, first out, so that one record's generation repeats late (kc_record.h, kc_pool). */
 #include "kc_pool.h"
 
-enum { KEEP_FREE = 1024 };
-
 static uint32_t *link_of(const kc_pool *pool, uint32_t index) {
     return (uint32_t *)(void *)((uint8_t *)kc_pool_at(pool, index) + pool->link_offset);
 }
@@ -12,7 +10,7 @@ uint32_t kc_pool_take(kc_engine *e, kc_pool *pool) {
 
     if (kc_alloc_fails(e))
         return 0;
-    if (pool->free_count > KEEP_FREE || (pool->high == pool->capacity && pool->free_count != 0)) {
+    if (pool->free_count > pool->keep || (pool->high == pool->capacity && pool->free_count != 0)) {
         index = pool->head;
         pool->head = *link_of(pool, index);
         pool->free_count--;

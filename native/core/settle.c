@@ -32,7 +32,7 @@ static void promote_senders(kc_engine *e, kc_chan_rec *c) {
 }
 
 static void finish_close(kc_engine *e, kc_chan_rec *c) {
-    uint32_t chan = kc_index(&e->chans, c);
+    uint32_t chan = kc_chan_index(e, c);
 
     if (kc_chan_state_of(c) != KC_CHAN_CLOSING || c->ready.count + c->held != 0)
         return;
@@ -52,7 +52,7 @@ static void settle_channel(kc_engine *e, kc_chan_rec *c) {
     deliver_ready(e, c);
     promote_senders(e, c);
     finish_close(e, c);
-    kc_chan_reap(e, kc_index(&e->chans, c));
+    kc_chan_reap(e, kc_chan_index(e, c));
 }
 
 void kc_settle(kc_engine *e) {
@@ -79,7 +79,7 @@ static void move_letter(kc_engine *e, uint32_t msg) {
     kc_chan_touch(e, m->chan);
     kc_msg_free(e, msg, &body);
     if (moved)
-        moved = kc_msg_stage(e, account, kc_index(&e->chans, to), &body, &letter, NULL) == KC_OK;
+        moved = kc_msg_stage(e, account, kc_chan_index(e, to), &body, &letter, NULL) == KC_OK;
     kc_stat_add(from, moved ? KC_STAT_UNDELIVERED_DEAD_LETTERED : KC_STAT_UNDELIVERED_DROPPED, !counted);
     if (moved)
         kc_flow_put(e, to, letter);
@@ -105,7 +105,7 @@ static void poison(kc_engine *e) {
     kc_chan_end(e, c, KC_REASON_POISONED);
 }
 
-void kc_leave(kc_engine *e) {
+void kc_leave_slowly(kc_engine *e) {
     int ring[64];
     uint32_t count = 0;
 

@@ -66,7 +66,7 @@ int kc_chan_waiter_scope_begin(kc_engine *e, kc_scope parent, uint32_t account, 
     kc_enter(e);
     p = kc_scope_find(e, parent);
     if (parent == 0 || p != NULL)
-        rc = begin(e, p != NULL ? kc_index(&e->scopes, p) : 0, account, limits, scope_out, refusal);
+        rc = begin(e, p != NULL ? kc_scope_index(e, p) : 0, account, limits, scope_out, refusal);
     kc_leave(e);
     return rc;
 }
@@ -137,7 +137,7 @@ int kc_chan_waiter_scope_clear(kc_engine *e, kc_scope scope, uint32_t reason) {
     kc_enter(e);
     s = kc_scope_find(e, scope);
     if (s != NULL) {
-        clear(e, kc_index(&e->scopes, s), reason);
+        clear(e, kc_scope_index(e, s), reason);
         rc = KC_OK;
     }
     kc_leave(e);
@@ -151,8 +151,8 @@ int kc_chan_waiter_scope_end(kc_engine *e, kc_scope scope, uint32_t reason) {
     kc_enter(e);
     s = kc_scope_find(e, scope);
     if (s != NULL) {
-        clear(e, kc_index(&e->scopes, s), reason);
-        free_tree(e, kc_index(&e->scopes, s));
+        clear(e, kc_scope_index(e, s), reason);
+        free_tree(e, kc_scope_index(e, s));
         rc = KC_OK;
     }
     kc_leave(e);

@@ -55,7 +55,7 @@ static void end_enqueued(kc_engine *e, kc_tok *t, uint32_t chan, uint32_t res, u
     t->dir = q->dir;
     t->reason = (uint16_t)reason;
     count_end(kc_chan_at(e, q->chan), q->dir, res);
-    kc_waiter_unlink(e, kc_index(&e->toks, t), 0);
+    kc_waiter_unlink(e, kc_tok_index(e, t), 0);
 }
 
 void kc_flow_end_waiter(kc_engine *e, uint32_t tok, uint32_t chan, uint32_t res, uint32_t reason) {
@@ -183,7 +183,7 @@ int kc_waiter_token_cancel(kc_engine *e, kc_token token, uint32_t reason, kc_res
         uint32_t state = kc_state_of(&t->w);
         rc = KC_EBUSY;
         if (state == KC_TOK_ENQUEUED || state == KC_TOK_TAKEN) {
-            uint32_t tok = kc_index(&e->toks, t);
+            uint32_t tok = kc_tok_index(e, t);
             rc = state == KC_TOK_TAKEN ? KC_EINPROGRESS : KC_OK;
             kc_flow_end_waiter(e, tok, 0, res_for(reason), reason);
             kc_result_collect(e, tok, result != NULL ? result : &unseen);
@@ -197,7 +197,7 @@ int kc_waiter_token_cancel(kc_engine *e, kc_token token, uint32_t reason, kc_res
 static kc_tok *holder(kc_engine *e, kc_scope scope, kc_token token) {
     kc_tok *t = kc_tok_find(e, token);
     kc_scope_rec *s = kc_scope_find(e, scope);
-    bool mine = t != NULL && s != NULL && t->scope == kc_index(&e->scopes, s) && holds(t) && !t->at_port;
+    bool mine = t != NULL && s != NULL && t->scope == kc_scope_index(e, s) && holds(t) && !t->at_port;
 
     return mine ? t : NULL;
 }
@@ -211,7 +211,7 @@ int kc_waiter_token_ack(kc_engine *e, kc_scope scope, kc_token token) {
     if (t != NULL) {
         uint32_t msg = kc_word_peer(kc_word_load(&t->w));
         kc_stat_add(kc_chan_at(e, t->chan), KC_STAT_ACKS, (t->flags & KC_OP_ACK) != 0);
-        kc_chan_waiter_scope_release(e, kc_index(&e->toks, t));
+        kc_chan_waiter_scope_release(e, kc_tok_index(e, t));
         kc_flow_done(e, msg, NULL);
         rc = KC_OK;
     }
@@ -227,7 +227,7 @@ int kc_waiter_token_nack(kc_engine *e, kc_scope scope, kc_token token) {
     t = holder(e, scope, token);
     if (t != NULL) {
         kc_stat_add(kc_chan_at(e, t->chan), KC_STAT_NACKS, (t->flags & KC_OP_ACK) != 0);
-        kc_flow_give_back(e, kc_index(&e->toks, t));
+        kc_flow_give_back(e, kc_tok_index(e, t));
         rc = KC_OK;
     }
     kc_leave(e);
