@@ -23,7 +23,7 @@ from bench.users import check
 if TYPE_CHECKING:
     from kcoro_ipc.client import Channel
 
-Move = Callable[["Channel[bytes]", int], Awaitable[None]]
+Move = Callable[["Channel", int], Awaitable[None]]
 
 
 def ping_pong(lab: Lab) -> Sample:
@@ -117,24 +117,24 @@ async def _move(
         return begin, time.monotonic_ns()
 
 
-async def _send(end: Channel[bytes], count: int) -> None:
+async def _send(end: Channel, count: int) -> None:
     for _ in range(count):
         await end.send(PAYLOAD)
 
 
-async def _receive(end: Channel[bytes], count: int) -> None:
+async def _receive(end: Channel, count: int) -> None:
     for _ in range(count):
         check(await end.receive())
 
 
-async def _send_many(size: int, end: Channel[bytes], count: int) -> None:
+async def _send_many(size: int, end: Channel, count: int) -> None:
     batch = [PAYLOAD] * size
     for _ in range(count // size):
         if await end.send_many(batch) != size:
             raise FailedError("send_many settled a part only")
 
 
-async def _receive_many(size: int, end: Channel[bytes], count: int) -> None:
+async def _receive_many(size: int, end: Channel, count: int) -> None:
     while count:
         batch = await end.receive_many(min(size, count))
         check(batch[-1])

@@ -74,7 +74,7 @@ class Blocking:
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def _open(self, channel: str, capacity: int = CAPACITY) -> Channel[bytes]:
+    def _open(self, channel: str, capacity: int = CAPACITY) -> Channel:
         from kcoro_ipc import blocking
 
         client = blocking.open_client(f"stream:{self._path}")
@@ -101,7 +101,7 @@ class Blocking:
     def batch_puller(self, channel: str, size: int) -> Many:
         return self._puller(self._open(channel, BATCH_CAPACITY), size)
 
-    def _pusher(self, end: Channel[bytes], size: int) -> Many:
+    def _pusher(self, end: Channel, size: int) -> Many:
         batch = [PAYLOAD] * size
 
         def push() -> None:
@@ -110,7 +110,7 @@ class Blocking:
 
         return in_blocks(push, size)
 
-    def _puller(self, end: Channel[bytes], size: int) -> Many:
+    def _puller(self, end: Channel, size: int) -> Many:
         def pull(count: int) -> None:
             while count:
                 batch = end.receive_many(min(size, count))

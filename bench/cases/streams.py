@@ -30,6 +30,11 @@ def via(server: str, transport: Callable[[str], Transport], load: Load) -> Calla
     return measure
 
 
+def io_thread(load: Load) -> Callable[[Lab], Sample]:
+    """Ours with its turns in a thread of their own."""
+    return via("ours, io thread", RawFrames, load)
+
+
 def via_redis_py(load: Load) -> Callable[[Lab], Sample]:
     def measure(lab: Lab) -> Sample:
         tools.module("redis", "redis", lab.settings)
@@ -84,6 +89,7 @@ P1 = Case(
     (
         *standard(loads.ping_pong),
         Subject("ours, trio client", "ours", trio_loads.ping_pong),
+        Subject("ours, --io thread", "ours", io_thread(loads.ping_pong)),
         Subject("pyzmq + proxy (no replies)", "peer", zmq("ping_pong")),
         Subject("D-Bus, jeepney (a method call)", "peer", dbus_ping),
     ),
