@@ -55,10 +55,10 @@ def test_planted_faults_are_found_with_the_words_beside_them(
     mutants = tool("mutants")
     (tmp_path / "native").mkdir()
     (tmp_path / "native" / "a.c").write_text(
-        "#if KC_MUTANT == 2 /* wakes nobody */\n#elif KC_MUTANT==10\n#endif\n"
+        "#if KC_MUTANT == 2 /* wakes nobody */\n#elif KC_MUTANT==10\n#if KC_MUTANT != 4 /* b */"
     )
     monkeypatch.setattr(mutants, "ROOT", tmp_path)
-    assert mutants.planted() == {2: "wakes nobody", 10: "a.c"}
+    assert mutants.planted() == {2: "wakes nobody", 4: "b", 10: "a.c"}
 
 
 def test_setup_names_the_package_for_what_is_missing(tmp_path: Path) -> None:
