@@ -1,8 +1,8 @@
 """Build the engine with each planted fault in turn and demand that a suite notices.
 
-A planted fault is a line `#if KC_MUTANT == 7 /* what is broken */` (or `!=`) in native/. The C tests
-run first; only when they all pass do the Python suites run, in an environment of their own. A fault
-that no suite notices fails this program: then a test is missing, or one cannot fail.
+A planted fault is a line `#if KC_MUTANT == 7 /* what is broken */` (or `!=`) in native/. The C
+tests run first; only when they all pass do the Python suites run, in an environment of their own.
+A fault that no suite notices fails this program: then a test is missing, or one cannot fail.
 
     python tools/mutants.py [NUMBER...]
 """
