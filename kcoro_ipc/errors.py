@@ -94,6 +94,10 @@ class NoSuchChannel(KcoroError):
     advice = "there is no such channel; make it first, or open it with wait"
 
 
+class UnknownDelivery(NoSuchChannel):
+    advice = "this delivery is no longer yours: it was acknowledged or given back before"
+
+
 class ClosedResourceError(KcoroError):
     code = KC_EBADF
     advice = "this handle is closed or was never opened; open the channel again"
@@ -248,6 +252,7 @@ ERRORS: ErrorTable = {
     )
 } | {
     (KC_EPIPE, "send"): BrokenResourceError,
+    (KC_ENOENT, "ack"): UnknownDelivery,
     (KC_EPIPE, "receive"): EndOfChannel,
 }
 
@@ -262,9 +267,9 @@ def error_for(
 ) -> KcoroError:
     """The exception for a KC_* code, ready to be raised.
 
-    `side` is "send" or "receive" where the answer depends on it (EPIPE). `table` lets a
-    client put its own subclasses in place of these. A code that is not in the table gives a
-    plain KcoroError that carries the number.
+    `side` is "send", "receive" or "ack" where the answer depends on it (EPIPE, ENOENT). `table`
+    lets a client put its own subclasses in place of these. A code that is not in the table gives
+    a plain KcoroError that carries the number.
     """
     cls = table.get((code, side)) or table.get(code)
     if cls is not None:

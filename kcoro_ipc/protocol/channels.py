@@ -1,7 +1,6 @@
 """What a channel is asked to be and what the daemon says it is: words here, numbers there."""
 
-from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from kcoro_ipc import _wire
 from kcoro_ipc.errors import ChannelExists, InvalidArgument
@@ -136,8 +135,7 @@ def open_pairs(
     return [(key, target), (_wire.ATTR_TIMEOUT_MS, timeout_ms), (_wire.ATTR_FLAGS, rights)]
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelInfo:
+class ChannelInfo(NamedTuple):
     """A channel as the daemon describes it. `capacity` counts for buffered channels only."""
 
     name: str | None
@@ -188,11 +186,7 @@ def read_page(reply: Reply) -> tuple[list[ChannelInfo], bytes | None]:
     return [read_info(None, item) for item in items], reply.get(_wire.ATTR_CURSOR, None)
 
 
-def read_stats(reply: Reply) -> dict[str, int]:
-    """The counters of an answer to GET_STATS by name; counters not known here are left out."""
-    stats: dict[str, int] = {}
-    for stat in reply.get(_wire.ATTR_STAT, []):
-        number = stat.get(_wire.ATTR_STAT_ID, 0)
-        if 1 <= number <= len(_wire.STAT_NAMES):
-            stats[_wire.STAT_NAMES[number - 1]] = stat.get(_wire.ATTR_VALUE, 0)
-    return stats
+def read_stats(reply: Reply) -> dict[int, int]:
+    """The counters of an answer to GET_STATS by their number."""
+    stats = reply.get(_wire.ATTR_STAT, [])
+    return {stat.get(_wire.ATTR_STAT_ID, 0): stat.get(_wire.ATTR_VALUE, 0) for stat in stats}

@@ -1,0 +1,17 @@
+"""The trio client: named channels of the daemon as trio channels.
+
+    opening      connect and greet          channel   send, receive, close
+    connection   the reader and the writer  inbox     receive with acknowledgement
+    client       make, open, list, select   select    one of several sends and receives
+    handle       what the daemon granted
+
+It stands on kcoro_ipc.protocol and adds only the waiting.
+"""
+
+from kcoro_ipc.client.channel import Channel
+from kcoro_ipc.client.client import Client
+from kcoro_ipc.client.inbox import Inbox, Job
+from kcoro_ipc.client.opening import open_client
+from kcoro_ipc.client.select import Clause, Selected
+
+__all__ = ["Channel", "Clause", "Client", "Inbox", "Job", "Selected", "open_client"]

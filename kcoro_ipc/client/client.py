@@ -1,0 +1,125 @@
+"""The trio client: one connection, shared by any number of tasks."""
+
+from typing import Any, Unpack
+
+from trio.lowlevel import checkpoint
+
+from kcoro_ipc import _wire
+from kcoro_ipc.client.channel import Channel
+from kcoro_ipc.client.connection import Connection
+from kcoro_ipc.client.handle import Handle
+from kcoro_ipc.client.select import Clause, Selected, select
+from kcoro_ipc.codecs import Codec, find_codec
+from kcoro_ipc.protocol import requests
+from kcoro_ipc.protocol.channels import (
+    RIGHTS,
+    ChannelInfo,
+    ChannelOptions,
+    check_agrees,
+    flags_of,
+    make_pairs,
+    open_pairs,
+    read_info,
+    read_page,
+)
+from kcoro_ipc.protocol.outcome import failure_of
+from kcoro_ipc.protocol.replies import Reply
+from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
+from kcoro_ipc.trio_errors import TRIO_ERRORS
+
+
+class Client:
+    """Made by `open_client`. Its channels and jobs end with it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def make_channel(
+        self,
+        name: str | None = None,
+        *,
+        codec: Codec | str | None = None,
+        **options: Unpack[ChannelOptions],
+    ) -> Channel:
+        """Makes a channel, or opens the one of that name if every option given agrees with it.
+
+        Without a name it is anonymous: known by its chan_id, gone with its last handle. Raises
+        ChannelExists if it is there and differs (with `exclusive`: if it is there).
+        """
+        found_codec = find_codec(codec)
+        reply = await self._control(_wire.CMD_CHAN_MAKE, *make_pairs(name, options), label=name)
+        return self._channel(name, reply, options, found_codec)
+
+    async def open_channel(
+        self,
+        name: str | int,
+        *,
+        wait: bool = False,
+        existing: bool = False,
+        codec: Codec | str | None = None,
+        **options: Unpack[ChannelOptions],
+    ) -> Channel:
+        """Opens the channel of that name (or chan_id), making it first if it is not there.
+
+        `wait`: somebody else makes it, wait for that. `existing`: NoSuchChannel if it is not
+        there. An option that is given and does not agree raises ChannelExists.
+        """
+        if isinstance(name, str) and not (wait or existing):
+            return await self.make_channel(name, codec=codec, **options)
+        found_codec = find_codec(codec)
+        make_pairs(None, options)  # refuses what no channel can have, before anything is asked
+        pairs = open_pairs(name, options, FOREVER_MS if wait else TRY_MS)
+        reply = await self._control(_wire.CMD_CHAN_OPEN, *pairs, label=str(name))
+        channel = self._channel(
+            name if isinstance(name, str) else None, reply, options, found_codec
+        )
+        try:
+            check_agrees(channel.info, options)
+        except BaseException:
+            await channel.aclose()
+            raise
+        return channel
+
+    async def list_channels(self) -> list[ChannelInfo]:
+        """The channels that this user may see. Made or destroyed meanwhile: seen or not seen."""
+        found: list[ChannelInfo] = []
+        cursor: bytes | None = b""
+        while cursor is not None:
+            pairs = [(_wire.ATTR_CURSOR, cursor)] if cursor else []
+            page, cursor = read_page(await self._control(_wire.CMD_LIST, *pairs))
+            found += page
+        return found
+
+    async def ping(self) -> None:
+        """Returns when the daemon has answered."""
+        await self._control(_wire.CMD_PING)
+
+    async def select(self, *clauses: Clause, biased: bool = False) -> Selected:
+        """Waits until exactly one clause takes effect, and says which.
+
+        A clause on a closed channel is ready too: its error is raised and carries `index`. Among
+        several that are ready the choice rotates; `biased` takes the first in the order given.
+        """
+        return await select(self._connection, clauses, FOREVER_MS, biased)
+
+    async def try_select(self, *clauses: Clause, biased: bool = False) -> Selected:
+        """As `select`, but WouldBlock if no clause can take effect at once."""
+        return await select(self._connection, clauses, TRY_MS, biased)
+
+    async def aclose(self) -> None:
+        """Ends the connection: whoever still waits gets ClosedResourceError. Idempotent."""
+        self._connection.close()
+        await checkpoint()
+
+    async def _control(self, cmd: int, *pairs: tuple[int, Any], label: str | None = None) -> Reply:
+        req_id = self._connection.new_id()
+        reply = await self._connection.request(req_id, requests.control(cmd, req_id, pairs))
+        if reply.result:
+            raise failure_of(reply, table=TRIO_ERRORS, channel=label)
+        return reply
+
+    def _channel(
+        self, name: str | None, reply: Reply, options: ChannelOptions, codec: Codec
+    ) -> Channel:
+        info = read_info(name, reply.attributes)
+        return Channel(Handle(self._connection, info, flags_of(options) & RIGHTS), codec)

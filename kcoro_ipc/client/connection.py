@@ -1,0 +1,274 @@
+"""One connection to the daemon under trio: a reader, a writer, and tasks that wait for replies.
+
+It moves frames and matches replies; what they mean is said by those above it.
+
+Invariants:
+- The reader never waits for a consumer: a reply goes to the task that asked, by rescheduling it.
+- Only the writer sends, so a cancelled request leaves no half frame.
+- A cancelled request is not forgotten. Its CANCEL goes out and the task goes on waiting, because
+  only the reply knows what happened (Abort.FAILED; trio's own backend for Windows does the same).
+  Without a reply within `cancel_grace` seconds the connection counts as broken.
+- Reader and writer are shielded: in a cancelled scope they still bring the replies by which the
+  cancelled tasks end. They end with the client.
+"""
+
+import math
+import socket
+from collections.abc import Callable
+
+import outcome
+import trio
+from trio.lowlevel import (
+    Abort,
+    ParkingLot,
+    RaiseCancelT,
+    Task,
+    checkpoint_if_cancelled,
+    current_task,
+    enable_ki_protection,
+    reschedule,
+    wait_readable,
+    wait_task_rescheduled,
+    wait_writable,
+)
+
+from kcoro_ipc import _wire, forks
+from kcoro_ipc.errors import KC_ECANCELED, KcoroError
+from kcoro_ipc.protocol import requests
+from kcoro_ipc.protocol.exchange import SHARED_PLACES, SIDES, Exchange
+from kcoro_ipc.protocol.replies import Reply
+from kcoro_ipc.trio_errors import ClosedResourceError, ConnectionLost
+
+STREAM_READ_BYTES = 64 << 10
+LARGE_READ_BYTES = 1 << 20
+# A packet is lost when it does not fit, so this is over the largest one.
+PACKET_READ_BYTES = 2 * _wire.MAX_SEQPACKET_FRAME_BYTES
+READS_PER_WAKE = 16
+CANCELLED_BY_US = (None, "", "cancelled")
+
+
+class Waiting:
+    """A task that waits for the reply to one request.
+
+    `raise_cancel` is set once trio has cancelled it, `ended` once its handle was closed under it.
+    """
+
+    __slots__ = ("connection", "ended", "owner", "raise_cancel", "req_id", "task")
+
+    def __init__(self, connection: "Connection", req_id: int, task: Task, owner: object) -> None:
+        self.connection = connection
+        self.req_id = req_id
+        self.task = task
+        self.owner = owner
+        self.ended = False
+        self.raise_cancel: RaiseCancelT | None = None
+
+    def abort(self, raise_cancel: RaiseCancelT) -> Abort:
+        self.raise_cancel = raise_cancel
+        self.connection.ask_cancel(self.req_id)
+        return Abort.FAILED
+
+
+class Connection:
+    """Takes the connected, greeted, non-blocking socket over."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        exchange: Exchange[Waiting],
+        max_frame_bytes: int,
+        cancel_grace: float,
+    ) -> None:
+        self.max_frame_bytes = max_frame_bytes
+        self._sock = sock
+        self._packets = sock.type == socket.SOCK_SEQPACKET
+        self._exchange = exchange
+        self._cancel_grace = cancel_grace
+        self._outgoing: list[bytes] = []
+        self._writer_sleeps = ParkingLot()
+        self._lots = {side: ParkingLot() for side in SIDES}
+        self._deadlines: dict[int, float] = {}  # of cancelled requests, earliest first
+        self._reading = trio.CancelScope(shield=True)
+        self._writing = trio.CancelScope(shield=True)
+        self._why_ended: Callable[[], KcoroError] | None = None
+        self._generation = forks.generation
+        self.new_id = exchange.new_id
+
+    # --- requests ---
+
+    @enable_ki_protection
+    async def request(
+        self,
+        req_id: int,
+        frame: bytes,
+        side: str = "",
+        owner: object = None,
+        must_go: bool = False,
+    ) -> Reply:
+        """Sends `frame` and returns its reply, whatever its RESULT.
+
+        Raises Cancelled only if nothing happened; ClosedResourceError if `owner` was closed
+        meanwhile and nothing happened; ConnectionLost if the connection ended first, and then what
+        the daemon did is not known. `must_go`: clean-up, sent even in a cancelled scope.
+        """
+        if not must_go:
+            await checkpoint_if_cancelled()
+        if len(self._exchange.in_flight) >= SHARED_PLACES:
+            while not self._exchange.has_place(side):
+                await self._lots[side].park()
+        if self._why_ended is not None or self._generation != forks.generation:
+            raise self._why_unusable()
+        waiting = Waiting(self, req_id, current_task(), owner)
+        self._exchange.add(req_id, waiting, side)
+        self._put(frame)
+        reply: Reply = await wait_task_rescheduled(waiting.abort)
+        if reply.result == KC_ECANCELED and (waiting.raise_cancel or waiting.ended):
+            self._raise_if_nothing_happened(waiting, reply)
+        return reply
+
+    @staticmethod
+    def _raise_if_nothing_happened(waiting: Waiting, reply: Reply) -> None:
+        """A destroyed channel and a lost message answer ECANCELED too, with a reason of theirs."""
+        if reply.get(_wire.ATTR_REASON, None) not in CANCELLED_BY_US:
+            return
+        if waiting.raise_cancel is not None:
+            waiting.raise_cancel()
+        raise ClosedResourceError("this handle was closed while the operation waited")
+
+    def ask_cancel(self, req_id: int) -> None:
+        """Sends CANCEL; from now on the reply is due within the grace."""
+        if req_id in self._deadlines:
+            return
+        self._put(requests.cancel(req_id))
+        self._deadlines[req_id] = trio.current_time() + self._cancel_grace
+        self._set_grace()
+
+    def end_waits(self, owner: object) -> None:
+        """Cancels whatever `owner` waits for; what has happened meanwhile still says so."""
+        for waiting, _ in self._exchange.in_flight.values():
+            if waiting.owner is owner:
+                waiting.ended = True
+                self.ask_cancel(waiting.req_id)
+
+    def _set_grace(self) -> None:
+        self._reading.deadline = next(iter(self._deadlines.values()), math.inf)
+
+    # --- the end ---
+
+    @property
+    def ended(self) -> bool:
+        return self._why_ended is not None or self._generation != forks.generation
+
+    def _why_unusable(self) -> KcoroError:
+        if self._why_ended is not None and self._generation == forks.generation:
+            return self._why_ended()
+        return ClosedResourceError(
+            "this client belongs to the parent process; open another one after fork()"
+        )
+
+    def close(self) -> None:
+        """Ends the connection; whoever still waits gets ClosedResourceError. Safe twice.
+
+        In a child of fork() it only closes the child's copy of the descriptor.
+        """
+        if self._generation != forks.generation:
+            self._sock.close()
+            return
+        self._end(lambda: ClosedResourceError("this client is closed; open another one"))
+
+    def _lose(self, why: str) -> None:
+        self._end(lambda: ConnectionLost(f"{why}; connect again (a send under way is in doubt)"))
+
+    def _end(self, why: Callable[[], KcoroError]) -> None:
+        if self._why_ended is not None:
+            return
+        self._why_ended = why
+        for waiting in self._exchange.drain():
+            reschedule(waiting.task, outcome.Error(why()))
+        for lot in self._lots.values():
+            lot.unpark_all()
+        self._reading.cancel()
+        self._writing.cancel()
+        trio.lowlevel.notify_closing(self._sock)
+        self._sock.close()
+
+    # --- reading ---
+
+    @enable_ki_protection
+    async def read_replies(self) -> None:
+        """The reader task."""
+        with self._reading:
+            while self._why_ended is None:
+                await wait_readable(self._sock)
+                self._receive()
+        if self._why_ended is None:
+            self._lose(
+                f"the daemon did not answer a cancelled request within {self._cancel_grace} s"
+            )
+
+    def _receive(self) -> None:
+        """Takes what has arrived, up to a bound, so that other tasks get their turn."""
+        for _ in range(READS_PER_WAKE):
+            size = self._read_bytes()
+            try:
+                data = self._sock.recv(size)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                self._lose(f"the connection to the daemon broke: {error.strerror}")
+                break
+            if not data:
+                self._lose("the daemon closed the connection")
+                break
+            self._deliver(data)
+            if self._why_ended is not None or (len(data) < size and not self._packets):
+                break
+
+    def _read_bytes(self) -> int:
+        if self._packets:
+            return PACKET_READ_BYTES
+        wanted = self._exchange.reader.wanted_bytes
+        return STREAM_READ_BYTES if wanted <= STREAM_READ_BYTES else min(wanted, LARGE_READ_BYTES)
+
+    def _deliver(self, data: bytes) -> None:
+        arrived = self._exchange.feed(data)
+        for waiting, reply in arrived:
+            if waiting.req_id in self._deadlines:
+                del self._deadlines[waiting.req_id]
+                self._set_grace()
+            reschedule(waiting.task, outcome.Value(reply))
+        for side, lot in self._lots.items():
+            if lot and self._exchange.has_place(side):
+                lot.unpark(count=len(arrived))
+        if self._exchange.failure is not None:
+            self._lose(f"the daemon ended the connection: {self._exchange.failure}")
+
+    # --- writing ---
+
+    def _put(self, frame: bytes) -> None:
+        self._outgoing.append(frame)
+        if self._writer_sleeps:
+            self._writer_sleeps.unpark()
+
+    @enable_ki_protection
+    async def write_requests(self) -> None:
+        """The writer task: everything queued goes out in one send."""
+        with self._writing:
+            try:
+                while self._why_ended is None:
+                    if not self._outgoing:
+                        await self._writer_sleeps.park()
+                    frames, self._outgoing = self._outgoing, []
+                    for data in frames if self._packets else (b"".join(frames),):
+                        await self._transmit(data)
+            except OSError:
+                # The reader sees the end too, after the replies that were sent before it.
+                await trio.sleep_forever()
+
+    async def _transmit(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[self._sock.send(rest) :]
+            except BlockingIOError:
+                await wait_writable(self._sock)
