@@ -69,9 +69,11 @@ def _check_may_open_again(broker: Broker, request: Request, channel: Channel) ->
 
 
 def _grant(broker: Broker, peer: Peer, channel: Channel, rights: int, made: bool) -> int:
-    """Permission checked; a channel that was just made does not survive a refusal."""
+    """A maker gets what it asks for whatever the mode, as open(2) does with O_CREAT; a channel that
+    was just made does not survive a refusal."""
     try:
-        broker.registry.permit(peer, channel, rights)
+        if not made:
+            broker.registry.permit(peer, channel, rights)
         return broker.grant(peer, channel, rights)
     except KcoroError:
         if made:

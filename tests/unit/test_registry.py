@@ -1,0 +1,273 @@
+"""The registry: who may do what, counted handles, pages, names that are waited for, deadlines."""
+
+import pytest
+
+from kcoro_ipc.errors import (
+    AccessDenied,
+    ClosedResourceError,
+    InvalidArgument,
+    NameTooLong,
+    NoSuchChannel,
+    QuotaExceeded,
+)
+from kcoro_ipc.records import (
+    BOTH,
+    MANAGE,
+    READ,
+    WRITE,
+    Channel,
+    Deadlines,
+    Limits,
+    Opening,
+    Peer,
+    Settings,
+    Subscription,
+    User,
+)
+from kcoro_ipc.registry import HiddenChannel, Registry, check_name
+
+OWNER, MATE, STRANGER, ROOT = 1000, 1001, 1002, 0
+USERS_GROUP = 100
+
+
+class Town:
+    """A registry with one channel of OWNER's and a peer for every uid that is asked for."""
+
+    def __init__(self, **limits: int) -> None:
+        self.registry = Registry(Limits(**limits))
+        self.users: dict[int, User] = {}
+
+    def peer(self, uid: int, groups: frozenset[int] = frozenset()) -> Peer:
+        user = self.users.setdefault(uid, User(uid, account=uid))
+        conn = len(self.registry.peers) + 1
+        peer = Peer(conn, user, gid=uid, groups=groups | {uid}, pid=conn, transport=0)
+        self.registry.join(peer)
+        return peer
+
+    def channel(self, name: str | None = "jobs", mode: int = 0o600, **settings: int) -> Channel:
+        chan_id = self.registry.new_chan_id()
+        chosen = Settings(mode=mode, **settings)  # type: ignore[arg-type]
+        channel = Channel(chan_id, chan_id, name, OWNER, USERS_GROUP, chosen)
+        self.registry.add(channel)
+        return channel
+
+
+@pytest.mark.parametrize(
+    ("mode", "uid", "in_group", "rights"),
+    [
+        (0o600, OWNER, False, READ | WRITE | MANAGE),
+        (0o400, OWNER, False, READ | MANAGE),
+        (0o000, OWNER, False, MANAGE),
+        (0o600, STRANGER, False, 0),
+        (0o600, STRANGER, True, 0),
+        (0o640, MATE, True, READ),
+        (0o620, MATE, True, WRITE),
+        (0o610, MATE, True, MANAGE),
+        (0o640, STRANGER, False, 0),
+        (0o644, STRANGER, False, READ),
+        (0o622, STRANGER, False, WRITE),
+        (0o607, STRANGER, True, 0),  # the group's bits count for its members, as for files
+        (0o000, ROOT, False, READ | WRITE | MANAGE),
+    ],
+)
+def test_the_mode_gives_owner_group_and_others_their_rights(
+    mode: int, uid: int, in_group: bool, rights: int
+) -> None:
+    town = Town()
+    peer = town.peer(uid, frozenset({USERS_GROUP}) if in_group else frozenset())
+    assert town.registry.rights(peer, town.channel(mode=mode)) == rights
+
+
+def test_an_anonymous_channel_is_visible_to_its_user_and_root_only() -> None:
+    town = Town()
+    channel = town.channel(name=None, mode=0o666)
+    assert town.registry.rights(town.peer(STRANGER), channel) == 0
+    assert town.registry.rights(town.peer(OWNER), channel) == READ | WRITE | MANAGE
+    assert town.registry.rights(town.peer(ROOT), channel) == READ | WRITE | MANAGE
+
+
+def test_a_missing_right_is_denied_where_the_channel_is_visible_and_hidden_elsewhere() -> None:
+    town = Town()
+    channel = town.channel(mode=0o604)
+    with pytest.raises(AccessDenied, match="sending"):
+        town.registry.permit(town.peer(STRANGER), channel, BOTH)
+    with pytest.raises(HiddenChannel):
+        town.registry.permit(town.peer(STRANGER), town.channel("other"), READ)
+
+
+def test_find_takes_number_or_name_and_hides_what_is_not_visible() -> None:
+    town = Town()
+    channel, owner, stranger = town.channel(), town.peer(OWNER), town.peer(STRANGER)
+    assert town.registry.find(owner, channel.chan_id, None) is channel
+    assert town.registry.find(owner, None, "jobs") is channel
+    with pytest.raises(HiddenChannel):
+        town.registry.find(stranger, channel.chan_id, None)
+    with pytest.raises(NoSuchChannel):
+        town.registry.find(owner, 999, None)
+    with pytest.raises(InvalidArgument):
+        town.registry.find(owner, None, None)
+
+
+def test_a_destroyed_channel_is_found_by_number_by_its_holders_alone() -> None:
+    town = Town()
+    channel, holder, other = town.channel(), town.peer(OWNER), town.peer(OWNER)
+    town.registry.grant(holder, channel, READ)
+    town.registry.end_name(channel)
+    assert town.registry.find(holder, channel.chan_id, None) is channel
+    with pytest.raises(NoSuchChannel):
+        town.registry.find(other, channel.chan_id, None)
+    with pytest.raises(NoSuchChannel):
+        town.registry.find(holder, None, "jobs")
+
+
+def test_a_name_that_was_freed_and_taken_again_stays_when_the_old_channel_is_forgotten() -> None:
+    town = Town()
+    old = town.channel()
+    town.registry.end_name(old)
+    new = town.channel()
+    town.registry.end_name(old)
+    town.registry.forget(old)
+    assert town.registry.names == {"jobs": new}
+    assert list(town.registry.channels) == [new.chan_id]
+
+
+def test_numbers_start_at_1001_and_never_come_back() -> None:
+    town = Town()
+    first = town.channel()
+    town.registry.end_name(first)
+    town.registry.forget(first)
+    assert (first.chan_id, town.channel().chan_id) == (1001, 1002)
+
+
+def test_rights_are_counted_per_peer_and_holders_once() -> None:
+    town = Town()
+    channel, peer = town.channel(), town.peer(OWNER)
+    assert town.registry.grant(peer, channel, BOTH) == BOTH
+    assert town.registry.grant(peer, channel, READ) == BOTH
+    assert (channel.readers, channel.writers, channel.holders) == (1, 1, 1)
+    assert town.registry.release(peer, channel, WRITE) == READ
+    assert town.registry.release(peer, channel, READ) == READ
+    assert (channel.readers, channel.writers, channel.holders) == (1, 0, 1)
+    assert town.registry.release(peer, channel, 0) == 0
+    assert (channel.readers, channel.writers, channel.holders) == (0, 0, 0)
+    assert peer.handles == {}
+
+
+def test_a_right_that_is_not_held_cannot_be_released() -> None:
+    town = Town()
+    channel, peer = town.channel(), town.peer(OWNER)
+    with pytest.raises(ClosedResourceError):
+        town.registry.release(peer, channel, 0)
+    town.registry.grant(peer, channel, READ)
+    with pytest.raises(ClosedResourceError):
+        town.registry.release(peer, channel, BOTH)
+    assert channel.readers == 1
+
+
+def test_pages_cover_all_visible_channels_once_in_order() -> None:
+    town = Town()
+    made = [town.channel(f"c{i}", mode=0o604 if i % 2 else 0o600) for i in range(10)]
+    stranger = town.peer(STRANGER)
+    seen: list[int] = []
+    after: int | None = 0
+    while after is not None:
+        page, after = town.registry.page(stranger, after, 2)
+        assert len(page) <= 2
+        seen += [channel.chan_id for channel in page]
+    assert seen == [channel.chan_id for channel in made if channel.settings.mode == 0o604]
+
+
+def test_a_page_looks_at_a_bounded_number_of_channels_of_others() -> None:
+    town = Town()
+    for i in range(100):
+        town.channel(f"c{i}")
+    page, after = town.registry.page(town.peer(STRANGER), 0, 2)
+    assert (page, after) == ([], 1032)
+
+
+def test_a_page_of_an_empty_registry_is_the_last() -> None:
+    town = Town()
+    assert town.registry.page(town.peer(OWNER), 0, 2) == ([], None)
+
+
+def test_a_connection_over_the_quota_is_marked_and_counted() -> None:
+    town = Town(connections_per_uid=2)
+    assert [town.peer(OWNER).over_quota for _ in range(3)] == [False, False, True]
+    assert not town.peer(STRANGER).over_quota
+    refusal = town.registry.limits.refuse("connections_per_uid", 3)
+    assert (refusal.quota, refusal.limit, refusal.usage) == ("connections_per_uid", 2, 3)
+    assert refusal.setting == "--limit connections_per_uid="
+
+
+def test_openings_wait_in_order_and_leave_with_their_peer() -> None:
+    town = Town()
+    first, second = town.peer(OWNER), town.peer(OWNER)
+    for peer, req_id in ((first, 7), (second, 8), (first, 9)):
+        town.registry.wait_for_name(peer, Opening(peer.conn, req_id, "late", READ), None)
+    assert [opening.req_id for opening in town.registry.openings["late"]] == [7, 8, 9]
+    town.registry.leave(first)
+    assert [opening.req_id for opening in town.registry.openings["late"]] == [8]
+    town.registry.leave(second)
+    assert town.registry.openings == {}
+    assert town.users[OWNER].connections == 0
+
+
+def test_subscriptions_are_limited_per_connection() -> None:
+    town = Town(subscriptions_per_connection=1)
+    peer = town.peer(OWNER)
+    town.registry.subscribe(peer, Subscription(peer.conn, 1, 1001, 10))
+    with pytest.raises(QuotaExceeded):
+        town.registry.subscribe(peer, Subscription(peer.conn, 2, 1001, 10))
+    town.registry.end_subscription(peer, peer.subscriptions[1])
+    town.registry.subscribe(peer, Subscription(peer.conn, 3, 1001, 10))
+
+
+def opening(req_id: int) -> Opening:
+    return Opening(1, req_id, "late", READ)
+
+
+def test_deadlines_come_earliest_first_and_skip_what_ended() -> None:
+    deadlines = Deadlines()
+    records = {when: opening(when) for when in (30, 10, 20)}
+    for when, record in records.items():
+        deadlines.add(when, record)
+    records[10].ended = True
+    assert deadlines.next_ns() == 20
+    assert list(deadlines.due(19, 10)) == []
+    assert [record.req_id for record in deadlines.due(30, 10)] == [20, 30]
+    assert deadlines.next_ns() is None
+
+
+def test_deadlines_hand_out_no_more_than_asked_for() -> None:
+    deadlines = Deadlines()
+    for when in range(5):
+        deadlines.add(when, opening(when))
+    assert len(list(deadlines.due(10, 2))) == 2
+    assert len(deadlines) == 3
+
+
+def test_records_that_ended_do_not_pile_up_before_a_far_deadline() -> None:
+    deadlines = Deadlines()
+    for req_id in range(10_000):
+        record = opening(req_id)
+        deadlines.add(1_000_000, record)
+        record.ended = True
+    assert len(deadlines) <= 64
+
+
+@pytest.mark.parametrize("name", [b"j", b"jobs", "größe ✓".encode(), b"a b", b"x" * 255])
+def test_a_good_name_is_taken(name: bytes) -> None:
+    assert check_name(name) == name.decode()
+
+
+@pytest.mark.parametrize(
+    "name", [b"", b"a\0b", b"a/b", b"/", b"\x1b[2J", b"line\n", b"\xff\xfe", b"\xc2\x85", b"\x7f"]
+)
+def test_a_bad_name_is_refused(name: bytes) -> None:
+    with pytest.raises(InvalidArgument):
+        check_name(name)
+
+
+def test_a_name_of_64_kib_is_too_long() -> None:
+    with pytest.raises(NameTooLong):
+        check_name(b"x" * 65_536)
