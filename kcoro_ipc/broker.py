@@ -14,14 +14,14 @@ import logging
 from collections.abc import Callable, Iterator
 
 from kcoro_ipc import _wire, native
-from kcoro_ipc.errors import InvalidArgument, KcoroError, OperationCancelled, error_for
+from kcoro_ipc.errors import InvalidArgument, OperationCancelled, error_for
 from kcoro_ipc.logs import say
 from kcoro_ipc.native import ChannelConfig, NativeEngine
 from kcoro_ipc.pump import Closed, NativePump
+from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import (
     WRITE,
     Channel,
-    Limits,
     Opening,
     Peer,
     Settings,
@@ -32,16 +32,6 @@ from kcoro_ipc.registry import Registry
 
 LEGACY_IDLE_NS = 60_000_000_000  # anonymous channels of 1.0 clients outlive their user's absence
 SHUTTING_DOWN = "shutting down"
-ENGINE_LIMITS = (
-    "channels",
-    "tokens",
-    "clauses",
-    "messages",
-    "scopes",
-    "accounts",
-    "heap_bytes",
-    "parked_per_channel",
-)
 _HANDLES_READ = _wire.STAT_NAMES.index("handles_read") + 1
 _HANDLES_WRITE = _wire.STAT_NAMES.index("handles_write") + 1
 _ENGINE_FLAGS = {
@@ -51,7 +41,16 @@ _ENGINE_FLAGS = {
 
 
 def make_engine(limits: Limits) -> NativeEngine:
-    return NativeEngine(**{name: getattr(limits, name) for name in ENGINE_LIMITS})
+    return NativeEngine(
+        channels=limits.channels,
+        tokens=limits.tokens,
+        clauses=limits.clauses,
+        messages=limits.messages,
+        scopes=limits.connections + 1,  # the pump's own root
+        accounts=limits.accounts,
+        parked_per_channel=limits.parked_per_channel,
+        heap_bytes=limits.bytes,
+    )
 
 
 class Broker:
@@ -245,10 +244,3 @@ class Broker:
             del self._idle[uid]
             self.forget_user(self._users[uid])
         yield from self.registry.deadlines.due(now_ns, most)
-
-
-def quota_of(error: KcoroError) -> tuple[str, int, int, str] | None:
-    """Name, limit, usage and setting of the quota that refused."""
-    if not isinstance(error.quota, str):
-        return None
-    return error.quota, int(error.limit or 0), int(error.usage or 0), str(error.setting or "")

@@ -17,7 +17,7 @@ It is longer than its neighbours because a list of verbs is easier to read in on
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from kcoro_ipc import _wire
+from kcoro_ipc import _wire, quotas
 from kcoro_ipc._kcoro import ffi as ffi
 from kcoro_ipc._kcoro import lib as lib
 from kcoro_ipc.errors import KcoroError, error_for
@@ -63,7 +63,7 @@ REASON_DEAD: int = lib.KC_REASON_DEAD
 REASON_DESTROYED: int = lib.KC_REASON_DESTROYED
 REASON_SHUTDOWN: int = lib.KC_REASON_SHUTDOWN
 
-# enum kc_quota -> the name of the limit, which is also its setting (kcoro serve --limit NAME=N).
+# enum kc_quota -> the limit's name in quotas.py.
 QUOTAS: dict[int, str] = {
     lib.KC_QUOTA_CHANNEL_PARKED: "parked_per_channel",
     lib.KC_QUOTA_SCOPE_PARKED: "parked_per_connection",
@@ -75,11 +75,13 @@ QUOTAS: dict[int, str] = {
     lib.KC_QUOTA_ENGINE_TOKENS: "tokens",
     lib.KC_QUOTA_ENGINE_CLAUSES: "clauses",
     lib.KC_QUOTA_ENGINE_MESSAGES: "messages",
-    lib.KC_QUOTA_ENGINE_BYTES: "heap_bytes",
-    lib.KC_QUOTA_ENGINE_SCOPES: "scopes",
+    lib.KC_QUOTA_ENGINE_BYTES: "bytes",
+    lib.KC_QUOTA_ENGINE_SCOPES: "connections",
     lib.KC_QUOTA_ENGINE_ACCOUNTS: "accounts",
     lib.KC_QUOTA_ENGINE_PORTS: "ports",
 }
+
+
 EVENT_WORDS: dict[int, str] = {
     lib.KC_EVENT_ATTEMPTS: "message dropped after its last attempt",
     lib.KC_EVENT_DEAD_LETTER: "message dropped: the dead-letter channel could not take it",
@@ -203,27 +205,22 @@ class Refusal(NamedTuple):
     """struct kc_refusal in words: which limit refused, and the setting that raises it."""
 
     quota: str
+    setting: str
     limit: int
     usage: int
-
-    @property
-    def setting(self) -> str:
-        return f"--limit {self.quota}="
 
 
 def refusal_of(refusal: Any) -> Refusal | None:
     name = QUOTAS.get(refusal.quota)
-    return None if name is None else Refusal(name, int(refusal.limit), int(refusal.usage))
+    if name is None:
+        return None
+    return Refusal(*quotas.words(name), int(refusal.limit), int(refusal.usage))
 
 
 def refused(code: int, refusal: Any = None, what: str = "") -> KcoroError:
     """The exception for a negative code; `refusal` is a struct kc_refusal, or None."""
     said = None if refusal is None else refusal_of(refusal)
-    if said is None:
-        return error_for(code, what)
-    return error_for(
-        code, what, quota=said.quota, limit=said.limit, usage=said.usage, setting=said.setting
-    )
+    return error_for(code, what, **(said._asdict() if said is not None else {}))
 
 
 def checked(code: int, refusal: Any = None, what: str = "") -> int:

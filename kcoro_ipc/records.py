@@ -1,4 +1,4 @@
-"""The records of the daemon's bookkeeping: limits, users, peers, channels, handles, what waits.
+"""The records of the daemon's bookkeeping: users, peers, channels, handles, what waits.
 
 Plain data with the few questions each can answer about itself. kcoro_ipc/registry.py keeps them
 consistent with each other; nothing here calls anything.
@@ -10,35 +10,11 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from kcoro_ipc import _wire
-from kcoro_ipc.errors import QuotaExceeded
 
 READ = _wire.FLAG_CHAN_READ
 WRITE = _wire.FLAG_CHAN_WRITE
 BOTH = READ | WRITE
 MANAGE = 1 << 30  # close, destroy, purge; never a right of a handle, so its number is our own
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one uid, connection or channel may use; `kcoro serve --limit NAME=N` sets one."""
-
-    connections_per_uid: int = 16_384
-    channels_per_uid: int = 16_384
-    parked_per_uid: int = 65_536
-    bytes_per_uid: int = 256 << 20
-    parked_per_channel: int = 16_384
-    subscriptions_per_connection: int = 64
-    channels: int = 65_536
-    tokens: int = 1 << 20
-    clauses: int = 1 << 20
-    messages: int = 1 << 22
-    scopes: int = 131_072
-    accounts: int = 4_096
-    heap_bytes: int = 8 << 30
-
-    def refuse(self, quota: str, usage: int) -> QuotaExceeded:
-        limit: int = getattr(self, quota)
-        return QuotaExceeded(quota=quota, limit=limit, usage=usage, setting=f"--limit {quota}=")
 
 
 @dataclass(slots=True, eq=False)

@@ -22,6 +22,7 @@ from kcoro_ipc.errors import (
     NameTooLong,
     NoSuchChannel,
 )
+from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import (
     BOTH,
     MANAGE,
@@ -30,7 +31,6 @@ from kcoro_ipc.records import (
     Channel,
     Deadlines,
     Handle,
-    Limits,
     Opening,
     Peer,
     Subscription,

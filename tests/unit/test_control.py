@@ -15,7 +15,8 @@ from kcoro_ipc.control import COMMANDS, Command, Then
 from kcoro_ipc.errors import QuotaExceeded
 from kcoro_ipc.native import CLAUSE_SEND, ChannelConfig, Waiter
 from kcoro_ipc.pump import SEQPACKET, STREAM, Closed, Control
-from kcoro_ipc.records import Limits, Peer
+from kcoro_ipc.quotas import Limits
+from kcoro_ipc.records import Peer
 from kcoro_ipc.registry import Registry
 
 OWNER, STRANGER, ROOT = 1000, 1002, 0
@@ -220,9 +221,9 @@ def test_a_connection_over_the_quota_is_told_which_one_in_the_answer_to_hello() 
     house.peer()
     answer = house.ask(house.connect(), "HELLO", ABI_MAJOR=1, ABI_MINOR=1)
     assert answer["RESULT"] == _wire.KC_EDQUOT
-    assert answer["QUOTA_NAME"] == b"connections_per_uid"
+    assert answer["QUOTA_NAME"] == b"connections per uid"
     assert (answer["QUOTA_LIMIT"], answer["QUOTA_USAGE"]) == (1, 2)
-    assert answer["QUOTA_SETTING"] == b"--limit connections_per_uid="
+    assert answer["QUOTA_SETTING"] == b"limits.connections_per_uid"
     assert house.last is not None
     assert house.last.end == _wire.KC_EDQUOT
 
@@ -468,7 +469,7 @@ def test_make_of_a_name_that_another_user_hides_is_eacces() -> None:
 def test_a_refusal_by_quota_names_quota_limit_usage_and_setting() -> None:
     house = House()
     house.engine.refuse_make = QuotaExceeded(
-        quota="channels_per_uid", limit=2, usage=2, setting="--limit channels_per_uid="
+        quota="channels_per_uid", limit=2, usage=2, setting="limits.channels_per_uid"
     )
     answer = house.ask(house.peer(), "CHAN_MAKE", NAME="jobs")
     assert refused(answer, _wire.KC_EDQUOT)

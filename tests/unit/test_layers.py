@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON_ROWS: list[set[str]] = [
     {"_kcoro"},
     {"errors", "_wire", "forks"},
-    {"tlv", "metrics", "codecs", "frames", "logs", "records", "trio_errors"},
+    {"tlv", "metrics", "codecs", "frames", "logs", "quotas", "records", "trio_errors"},
     {"decode"},
     {"native"},
     {"pump"},

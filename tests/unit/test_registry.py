@@ -10,6 +10,7 @@ from kcoro_ipc.errors import (
     NoSuchChannel,
     QuotaExceeded,
 )
+from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import (
     BOTH,
     MANAGE,
@@ -17,7 +18,6 @@ from kcoro_ipc.records import (
     WRITE,
     Channel,
     Deadlines,
-    Limits,
     Opening,
     Peer,
     Settings,
@@ -195,8 +195,8 @@ def test_a_connection_over_the_quota_is_marked_and_counted() -> None:
     assert [town.peer(OWNER).over_quota for _ in range(3)] == [False, False, True]
     assert not town.peer(STRANGER).over_quota
     refusal = town.registry.limits.refuse("connections_per_uid", 3)
-    assert (refusal.quota, refusal.limit, refusal.usage) == ("connections_per_uid", 2, 3)
-    assert refusal.setting == "--limit connections_per_uid="
+    assert (refusal.quota, refusal.limit, refusal.usage) == ("connections per uid", 2, 3)
+    assert refusal.setting == "limits.connections_per_uid"
 
 
 def test_openings_wait_in_order_and_leave_with_their_peer() -> None:

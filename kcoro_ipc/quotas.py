@@ -1,0 +1,41 @@
+"""What one uid, connection or channel may use, and how a refusal names the limit.
+
+`kcoro serve --limit NAME=N` sets one. The words are those of native/ipc/pump_words.c, which refuses
+hot frames; limits of one connection's waiters are sizes fixed in the engine.
+"""
+
+from dataclasses import dataclass
+
+from kcoro_ipc.errors import QuotaExceeded
+
+_WORDS = {"tokens": "waiters", "clauses": "select clauses", "accounts": "uids"}
+
+
+def words(name: str) -> tuple[str, str]:
+    """QUOTA_NAME and QUOTA_SETTING of a limit."""
+    return _WORDS.get(name, name.replace("_", " ")), f"limits.{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Defaults; those without `per` are sizes of tables, fixed when the daemon starts."""
+
+    connections_per_uid: int = 16_384
+    channels_per_uid: int = 16_384
+    parked_per_uid: int = 65_536
+    bytes_per_uid: int = 256 << 20
+    parked_per_channel: int = 16_384
+    requests_per_connection: int = 2_048
+    subscriptions_per_connection: int = 64
+    connections: int = 131_072
+    channels: int = 65_536
+    tokens: int = 1 << 20
+    clauses: int = 1 << 20
+    messages: int = 1 << 22
+    accounts: int = 4_096
+    bytes: int = 8 << 30
+
+    def refuse(self, name: str, usage: int) -> QuotaExceeded:
+        quota, setting = words(name)
+        limit: int = getattr(self, name)
+        return QuotaExceeded(quota=quota, limit=limit, usage=usage, setting=setting)
