@@ -2,8 +2,7 @@
 
     opening      connect and greet          channel   send, receive, close
     connection   the reader and the writer  inbox     receive with acknowledgement
-    client       make, open, list, select   select    one of several sends and receives
-    handle       what the daemon granted
+    client       make, open, list, select   handle    what the daemon granted
 
 It stands on kcoro_ipc.protocol and adds only the waiting.
 """
@@ -12,6 +11,6 @@ from kcoro_ipc.client.channel import Channel
 from kcoro_ipc.client.client import Client
 from kcoro_ipc.client.inbox import Inbox, Job
 from kcoro_ipc.client.opening import open_client
-from kcoro_ipc.client.select import Clause, Selected
+from kcoro_ipc.protocol.selects import Clause, Selected
 
 __all__ = ["Channel", "Clause", "Client", "Inbox", "Job", "Selected", "open_client"]

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from kcoro_ipc import _wire
+from kcoro_ipc.client.connection import Connection
 from kcoro_ipc.client.handle import Handle
 from kcoro_ipc.client.inbox import Inbox
-from kcoro_ipc.client.select import Clause
 from kcoro_ipc.codecs import Codec, decode_many, encode_many
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.protocol import batches, requests
 from kcoro_ipc.protocol.channels import ChannelInfo, read_stats
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
+from kcoro_ipc.protocol.selects import Clause
 from kcoro_ipc.trio_errors import ClosedResourceError, ConnectionLost
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ class Channel(trio.abc.Channel[Any]):
     @property
     def chan_id(self) -> int:
         return self._handle.info.chan_id
+
+    @property
+    def client_connection(self) -> Connection:
+        """Whose channel this is: a select takes channels of one connection."""
+        return self._handle.connection
 
     # --- sending ---
 

@@ -8,8 +8,8 @@ from kcoro_ipc import _wire
 from kcoro_ipc.client.channel import Channel
 from kcoro_ipc.client.connection import Connection
 from kcoro_ipc.client.handle import Handle
-from kcoro_ipc.client.select import Clause, Selected, select
 from kcoro_ipc.codecs import Codec, find_codec
+from kcoro_ipc.errors import InvalidArgument
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.channels import (
     RIGHTS,
@@ -25,6 +25,7 @@ from kcoro_ipc.protocol.channels import (
 from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
+from kcoro_ipc.protocol.selects import Clause, Selected, select_frame, winner
 from kcoro_ipc.trio_errors import TRIO_ERRORS
 
 
@@ -100,11 +101,22 @@ class Client:
         A clause on a closed channel is ready too: its error is raised and carries `index`. Among
         several that are ready the choice rotates; `biased` takes the first in the order given.
         """
-        return await select(self._connection, clauses, FOREVER_MS, biased)
+        return await self._select(clauses, FOREVER_MS, biased)
 
     async def try_select(self, *clauses: Clause, biased: bool = False) -> Selected:
         """As `select`, but WouldBlock if no clause can take effect at once."""
-        return await select(self._connection, clauses, TRY_MS, biased)
+        return await self._select(clauses, TRY_MS, biased)
+
+    async def _select(self, clauses: tuple[Clause, ...], timeout_ms: int, biased: bool) -> Selected:
+        connection = self._connection
+        for clause in clauses:
+            if clause.channel.client_connection is not connection:
+                raise InvalidArgument("a select takes channels of one client; open this one there")
+        req_id = connection.new_id()
+        frame = select_frame(req_id, timeout_ms, clauses, biased)
+        reply = await connection.request(req_id, frame, "select" if timeout_ms else "")
+        index, clause = winner(reply, clauses, TRIO_ERRORS)
+        return Selected(index, clause.channel, clause.value_of(reply))
 
     async def aclose(self) -> None:
         """Ends the connection: whoever still waits gets ClosedResourceError. Idempotent."""

@@ -8,11 +8,11 @@ import trio
 
 from kcoro_ipc import _wire
 from kcoro_ipc.client.handle import Handle
-from kcoro_ipc.client.select import Clause
 from kcoro_ipc.codecs import Codec
 from kcoro_ipc.errors import UnknownDelivery
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
+from kcoro_ipc.protocol.selects import Clause
 from kcoro_ipc.trio_errors import ClosedResourceError, ConnectionLost
 
 if TYPE_CHECKING:

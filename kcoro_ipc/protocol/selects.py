@@ -1,20 +1,15 @@
-"""select under trio: exactly one of several sends and receives, on channels of one client."""
+"""select without the waiting: clauses into a frame, a reply into the clause that took effect."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from kcoro_ipc import _wire
-from kcoro_ipc.client.handle import Handle
 from kcoro_ipc.codecs import Codec
-from kcoro_ipc.errors import InvalidArgument
+from kcoro_ipc.errors import ErrorTable, KcoroError
 from kcoro_ipc.protocol import requests
+from kcoro_ipc.protocol.handles import Handle
 from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply
-from kcoro_ipc.trio_errors import TRIO_ERRORS
-
-if TYPE_CHECKING:
-    from kcoro_ipc.client.channel import Channel
-    from kcoro_ipc.client.connection import Connection
-    from kcoro_ipc.client.inbox import Inbox
 
 
 class Selected(NamedTuple):
@@ -24,7 +19,7 @@ class Selected(NamedTuple):
     """
 
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody misses here
-    channel: "Channel"
+    channel: Any
     value: Any
 
 
@@ -33,11 +28,11 @@ class Clause:
 
     def __init__(
         self,
-        channel: "Channel",
+        channel: Any,
         handle: Handle,
         codec: Codec,
         element: bytes | None = None,
-        inbox: "Inbox | None" = None,
+        inbox: Any = None,
     ) -> None:
         self.channel = channel
         self.handle = handle
@@ -61,25 +56,22 @@ class Clause:
         return self.codec.decode(reply.elements[0])
 
 
-async def select(
-    connection: "Connection", clauses: tuple[Clause, ...], timeout_ms: int, biased: bool
-) -> Selected:
-    for clause in clauses:
-        if clause.handle.connection is not connection:
-            raise InvalidArgument("a select takes channels of one client; open this one there too")
+def select_frame(req_id: int, timeout_ms: int, clauses: Sequence[Clause], biased: bool) -> bytes:
     flags = _wire.FLAG_SELECT_BIASED if biased else 0
-    req_id = connection.new_id()
-    frame = requests.select(req_id, timeout_ms, [clause.wire() for clause in clauses], flags)
-    reply = await connection.request(req_id, frame, "select" if timeout_ms else "")
+    return requests.select(req_id, timeout_ms, [clause.wire() for clause in clauses], flags)
+
+
+def winner(reply: Reply, clauses: Sequence[Clause], table: ErrorTable) -> tuple[int, Clause]:
+    """The clause that took effect and its place, or the error, which is that of a clause if it
+    carries an index; a timeout and a cancel belong to none."""
     index: int = reply.get(_wire.ATTR_INDEX, -1)
-    if reply.result:
-        raise _failure(reply, clauses[index] if 0 <= index < len(clauses) else None)
-    clause = clauses[index]
-    return Selected(index, clause.channel, clause.value_of(reply))
+    clause = clauses[index] if 0 <= index < len(clauses) else None
+    if clause is not None and not reply.result:
+        return index, clause
+    raise _failure(reply, clause, table)
 
 
-def _failure(reply: Reply, clause: Clause | None) -> Exception:
-    """Of the clause that failed, if one did; a timeout and a cancel belong to none."""
+def _failure(reply: Reply, clause: Clause | None, table: ErrorTable) -> KcoroError:
     if clause is None:
-        return failure_of(reply, table=TRIO_ERRORS)
-    return failure_of(reply, clause.side, TRIO_ERRORS, clause.handle.label)
+        return failure_of(reply, table=table)
+    return failure_of(reply, clause.side, table, clause.handle.label)

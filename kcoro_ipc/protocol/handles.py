@@ -1,0 +1,40 @@
+"""A client's handle on one channel: what the daemon granted, shared by clones, without waiting."""
+
+from kcoro_ipc import _wire
+from kcoro_ipc.errors import ERRORS, ErrorTable, KcoroError, MessageTooLong
+from kcoro_ipc.protocol import requests
+from kcoro_ipc.protocol.channels import ChannelInfo
+from kcoro_ipc.protocol.outcome import failure_of
+from kcoro_ipc.protocol.replies import Reply
+
+
+class Handle:
+    """Rights on a channel of one connection; `users` clones hold it, the last one releases it."""
+
+    errors: ErrorTable = ERRORS
+
+    def __init__(self, info: ChannelInfo, rights: int, max_frame_bytes: int) -> None:
+        self.info = info
+        self.rights = rights
+        self.users = 1
+        self.chan_id = info.chan_id
+        self.max_frame_bytes = max_frame_bytes
+        self.longest_element = info.longest_element(max_frame_bytes)
+        self.label = info.name if info.name is not None else str(info.chan_id)
+
+    def check_length(self, length: int) -> None:
+        """Here, so that too long an element costs neither a transfer nor the connection."""
+        if length > self.longest_element:
+            raise MessageTooLong(
+                f"an element of {length} bytes is over the {self.longest_element} that "
+                f"channel {self.label} takes from here; send it in parts, or raise elem_size"
+            )
+
+    def failure(self, reply: Reply, side: str = "") -> KcoroError:
+        return failure_of(reply, side, self.errors, self.label)
+
+    def control_frame(self, cmd: int, req_id: int, *pairs: tuple[int, object]) -> bytes:
+        return requests.control(cmd, req_id, [(_wire.ATTR_CHAN_ID, self.chan_id), *pairs])
+
+    def release_frame(self, req_id: int) -> bytes:
+        return self.control_frame(_wire.CMD_CHAN_RELEASE, req_id, (_wire.ATTR_FLAGS, self.rights))

@@ -1,0 +1,38 @@
+"""Who waits in a channel, as GET_STATS with FLAGS waiters tells it."""
+
+from typing import NamedTuple
+
+from kcoro_ipc import _wire
+from kcoro_ipc.protocol.replies import Reply
+
+SIDE_NAMES = {_wire.WAITER_SENDS: "send", _wire.WAITER_RECEIVES: "receive"}
+
+
+class WaiterInfo(NamedTuple):
+    """One parked operation. `client`, `uid` and `pid` are None when its connection is gone.
+
+    `status` is the daemon's word for the state of its token, "waiting" as a rule.
+    """
+
+    side: str
+    status: str
+    age_ns: int
+    uid: int | None = None
+    pid: int | None = None
+    client: str | None = None
+
+
+def read_waiters(reply: Reply) -> tuple[list[WaiterInfo], bytes | None]:
+    """One page, senders before receivers, each in queue order; the cursor asks for the next."""
+    found = [
+        WaiterInfo(
+            side=SIDE_NAMES.get(item.get(_wire.ATTR_WAITER_SIDE, 0), "unknown"),
+            status=item.get(_wire.ATTR_WAITER_STATUS, ""),
+            age_ns=item.get(_wire.ATTR_AGE_NS, 0),
+            uid=item.get(_wire.ATTR_SENDER_UID),
+            pid=item.get(_wire.ATTR_SENDER_PID),
+            client=item.get(_wire.ATTR_CLIENT_NAME),
+        )
+        for item in reply.get(_wire.ATTR_ITEM, [])
+    ]
+    return found, reply.get(_wire.ATTR_CURSOR, None)
