@@ -118,6 +118,10 @@ int kc_body_fill(kc_engine *e, uint32_t account, const void *data, uint32_t len_
 }
 
 void kc_body_read(const kc_engine *e, const kc_body *body, uint32_t offset, void *buffer, uint32_t len_bytes) {
+    if (body->len_bytes <= STEP && len_bytes != 0) {
+        memcpy(buffer, (const uint8_t *)kc_block_at(e, body->block) + offset, len_bytes);
+        return;
+    }
     for (uint32_t done = 0; done < len_bytes;) {
         const void *memory = NULL;
         uint32_t n = 0;

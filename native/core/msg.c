@@ -46,14 +46,15 @@ int kc_msg_stage(kc_engine *e, uint32_t account, uint32_t chan, kc_body *body, u
 
 void kc_msg_free(kc_engine *e, uint32_t msg, kc_body *body_out) {
     kc_msg *m = kc_msg_at(e, msg);
-    kc_body body = kc_msg_body(m);
 
     if (!kc_msg_step(e, m, KC_MSG_FREE, 0, 0, 0))
         return;
-    if (body_out != NULL)
-        *body_out = body;
-    else
+    if (body_out != NULL) {
+        *body_out = kc_msg_body(m);
+    } else if (m->block != 0) {
+        kc_body body = kc_msg_body(m);
         kc_body_release(e, &body);
+    }
     kc_account_return_bytes(e, m->account, sizeof(kc_msg));
     kc_pool_give(&e->msgs, msg);
 }

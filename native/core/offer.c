@@ -185,19 +185,20 @@ static uint32_t next_message(kc_engine *e, kc_chan_rec *c) {
 }
 
 static void hand_out(kc_engine *e, const kc_offer *o, uint32_t msg, kc_result *result) {
-    uint32_t attempts = kc_word_attempts(kc_word_load(&kc_msg_at(e, msg)->w));
+    const kc_msg *m = kc_msg_at(e, msg);
+    uint32_t attempts = kc_word_attempts(kc_word_load(&m->w));
+    bool copied = o->buffer != NULL && m->len_bytes <= o->buffer_bytes;
 
     result->flags |= KC_RESULT_MESSAGE;
     result->flags |= attempts != 0 ? KC_RESULT_REDELIVERED : 0U;
+    result->flags |= copied ? KC_RESULT_COPIED : 0U;
     result->attempts = attempts;
-    kc_flow_done(e, msg, &result->body);
-    if (result->body.len_bytes <= o->buffer_bytes && o->buffer != NULL) {
-        uint32_t len_bytes = result->body.len_bytes;
-        kc_body_read(e, &result->body, 0, o->buffer, len_bytes);
-        kc_body_release(e, &result->body);
-        result->body.len_bytes = len_bytes;
-        result->flags |= KC_RESULT_COPIED;
+    if (copied) {
+        kc_body body = kc_msg_body(m);
+        kc_body_read(e, &body, 0, o->buffer, body.len_bytes);
+        result->body.len_bytes = body.len_bytes;
     }
+    kc_flow_done(e, msg, copied ? NULL : &result->body);
 }
 
 static int run_recv(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *result) {
