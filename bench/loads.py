@@ -24,6 +24,7 @@ Span = tuple[int, int]  # begin and end, ns
 PRODUCERS = CONSUMERS = 4
 WARM_ROUNDS = 16
 BATCH = 512
+DEPTH = 2  # batches in flight, so that producer, broker and consumer work at the same time
 PING_GRANULE = 64
 CALL_GRANULE = 256
 WINDOW_GRANULE = 1024  # four times 64 in flight, four producers
@@ -112,11 +113,12 @@ def windows(lab: Lab, key: str, make: MakeTransport) -> Sample:
     return rate(lab, key, WINDOW_GRANULE, trial)
 
 
-def batches(lab: Lab, key: str, make: MakeTransport, pairs: int, size: int) -> Sample:
-    """P2 batched (4 pairs, 64) and P4 (1 pair, BATCH), messages per second."""
+def batches(lab: Lab, key: str, make: MakeTransport, pairs: int, size: int, depth: int) -> Sample:
+    """P2 batched (4 pairs, 64, one in flight) and P4 (1 pair, BATCH, DEPTH), messages a second."""
 
     def ends(transport: Transport, channel: str, sends: bool) -> Many:
-        return (transport.batch_pusher if sends else transport.batch_puller)(channel, size)
+        open_end = transport.batch_pusher if sends else transport.batch_puller
+        return open_end(channel, size, depth)
 
     trial = functools.partial(_stream_trial, lab, make, ends, pairs)
     return rate(lab, key, BATCH_GRANULE, trial)

@@ -20,6 +20,7 @@ REPLY_LIMIT_S = 20
 FOR_EVER = 0xFFFFFFFF
 READ_BYTES = 1 << 16  # above 128 KiB every recv would map and unmap its buffer
 WINDOW = 64
+HEAD_BYTES = 24  # a header and two scalars: what tells replies of one length apart
 
 _HEADER = struct.Struct("!HHI")
 _ATTR = struct.Struct("!HH")
@@ -112,6 +113,11 @@ class Link:
         reply, self._spare = self._spare[:whole], self._spare[whole:]
         return reply
 
+    @property
+    def has_spare(self) -> bool:
+        """Whether bytes of a later reply came with an earlier one."""
+        return bool(self._spare)
+
     def _more(self) -> None:
         part = self.socket.recv(READ_BYTES)
         if not part:
@@ -182,7 +188,7 @@ class Burst:
 
     def read(self) -> None:
         """Takes one block of replies."""
-        if not self._pattern:
+        if not self._pattern or self._link.has_spare:
             self._judge()
             return
         buffer, receive = self._link.buffer, self._link.socket.recv_into
@@ -214,29 +220,35 @@ class Burst:
 
 
 class Intake:
-    """Batched receives: one request for up to `limit` elements, one reply with what was there."""
+    """Batched receives: a request for up to `limit` elements, a reply with what was there.
+
+    Several may be in flight; they are answered in order, for they wait on one channel in order.
+    """
 
     def __init__(self, link: Link, channel: int) -> None:
         self._link = link
         self._channel = channel
-        self._requests: dict[int, bytes] = {}
-        self._seen: dict[int, tuple[bytes, int]] = {}  # by length: a judged reply and its elements
+        self._requests: dict[tuple[int, int], bytes] = {}
+        # Judged replies, by length and first bytes (hashing the whole costs more than comparing).
+        self._seen: dict[tuple[int, bytes], tuple[bytes, int]] = {}
 
-    def __call__(self, limit: int) -> tuple[bytes, int]:
-        """The reply and how many elements it has."""
-        request = self._requests.get(limit)
+    def ask(self, request_id: int, limit: int) -> None:
+        """Sends one request."""
+        request = self._requests.get((request_id, limit))
         if request is None:
-            request = self._requests[limit] = recv_frame(1, self._channel, limit)
+            request = recv_frame(request_id, self._channel, limit)
+            self._requests[request_id, limit] = request
         self._link.socket.send(request)
+
+    def take(self) -> tuple[bytes, int]:
+        """The next reply and how many elements it has."""
         reply = self._link.read_frame()
-        seen = self._seen.get(len(reply))
-        if seen is not None and seen[0] == reply:
-            return seen
-        return self._judge(reply)
+        seen = self._seen.get((len(reply), reply[:HEAD_BYTES]))
+        return seen if seen is not None and seen[0] == reply else self._judge(reply)
 
     def _judge(self, reply: bytes) -> tuple[bytes, int]:
         count = len(succeeded(reply).get(_wire.ATTR_ELEMENT, ()))
         if count == 0:
             raise FailedError("a batched receive answered success and no element")
-        self._seen[len(reply)] = (reply, count)
+        self._seen[len(reply), reply[:HEAD_BYTES]] = reply, count
         return reply, count

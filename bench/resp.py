@@ -14,7 +14,14 @@ import struct
 
 from bench import raw
 from bench.model import FailedError
-from bench.transports import PAYLOAD, Many, One, in_blocks
+from bench.transports import (
+    PAYLOAD,
+    Many,
+    One,
+    in_blocks,
+    pull_in_flight,
+    push_in_flight,
+)
 
 
 def command(*words: bytes) -> bytes:
@@ -92,26 +99,18 @@ class Resp:
 
         return in_blocks(pull, raw.WINDOW)
 
-    def batch_pusher(self, channel: str, size: int) -> Many:
+    def batch_pusher(self, channel: str, size: int, depth: int) -> Many:
         link, request = self._open(), command(b"LPUSH", channel.encode(), *[PAYLOAD] * size)
+        replies = Lines(link)
+        return push_in_flight([(lambda: link.sendall(request), replies.take)] * depth, size)
 
-        def push() -> None:
-            link.sendall(request)
-            reply = link.recv(4096)
-            if reply[:1] != b":" or reply[-2:] != b"\r\n":
-                raise FailedError(f"LPUSH: {reply!r}")
-
-        return in_blocks(push, size)
-
-    def batch_puller(self, channel: str, size: int) -> Many:
+    def batch_puller(self, channel: str, size: int, depth: int) -> Many:
         link, key = self._open(), channel.encode()
-
-        def pull(count: int) -> None:
-            while count:
-                link.sendall(blmpop(key, min(size, count)))
-                count -= len(read_batch(link, key))
-
-        return pull
+        batches = Batches(link, key)
+        requests = {limit: blmpop(key, limit) for limit in range(1, size + 1)}
+        return pull_in_flight(
+            lambda _, limit: link.sendall(requests[limit]), batches.take, size, depth
+        )
 
 
 def popped(key: bytes) -> bytes:
@@ -129,22 +128,50 @@ def more(link: socket.socket) -> bytes:
     return part
 
 
-def read_batch(link: socket.socket, key: bytes) -> list[bytes]:
-    """One BLMPOP reply: the elements as bytes objects."""
-    prefix = b"*2\r\n" + bulk(key) + b"*"
-    reply = more(link)
-    while reply.find(b"\r\n", len(prefix)) < 0:
-        reply += more(link)
-    first = reply.index(b"\r\n", len(prefix)) + 2
-    if not reply.startswith(prefix):
-        raise FailedError(f"BLMPOP: {reply[:200]!r}")
-    stride = len(bulk(PAYLOAD))
-    whole = first + int(reply[len(prefix) : first]) * stride
-    while len(reply) < whole:
-        reply += more(link)
-    size = len(PAYLOAD)
-    start = first + stride - size - 2
-    elements = [reply[at : at + size] for at in range(start, whole, stride)]
-    if elements[-1] != PAYLOAD:
-        raise FailedError("a batch does not end with its last element")
-    return elements
+class Lines:
+    """Integer replies, one by one."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        self._spare = 0
+
+    def take(self) -> None:
+        while self._spare == 0:
+            part = more(self._link)
+            if b"-" in part:
+                raise FailedError(f"redis: {part[:200]!r}")
+            self._spare = part.count(b"\n")
+        self._spare -= 1
+
+
+class Batches:
+    """BLMPOP replies, one by one, as bytes objects."""
+
+    def __init__(self, link: socket.socket, key: bytes) -> None:
+        self._link = link
+        self._prefix = b"*2\r\n" + bulk(key) + b"*"
+        self._stride = len(bulk(PAYLOAD))
+        self._spare = b""
+
+    def take(self) -> int:
+        """Cuts the next reply; how many elements it has."""
+        first = self._first()
+        count = int(self._spare[len(self._prefix) : first])
+        whole = first + count * self._stride
+        while len(self._spare) < whole:
+            self._spare += more(self._link)
+        reply, self._spare = self._spare[:whole], self._spare[whole:]
+        size = len(PAYLOAD)
+        start = first + self._stride - size - 2
+        elements = [reply[at : at + size] for at in range(start, whole, self._stride)]
+        if elements[-1] != PAYLOAD:
+            raise FailedError("a batch does not end with its last element")
+        return count
+
+    def _first(self) -> int:
+        """Where the elements begin."""
+        while (end := self._spare.find(b"\r\n", len(self._prefix))) < 0:
+            self._spare += more(self._link)
+        if not self._spare.startswith(self._prefix):
+            raise FailedError(f"BLMPOP: {self._spare[:200]!r}")
+        return end + 2

@@ -2,14 +2,16 @@
 
 A transport opens a connection per endpoint and gives plain callables: `sender` and `receiver` do
 one message per call, `pusher` and `puller` move n messages with WINDOW in flight, `batch_pusher`
-and `batch_puller` move n in requests of `size`; the batch puller makes one Python bytes object
-per message. Each waits for its replies, if the broker has any. Here: the protocol and our raw
+and `batch_puller` move n in requests of `size`, `depth` of them in flight where the client can
+(a library's blocking call cannot); the batch puller makes one Python bytes object per message.
+ Each waits for its replies, if the broker has any. Here: the protocol and our raw
 frames; resp.py has redis, users.py the libraries as their users have them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from bench import raw
@@ -30,8 +32,8 @@ class Transport(Protocol):
     def receiver(self, channel: str) -> One: ...
     def pusher(self, channel: str) -> Many: ...
     def puller(self, channel: str) -> Many: ...
-    def batch_pusher(self, channel: str, size: int) -> Many: ...
-    def batch_puller(self, channel: str, size: int) -> Many: ...
+    def batch_pusher(self, channel: str, size: int, depth: int) -> Many: ...
+    def batch_puller(self, channel: str, size: int, depth: int) -> Many: ...
 
 
 class RawFrames:
@@ -62,24 +64,24 @@ class RawFrames:
         requests = [raw.recv_frame(i + 1, number) for i in range(raw.WINDOW)]
         return in_blocks(raw.Burst(link, requests), raw.WINDOW)
 
-    def batch_pusher(self, channel: str, size: int) -> Many:
+    def batch_pusher(self, channel: str, size: int, depth: int) -> Many:
         link, number = self._open(channel, BATCH_CAPACITY)
-        request = raw.send_frame(1, number, *[PAYLOAD] * size)
-        return in_blocks(raw.Burst(link, [request]), size)
+        batch = [PAYLOAD] * size
+        bursts = [raw.Burst(link, [raw.send_frame(i + 1, number, *batch)]) for i in range(depth)]
+        return push_in_flight([(burst.write, burst.read) for burst in bursts], size)
 
-    def batch_puller(self, channel: str, size: int) -> Many:
+    def batch_puller(self, channel: str, size: int, depth: int) -> Many:
         link, number = self._open(channel, BATCH_CAPACITY)
         intake = raw.Intake(link, number)
 
-        def pull(count: int) -> None:
-            while count:
-                reply, got = intake(min(size, count))
-                elements = cut(reply, got)
-                if elements[-1] != PAYLOAD:
-                    raise FailedError("a batch does not end with its last element")
-                count -= got
+        def take() -> int:
+            reply, got = intake.take()
+            elements = cut(reply, got)
+            if elements[-1] != PAYLOAD:
+                raise FailedError("a batch does not end with its last element")
+            return got
 
-        return pull
+        return pull_in_flight(intake.ask, take, size, depth)
 
 
 def cut(reply: bytes, count: int) -> list[bytes]:
@@ -100,3 +102,39 @@ def in_blocks(block: One, size: int) -> Many:
             block()
 
     return run
+
+
+def push_in_flight(slots: Sequence[tuple[One, One]], size: int) -> Many:
+    """Writes batches of `size`, and reads each one's reply when its slot is needed again."""
+
+    def push(count: int) -> None:
+        if count % size:
+            raise ValueError(f"{count} is no multiple of {size}")
+        blocks, depth = count // size, len(slots)
+        for i in range(blocks + depth):
+            if depth <= i:
+                slots[i % depth][1]()
+            if i < blocks:
+                slots[i % depth][0]()
+
+    return push
+
+
+def pull_in_flight(
+    ask: Callable[[int, int], None], take: Callable[[], int], size: int, depth: int
+) -> Many:
+    """Keeps `depth` requests open: ask(request id, limit), take() -> how many came."""
+
+    def pull(count: int) -> None:
+        asked: deque[int] = deque()
+        turn = 0
+        while count or asked:
+            if count and len(asked) < depth:
+                limit, turn = min(size, count), turn + 1
+                ask(1 + turn % depth, limit)
+                asked.append(limit)
+                count -= limit
+            else:
+                count += asked.popleft() - take()
+
+    return pull

@@ -50,13 +50,13 @@ class RedisPy:
         return in_blocks(push, raw.WINDOW)
 
     def puller(self, channel: str) -> Many:
-        return self.batch_puller(channel, raw.WINDOW)
+        return self.batch_puller(channel, raw.WINDOW, 1)
 
-    def batch_pusher(self, channel: str, size: int) -> Many:
+    def batch_pusher(self, channel: str, size: int, _depth: int) -> Many:
         link, batch = self._make(), [PAYLOAD] * size
         return in_blocks(lambda: _nothing(link.lpush(channel, *batch)), size)
 
-    def batch_puller(self, channel: str, size: int) -> Many:
+    def batch_puller(self, channel: str, size: int, _depth: int) -> Many:
         link = self._make()
 
         def pull(count: int) -> None:
@@ -95,10 +95,10 @@ class Blocking:
     def puller(self, channel: str) -> Many:
         return self._puller(self._open(channel), raw.WINDOW)
 
-    def batch_pusher(self, channel: str, size: int) -> Many:
+    def batch_pusher(self, channel: str, size: int, _depth: int) -> Many:
         return self._pusher(self._open(channel, BATCH_CAPACITY), size)
 
-    def batch_puller(self, channel: str, size: int) -> Many:
+    def batch_puller(self, channel: str, size: int, _depth: int) -> Many:
         return self._puller(self._open(channel, BATCH_CAPACITY), size)
 
     def _pusher(self, end: Channel, size: int) -> Many:
