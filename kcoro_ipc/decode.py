@@ -61,6 +61,11 @@ class Decoder:
                 return
             yield from self._lines(*found)
 
+    @property
+    def broken(self) -> bool:
+        """Whether what came so far is no whole run of frames; final once `finish` was called."""
+        return self._fault or bool(self._pending)
+
     def finish(self) -> Iterator[str]:
         if self._pending and not self._fault:
             yield f"at byte {self.offset}: {len(self._pending)} bytes of a frame that is cut short"

@@ -1,0 +1,48 @@
+"""`kcoro close`, `kcoro destroy`, `kcoro purge`: three ways to end what is in channels."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from kcoro_ipc.cli.session import Session, channel_argument, common
+
+if TYPE_CHECKING:
+    from kcoro_ipc.blocking import Channel
+
+names_argument = channel_argument("names", nargs=-1, required=True, metavar="NAME...")
+
+
+@click.command()
+@names_argument
+@common
+@click.pass_obj
+def close(session: Session, names: tuple[str, ...]) -> None:
+    """Close channels: no new sends; what is in them still drains to receivers."""
+    each(session, names, lambda channel: channel.close())
+
+
+@click.command()
+@names_argument
+@click.option("--reason", default="", help="What those who wait are told.")
+@common
+@click.pass_obj
+def destroy(session: Session, names: tuple[str, ...], reason: str) -> None:
+    """Destroy channels at once: who waits is cancelled, what waits is gone, the name is free."""
+    each(session, names, lambda channel: channel.destroy(reason))
+
+
+@click.command()
+@names_argument
+@common
+@click.pass_obj
+def purge(session: Session, names: tuple[str, ...]) -> None:
+    """Drop the messages that wait in channels and print how many that were."""
+    each(session, names, lambda channel: click.echo(channel.purge()))
+
+
+def each(session: Session, names: tuple[str, ...], act: "Callable[[Channel], None]") -> None:
+    """In order; the first that fails ends it, so what stands after it was not touched."""
+    with session.client() as client:
+        for name in names:
+            act(client.open_channel(name, existing=True))

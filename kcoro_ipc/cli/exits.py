@@ -1,0 +1,57 @@
+"""Exit codes, and which error ends with which.
+
+A script tells from the code alone whether to wait, to retry, to give up or to ask for rights; the
+one line on stderr tells people. 1 is for what is outside of kcoro: a command of --exec that
+failed, output that could not be written.
+"""
+
+from kcoro_ipc import errors
+from kcoro_ipc.errors import KcoroError
+
+OK = 0
+OUTSIDE = 1
+USAGE = 2
+WOULD_BLOCK = 3
+TIMED_OUT = 4
+CLOSED = 5
+CANCELLED = 6
+REFUSED = 7
+NO_CHANNEL = 8
+NO_DAEMON = 9
+OUR_FAULT = 70
+INTERRUPTED = 130  # 128 + SIGINT
+BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+_BY_CODE = {
+    errors.KC_EINVAL: USAGE,
+    errors.KC_ENAMETOOLONG: USAGE,
+    errors.KC_ENOTSUP: USAGE,
+    errors.KC_EAGAIN: WOULD_BLOCK,
+    errors.KC_ETIME: TIMED_OUT,
+    errors.KC_EINPROGRESS: TIMED_OUT,
+    errors.KC_EPIPE: CLOSED,
+    errors.KC_ECANCELED: CANCELLED,
+    errors.KC_EACCES: REFUSED,
+    errors.KC_EDQUOT: REFUSED,
+    errors.KC_EEXIST: REFUSED,
+    errors.KC_EMSGSIZE: REFUSED,
+    errors.KC_ENOMEM: REFUSED,
+    errors.KC_ENOSPC: REFUSED,
+    errors.KC_ENOENT: NO_CHANNEL,
+    errors.KC_ECONNRESET: NO_DAEMON,
+}
+
+# Shown by `kcoro -h`.
+TABLE = """\
+0 done; 1 something outside failed (a command of --exec, writing output); 2 wrong
+use; 3 would block; 4 timed out; 5 closed; 6 cancelled; 7 refused (rights, quota,
+size, or it exists and differs); 8 no such channel; 9 no daemon; 70 a fault of ours;
+130 interrupted; 141 nobody reads the output."""
+
+
+class OutsideError(Exception):
+    """Something that is not kcoro's failed; the text says what."""
+
+
+def code_of(error: KcoroError) -> int:
+    return _BY_CODE.get(error.code, OUR_FAULT)

@@ -1,0 +1,151 @@
+"""`kcoro`: a group of commands that are loaded one at a time, and the only place where an error
+becomes a line on stderr and an exit code.
+
+Commands raise: KcoroError from the client, click's own errors for wrong use, OutsideError. They
+neither print errors nor exit. What is none of these is a fault of ours (70).
+"""
+
+import os
+import signal
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from kcoro_ipc import __version__
+from kcoro_ipc.cli import exits
+from kcoro_ipc.cli.session import Session, common
+from kcoro_ipc.errors import KcoroError
+
+# Name of a command -> module in this package, what it does. Summaries stand here so that
+# `kcoro -h` loads none of them; the order is the order of help.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "serve": ("serve", "Run the daemon."),
+    "send": ("send", "Send messages: stdin's lines, arguments, or a file."),
+    "recv": ("recv", "Receive messages and write them, or run a command for each."),
+    "select": ("select", "Wait for one of several channels; exactly one takes effect."),
+    "make": ("make", "Make a channel that stays."),
+    "ls": ("listing", "List the channels that you may see."),
+    "stat": ("stat", "Show a channel's counters, or who waits in it."),
+    "top": ("top", "Watch the channels: depth, rates, who waits."),
+    "close": ("ending", "Close channels: nothing new goes in, what is there drains."),
+    "destroy": ("ending", "Destroy channels at once, with what is in them."),
+    "purge": ("ending", "Drop what waits in channels."),
+    "demo": ("demo", "Move real files between real processes and check every byte."),
+    "bench": ("bench", "Measure against other brokers (from a source checkout)."),
+    "decode": ("decode", "Print captured frames."),
+    "completion": ("completion", "Print the set-up for completion in a shell."),
+}
+
+EPILOG = f"""\
+Try it: `kcoro serve &`, then `kcoro recv hello &` and `echo world | kcoro send hello`.
+
+\b
+Exit codes:
+{exits.TABLE}"""
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when that command is asked for."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = import_module(f"kcoro_ipc.cli.{COMMANDS[name][0]}")
+        command: click.Command = getattr(module, name)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, context, incomplete)
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90},
+)
+@click.version_option(__version__, "--version", message="kcoro %(version)s")
+@common
+@click.pass_context
+def kcoro(context: click.Context) -> None:
+    """Named channels between the programs of this machine."""
+    session = context.ensure_object(Session)
+    session.command = f"kcoro {context.invoked_subcommand}"
+
+
+def run(words: list[str] | None, session: Session) -> int:
+    """One command line; returns its exit code."""
+    try:
+        ended = kcoro.main(words, prog_name="kcoro", standalone_mode=False, obj=session)
+        return ended if isinstance(ended, int) else exits.OK
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return exits.USAGE
+    except click.UsageError as error:
+        session.say(_advised(error))
+        return exits.USAGE
+    except click.ClickException as error:
+        session.say(error.format_message())
+        return exits.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        return exits.BROKEN_PIPE
+    except exits.OutsideError as error:
+        session.say(str(error))
+        return exits.OUTSIDE
+    except KcoroError as error:
+        session.say(str(error))
+        return exits.code_of(error)
+
+
+def _advised(error: click.UsageError) -> str:
+    path = error.ctx.command_path if error.ctx is not None else "kcoro"
+    return f"{error.format_message().rstrip('.')}: see `{path} -h`"
+
+
+def guarded(words: list[str] | None, session: Session) -> int:
+    try:
+        return run(words, session)
+    except Exception as error:  # the last place that can make a code of it
+        if os.environ.get("KCORO_DEBUG"):
+            raise
+        kind = type(error).__name__
+        session.say(
+            f"a fault of ours, please report it: {kind}: {error} (KCORO_DEBUG=1 shows where)"
+        )
+        return exits.OUR_FAULT
+
+
+def finish(code: int) -> int:
+    """Writes out what print still holds; a reader that has gone is not worth a word."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter would flush again at exit and complain: give it somewhere to write.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code or exits.BROKEN_PIPE
+    return code
+
+
+def main(words: list[str] | None = None) -> None:
+    """The entry point; never returns."""
+    session = Session()
+    code = guarded(words, session)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the code is decided: no traceback from here on
+    sys.exit(finish(code))

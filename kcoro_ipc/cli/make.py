@@ -1,0 +1,93 @@
+"""`kcoro make`: a channel that stays until it is destroyed.
+
+The maker keeps no handle, and while it has one it is a reader: with --close-on-last-sender the
+channel must not close because the program that made it ends.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from kcoro_ipc.cli.session import Session, common
+from kcoro_ipc.protocol.channels import KINDS, OVERFLOWS, UNDELIVERED
+
+if TYPE_CHECKING:
+    from kcoro_ipc.protocol.channels import ChannelOptions
+
+SUFFIXES = {"k": 10, "m": 20, "g": 30}
+
+
+def size(context: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """A number of bytes: 4096, 64K, 1M, 1G."""
+    if value is None:
+        return None
+    text = value.lower().removesuffix("b").removesuffix("i")
+    shift = SUFFIXES.get(text[-1:], 0)
+    digits = text[:-1] if shift else text
+    if not (digits.isascii() and digits.isdigit() and int(digits) > 0):
+        raise click.BadParameter(f"{value!r} is no size; give bytes, or a number and K, M or G")
+    return int(digits) << shift
+
+
+def mode_bits(context: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Permission bits in octal."""
+    if value is None:
+        return None
+    digits = value.lower().removeprefix("0o")
+    if not digits or set(digits) - set("01234567") or int(digits, 8) > 0o777:
+        raise click.BadParameter(f"{value!r} is no mode; give octal bits as in 0660")
+    return int(digits, 8)
+
+
+def one_of(words: Iterable[str]) -> "click.Choice[str]":
+    return click.Choice(list(words), case_sensitive=False)
+
+
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.option("--kind", type=one_of(KINDS), help="[rendezvous; buffered with --capacity]")
+@click.option("--capacity", type=click.IntRange(min=1), metavar="N", help="Places if buffered.")
+@click.option("--elem-size", metavar="SIZE", callback=size, help="Longest message in bytes.  [16M]")
+@click.option("--fixed-size", is_flag=True, help="Every message has exactly that size.")
+@click.option(
+    "--max-bytes",
+    metavar="SIZE",
+    callback=size,
+    help="Waiting bytes before it counts as full.  [64M]",
+)
+@click.option("--overflow", type=one_of(OVERFLOWS), help="What sends do when full.  [suspend]")
+@click.option("--undelivered", type=one_of(UNDELIVERED), help="If a receiver dies.  [requeue]")
+@click.option("--ack-required", is_flag=True, help="Refuse receives that do not acknowledge.")
+@click.option("--dead-letter", metavar="NAME", help="Unlimited channel for what cannot be done.")
+@click.option("--max-attempts", type=click.IntRange(1, 63), metavar="N", help="Deliveries before.")
+@click.option("--close-on-last-sender", is_flag=True, help="Close when the last sender goes.")
+@click.option(
+    "--mode", metavar="BITS", callback=mode_bits, help="Who may send (w) and receive (r).  [0600]"
+)
+@click.option("--exclusive", is_flag=True, help="Fail if it exists, even if it agrees.")
+@common
+@click.pass_obj
+def make(session: Session, /, name: str, **given: Any) -> None:
+    """Make channel NAME, which stays until it is destroyed.
+
+    If it exists and agrees with every option given, all is well; if it differs that is an error
+    (exit code 7).
+    """
+    with session.client() as client:
+        client.make_channel(name, **options(given))
+
+
+def options(given: dict[str, Any]) -> "ChannelOptions":
+    """From what stood on the command line to what a channel is made with."""
+    found: dict[str, Any] = {"write": False}
+    found |= {key: value for key, value in given.items() if value not in (None, False)}
+    if found.pop("ack_required", False):
+        found["ack"] = "required"
+    if "capacity" in found:
+        found.setdefault("kind", "buffered")
+    elif found.get("kind") == "buffered":
+        raise click.UsageError("a buffered channel needs its number of places: --capacity N")
+    if found.get("dead_letter") and "undelivered" not in found and "max_attempts" not in found:
+        found["undelivered"] = "dead_letter"
+    return cast("ChannelOptions", found)

@@ -1,0 +1,63 @@
+"""Writing received messages to stdout: whole batches, straight to the descriptor.
+
+Not through sys.stdout: a message counts as written when write(2) has taken it, and a broken pipe
+must not come back when the interpreter flushes its buffers.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kcoro_ipc.cli.exits import OutsideError
+
+if TYPE_CHECKING:
+    from kcoro_ipc.blocking import Job
+
+STDOUT = 1
+
+
+def write_all(data: bytes, fd: int = STDOUT) -> None:
+    """BrokenPipeError passes; any other failure is an OutsideError."""
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(fd, rest) :]
+        except BlockingIOError:
+            _wait(fd)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutsideError(f"cannot write the output: {error.strerror}") from error
+
+
+def _wait(fd: int) -> None:
+    import select
+
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    poll.poll()
+
+
+def data_fields(data: bytes) -> dict[str, Any]:
+    """`data` as text when it is UTF-8, else in base64 with `encoding` to say so."""
+    try:
+        return {"data": data.decode()}
+    except UnicodeDecodeError:
+        import base64
+
+        return {"data": base64.b64encode(data).decode(), "encoding": "base64"}
+
+
+def json_line(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, ensure_ascii=False).encode() + b"\n"
+
+
+def json_jobs(jobs: "Sequence[Job]") -> bytes:
+    """One object a line."""
+    return b"".join(
+        json_line(
+            {**data_fields(job.data), "redelivered": job.redelivered, "attempts": job.attempts}
+        )
+        for job in jobs
+    )

@@ -1,0 +1,45 @@
+"""A conflated channel has no acknowledgement: this gives its messages the face of jobs.
+
+Such a message is the receiver's when it arrives; ack and nack say nothing to anybody. What is lost
+with a receiver that dies is a value that the next one replaces anyway.
+"""
+
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from kcoro_ipc.blocking import Channel
+
+
+class PlainJob(NamedTuple):
+    data: bytes
+    attempts: int = 0
+    redelivered: bool = False
+
+    def ack(self) -> None:
+        """Nothing: it is done already."""
+
+    def nack(self) -> None:
+        """Nothing: there is no way back."""
+
+
+class PlainInbox:
+    def __init__(self, channel: "Channel") -> None:
+        self._channel = channel
+
+    def receive_many(self, max_items: int, *, timeout: float | None = None) -> list[PlainJob]:
+        return [PlainJob(data) for data in self._channel.receive_many(max_items, timeout=timeout)]
+
+    def ack(self, *jobs: object) -> None:
+        """Nothing: they are done already."""
+
+    def __enter__(self) -> "PlainInbox":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Nothing is held."""

@@ -1,0 +1,132 @@
+"""`kcoro recv`: messages out of a channel, acknowledged after they were written or handled.
+
+Every receive asks for acknowledgement, so a message that was received and not written (a signal,
+a broken pipe, a full disk) goes back to its place: at least once, and `redelivered` says so.
+A conflated channel has no acknowledgement: there it is a plain receive.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from kcoro_ipc.cli.exits import OutsideError
+from kcoro_ipc.cli.framing import JOINERS
+from kcoro_ipc.cli.opening import open_end
+from kcoro_ipc.cli.output import json_jobs, write_all
+from kcoro_ipc.cli.session import Session, channel_argument, common, patience, presence, seconds
+from kcoro_ipc.errors import EndOfChannel
+
+if TYPE_CHECKING:
+    from kcoro_ipc.blocking import Channel, Inbox, Job
+
+BATCH = 1024
+Render = Callable[["Sequence[Job]"], bytes]
+
+
+@click.command()
+@channel_argument()
+@click.option("--count", type=click.IntRange(min=1), metavar="N", help="Take N messages.  [1]")
+@click.option("--follow", is_flag=True, help="Take all until the channel is closed (exit code 0).")
+@click.option("-0", "form", flag_value="nul", help="End each message with NUL, not a newline.")
+@click.option("--length", "form", flag_value="length", help="Precede each by its 4-byte length.")
+@click.option("--raw", "form", flag_value="raw", help="Write the messages and nothing between.")
+@click.option("--json", "form", flag_value="json", help="One JSON object a line.")
+@click.option("--exec", "command", metavar="CMD", help="Run CMD with each message on its stdin.")
+@patience
+@presence
+@common
+@click.pass_obj
+def recv(
+    session: Session,
+    name: str,
+    count: int | None,
+    follow: bool,
+    form: str | None,
+    command: str | None,
+    timeout: float | None,
+    attempt: bool,
+    existing: bool,
+    wait: bool,
+) -> None:
+    """Take a message from channel NAME and write it, ended by a newline.
+
+    It is acknowledged after it was written. With --exec, CMD's exit code 0 acknowledges it;
+    after any other it goes back to the channel and the exit code is 1 in the end.
+    """
+    if follow and count is not None:
+        raise click.UsageError("--follow takes all there is, so --count does not fit")
+    if command is not None and form is not None:
+        raise click.UsageError("--exec hands messages to CMD as they are; leave the format out")
+    patience_s = seconds(timeout, attempt)
+    with session.client() as client:
+        channel = open_end(
+            client, name, existing=existing, wait=wait, timeout=patience_s, write=False
+        )
+        receiver = Receiver(channel, patience_s, None if follow else count or 1)
+        try:
+            if command is None:
+                receiver.write(renderer(form or "lines"))
+            else:
+                run_each(receiver, command, session)
+        except EndOfChannel:
+            if not follow:
+                raise
+
+
+def renderer(form: str) -> Render:
+    if form == "json":
+        return json_jobs
+    join = JOINERS[form]
+    return lambda jobs: join([job.data for job in jobs])
+
+
+def inbox_of(channel: "Channel") -> "Inbox":
+    if channel.info.kind != "conflated":
+        return channel.acking()
+    from kcoro_ipc.cli.plain import PlainInbox
+
+    return cast("Inbox", PlainInbox(channel))
+
+
+def run_each(receiver: "Receiver", command: str, session: Session) -> None:
+    from kcoro_ipc.cli.worker import Worker
+
+    worker = Worker(command, session)
+    try:
+        receiver.handle(worker.handle)
+    finally:
+        failures = worker.failures
+    if failures:
+        raise OutsideError(f"the command failed for {failures} messages, which went back")
+
+
+class Receiver:
+    """Takes `count` messages, or all (None), in batches no larger than what is still wanted."""
+
+    def __init__(self, channel: "Channel", timeout: float | None, count: int | None) -> None:
+        self._channel = channel
+        self._timeout = timeout
+        self._left = count
+
+    def write(self, render: Render) -> None:
+        with inbox_of(self._channel) as inbox:
+            while jobs := self._take(inbox, BATCH):
+                write_all(render(jobs))
+                inbox.ack(*jobs)
+
+    def handle(self, handle: "Callable[[Job], None]") -> None:
+        """One at a time, so that other workers get the next ones meanwhile."""
+        with inbox_of(self._channel) as inbox:
+            while jobs := self._take(inbox, 1):
+                handle(jobs[0])
+
+    def _take(self, inbox: "Inbox", most: int) -> "Sequence[Job]":
+        if self._left == 0:
+            return ()
+        jobs = inbox.receive_many(
+            most if self._left is None else min(most, self._left), timeout=self._timeout
+        )
+        if self._left is not None:
+            self._left -= len(jobs)
+        return jobs

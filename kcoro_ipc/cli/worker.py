@@ -1,0 +1,43 @@
+"""`kcoro recv --exec`: one shell command per message, and what its end means for the message."""
+
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+from kcoro_ipc.cli.session import Session
+
+if TYPE_CHECKING:
+    from kcoro_ipc.blocking import Job
+
+# A command that fails gets the same message again at once: from the second failure in a row on it
+# waits, doubling, so that a poisoned message does not cost a whole processor.
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 5.0
+
+
+class Worker:
+    """Runs the command; `failures` counts the messages it gave back."""
+
+    def __init__(self, command: str, session: Session) -> None:
+        self._command = command
+        self._session = session
+        self._in_a_row = 0
+        self.failures = 0
+
+    def handle(self, job: "Job") -> None:
+        """The message is on the command's stdin; exit 0 acknowledges it, else it goes back."""
+        status = subprocess.run(["/bin/sh", "-c", self._command], input=job.data).returncode
+        if status == 0:
+            self._in_a_row = 0
+            job.ack()
+            return
+        job.nack()
+        self.failures += 1
+        self._in_a_row += 1
+        self._session.say(f"the command {_ended(status)}: its message went back to the channel")
+        if self._in_a_row > 1:
+            time.sleep(min(FIRST_PAUSE_S * 2 ** (self._in_a_row - 2), LONGEST_PAUSE_S))
+
+
+def _ended(status: int) -> str:
+    return f"exited with {status}" if status > 0 else f"was killed by signal {-status}"
