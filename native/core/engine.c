@@ -40,6 +40,15 @@ void kc_event_push(kc_engine *e, uint32_t kind, uint32_t reason, uint64_t chan_u
     }
 }
 
+uint32_t kc_engine_events(kc_engine *e) {
+    uint32_t count = 0;
+
+    kc_enter(e);
+    count = e->event_count;
+    kc_leave(e);
+    return count;
+}
+
 int kc_engine_take_event(kc_engine *e, kc_event *event_out) {
     int taken = 0;
 

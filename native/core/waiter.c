@@ -140,6 +140,7 @@ uint32_t kc_port_take(kc_engine *e, uint32_t port, kc_result *results, uint32_t 
     kc_enter(e);
     if (port != 0 && port <= e->port_capacity && e->ports[port].used) {
         kc_list *done = &e->ports[port].done;
+        e->ports[port].armed = 0; /* whoever takes is awake */
         while (taken < max && done->count != 0) {
             kc_result_collect(e, done->head, &results[taken++]);
             if (done->count == 0)

@@ -68,6 +68,8 @@ typedef struct kc_event {
     uint64_t chan_user; /* kc_chan_config.user of the channel */
     uint64_t lost;
 } kc_event;
+/* How many events wait. */
+KC_API uint32_t kc_engine_events(kc_engine *engine);
 /* 1 and the oldest event, or 0. */
 KC_API int kc_engine_take_event(kc_engine *engine, kc_event *event_out);
 
@@ -94,7 +96,7 @@ KC_API int kc_port_open(kc_engine *engine, uint32_t *port_out);
 /* KC_EBUSY while a waiter still names it. */
 KC_API int kc_port_close(kc_engine *engine, uint32_t port);
 /* Takes up to max results in the order in which they were decided. A result without KC_RESULT_HELD is the last word:
- * its token is freed and a body in it belongs to the caller. Returns how many. */
+ * its token is freed and a body in it belongs to the caller. Disarms the port. Returns how many. */
 KC_API uint32_t kc_port_take(kc_engine *engine, uint32_t port, kc_result *results, uint32_t max);
 /* How many results wait. */
 KC_API uint32_t kc_port_depth(kc_engine *engine, uint32_t port);
