@@ -29,10 +29,11 @@ PYTHON_ROWS: list[set[str]] = [
     {"transport", "regions", "config"},
     {"service"},
     {"daemon", "client", "blocking"},
+    {"__init__"},
     {"embedded"},
     {"monitor"},
     {"cli"},
-    {"__init__", "__main__"},
+    {"__main__"},
 ]
 COMPILED_MODULE_USERS = {"native"}
 # What a program that only talks to the daemon must never load, directly or through others.
