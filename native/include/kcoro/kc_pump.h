@@ -78,6 +78,26 @@ KC_API int kc_conn_measure(kc_pump *pump, kc_conn conn, kc_conn_info *info_out);
 /* The connection a waiter (kc_waiter_info.user) belongs to; 0 when it is none of this pump's. */
 KC_API kc_conn kc_conn_of_waiter(kc_pump *pump, uint64_t user);
 
+/* ---- the pump without sockets: for tests, fuzzing, and whoever moves the bytes in another way ---- */
+/* kc_conn_add with fd -1 makes a connection that lives by these two. Feeds n bytes (eof: they are the last) and serves
+ * what they ask, as far as output has room and no control frame waits. KC_EINVAL after the end of input. */
+KC_API int kc_conn_feed(kc_pump *pump, kc_conn conn, const void *bytes, size_t n, int eof);
+/* Takes up to n bytes of output; what is taken counts as taken by the peer. Returns how many, or KC_ENOENT. */
+KC_API int kc_conn_fetch(kc_pump *pump, kc_conn conn, void *buffer, uint32_t n);
+enum { KC_PUMP_MORE = 1 };
+/* One round without system calls, at the engine's time: results, waiting input, ends. KC_PUMP_MORE when input is left
+ * that may be served. To be called after control frames were answered and after kc_engine_tick. */
+KC_API int kc_pump_run(kc_pump *pump);
+
+typedef struct kc_pump_usage {
+    uint64_t connections;  /* those whose end was not yet fetched included */
+    uint64_t memory_bytes; /* of the pump's own */
+    uint64_t input_bytes;  /* under the input budget */
+} kc_pump_usage;
+KC_API void kc_pump_measure(kc_pump *pump, kc_pump_usage *usage_out);
+/* Test hook, as kc_engine_fail_alloc: the n-th allocation of the pump from now fails. */
+KC_API uint64_t kc_pump_fail_alloc(kc_pump *pump, uint64_t n);
+
 /* ---- control frames ---- */
 typedef struct kc_control {
     kc_conn conn;
@@ -85,9 +105,12 @@ typedef struct kc_control {
     uint32_t minor;       /* 0 or 1; 0 before HELLO */
     uint32_t req_id;      /* 0 = none */
     uint32_t greeted;     /* 1 after kc_conn_speak */
-    const uint8_t *payload; /* valid until the control frame is answered or let go */
+    const uint8_t *payload; /* valid until the control frame is answered or let go; whole and well-formed. NULL when
+                             * ungranted and over 64 KiB: its element lies in blocks already */
     uint32_t length;
     uint32_t ungranted;   /* 1: a hot frame of a 1.0 connection without a handle: grant and kc_pump_resubmit, or reply */
+    uint32_t chan_id;     /* the frame's CHAN_ID, 0 = none */
+    uint32_t spare;
 } kc_control;
 /* The next control frame, or KC_EAGAIN. Each is given once; its connection is behind the barrier until one of: */
 KC_API int kc_pump_control(kc_pump *pump, kc_control *control_out);

@@ -1,0 +1,318 @@
+/* kc_conn.h: one connection's state: its handles, its requests without a reply, what it has said so far and what it has
+ * yet to hear. No frame is understood here and no socket is known: the pump gives it meaning, the turn moves its bytes.
+ *
+ * Invariants: a connection is named outside by a ticket {generation, index}; its index and a request's slot make the
+ * `user` of every waiter it parks. Bytes counted in output.done have been taken by the kernel: only then is the message
+ * of a plain receive settled. A connection that ends gives back its scope (and with it every waiter and held message),
+ * its handles' channel references, its bodies and its memory; its record stays until somebody asked why it ended.
+ */
+#ifndef KC_CONN_H
+#define KC_CONN_H
+
+#include "ipc/kc_frame.h"
+#include "ipc/kc_stream.h"
+#include "kcoro/kc_pump.h"
+
+struct iovec;
+
+typedef struct kc_connection kc_connection;
+
+/* ---- handles: CHAN_ID -> channel and rights ---- */
+enum { KC_HANDLE_FIXED = 4 /* beside KC_RIGHT_*: a channel of fixed-size elements */ };
+
+typedef struct kc_handle {
+    uint32_t chan_id; /* 0: a free slot */
+    uint32_t rights;
+    kc_chan chan;
+} kc_handle;
+
+typedef struct kc_handles {
+    kc_handle *slots; /* open addressing, capacity a power of two or 0 */
+    uint32_t capacity, count;
+} kc_handles;
+
+const kc_handle *kc_handles_find(const kc_handles *handles, uint32_t chan_id);
+/* A new or the old slot; NULL when there is no memory. */
+kc_handle *kc_handles_put(kc_memory *memory, kc_handles *handles, uint32_t chan_id);
+void kc_handles_remove(kc_handles *handles, const kc_handle *handle);
+
+/* ---- bodies that came with a frame, and the bill for memory that is ours but on a uid's account ---- */
+typedef struct kc_bodies {
+    kc_body *items;
+    uint32_t count, capacity, next; /* next: the first one not yet taken */
+} kc_bodies;
+
+kc_body *kc_bodies_add(kc_memory *memory, kc_bodies *bodies);
+void kc_bodies_drop(kc_engine *engine, kc_memory *memory, kc_bodies *bodies);
+
+/* A toll is a body whose blocks nobody writes: the account is charged as if it had, and refused as if it had. */
+int kc_toll_pay(kc_engine *engine, uint32_t account, uint32_t bytes, kc_body *toll, kc_refusal *refusal);
+
+/* ---- a batch of sends that waits ---- */
+typedef struct kc_elements { /* what is still to be sent, in order */
+    kc_attr_walk walk;
+    kc_bodies bodies; /* of the elements without bytes in the walk */
+} kc_elements;
+
+typedef struct kc_batch {
+    kc_elements elements;
+    kc_chan chan;
+    int64_t deadline_ns;
+    uint32_t op_flags;
+    uint32_t count, dropped; /* of the elements settled so far */
+    uint8_t *flat; /* owned: the bytes under elements.walk */
+    uint32_t flat_bytes;
+    kc_body toll;
+} kc_batch;
+
+/* Copies the rest of the walk into a batch of its own. KC_ENOMEM, KC_EDQUOT; nothing is taken then. */
+int kc_batch_make(kc_engine *engine, kc_memory *memory, uint32_t account, kc_elements *elements, kc_batch **batch_out,
+                  kc_refusal *refusal);
+void kc_batch_free(kc_engine *engine, kc_memory *memory, kc_batch *batch);
+
+/* ---- requests without a reply yet ---- */
+enum kc_pending_kind {
+    KC_PENDING_NONE = 0,
+    KC_PENDING_SEND,
+    KC_PENDING_RECV,
+    KC_PENDING_SELECT,
+    KC_PENDING_CONTROL, /* behind the barrier, in the control queue */
+    KC_PENDING_KEPT     /* let go: answered some day by kc_pump_finish */
+};
+enum kc_pending_flag {
+    KC_PENDING_ACK = 1,       /* a receive that is acknowledged by the application */
+    KC_PENDING_BATCH = 2,     /* answers with COUNT, or with what MAX_ITEMS allows */
+    KC_PENDING_CANCELLED = 4, /* a CANCEL came */
+    KC_PENDING_LISTED = 8     /* kept and cancelled: waits for kc_pump_cancelled */
+};
+
+/* 32 bytes; with the engine's token a parked waiter stays under 256. Bucket b of the hash is the field of slot b. */
+typedef struct kc_pending {
+    kc_token token; /* the parked waiter; of a kept request slot + 1 of the next cancelled one */
+    union {
+        kc_batch *batch; /* SEND with KC_PENDING_BATCH */
+        struct {
+            uint32_t items, limit_bytes;
+        } take; /* RECV with KC_PENDING_BATCH */
+    } more;
+    uint32_t req_id; /* 0: has none (1.0) */
+    uint32_t next;   /* slot + 1 in the same bucket, or in the free list */
+    uint32_t bucket; /* slot + 1 of the first request of bucket b */
+    uint8_t kind, flags;
+    uint16_t spare;
+} kc_pending;
+
+typedef struct kc_pendings {
+    kc_pending *slots;
+    uint32_t capacity, count, free;
+} kc_pendings;
+
+/* The slot that the next kc_pendings_take will use, so that a waiter can be told before it is known whether it parks.
+ * KC_OK, KC_ENOMEM, or KC_EDQUOT at `limit`. */
+int kc_pendings_reserve(kc_memory *memory, kc_pendings *pendings, uint32_t limit, uint32_t *slot_out);
+kc_pending *kc_pendings_take(kc_pendings *pendings, uint32_t req_id, uint8_t kind);
+/* KC_OK or KC_ENOENT; never finds REQ_ID 0. */
+int kc_pendings_find(const kc_pendings *pendings, uint32_t req_id, uint32_t *slot_out);
+void kc_pendings_remove(kc_pendings *pendings, uint32_t slot);
+void kc_pendings_rest(kc_memory *memory, kc_pendings *pendings);
+
+/* ---- output ---- */
+enum { KC_DETACH_BYTES = 16384 /* elements from here on travel in blocks, without a copy */ };
+
+typedef struct kc_output {
+    kc_buffer flat;
+    kc_queue inserts; /* bodies between the flat bytes */
+    kc_queue settles; /* tokens of plain receives, by the offset at which their reply ends */
+    kc_queue packets; /* SEQPACKET: offsets at which packets end */
+    uint64_t flat_added, flat_done;
+    uint64_t added, done; /* flat bytes and bodies together */
+    uint64_t frame_at;    /* `added` when the frame at hand was begun */
+    uint32_t insert_done; /* bytes of the first insert that are done */
+} kc_output;
+
+typedef struct kc_gather { /* iovecs of the bytes from `at` on */
+    uint64_t flat_at;
+    uint32_t insert, insert_at;
+} kc_gather;
+
+/* ---- a frame over 64 KiB in assembly ---- */
+enum { KC_LARGE_BYTES = 65536, KC_LARGE_WHOLE = 1 };
+
+typedef struct kc_large {
+    uint16_t cmd;
+    uint8_t files;
+    uint8_t phase;
+    bool detaches;    /* a SEND: its large elements go to bodies */
+    uint32_t left;    /* payload bytes still to come */
+    uint32_t value_left;
+    uint32_t head_at; /* in flat: where the head of the attribute at hand begins */
+    uint32_t body_at; /* bytes of the last body that have come */
+    uint32_t body_bytes; /* in all bodies: what the input budget counts, with flat */
+    uint32_t tolled_bytes; /* of flat, paid by the toll */
+    kc_buffer flat;   /* the payload without what went to bodies */
+    kc_bodies bodies;
+    kc_body toll;
+    int32_t refused;  /* KC_EDQUOT, KC_ENOMEM, KC_EMSGSIZE: the frame is read to its end and answered so */
+    kc_refusal refusal;
+} kc_large;
+
+/* ---- the connection ---- */
+enum kc_conn_state {
+    KC_CONN_OPEN = 1,
+    KC_CONN_EOF,     /* the peer says no more; what it said is served, then output is flushed */
+    KC_CONN_CLOSING, /* nothing more is served; output is flushed as far as the kernel takes it at once */
+    KC_CONN_BROKEN,  /* ends without another word */
+    KC_CONN_ENDED    /* an empty record that waits for kc_pump_closed */
+};
+enum kc_barrier {
+    KC_BARRIER_NONE = 0,
+    KC_BARRIER_CONTROL,  /* a control frame waits for its answer */
+    KC_BARRIER_OPERATION /* 1.0: one operation at a time */
+};
+enum kc_conn_list {
+    KC_LIST_RUNNABLE = 0, /* has input that can be served */
+    KC_LIST_ATTENTION,    /* has output, or its end or its interest in the socket is to be looked at */
+    KC_LIST_CONTROL,      /* its control frame waits to be given out */
+    KC_LIST_CANCELLED,    /* kept requests of it were cancelled */
+    KC_LIST_ENDED,
+    KC_LIST_PAUSED,       /* not read because of the input budget */
+    KC_CONN_LISTS
+};
+
+typedef struct kc_link {
+    kc_connection *next, *prev;
+    bool in;
+} kc_link;
+
+typedef struct kc_held { /* the frame behind a control barrier */
+    uint8_t *payload;
+    uint32_t payload_bytes, length;
+    uint32_t req_id, chan_id, slot; /* slot + 1 of its request, 0 when it has none */
+    kc_bodies bodies;
+    uint32_t detach_bytes;
+    uint16_t cmd;
+    uint8_t files;
+    bool given, ungranted;
+} kc_held;
+
+enum { KC_CONN_FILES = 512 };
+
+struct kc_connection {
+    uint32_t index, generation;
+    int fd; /* -1: fed by arrays */
+    uint8_t transport, minor, greeted, state, barrier;
+    uint8_t interest;  /* the turn's: what the epoll set watches */
+    bool writable;     /* the turn's: the last write was not cut short */
+    uint32_t account;
+    uint32_t max_in, max_out; /* bytes of payload of one frame */
+    int32_t code;      /* why it ends */
+    uint32_t turn_frames, turn_bytes;
+    kc_scope scope;
+    kc_handles handles;
+    kc_pendings pendings;
+    uint32_t cancelled; /* slot + 1 of the first kept request that was cancelled */
+    kc_buffer input;   /* whole frames that wait, then the beginning of one */
+    kc_large *large;
+    kc_held held;
+    kc_output output;
+    int *files;        /* received and not yet closed; the first `claimed` of them belong to frames that were served */
+    uint32_t file_count, files_claimed;
+    uint32_t charged_bytes; /* of input memory, in the budget */
+    int64_t half_since_ns;  /* since when the beginning of a frame waits; 0: none does */
+    uint64_t frames_in, frames_out, bytes_in, bytes_out, files_in;
+    kc_link links[KC_CONN_LISTS];
+};
+
+typedef struct kc_conn_slot {
+    kc_connection *conn;
+    uint32_t generation, next_free;
+} kc_conn_slot;
+
+typedef struct kc_conn_list_head {
+    kc_connection *first, *last;
+    uint32_t count;
+} kc_conn_list_head;
+
+/* All connections of a pump and what they share. */
+typedef struct kc_conns {
+    kc_engine *engine;
+    kc_memory memory;
+    kc_scope root;
+    kc_conn_slot *slots; /* 1..high */
+    uint32_t slot_capacity, high, limit, free, live;
+    uint64_t input_bytes, input_budget;
+    kc_connection *progressing; /* the one large frame that is read at the budget */
+    kc_conn_list_head lists[KC_CONN_LISTS];
+} kc_conns;
+
+/* KC_EDQUOT when the table is full, KC_ENOMEM, or the engine's refusal of a scope. */
+int kc_conns_add(kc_conns *conns, uint32_t account, kc_connection **conn_out);
+/* The live connection of a ticket, NULL when it ended. */
+kc_connection *kc_conns_find(const kc_conns *conns, kc_conn ticket);
+kc_connection *kc_conns_at(const kc_conns *conns, uint32_t index);
+void kc_conns_free(kc_conns *conns);
+
+static inline kc_conn kc_conn_ticket(const kc_connection *conn)
+{
+    return ((uint64_t)conn->generation << 32) | conn->index;
+}
+
+/* Gives everything back but the record, which goes to KC_LIST_ENDED. The fd is the turn's to close, before or after. */
+void kc_connection_end(kc_conns *conns, kc_connection *conn, uint32_t reason);
+/* Frees the record of an ended connection; its ticket is stale from now on. */
+void kc_connection_forget(kc_conns *conns, kc_connection *conn);
+/* Nothing more is served; code is told unless another came first. */
+void kc_connection_close(kc_conns *conns, kc_connection *conn, int32_t code);
+/* The same, without flushing: its output cannot be trusted or nobody reads it. */
+void kc_connection_break(kc_conns *conns, kc_connection *conn, int32_t code);
+
+void kc_list_add(kc_conns *conns, enum kc_conn_list list, kc_connection *conn);
+void kc_list_drop(kc_conns *conns, enum kc_conn_list list, kc_connection *conn);
+kc_connection *kc_list_take(kc_conns *conns, enum kc_conn_list list);
+
+/* A received descriptor joins the queue; false when that is full or has no memory: it is still the caller's. */
+bool kc_conn_files_add(kc_conns *conns, kc_connection *conn, int fd);
+/* A frame names n files: the next n of the queue are its. False when there are fewer. */
+bool kc_conn_files_claim(kc_connection *conn, uint32_t n);
+
+/* ---- saying something ---- */
+/* A writer over n free bytes at the end of the output; false: no memory, and the connection is broken. */
+bool kc_output_begin(kc_conns *conns, kc_connection *conn, uint32_t n, kc_writer *writer);
+/* After kc_put_head: the body's bytes come here. One more reference is taken. */
+bool kc_output_insert(kc_conns *conns, kc_connection *conn, const kc_writer *writer, const kc_body *body);
+/* The frame in the writer stands. `split`: on SEQPACKET header and payload are packets of their own. */
+bool kc_output_commit(kc_conns *conns, kc_connection *conn, kc_writer *writer, bool split);
+/* The same for a frame that somebody else wrote. */
+bool kc_output_append(kc_conns *conns, kc_connection *conn, const void *frame, uint32_t n, bool split);
+/* The message that token holds is done once all that was said so far is taken. */
+bool kc_output_settle(kc_conns *conns, kc_connection *conn, kc_token token);
+bool kc_output_holds(const kc_connection *conn, kc_token token);
+
+static inline uint64_t kc_output_queued(const kc_connection *conn)
+{
+    return conn->output.added - conn->output.done;
+}
+
+/* iovecs of up to n bytes from the cursor on, which moves; starts at what is not yet done. */
+kc_gather kc_output_start(const kc_connection *conn);
+int kc_output_gather(kc_conns *conns, const kc_connection *conn, kc_gather *cursor, uint64_t n, struct iovec *iov,
+                     int max, uint64_t *bytes_out);
+/* The kernel took n more bytes: bodies are dropped, messages settled. */
+void kc_output_taken(kc_conns *conns, kc_connection *conn, uint64_t n);
+
+/* Drops what was not said. */
+void kc_output_free(kc_conns *conns, kc_connection *conn);
+
+/* ---- hearing something long ---- */
+bool kc_large_begin(kc_conns *conns, kc_connection *conn, const kc_frame_header *header, bool detaches);
+/* KC_OK: more is needed; KC_LARGE_WHOLE; KC_EPROTO; KC_ENOMEM. used_out: how many of the n bytes belong to it. */
+int kc_large_take(kc_conns *conns, kc_connection *conn, const uint8_t *bytes, size_t n, size_t *used_out);
+/* Memory of the body that is being filled, for the next bytes to be received into. Returns iovecs used, 0: none. */
+int kc_large_room(kc_conns *conns, kc_connection *conn, struct iovec *iov, int max, uint32_t max_bytes);
+/* n bytes were received into that memory. */
+void kc_large_filled(kc_conns *conns, kc_connection *conn, uint32_t n);
+void kc_large_end(kc_conns *conns, kc_connection *conn);
+/* Tells the budget what this connection's input holds now. */
+void kc_conn_charge_input(kc_conns *conns, kc_connection *conn);
+
+#endif

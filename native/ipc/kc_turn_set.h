@@ -1,0 +1,65 @@
+/* kc_turn_set.h: the epoll set of a pump and everything that makes socket calls, as the turn's own files see it.
+ *
+ * Invariants: a connection's descriptor is in the set from kc_conn_add until it is closed, and closed by turn_set.c only.
+ * What the set watches follows the connection's state when it is attended, or, to save a call, when the set reports
+ * something that nobody wants now; so a level-triggered event never comes twice without effect.
+ */
+#ifndef KC_TURN_SET_H
+#define KC_TURN_SET_H
+
+#include <sys/epoll.h>
+
+#include "ipc/kc_pump_parts.h"
+#include "kcoro/kc_turn.h"
+
+enum {
+    KC_TURN_EVENTS = 256,
+    KC_TURN_SCRATCH_BYTES = 262144, /* at least one packet of SEQPACKET */
+    KC_TURN_PACKETS = 64
+};
+
+/* data.u64 of what is no connection: the low half is 0. */
+enum kc_turn_mark { KC_MARK_TIMER = 1, KC_MARK_BELL = 2, KC_MARK_PORT = 3, KC_MARK_LISTENER = 16 /* + its place */ };
+
+typedef struct kc_listener {
+    int fd; /* -1: a free place */
+    bool ready, watched;
+} kc_listener;
+
+typedef struct kc_turn_set {
+    int epoll_fd, timer_fd, port_fd;
+    int64_t armed_ns;
+    kc_listener *listeners;
+    uint32_t listener_count, listeners_ready;
+    bool accept_paused, woken;
+    struct epoll_event events[KC_TURN_EVENTS];
+    uint8_t scratch[KC_TURN_SCRATCH_BYTES];
+} kc_turn_set;
+
+/* CLOCK_MONOTONIC. */
+int64_t kc_turn_clock(void);
+
+/* ---- turn_set.c ---- */
+int kc_set_open(kc_pump *pump);
+void kc_set_close(kc_pump *pump);
+/* Watches what the connection's state asks for. */
+void kc_set_follow(kc_pump *pump, kc_connection *conn);
+/* Stops watching for input that nobody wants now. */
+void kc_set_deafen(kc_pump *pump, kc_connection *conn);
+/* Closes its socket and the files it sent, then ends it. */
+void kc_set_end(kc_pump *pump, kc_connection *conn);
+/* The timer rings at the engine's next deadline; never before it. */
+void kc_set_arm_timer(kc_pump *pump);
+void kc_set_timer_rang(kc_turn_set *set);
+void kc_set_port_rang(kc_turn_set *set);
+
+/* ---- turn_listen.c ---- */
+void kc_listener_rang(kc_pump *pump, uint32_t place);
+
+/* ---- turn_read.c, turn_write.c ---- */
+/* Reads once (SEQPACKET: some packets) and serves what came. */
+void kc_turn_read(kc_pump *pump, kc_connection *conn, uint32_t events);
+/* One write of what the connection has to say. True when the kernel took something. */
+bool kc_turn_write(kc_pump *pump, kc_connection *conn);
+
+#endif

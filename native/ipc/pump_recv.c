@@ -1,0 +1,148 @@
+/* pump_recv.c: RECV and TRY_RECV, one message or a batch, plain or acknowledged.
+ *
+ * Every message is held by a token: a plain one until the kernel took its reply, an acknowledged one until ACK. A batch
+ * waits for its first message only and then takes what is there, so it never parks in the middle.
+ */
+#include "ipc/kc_pump_parts.h"
+
+typedef struct kc_take { /* what one receive may gather */
+    kc_chan chan;
+    uint32_t items;
+    uint64_t limit_bytes; /* of elements: MAX_BYTES, but never less than one message */
+    bool ack;
+} kc_take;
+
+static kc_item kc_item_of(const kc_result *result)
+{
+    return (kc_item){result->token, result->body, result->attempts};
+}
+
+static uint32_t kc_recv_flags(bool ack)
+{
+    return ack ? KC_OP_HOLD | KC_OP_ACK : KC_OP_HOLD;
+}
+
+/* The message goes back where it was. */
+static void kc_recv_return(kc_pump *pump, const kc_connection *conn, kc_token token)
+{
+    (void)kc_waiter_token_nack(pump->conns.engine, conn->scope, token);
+}
+
+/* Takes more messages behind items[0], until one is not there or does not fit. Returns how many there are. */
+static uint32_t kc_take_more(kc_pump *pump, const kc_connection *conn, const kc_take *take, uint64_t room)
+{
+    kc_op op = kc_pump_op(pump, conn, 0, 0, kc_recv_flags(take->ack));
+    uint64_t bytes = pump->items[0].body.len_bytes;
+    uint32_t n = 1;
+    kc_result result;
+    room -= kc_reply_item_bytes(conn, pump->items[0].body.len_bytes, take->ack);
+    while (n < take->items &&
+           kc_chan_recv(pump->conns.engine, take->chan, &op, NULL, 0, &result) == KC_OK) {
+        uint64_t cost = kc_reply_item_bytes(conn, result.body.len_bytes, take->ack);
+        if (cost > room || bytes + result.body.len_bytes > take->limit_bytes) {
+            kc_recv_return(pump, conn, result.token);
+            break;
+        }
+        room -= cost;
+        bytes += result.body.len_bytes;
+        pump->items[n++] = kc_item_of(&result);
+    }
+    return n;
+}
+
+/* The first message is there. */
+static void kc_recv_reply(kc_pump *pump, kc_connection *conn, kc_answer answer, const kc_take *take,
+                          const kc_result *first)
+{
+    uint64_t room = kc_reply_item_room(conn);
+    if (kc_reply_item_bytes(conn, first->body.len_bytes, take->ack) > room) {
+        kc_recv_return(pump, conn, first->token);
+        kc_reply_plain(pump, conn, answer, KC_EMSGSIZE);
+        return;
+    }
+    pump->items[0] = kc_item_of(first);
+    uint32_t n = kc_take_more(pump, conn, take, room);
+    kc_reply_items(pump, conn, answer, pump->items, n, take->ack);
+}
+
+static int kc_recv_judge(const kc_connection *conn, const kc_request *request)
+{
+    if (conn->minor == 0) {
+        return KC_OK;
+    }
+    bool batch = (request->present & KC_HAS_MAX_ITEMS) != 0;
+    bool known = (request->flags & ~(uint32_t)KC_FLAG_RECV_ALL) == 0;
+    bool counted = !batch || (request->max_items != 0 && request->max_items <= KC_MAX_ITEMS);
+    return known && counted ? KC_OK : KC_EINVAL;
+}
+
+static kc_take kc_recv_wish(const kc_connection *conn, const kc_request *request, kc_chan chan)
+{
+    kc_take take = {.chan = chan, .items = 1, .limit_bytes = UINT32_MAX};
+    if (conn->minor == 0) {
+        return take;
+    }
+    take.ack = (request->flags & KC_FLAG_RECV_ACK) != 0;
+    if ((request->present & KC_HAS_MAX_ITEMS) != 0) {
+        take.items = request->max_items;
+    }
+    if ((request->present & KC_HAS_MAX_BYTES) != 0 && request->max_bytes < UINT32_MAX) {
+        take.limit_bytes = request->max_bytes;
+    }
+    return take;
+}
+
+static void kc_recv_park(kc_connection *conn, const kc_request *request, const kc_take *take, kc_token token)
+{
+    kc_pending *pending = kc_pump_park(conn, request, KC_PENDING_RECV, token);
+    pending->flags = take->ack ? KC_PENDING_ACK : 0;
+    pending->more.take.items = take->items;
+    pending->more.take.limit_bytes = (uint32_t)take->limit_bytes;
+}
+
+void kc_pump_recv(kc_pump *pump, kc_connection *conn, kc_inbound *frame)
+{
+    const kc_request *request = &frame->request;
+    kc_answer answer = kc_answer_to(request->cmd, request->req_id);
+    const kc_handle *handle;
+    kc_result result;
+    uint32_t slot;
+    if (!kc_pump_granted(pump, conn, frame, KC_RIGHT_READ, &handle)) {
+        return;
+    }
+    if (kc_recv_judge(conn, request) != KC_OK) {
+        kc_reply_plain(pump, conn, answer, KC_EINVAL);
+        return;
+    }
+    if (request->deliveries.count != 0 && conn->minor != 0) {
+        (void)kc_pump_settle_deliveries(pump, conn, request, false);
+    }
+    if (!kc_pump_reserve(pump, conn, request, &slot)) {
+        return;
+    }
+    kc_take take = kc_recv_wish(conn, request, handle->chan);
+    int32_t timeout_ms = request->cmd == KC_CMD_CHAN_TRY_RECV ? 0 : request->timeout_ms;
+    kc_op op = kc_pump_op(pump, conn, slot, timeout_ms, kc_recv_flags(take.ack));
+    int code = kc_chan_recv(pump->conns.engine, take.chan, &op, NULL, 0, &result);
+    if (code == KC_OK) {
+        kc_recv_reply(pump, conn, answer, &take, &result);
+    } else if (code == KC_PARKED) {
+        kc_recv_park(conn, request, &take, result.token);
+    } else {
+        kc_reply_error(pump, conn, answer, code, &result);
+    }
+}
+
+void kc_pump_recv_result(kc_pump *pump, kc_connection *conn, uint32_t slot, kc_result *result)
+{
+    const kc_pending *pending = &conn->pendings.slots[slot];
+    kc_answer answer = kc_answer_to(KC_CMD_CHAN_RECV, pending->req_id);
+    kc_take take = {.chan = result->chan, .items = pending->more.take.items,
+                    .limit_bytes = pending->more.take.limit_bytes, .ack = (pending->flags & KC_PENDING_ACK) != 0};
+    if (result->code == KC_OK) {
+        kc_recv_reply(pump, conn, answer, &take, result);
+    } else {
+        kc_reply_error(pump, conn, answer, result->code, result);
+    }
+    kc_pump_done(pump, conn, slot);
+}

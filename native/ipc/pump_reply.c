@@ -1,0 +1,218 @@
+/* pump_reply.c: every reply that C says, attribute by attribute. REQ_ID, RESULT, then what the command adds; in 1.0
+ * nothing that its client does not know. A reply that cannot be written breaks its connection, never another. */
+#include "ipc/kc_pump_parts.h"
+
+#include <string.h>
+
+enum {
+    KC_REPLY_SCALAR_BYTES = 8,
+    KC_REPLY_WIDE_BYTES = 12,
+    KC_REPLY_HEAD_BYTES = KC_FRAME_HEADER_BYTES + 3 * KC_REPLY_SCALAR_BYTES, /* REQ_ID, RESULT, INDEX */
+    KC_REPLY_TEXT_BYTES = KC_ATTR_HEAD_BYTES + KC_MAX_TEXT_BYTES,
+    KC_REPLY_ERROR_BYTES = KC_REPLY_HEAD_BYTES + 2 * KC_REPLY_SCALAR_BYTES + 3 * KC_REPLY_TEXT_BYTES +
+                           2 * KC_REPLY_WIDE_BYTES
+};
+
+kc_answer kc_answer_to(uint16_t cmd, uint32_t req_id)
+{
+    if (cmd == KC_CMD_CHAN_TRY_SEND) {
+        cmd = KC_CMD_CHAN_SEND;
+    } else if (cmd == KC_CMD_CHAN_TRY_RECV) {
+        cmd = KC_CMD_CHAN_RECV;
+    }
+    return (kc_answer){cmd, req_id, -1};
+}
+
+static bool kc_reply_begin(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_t code, uint32_t n,
+                           kc_writer *writer)
+{
+    if (!kc_output_begin(&pump->conns, conn, n, writer)) {
+        return false;
+    }
+    kc_frame_begin(writer, answer.cmd, 0);
+    if (answer.req_id != 0) {
+        kc_put_u32(writer, KC_ATTR_REQ_ID, answer.req_id);
+    }
+    kc_put_i32(writer, KC_ATTR_RESULT, code);
+    if (answer.index >= 0) {
+        kc_put_u32(writer, KC_ATTR_INDEX, (uint32_t)answer.index);
+    }
+    return true;
+}
+
+static void kc_reply_end(kc_pump *pump, kc_connection *conn, kc_writer *writer)
+{
+    (void)kc_output_commit(&pump->conns, conn, writer, conn->minor == 0);
+}
+
+void kc_reply_plain(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_t code)
+{
+    kc_writer writer;
+    if (kc_reply_begin(pump, conn, answer, code, KC_REPLY_HEAD_BYTES, &writer)) {
+        kc_reply_end(pump, conn, &writer);
+    }
+}
+
+static void kc_put_text(kc_writer *writer, uint16_t type, const char *text)
+{
+    if (text != NULL) {
+        kc_put_bytes(writer, type, text, (uint32_t)strlen(text));
+    }
+}
+
+/* The destroyer's own words, else the standard ones. */
+static void kc_put_reason(const kc_pump *pump, kc_writer *writer, const kc_result *result)
+{
+    char text[KC_MAX_TEXT_BYTES];
+    bool destroyed = result->reason == KC_REASON_DESTROYED || result->reason == KC_REASON_SHUTDOWN;
+    int n = destroyed && result->chan != 0 ? kc_chan_reason(pump->conns.engine, result->chan, text, sizeof text) : 0;
+    if (n > 0) {
+        kc_put_bytes(writer, KC_ATTR_REASON, text, (uint32_t)n);
+    } else {
+        kc_put_text(writer, KC_ATTR_REASON, kc_reason_words(result->reason));
+    }
+}
+
+static void kc_put_refusal(kc_writer *writer, const kc_refusal *refusal)
+{
+    kc_quota_words words = kc_quota_words_of(refusal->quota);
+    if (words.name != NULL) {
+        kc_put_text(writer, KC_ATTR_QUOTA_NAME, words.name);
+        kc_put_u64(writer, KC_ATTR_QUOTA_LIMIT, refusal->limit);
+        kc_put_u64(writer, KC_ATTR_QUOTA_USAGE, refusal->usage);
+        kc_put_text(writer, KC_ATTR_QUOTA_SETTING, words.setting);
+    }
+}
+
+static void kc_put_explanation(const kc_pump *pump, kc_writer *writer, int32_t code, const kc_result *result)
+{
+    if (result == NULL || writer->minor == 0) {
+        return;
+    }
+    if (code == KC_ECANCELED) {
+        kc_put_reason(pump, writer, result);
+    } else if (code == KC_EDQUOT || code == KC_ENOMEM) {
+        kc_put_refusal(writer, &result->refusal);
+    }
+}
+
+void kc_reply_error(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_t code, const kc_result *result)
+{
+    kc_writer writer;
+    if (kc_reply_begin(pump, conn, answer, code, KC_REPLY_ERROR_BYTES, &writer)) {
+        kc_put_explanation(pump, &writer, code, result);
+        kc_reply_end(pump, conn, &writer);
+    }
+}
+
+void kc_reply_refusal(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_t code, const kc_refusal *refusal)
+{
+    kc_result result = {.code = code, .refusal = *refusal};
+    kc_reply_error(pump, conn, answer, code, &result);
+}
+
+void kc_reply_sent(kc_pump *pump, kc_connection *conn, kc_answer answer, bool dropped)
+{
+    kc_writer writer;
+    uint32_t n = KC_REPLY_HEAD_BYTES + KC_REPLY_SCALAR_BYTES;
+    if (kc_reply_begin(pump, conn, answer, KC_OK, n, &writer)) {
+        if (dropped && conn->minor != 0) {
+            kc_put_u32(&writer, KC_ATTR_DROPPED, 1);
+        }
+        kc_reply_end(pump, conn, &writer);
+    }
+}
+
+void kc_reply_batch(kc_pump *pump, kc_connection *conn, kc_answer answer, const kc_batch_sum *sum)
+{
+    kc_writer writer;
+    int32_t code = sum->count > 0 ? KC_OK : sum->code;
+    if (kc_reply_begin(pump, conn, answer, code, KC_REPLY_ERROR_BYTES, &writer)) {
+        kc_put_u32(&writer, KC_ATTR_COUNT, sum->count);
+        kc_put_u32(&writer, KC_ATTR_DROPPED, sum->dropped);
+        kc_put_explanation(pump, &writer, code, sum->result);
+        kc_reply_end(pump, conn, &writer);
+    }
+}
+
+void kc_reply_count(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_t code, uint32_t count)
+{
+    kc_writer writer;
+    uint32_t n = KC_REPLY_HEAD_BYTES + KC_REPLY_SCALAR_BYTES;
+    if (kc_reply_begin(pump, conn, answer, code, n, &writer)) {
+        kc_put_u32(&writer, KC_ATTR_COUNT, count);
+        kc_reply_end(pump, conn, &writer);
+    }
+}
+
+static uint32_t kc_item_content_bytes(const kc_connection *conn, uint32_t len_bytes)
+{
+    return (uint32_t)kc_attr_bytes(conn->minor, len_bytes) + KC_REPLY_WIDE_BYTES + KC_REPLY_SCALAR_BYTES;
+}
+
+uint64_t kc_reply_item_bytes(const kc_connection *conn, uint32_t len_bytes, bool ack)
+{
+    if (conn->minor == 0 && len_bytes > UINT16_MAX) {
+        return UINT64_MAX; /* no length of ABI 1.0 can say it */
+    }
+    return kc_attr_bytes(conn->minor, ack ? kc_item_content_bytes(conn, len_bytes) : len_bytes);
+}
+
+uint64_t kc_reply_item_room(const kc_connection *conn)
+{
+    uint32_t head = KC_REPLY_HEAD_BYTES - KC_FRAME_HEADER_BYTES;
+    return conn->max_out > head ? conn->max_out - head : 0;
+}
+
+static void kc_put_element(kc_pump *pump, kc_connection *conn, kc_writer *writer, const kc_body *body)
+{
+    const void *memory = NULL;
+    uint32_t n = 0;
+    if (body->len_bytes >= KC_DETACH_BYTES) {
+        kc_put_head(writer, KC_ATTR_ELEMENT, body->len_bytes);
+        (void)kc_output_insert(&pump->conns, conn, writer, body);
+        return;
+    }
+    (void)kc_body_span(pump->conns.engine, body, 0, &memory, &n);
+    kc_put_bytes(writer, KC_ATTR_ELEMENT, memory, n);
+}
+
+static void kc_put_item(kc_pump *pump, kc_connection *conn, kc_writer *writer, const kc_item *item, bool ack)
+{
+    if (!ack) {
+        kc_put_element(pump, conn, writer, &item->body);
+        return;
+    }
+    kc_nested_begin(writer, KC_ATTR_ITEM, kc_item_content_bytes(conn, item->body.len_bytes));
+    kc_put_element(pump, conn, writer, &item->body);
+    kc_put_u64(writer, KC_ATTR_DELIVERY_ID, item->token);
+    kc_put_u32(writer, KC_ATTR_REDELIVERED, item->attempts);
+    kc_nested_end(writer);
+}
+
+static uint32_t kc_items_flat_bytes(const kc_connection *conn, const kc_item *items, uint32_t n, bool ack)
+{
+    uint64_t sum = KC_REPLY_HEAD_BYTES;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t length = items[i].body.len_bytes;
+        sum += kc_reply_item_bytes(conn, length, ack) - (length >= KC_DETACH_BYTES ? length : 0);
+    }
+    return (uint32_t)sum; /* bounded by max_out, which kc_reply_item_room keeps to */
+}
+
+void kc_reply_items(kc_pump *pump, kc_connection *conn, kc_answer answer, const kc_item *items, uint32_t n, bool ack)
+{
+    kc_writer writer;
+    if (!kc_reply_begin(pump, conn, answer, KC_OK, kc_items_flat_bytes(conn, items, n, ack), &writer)) {
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        kc_put_item(pump, conn, &writer, &items[i], ack);
+    }
+    kc_reply_end(pump, conn, &writer);
+    for (uint32_t i = 0; !ack && i < n; i++) {
+        if (!kc_output_settle(&pump->conns, conn, items[i].token)) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,194 @@
+/* pump_send.c: SEND and TRY_SEND, one element or a batch.
+ *
+ * A batch is a pipeline of single sends with one deadline: the next starts when the one before is settled, with a token
+ * of its own. It lives on the stack while nothing parks and becomes a kc_batch when something does.
+ */
+#include "ipc/kc_pump_parts.h"
+
+/* Sends one element; a detached one is taken over when that succeeds. */
+static int kc_send_element(kc_pump *pump, kc_chan chan, const kc_op *op, const kc_attr *attr, kc_bodies *bodies,
+                           kc_result *result)
+{
+    if (attr->value != NULL) {
+        return kc_chan_send(pump->conns.engine, chan, op, attr->value, attr->length, result);
+    }
+    int code = kc_chan_send_body(pump->conns.engine, chan, op, &bodies->items[bodies->next], result);
+    if (code >= 0) {
+        bodies->next++;
+    }
+    return code;
+}
+
+static void kc_send_single(kc_pump *pump, kc_connection *conn, kc_inbound *frame, kc_chan chan, uint32_t op_flags,
+                           int32_t timeout_ms)
+{
+    const kc_request *request = &frame->request;
+    kc_attr attr = {.value = request->element, .length = request->element_bytes};
+    kc_answer answer = kc_answer_to(request->cmd, request->req_id);
+    kc_result result;
+    uint32_t slot;
+    if (!kc_pump_reserve(pump, conn, request, &slot)) {
+        return;
+    }
+    kc_op op = kc_pump_op(pump, conn, slot, timeout_ms, op_flags);
+    int code = kc_send_element(pump, chan, &op, &attr, frame->bodies, &result);
+    if (code == KC_OK) {
+        kc_reply_sent(pump, conn, answer, (result.flags & KC_RESULT_DROPPED) != 0);
+    } else if (code == KC_PARKED) {
+        (void)kc_pump_park(conn, request, KC_PENDING_SEND, result.token);
+    } else {
+        kc_reply_error(pump, conn, answer, code, &result);
+    }
+}
+
+/* Sends elements until one parks (KC_PARKED), one fails (its code), or none is left (KC_OK). */
+static int kc_batch_advance(kc_pump *pump, const kc_connection *conn, uint32_t slot, kc_batch *batch,
+                            kc_result *result)
+{
+    kc_op op = {.scope = conn->scope, .user = ((uint64_t)conn->index << 32) | slot, .deadline_ns = batch->deadline_ns,
+                .port = pump->port, .flags = batch->op_flags};
+    kc_attr attr;
+    int code = KC_OK;
+    while (code == KC_OK && kc_attr_walk_next(&batch->elements.walk, &attr)) {
+        code = kc_send_element(pump, batch->chan, &op, &attr, &batch->elements.bodies, result);
+        if (code == KC_OK) {
+            batch->count++;
+            batch->dropped += (result->flags & KC_RESULT_DROPPED) != 0;
+        }
+    }
+    return code;
+}
+
+static void kc_batch_say(kc_pump *pump, kc_connection *conn, uint32_t req_id, const kc_batch *batch, int32_t code,
+                         const kc_result *result)
+{
+    kc_batch_sum sum = {batch->count, batch->dropped, code, result};
+    kc_reply_batch(pump, conn, kc_answer_to(KC_CMD_CHAN_SEND, req_id), &sum);
+}
+
+/* There is no memory to remember the rest: the element in flight is called back, and the batch ends before it. */
+static void kc_batch_give_up(kc_pump *pump, kc_connection *conn, uint32_t req_id, const kc_batch *batch, int32_t code,
+                             kc_result *result)
+{
+    int claim = kc_waiter_token_cancel(pump->conns.engine, result->token, KC_REASON_CANCEL, NULL);
+    if (claim == KC_EBUSY) {
+        kc_connection_break(&pump->conns, conn, code);
+        return;
+    }
+    result->code = code;
+    kc_batch_say(pump, conn, req_id, batch, code, result);
+}
+
+static void kc_batch_park(kc_pump *pump, kc_connection *conn, const kc_request *request, kc_batch *batch,
+                          kc_result *result)
+{
+    kc_batch *kept;
+    int code = kc_batch_make(pump->conns.engine, &pump->conns.memory, conn->account, &batch->elements, &kept,
+                             &result->refusal);
+    if (code != KC_OK) {
+        kc_batch_give_up(pump, conn, request->req_id, batch, code, result);
+        return;
+    }
+    kept->chan = batch->chan;
+    kept->deadline_ns = batch->deadline_ns;
+    kept->op_flags = batch->op_flags;
+    kept->count = batch->count;
+    kept->dropped = batch->dropped;
+    kc_pending *pending = kc_pump_park(conn, request, KC_PENDING_SEND, result->token);
+    pending->flags = KC_PENDING_BATCH;
+    pending->more.batch = kept;
+}
+
+static void kc_send_batch(kc_pump *pump, kc_connection *conn, kc_inbound *frame, kc_chan chan, uint32_t op_flags,
+                          int32_t timeout_ms)
+{
+    const kc_request *request = &frame->request;
+    kc_result result = {0};
+    uint32_t slot;
+    if (!kc_pump_reserve(pump, conn, request, &slot)) {
+        return;
+    }
+    kc_op op = kc_pump_op(pump, conn, slot, timeout_ms, op_flags);
+    kc_batch batch = {.chan = chan, .deadline_ns = op.deadline_ns, .op_flags = op.flags};
+    batch.elements.walk = kc_request_walk(request, KC_ATTR_ELEMENT);
+    if (frame->bodies != NULL) {
+        batch.elements.bodies = *frame->bodies;
+        *frame->bodies = (kc_bodies){0};
+    }
+    int code = kc_batch_advance(pump, conn, slot, &batch, &result);
+    if (code == KC_PARKED) {
+        kc_batch_park(pump, conn, request, &batch, &result);
+    } else {
+        kc_batch_say(pump, conn, request->req_id, &batch, code, &result);
+    }
+    kc_bodies_drop(pump->conns.engine, &pump->conns.memory, &batch.elements.bodies);
+}
+
+/* What can be said about the frame before its channel is looked at. */
+static int kc_send_judge(const kc_pump *pump, const kc_connection *conn, const kc_request *request)
+{
+    if (request->elements.count == 0 || request->elements.count > KC_BATCH_ELEMENTS) {
+        return KC_EINVAL;
+    }
+    if (conn->minor != 0 && (request->flags & ~(uint32_t)KC_FLAG_SEND_ALL) != 0) {
+        return KC_EINVAL;
+    }
+    return pump->draining ? KC_ECANCELED : KC_OK;
+}
+
+void kc_pump_send(kc_pump *pump, kc_connection *conn, kc_inbound *frame)
+{
+    const kc_request *request = &frame->request;
+    const kc_handle *handle;
+    if (!kc_pump_granted(pump, conn, frame, KC_RIGHT_WRITE, &handle)) {
+        return;
+    }
+    int code = kc_send_judge(pump, conn, request);
+    if (code != KC_OK) {
+        kc_result result = {.code = code, .reason = KC_REASON_SHUTDOWN};
+        kc_reply_error(pump, conn, kc_answer_to(request->cmd, request->req_id), code, &result);
+        return;
+    }
+    bool confirm = conn->minor != 0 && (request->flags & KC_FLAG_SEND_COMPLETE_ACK) != 0;
+    int32_t timeout_ms = request->cmd == KC_CMD_CHAN_TRY_SEND ? 0 : request->timeout_ms;
+    bool single = conn->minor == 0 || request->elements.count == 1;
+    (single ? kc_send_single : kc_send_batch)(pump, conn, frame, handle->chan, confirm ? KC_OP_CONFIRM : 0,
+                                              timeout_ms);
+}
+
+static void kc_batch_result(kc_pump *pump, kc_connection *conn, uint32_t slot, kc_result *result)
+{
+    kc_pending *pending = &conn->pendings.slots[slot];
+    kc_batch *batch = pending->more.batch;
+    uint32_t req_id = pending->req_id;
+    int32_t code = result->code;
+    if (code == KC_OK) {
+        batch->count++;
+        batch->dropped += (result->flags & KC_RESULT_DROPPED) != 0;
+        bool cancelled = (pending->flags & KC_PENDING_CANCELLED) != 0;
+        code = cancelled ? KC_ECANCELED : kc_batch_advance(pump, conn, slot, batch, result);
+    }
+    if (code == KC_PARKED) {
+        pending->token = result->token;
+        return;
+    }
+    kc_batch_say(pump, conn, req_id, batch, code, result);
+    kc_batch_free(pump->conns.engine, &pump->conns.memory, batch);
+    kc_pump_done(pump, conn, slot);
+}
+
+void kc_pump_send_result(kc_pump *pump, kc_connection *conn, uint32_t slot, kc_result *result)
+{
+    const kc_pending *pending = &conn->pendings.slots[slot];
+    kc_answer answer = kc_answer_to(KC_CMD_CHAN_SEND, pending->req_id);
+    if ((pending->flags & KC_PENDING_BATCH) != 0) {
+        kc_batch_result(pump, conn, slot, result);
+        return;
+    }
+    if (result->code == KC_OK) {
+        kc_reply_sent(pump, conn, answer, (result->flags & KC_RESULT_DROPPED) != 0);
+    } else {
+        kc_reply_error(pump, conn, answer, result->code, result);
+    }
+    kc_pump_done(pump, conn, slot);
+}

@@ -1,0 +1,130 @@
+/* turn_read.c: one read per connection and turn, into scratch memory, or first into the blocks of the element that is
+ * arriving. Files that travel with the bytes are received, counted and, in this version, closed: nothing is leaked,
+ * whatever a peer attaches. */
+#include "ipc/kc_turn_set.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { KC_READ_IOVECS = 8 };
+
+typedef struct kc_read {
+    struct iovec iov[KC_READ_IOVECS];
+    size_t room_bytes; /* of iov before the scratch */
+    ssize_t got;
+    int flags;
+    union {
+        struct cmsghdr head;
+        uint8_t bytes[CMSG_SPACE(KC_MAX_FILES * sizeof(int))];
+    } control;
+} kc_read;
+
+static void kc_read_file(kc_pump *pump, kc_connection *conn, int fd, bool *lost)
+{
+    if (!kc_conn_files_add(&pump->conns, conn, fd)) {
+        (void)close(fd);
+        *lost = true;
+    }
+}
+
+/* Takes the descriptors out of the control message. False when some were lost on the way. */
+static bool kc_read_files(kc_pump *pump, kc_connection *conn, struct msghdr *msg)
+{
+    bool lost = (msg->msg_flags & MSG_CTRUNC) != 0;
+    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg != NULL; cmsg = CMSG_NXTHDR(msg, cmsg)) {
+        if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS) {
+            continue;
+        }
+        size_t n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < n; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof fd, sizeof fd);
+            kc_read_file(pump, conn, fd, &lost);
+        }
+    }
+    return !lost;
+}
+
+/* Files of frames that were served are of no use to anybody in this version. */
+static void kc_read_close_claimed(kc_connection *conn)
+{
+    uint32_t claimed = conn->files_claimed;
+    if (claimed == 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < claimed; i++) {
+        (void)close(conn->files[i]);
+    }
+    conn->file_count -= claimed;
+    conn->files_claimed = 0;
+    memmove(conn->files, conn->files + claimed, conn->file_count * sizeof *conn->files);
+}
+
+static bool kc_read_once(kc_pump *pump, kc_connection *conn, kc_read *in)
+{
+    int rooms = kc_large_room(&pump->conns, conn, in->iov, KC_READ_IOVECS - 1, pump->config.bytes_per_turn);
+    in->room_bytes = 0;
+    for (int i = 0; i < rooms; i++) {
+        in->room_bytes += in->iov[i].iov_len;
+    }
+    in->iov[rooms] = (struct iovec){pump->set->scratch, KC_TURN_SCRATCH_BYTES};
+    struct msghdr msg = {.msg_iov = in->iov, .msg_iovlen = (size_t)rooms + 1, .msg_control = &in->control,
+                         .msg_controllen = sizeof in->control};
+    do {
+        in->got = recvmsg(conn->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    } while (in->got < 0 && errno == EINTR);
+    if (in->got < 0) {
+        return false;
+    }
+    in->flags = msg.msg_flags;
+    return msg.msg_controllen == 0 || kc_read_files(pump, conn, &msg);
+}
+
+static void kc_read_serve(kc_pump *pump, kc_connection *conn, const kc_read *in)
+{
+    size_t got = (size_t)in->got;
+    size_t in_room = got < in->room_bytes ? got : in->room_bytes;
+    if (in_room != 0) {
+        kc_pump_filled(pump, conn, (uint32_t)in_room);
+    }
+    if (got > in_room) {
+        kc_pump_take(pump, conn, pump->set->scratch, got - in_room);
+    }
+}
+
+/* What one read brought. False: nothing more is to be read now. */
+static bool kc_read_judge(kc_pump *pump, kc_connection *conn, const kc_read *in, bool whole, uint32_t events)
+{
+    bool packets = conn->transport == KC_TRANSPORT_SEQPACKET;
+    if (in->got < 0) {
+        if (errno != EAGAIN && errno != EWOULDBLOCK) {
+            kc_connection_break(&pump->conns, conn, KC_ECONNRESET);
+        }
+        return false;
+    }
+    if (!whole) {
+        kc_connection_close(&pump->conns, conn, KC_EPROTO);
+    } else if ((in->flags & MSG_TRUNC) != 0) {
+        kc_pump_fatal(pump, conn, 0, KC_EMSGSIZE);
+    } else if (in->got != 0) {
+        kc_read_serve(pump, conn, in);
+    } else if (!packets || (events & (EPOLLRDHUP | EPOLLHUP)) != 0) {
+        kc_pump_eof(pump, conn);
+    }
+    return packets && conn->state == KC_CONN_OPEN;
+}
+
+void kc_turn_read(kc_pump *pump, kc_connection *conn, uint32_t events)
+{
+    kc_read in;
+    bool more = true;
+    for (uint32_t n = 0; more && n < KC_TURN_PACKETS && kc_pump_wants_input(pump, conn); n++) {
+        bool whole = kc_read_once(pump, conn, &in);
+        pump->now_ns = kc_turn_clock(); /* deadlines count from here: never early */
+        more = kc_read_judge(pump, conn, &in, whole, events);
+        kc_read_close_claimed(conn);
+    }
+}

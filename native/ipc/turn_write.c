@@ -1,0 +1,94 @@
+/* turn_write.c: one write per connection and turn: a sendmsg of what fits into the kernel's buffer, or, for SEQPACKET, a
+ * sendmmsg of whole packets. */
+#include "ipc/kc_turn_set.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+enum { KC_WRITE_IOVECS = 256, KC_WRITE_FLAGS = MSG_NOSIGNAL | MSG_DONTWAIT };
+
+static uint64_t kc_write_failed(kc_pump *pump, kc_connection *conn)
+{
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        conn->writable = false;
+    } else if (errno != EINTR) {
+        kc_connection_break(&pump->conns, conn, KC_ECONNRESET);
+    }
+    return 0;
+}
+
+static uint64_t kc_write_stream(kc_pump *pump, kc_connection *conn)
+{
+    struct iovec iov[KC_WRITE_IOVECS];
+    kc_gather cursor = kc_output_start(conn);
+    uint64_t bytes;
+    int used = kc_output_gather(&pump->conns, conn, &cursor, kc_output_queued(conn), iov, KC_WRITE_IOVECS, &bytes);
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)used};
+    ssize_t sent = sendmsg(conn->fd, &msg, KC_WRITE_FLAGS);
+    if (sent < 0) {
+        return kc_write_failed(pump, conn);
+    }
+    if ((uint64_t)sent < bytes) {
+        conn->writable = false;
+    }
+    return (uint64_t)sent;
+}
+
+/* Gathers whole packets; returns how many. */
+static unsigned kc_write_gather(kc_pump *pump, const kc_connection *conn, struct iovec *iov, struct mmsghdr *packets,
+                                uint64_t *lengths)
+{
+    const kc_queue *ends = &conn->output.packets;
+    kc_gather cursor = kc_output_start(conn);
+    uint64_t at = conn->output.done;
+    int used = 0;
+    unsigned n = 0;
+    while (n < KC_TURN_PACKETS && n < ends->count) {
+        uint64_t length = *(const uint64_t *)kc_queue_at(ends, n) - at;
+        uint64_t bytes;
+        int more = kc_output_gather(&pump->conns, conn, &cursor, length, iov + used, KC_WRITE_IOVECS - used, &bytes);
+        if (bytes != length) {
+            break; /* no iovecs left for all of it */
+        }
+        packets[n] = (struct mmsghdr){.msg_hdr = {.msg_iov = iov + used, .msg_iovlen = (size_t)more}};
+        lengths[n++] = length;
+        used += more;
+        at += length;
+    }
+    return n;
+}
+
+static uint64_t kc_write_packets(kc_pump *pump, kc_connection *conn)
+{
+    struct iovec iov[KC_WRITE_IOVECS];
+    struct mmsghdr packets[KC_TURN_PACKETS];
+    uint64_t lengths[KC_TURN_PACKETS];
+    uint64_t sent_bytes = 0;
+    unsigned n = kc_write_gather(pump, conn, iov, packets, lengths);
+    if (n == 0) {
+        kc_connection_break(&pump->conns, conn, KC_EMSGSIZE); /* one packet of more pieces than can be written */
+        return 0;
+    }
+    int sent = sendmmsg(conn->fd, packets, n, KC_WRITE_FLAGS);
+    if (sent < 0) {
+        return kc_write_failed(pump, conn);
+    }
+    for (int i = 0; i < sent; i++) {
+        sent_bytes += lengths[i];
+    }
+    return sent_bytes;
+}
+
+bool kc_turn_write(kc_pump *pump, kc_connection *conn)
+{
+    if (!conn->writable || kc_output_queued(conn) == 0 || conn->state >= KC_CONN_BROKEN) {
+        return false;
+    }
+    uint64_t bytes = conn->transport == KC_TRANSPORT_SEQPACKET ? kc_write_packets(pump, conn)
+                                                               : kc_write_stream(pump, conn);
+    if (bytes != 0) {
+        kc_pump_taken(pump, conn, bytes);
+    }
+    return bytes != 0;
+}
