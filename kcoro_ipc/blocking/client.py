@@ -1,0 +1,236 @@
+"""The blocking client: one connection, used by one thread at a time."""
+
+import os
+import socket
+from types import TracebackType
+from typing import Any, Unpack
+
+from kcoro_ipc import _wire
+from kcoro_ipc.blocking.channel import Channel
+from kcoro_ipc.blocking.connection import (
+    CONTROL_SECONDS,
+    PACKET_READ_BYTES,
+    Connection,
+    timeval,
+    to_ms,
+)
+from kcoro_ipc.blocking.handle import Handle
+from kcoro_ipc.codecs import Codec, find_codec
+from kcoro_ipc.errors import ERRORS, InvalidArgument, NoDaemon
+from kcoro_ipc.protocol import requests
+from kcoro_ipc.protocol.address import Address, connect_error, find_address
+from kcoro_ipc.protocol.channels import (
+    RIGHTS,
+    ChannelInfo,
+    ChannelOptions,
+    check_agrees,
+    flags_of,
+    make_pairs,
+    open_pairs,
+    read_info,
+    read_page,
+)
+from kcoro_ipc.protocol.outcome import check_greeting, failure_of
+from kcoro_ipc.protocol.replies import Reply, ReplyReader
+from kcoro_ipc.protocol.selects import Clause, Selected, select_frame, winner
+
+
+def open_client(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    name: str | None = None,
+    connect_timeout: float = 10.0,
+    cancel_grace: float = 5.0,
+) -> "Client":
+    """A connection to the daemon; close it with `aclose`, or use it in a `with` block.
+
+    `path` is PATH, stream:PATH or seqpacket:PATH; without it $KCORO_SOCKET counts, else the first
+    path that exists of the user's and the system's. `name` is how the daemon's log calls this
+    client. Raises NoDaemon if nobody answers within `connect_timeout` seconds. A reply that is
+    overdue by `cancel_grace` seconds means that the connection is broken.
+    """
+    address = find_address(path)
+    sock = socket.socket(socket.AF_UNIX, address.socket_type)
+    try:
+        max_frame_bytes = _greet(sock, address, name, connect_timeout)
+    except BaseException:
+        sock.close()
+        raise
+    return Client(Connection(sock, max_frame_bytes, cancel_grace))
+
+
+def _greet(sock: socket.socket, address: Address, name: str | None, timeout: float) -> int:
+    """Connects and says HELLO; the largest payload that the daemon accepts."""
+    bound = timeval(timeout)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, bound)  # of connect(2) too
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bound)
+    try:
+        sock.connect(address.path)
+        sock.sendall(requests.hello(name))
+        greeting = _greeting(sock, address)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval(None))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval(None))
+    except OSError as error:
+        raise connect_error(address, error) from None
+    return check_greeting(greeting)
+
+
+def _greeting(sock: socket.socket, address: Address) -> Reply:
+    reader = ReplyReader()
+    while not (replies := reader.feed(data := sock.recv(PACKET_READ_BYTES))):
+        if reader.failure is not None:
+            raise reader.failure
+        if not data:
+            raise NoDaemon(f"the daemon at {address} hung up before it said HELLO")
+    return replies[0]
+
+
+class Client:
+    """Made by `open_client`. Its channels and jobs end with it.
+
+    Give each thread a client of its own: two at once get BusyResourceError.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def make_channel(
+        self,
+        name: str | None = None,
+        *,
+        codec: Codec | str | None = None,
+        **options: Unpack[ChannelOptions],
+    ) -> Channel:
+        """Makes a channel, or opens the one of that name if every option given agrees with it.
+
+        Without a name it is anonymous: known by its chan_id, gone with its last handle. Raises
+        ChannelExists if it is there and differs (with `exclusive`: if it is there).
+        """
+        found_codec = find_codec(codec)
+        pairs = make_pairs(name, options)
+        return self._open(_wire.CMD_CHAN_MAKE, pairs, name, options, found_codec, CONTROL_SECONDS)
+
+    def open_channel(
+        self,
+        name: str | int,
+        *,
+        wait: bool = False,
+        existing: bool = False,
+        timeout: float | None = None,
+        codec: Codec | str | None = None,
+        **options: Unpack[ChannelOptions],
+    ) -> Channel:
+        """Opens the channel of that name (or chan_id), making it first if it is not there.
+
+        `wait`: somebody else makes it, wait for that, `timeout` seconds at most (TimedOut).
+        `existing`: NoSuchChannel if it is not there. An option that is given and does not agree
+        raises ChannelExists.
+        """
+        if isinstance(name, str) and not (wait or existing):
+            return self.make_channel(name, codec=codec, **options)
+        found_codec = find_codec(codec)
+        make_pairs(None, options)  # refuses what no channel can have, before anything is asked
+        limit = timeout if wait else 0
+        pairs = open_pairs(name, options, to_ms(limit))
+        bound = limit if wait else CONTROL_SECONDS
+        known = name if isinstance(name, str) else None
+        channel = self._open(_wire.CMD_CHAN_OPEN, pairs, known, options, found_codec, bound)
+        try:
+            check_agrees(channel.info, options)
+        except BaseException:
+            channel.aclose()
+            raise
+        return channel
+
+    def list_channels(self) -> list[ChannelInfo]:
+        """The channels that this user may see. Made or destroyed meanwhile: seen or not seen."""
+        found: list[ChannelInfo] = []
+        cursor: bytes | None = b""
+        while cursor is not None:
+            pairs = [(_wire.ATTR_CURSOR, cursor)] if cursor else []
+            page, cursor = read_page(self._control(_wire.CMD_LIST, *pairs))
+            found += page
+        return found
+
+    def ping(self) -> None:
+        """Returns when the daemon has answered."""
+        self._control(_wire.CMD_PING)
+
+    def select(
+        self, *clauses: Clause, biased: bool = False, timeout: float | None = None
+    ) -> Selected:
+        """Waits until exactly one clause takes effect, and says which.
+
+        TimedOut (WouldBlock for timeout 0) if none did. A clause on a closed channel is ready too:
+        its error is raised and carries `index`. Among several that are ready the choice rotates;
+        `biased` takes the first in the order given.
+        """
+        connection = self._connection
+        for index, clause in enumerate(clauses):
+            if clause.channel.client_connection is not connection:
+                raise InvalidArgument("a select takes channels of one client; open this one there")
+            if clause.element is None and clause.inbox is None and clause.channel.has_kept:
+                return Selected(index, clause.channel, clause.channel.receive(timeout=0))
+
+        def late(reply: Reply) -> None:
+            _, clause = winner(reply, clauses, ERRORS)
+            if clause.inbox is not None:
+                clause.inbox.give_back(reply)
+            elif clause.element is None:
+                clause.channel.keep(reply)
+
+        req_id = connection.new_id()
+        frame = select_frame(req_id, to_ms(timeout), clauses, biased)
+        reply = connection.request(req_id, frame, timeout, late)
+        index, clause = winner(reply, clauses, ERRORS)
+        return Selected(index, clause.channel, clause.value_of(reply))
+
+    def try_select(self, *clauses: Clause, biased: bool = False) -> Selected:
+        """As `select`, but WouldBlock if no clause can take effect at once."""
+        return self.select(*clauses, biased=biased, timeout=0)
+
+    def aclose(self) -> None:
+        """Ends the connection. Idempotent."""
+        self._connection.close()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.aclose()
+
+    def _control(self, cmd: int, *pairs: tuple[int, Any]) -> Reply:
+        req_id = self._connection.new_id()
+        frame = requests.control(cmd, req_id, pairs)
+        reply = self._connection.request(req_id, frame, CONTROL_SECONDS)
+        if reply.result:
+            raise failure_of(reply)
+        return reply
+
+    def _open(
+        self,
+        cmd: int,
+        pairs: list[tuple[int, Any]],
+        name: str | None,
+        options: ChannelOptions,
+        codec: Codec,
+        timeout: float | None,
+    ) -> Channel:
+        connection, rights = self._connection, flags_of(options) & RIGHTS
+
+        def handle_of(reply: Reply) -> Handle:
+            return Handle(connection, read_info(name, reply.attributes), rights)
+
+        def late(reply: Reply) -> None:
+            connection.late_request(handle_of(reply).release_frame)
+
+        req_id = connection.new_id()
+        reply = connection.request(req_id, requests.control(cmd, req_id, pairs), timeout, late)
+        if reply.result:
+            raise failure_of(reply, channel=name)
+        return Channel(handle_of(reply), codec)

@@ -1,0 +1,185 @@
+"""Receiving with acknowledgement, blocking: a message stays in its channel until it is done."""
+
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from kcoro_ipc import _wire
+from kcoro_ipc.blocking.connection import CONTROL_SECONDS, to_ms
+from kcoro_ipc.blocking.handle import Handle
+from kcoro_ipc.codecs import Codec
+from kcoro_ipc.errors import ClosedResourceError, EndOfChannel, KcoroError, UnknownDelivery
+from kcoro_ipc.protocol import requests
+from kcoro_ipc.protocol.replies import Reply
+from kcoro_ipc.protocol.selects import Clause
+
+if TYPE_CHECKING:
+    from kcoro_ipc.blocking.channel import Channel
+
+Settle = Callable[[int, Sequence[int]], bytes]
+
+
+class Job:
+    """One message that is held for you until `ack` (done) or `nack` (somebody else's again).
+
+    `redelivered` says that it had been delivered before, `attempts` how often. As a context
+    manager it is acknowledged at the end of the block and given back if the block raised.
+    """
+
+    def __init__(self, inbox: "Inbox", data: Any, delivery_id: int, attempts: int) -> None:
+        self._inbox = inbox
+        self.data = data
+        self.delivery_id = delivery_id
+        self.attempts = attempts
+
+    def __repr__(self) -> str:
+        return f"<Job {self.delivery_id:#x} attempts {self.attempts}: {self.data!r}>"
+
+    @property
+    def redelivered(self) -> bool:
+        return self.attempts > 0
+
+    def ack(self) -> None:
+        """The message is done and gone when this returns."""
+        self._inbox.ack(self)
+
+    def nack(self) -> None:
+        """The message goes back to its old place, flagged as redelivered."""
+        self._inbox.nack(self)
+
+    def __enter__(self) -> "Job":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.delivery_id in self._inbox.open_jobs:
+            settle = self._inbox.ack if kind is None else self._inbox.nack
+            settle(self)
+
+
+class Inbox:
+    """Jobs of one channel: `with channel.acking() as inbox: for job in inbox: ...`.
+
+    What is neither acknowledged nor given back when the block ends is given back then. The inbox
+    does not close the channel's handle.
+    """
+
+    def __init__(self, channel: "Channel", handle: Handle, codec: Codec) -> None:
+        self._channel = channel
+        self._handle = handle
+        self._codec = codec
+        self._closed = False
+        self.open_jobs: dict[int, Job] = {}
+
+    def __enter__(self) -> "Inbox":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.aclose()
+
+    def __iter__(self) -> Iterator[Job]:
+        while True:
+            try:
+                job = self.receive()
+            except EndOfChannel:
+                return
+            yield job
+
+    def receive(self, *, timeout: float | None = None) -> Job:
+        """The next job. EndOfChannel once the channel is closed and nothing can come back;
+        TimedOut (WouldBlock for timeout 0) if none came. Interrupted: a job that came all the
+        same is given back."""
+        return self._receive(timeout, 0)[0]
+
+    def try_receive(self) -> Job:
+        """As `receive`, but WouldBlock instead of waiting."""
+        return self.receive(timeout=0)
+
+    def receive_many(
+        self, max_items: int = _wire.MAX_ITEMS, *, timeout: float | None = None
+    ) -> list[Job]:
+        """Waits for one job and returns it with what else is there, `max_items` at most."""
+        return self._receive(timeout, max_items)
+
+    def receiving(self) -> Clause:
+        """An arm of `Client.select` whose value is a Job."""
+        self._check_open()
+        return Clause(self._channel, self._handle, self._codec, inbox=self)
+
+    def ack(self, *jobs: Job) -> None:
+        """Acknowledges several jobs with one request."""
+        self._settle(requests.ack, jobs)
+
+    def nack(self, *jobs: Job) -> None:
+        """Gives several jobs back with one request."""
+        self._settle(requests.nack, jobs)
+
+    def aclose(self) -> None:
+        """Gives back what is open. Idempotent."""
+        self._closed = True
+        try:
+            self.nack(*self.open_jobs.values())
+        except UnknownDelivery:
+            pass  # what ended with its channel was given back by that
+        except KcoroError:
+            if not self._handle.connection.ended:
+                raise
+
+    def jobs(self, items: list[dict[int, Any]]) -> list[Job]:
+        """Registers deliveries, all before the first is decoded: one that does not decode stays
+        open, as do those after it, until the inbox is closed."""
+        jobs = [
+            Job(
+                self,
+                item.get(_wire.ATTR_ELEMENT, b""),
+                item[_wire.ATTR_DELIVERY_ID],
+                item.get(_wire.ATTR_REDELIVERED, 0),
+            )
+            for item in items
+        ]
+        self.open_jobs.update((job.delivery_id, job) for job in jobs)
+        for job in jobs:
+            job.data = self._codec.decode(job.data)
+        return jobs
+
+    def give_back(self, reply: Reply) -> None:
+        """Deliveries that came for a receive that was interrupted."""
+        ids = [item[_wire.ATTR_DELIVERY_ID] for item in reply.get(_wire.ATTR_ITEM, [])]
+        self._handle.connection.late_request(lambda req_id: requests.nack(req_id, ids))
+
+    def _receive(self, timeout: float | None, max_items: int) -> list[Job]:
+        self._check_open()
+        connection = self._handle.connection
+        req_id = connection.new_id()
+        frame = requests.receive(
+            req_id, self._handle.chan_id, to_ms(timeout), max_items, _wire.FLAG_RECV_ACK
+        )
+        reply = connection.request(req_id, frame, timeout, self.give_back)
+        if reply.result:
+            raise self._handle.failure(reply, "receive")
+        return self.jobs(reply.get(_wire.ATTR_ITEM))
+
+    def _settle(self, build: Settle, jobs: tuple[Job, ...]) -> None:
+        ids = [job.delivery_id for job in jobs]
+        for delivery_id in ids:
+            self.open_jobs.pop(delivery_id, None)
+        if not ids:
+            return
+        connection = self._handle.connection
+        req_id = connection.new_id()
+        reply = connection.request(req_id, build(req_id, ids), CONTROL_SECONDS)
+        if reply.result:
+            raise self._handle.failure(reply, "ack")
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedResourceError("this inbox is closed; open another with acking()")

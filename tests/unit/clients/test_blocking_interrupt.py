@@ -1,0 +1,196 @@
+"""A signal handler that raises while a blocking request waits: nothing is lost, nothing doubled.
+
+The daemon's thread raises the signal at a chosen moment; the handler raises KeyboardInterrupt in
+the main thread, which waits inside the request by then.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from kcoro_ipc import _wire, errors
+from kcoro_ipc.blocking import open_client
+
+
+@pytest.fixture
+def interrupt() -> Iterator[Callable[[], None]]:
+    def raise_it(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, raise_it)
+    main = threading.main_thread().ident
+    assert main is not None
+    try:
+        yield lambda: signal.pthread_kill(main, signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def item(data: bytes, delivery_id: int) -> Any:
+    return ("ITEM", [("ELEMENT", data), ("DELIVERY_ID", delivery_id)])
+
+
+def test_an_interrupted_receive_is_cancelled_and_the_client_lives(
+    played: Any, interrupt: Callable[[], None]
+) -> None:
+    def script(peer: Any) -> None:
+        peer.opens()
+        frame = peer.expect("CHAN_RECV")
+        interrupt()
+        peer.expect("CANCEL", REQ_ID=frame.get("REQ_ID"))
+        peer.reply(frame, _wire.KC_ECANCELED, ("REASON", "cancelled"))
+        peer.serve("CHAN_RECV", 0, ("ELEMENT", b"later"))
+
+    with played(script) as path, open_client(path) as client:
+        jobs = client.open_channel("jobs")
+        with pytest.raises(KeyboardInterrupt):
+            jobs.receive()
+        assert jobs.receive() == b"later"
+
+
+def test_a_message_that_still_came_is_kept_for_the_next_receive(
+    played: Any, interrupt: Callable[[], None]
+) -> None:
+    def script(peer: Any) -> None:
+        peer.opens(1001)
+        peer.opens(1002)
+        frame = peer.expect("CHAN_RECV")
+        interrupt()
+        peer.expect("CANCEL")
+        peer.reply(frame, 0, ("ELEMENT", b"1"), ("ELEMENT", b"2"), ("ELEMENT", b"3"))
+        peer.serve("CHAN_RECV", 0, ("ELEMENT", b"4"))
+
+    with played(script) as path, open_client(path) as client:
+        jobs, other = client.open_channel("jobs", codec="json"), client.open_channel("other")
+        with pytest.raises(KeyboardInterrupt):
+            jobs.receive_many(3)
+        assert jobs.receive() == 1
+        assert client.select(other.receiving(), jobs.receiving()) == (1, jobs, 2)
+        assert jobs.receive_many() == [3]
+        assert jobs.try_receive() == 4
+
+
+def test_a_reply_that_had_come_before_the_interrupt_is_not_asked_for_again(
+    played: Any, interrupt: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(peer: Any) -> None:
+        peer.opens()
+        peer.serve("CHAN_RECV", 0, ("ELEMENT", b"early"))
+        peer.serve("CHAN_SEND", ELEMENT=b"next")
+
+    with played(script) as path, open_client(path) as client:
+        jobs = client.open_channel("jobs")
+        connection = jobs.client_connection
+
+        def interrupted(*_: object) -> None:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(connection, "_checked", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            jobs.receive()
+        assert jobs.receive() == b"early"
+        jobs.send(b"next")
+
+
+def test_a_job_that_still_came_is_given_back(played: Any, interrupt: Callable[[], None]) -> None:
+    def script(peer: Any) -> None:
+        peer.opens()
+        for command in ("CHAN_RECV", "SELECT"):
+            frame = peer.expect(command)
+            interrupt()
+            peer.expect("CANCEL", REQ_ID=frame.get("REQ_ID"))
+            peer.reply(frame, 0, ("INDEX", 0), item(b"work", 7))
+            peer.serve("NACK", 0, ("COUNT", 1), DELIVERY_ID=7)
+        peer.serve("PING")
+
+    with played(script) as path, open_client(path) as client:
+        inbox = client.open_channel("jobs").acking()
+        with pytest.raises(KeyboardInterrupt):
+            inbox.receive()
+        with pytest.raises(KeyboardInterrupt):
+            client.select(inbox.receiving())
+        assert inbox.open_jobs == {}
+        client.ping()
+
+
+def test_a_channel_that_was_still_opened_is_released(
+    played: Any, interrupt: Callable[[], None]
+) -> None:
+    def script(peer: Any) -> None:
+        frame = peer.expect("CHAN_OPEN", TIMEOUT_MS=-1)
+        interrupt()
+        peer.expect("CANCEL")
+        peer.reply(frame, 0, ("CHAN_ID", 1005))
+        peer.serve("CHAN_RELEASE", CHAN_ID=1005, FLAGS=3)
+        peer.serve("PING")
+
+    with played(script) as path, open_client(path) as client:
+        with pytest.raises(KeyboardInterrupt):
+            client.open_channel("jobs", wait=True)
+        client.ping()
+
+
+def test_a_frame_that_had_begun_is_finished(played: Any, interrupt: Callable[[], None]) -> None:
+    large = os.urandom(8 << 20)
+
+    def script(peer: Any) -> None:
+        peer.opens(ELEM_SIZE=16 << 20)
+        first = peer.socket.recv(1 << 16)  # the rest does not fit into the socket
+        peer._frames.feed(first)
+        interrupt()
+        frame = peer.expect("CHAN_SEND")
+        assert frame.get("ELEMENT") == large
+        peer.expect("CANCEL", REQ_ID=frame.get("REQ_ID"))
+        peer.reply(frame, _wire.KC_ECANCELED)
+        peer.serve("PING")
+
+    with played(script) as path, open_client(path) as client:
+        jobs = client.open_channel("jobs")
+        with pytest.raises(KeyboardInterrupt):
+            jobs.send(large)
+        client.ping()
+
+
+def test_no_answer_to_the_cancel_ends_the_connection(
+    played: Any, interrupt: Callable[[], None]
+) -> None:
+    over = threading.Event()
+
+    def script(peer: Any) -> None:
+        peer.opens()
+        peer.expect("CHAN_RECV")
+        interrupt()
+        peer.expect("CANCEL")
+        over.wait()
+
+    with played(script) as path, open_client(path, cancel_grace=0.01) as client:
+        jobs = client.open_channel("jobs")
+        with pytest.raises(KeyboardInterrupt):
+            jobs.receive()
+        with pytest.raises(errors.ConnectionLost, match="while a request was cancelled"):
+            jobs.receive()
+        over.set()
+
+
+def test_interrupted_twice_it_does_not_wait_any_longer(
+    played: Any, interrupt: Callable[[], None]
+) -> None:
+    def script(peer: Any) -> None:
+        peer.opens()
+        peer.expect("CHAN_RECV")
+        interrupt()
+        peer.expect("CANCEL")
+        interrupt()
+        peer.socket.recv(1)
+
+    with played(script) as path, open_client(path) as client:
+        jobs = client.open_channel("jobs")
+        with pytest.raises(KeyboardInterrupt):
+            jobs.receive()
+        with pytest.raises(errors.ConnectionLost, match="interrupted twice"):
+            jobs.receive()
