@@ -18,16 +18,11 @@ set(KC_PRELUDE "${PROJECT_BINARY_DIR}/kcoro.prelude")
 set(KC_MODULE_SOURCE "${PROJECT_BINARY_DIR}/_kcoro.c")
 file(CONFIGURE OUTPUT "${KC_PRELUDE}" CONTENT "#include <kcoro/kcoro.h>\n" @ONLY)
 
-if(NOT EXISTS "${PROJECT_SOURCE_DIR}/ipc/turn.c")
-  file(WRITE "${PROJECT_BINARY_DIR}/part.sed" "s/\\n[^\\n\;{}]*kc_(pump|turn|conn)_?[a-z_]*[(][^\;]*\;/\\n/g")
-  set(KC_PART COMMAND sed -i -zE -f "${PROJECT_BINARY_DIR}/part.sed" "${KC_CDEF}")
-endif()
 add_custom_command(
   OUTPUT "${KC_CDEF}"
   COMMAND "${CMAKE_C_COMPILER}" -E -P -nostdinc -DKC_CDEF -DKC_API= -I "${PROJECT_SOURCE_DIR}/include"
           -x c "${KC_UMBRELLA}" -o "${KC_CDEF}"
-  ${KC_PART}
-  DEPENDS ${KC_PUBLIC_HEADERS} "${KC_UMBRELLA}"
+  DEPENDS ${KC_PUBLIC_HEADERS}
   COMMENT "cdef from the public headers"
   VERBATIM)
 add_custom_command(
