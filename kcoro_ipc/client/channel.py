@@ -97,6 +97,8 @@ class Channel(trio.abc.Channel[Any]):
         handle = self._usable()
         elements = encode_many(self._codec, values)
         handle.check_length(max(map(len, elements), default=0))
+        if not elements:
+            await trio.lowlevel.checkpoint()
         settled = 0
         for run in batches.split(elements, handle.connection.max_frame_bytes):
             try:
