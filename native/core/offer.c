@@ -164,16 +164,20 @@ static int run_send(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result 
     return rc;
 }
 
-static int hold_token(kc_engine *e, const kc_offer *o, const kc_op *op, uint32_t *tok_out, kc_refusal *refusal) {
-    kc_scope_rec *s = kc_scope_find(e, op->scope);
+int kc_offer_may_hold(kc_engine *e, const kc_offer *o, kc_scope scope, kc_refusal *refusal) {
+    bool holds = o->dir == KC_CLAUSE_RECV && (o->flags & KC_OP_HOLD) != 0;
+    const kc_scope_rec *s = holds ? kc_scope_find(e, scope) : NULL;
     int rc = KC_OK;
 
-    if (s == NULL)
-        rc = KC_ENOENT;
-    else if (s->held.count >= s->held_limit)
+    if (s != NULL && s->held.count >= s->held_limit)
         rc = kc_refuse(refusal, KC_EDQUOT, KC_QUOTA_SCOPE_HELD, s->held_limit, s->held.count);
-    else
-        rc = kc_tok_make(e, op, kc_scope_index(e, s), tok_out, refusal);
+    return rc;
+}
+
+static int hold_token(kc_engine *e, const kc_offer *o, const kc_op *op, uint32_t *tok_out, kc_refusal *refusal) {
+    kc_scope_rec *s = kc_scope_find(e, op->scope);
+    int rc = s != NULL ? kc_tok_make(e, op, kc_scope_index(e, s), tok_out, refusal) : KC_ENOENT;
+
     if (rc == KC_OK)
         kc_tok_at(e, *tok_out)->flags |= o->flags;
     return rc;

@@ -12,25 +12,12 @@ static void count_refusal(kc_chan_rec *c, uint32_t dir, int code) {
         kc_stat_add(c, send ? KC_STAT_SEND_EPIPE : KC_STAT_RECV_EPIPE, 1);
 }
 
-/* A receive that may come to hold a message is refused before it waits, not when its message comes. */
-static int held_room(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *result) {
-    const kc_scope_rec *s = kc_scope_find(e, op->scope);
-    int rc = KC_OK;
-
-    if (o->dir == KC_CLAUSE_RECV && (o->flags & KC_OP_HOLD) != 0 && s != NULL && s->held.count >= s->held_limit) {
-        result->refusal =
-            (kc_refusal){.quota = KC_QUOTA_SCOPE_HELD, .limit = s->held_limit, .usage = s->held.count};
-        rc = KC_EDQUOT;
-    }
-    return rc;
-}
-
 static int attempt(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *result) {
     enum kc_verdict verdict = KC_CAN_WAIT;
     int rc = kc_offer_check(o);
 
     if (rc == KC_OK)
-        rc = held_room(e, o, op, result);
+        rc = kc_offer_may_hold(e, o, op->scope, &result->refusal);
     if (rc != KC_OK)
         return rc;
     verdict = kc_offer_look(e, o, op->scope, result);

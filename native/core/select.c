@@ -5,7 +5,8 @@
  */
 #include "kc_offer.h"
 
-static int find_channels(kc_engine *e, kc_clause *clauses, uint32_t count, kc_offer *offers, kc_result *result) {
+static int find_channels(kc_engine *e, kc_clause *clauses, uint32_t count, kc_offer *offers, kc_scope scope,
+                         kc_result *result) {
     int rc = KC_OK;
 
     for (uint32_t i = 0; i < count && rc == KC_OK; i++) {
@@ -21,6 +22,8 @@ static int find_channels(kc_engine *e, kc_clause *clauses, uint32_t count, kc_of
             rc = KC_EINVAL;
         else
             rc = offers[i].chan != NULL ? kc_offer_check(&offers[i]) : KC_ENOENT;
+        if (rc == KC_OK)
+            rc = kc_offer_may_hold(e, &offers[i], scope, &result->refusal);
         result->clause = i;
     }
     return rc;
@@ -76,7 +79,7 @@ int kc_select(kc_engine *e, kc_clause *clauses, uint32_t count, const kc_op *op,
     *result = (kc_result){.user = op->user};
     if (rc == KC_OK) {
         kc_enter(e);
-        rc = find_channels(e, clauses, count, offers, result);
+        rc = find_channels(e, clauses, count, offers, op->scope, result);
         if (rc == KC_OK)
             rc = decide(e, offers, count, op, result);
         /* Losers' bodies go with the operation, whether it ran or parked (parked ones are in their messages). */
