@@ -33,6 +33,7 @@ from kcoro_ipc.registry import Registry
 LEGACY_IDLE_NS = 60_000_000_000  # anonymous channels of 1.0 clients outlive their user's absence
 SHUTTING_DOWN = "shutting down"
 _HANDLES_READ = _wire.STAT_NAMES.index("handles_read") + 1
+_DEPTH = _wire.STAT_NAMES.index("depth") + 1
 _HANDLES_WRITE = _wire.STAT_NAMES.index("handles_write") + 1
 _ENGINE_FLAGS = {
     _wire.FLAG_CHAN_FIXED_SIZE: native.CHAN_FIXED_SIZE,
@@ -189,6 +190,10 @@ class Broker:
         stats = list(self.engine.chan_stats(channel.ticket))
         stats[_HANDLES_READ], stats[_HANDLES_WRITE] = channel.readers, channel.writers
         return stats
+
+    def depth(self, channel: Channel) -> int:
+        """Messages that wait or are held."""
+        return self.engine.chan_stats(channel.ticket)[_DEPTH]
 
     # --- handles ---
 

@@ -87,6 +87,7 @@ EVENT_WORDS: dict[int, str] = {
     lib.KC_EVENT_DEAD_LETTER: "message dropped: the dead-letter channel could not take it",
     lib.KC_EVENT_POISONED: "channel destroyed: it broke an invariant",
 }
+EVENT_POISONED: int = lib.KC_EVENT_POISONED
 TOKEN_STATUS: dict[int, str] = {
     lib.KC_TOKEN_FREE: "free",
     lib.KC_TOKEN_INIT: "init",

@@ -47,7 +47,7 @@ class Control(NamedTuple):
     """struct kc_control with the payload copied: one frame that Python answers.
 
     `minor` is 0 before HELLO was answered (`greeted`). `ungranted`: a hot frame of a 1.0 connection
-    that has no handle for its channel.
+    that has no handle for its channel `chan_id`; its payload is empty if it is large.
     """
 
     conn: int
@@ -56,6 +56,7 @@ class Control(NamedTuple):
     req_id: int
     greeted: bool
     ungranted: bool
+    chan_id: int
     payload: bytes
 
 
@@ -197,6 +198,7 @@ class NativePump:
             control.req_id,
             bool(control.greeted),
             bool(control.ungranted),
+            control.chan_id,
             payload,
         )
 
@@ -223,6 +225,29 @@ class NativePump:
         if lib.kc_pump_cancelled(self.handle, conn, req_id) != 0:
             return None
         return int(conn[0]), int(req_id[0])
+
+    # --- the pump without sockets: add(-1, ...), for tests ---
+
+    def feed(self, conn: int, data: bytes, eof: bool = False) -> int:
+        return int(lib.kc_conn_feed(self.handle, conn, data, len(data), int(eof)))
+
+    def fetch(self, conn: int, most: int = 1 << 16) -> bytes:
+        """Output that now counts as taken by the peer."""
+        buffer = ffi.new("char[]", most)
+        taken = checked(lib.kc_conn_fetch(self.handle, conn, buffer, most))
+        return bytes(ffi.buffer(buffer, taken))
+
+    def run(self) -> bool:
+        """One round without system calls; True when input is left that may be served."""
+        return bool(checked(lib.kc_pump_run(self.handle)) == lib.KC_PUMP_MORE)
+
+    def usage(self) -> dict[str, int]:
+        usage = ffi.new("kc_pump_usage *")
+        lib.kc_pump_measure(self.handle, usage)
+        return {name: int(getattr(usage, name)) for name in dir(usage)}
+
+    def fail_alloc(self, n: int) -> int:
+        return int(lib.kc_pump_fail_alloc(self.handle, n))
 
     # --- the end ---
 

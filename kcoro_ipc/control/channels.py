@@ -27,10 +27,9 @@ SENDS = {_wire.CMD_CHAN_SEND, _wire.CMD_CHAN_TRY_SEND}
 
 def target(broker: Broker, request: Request) -> Channel:
     """The channel that CHAN_ID, or in 1.1 NAME, names; NoSuchChannel, InvalidArgument."""
-    chan_id = request.number(_wire.ATTR_CHAN_ID) if _wire.ATTR_CHAN_ID in request.given else None
     name = request.octets(_wire.ATTR_NAME) if request.minor else None
     text = None if name is None else check_name(name)
-    return broker.registry.find(request.peer, chan_id, text)
+    return broker.registry.find(request.peer, request.chan_id, text)
 
 
 def _check_not_draining(broker: Broker) -> None:
@@ -117,7 +116,7 @@ def open_channel(broker: Broker, request: Request) -> Outcome:
 def _wait_for_name(broker: Broker, request: Request, rights: int, absent: NoSuchChannel) -> Outcome:
     """Only a NAME can still come; a CHAN_ID that is unknown stays unknown."""
     timeout_ms, name = request.number(_wire.ATTR_TIMEOUT_MS), request.octets(_wire.ATTR_NAME)
-    if timeout_ms == 0 or name is None or _wire.ATTR_CHAN_ID in request.given:
+    if timeout_ms == 0 or name is None or request.chan_id is not None:
         raise absent
     deadline_ns = None if timeout_ms < 0 else broker.clock() + timeout_ms * 1_000_000
     opening = Opening(request.peer.conn, request.req_id, check_name(name), rights)

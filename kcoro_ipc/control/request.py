@@ -54,7 +54,9 @@ class Request:
         self.ungranted = control.ungranted
         self.pairs = parse_payload(control.payload, control.minor)
         self.given = {number for number, _ in self.pairs}
-        self.req_id = self.number(_wire.ATTR_REQ_ID)
+        # A large frame that waits for its handle comes without its payload.
+        self.req_id = self.number(_wire.ATTR_REQ_ID, control.req_id)
+        self.chan_id = self.number(_wire.ATTR_CHAN_ID, control.chan_id) or None
         if control.minor and not self.req_id and control.cmd != _wire.CMD_HELLO:
             raise ProtocolError("a request of ABI 1.1 has a REQ_ID, and it is not 0")
 

@@ -149,7 +149,7 @@ class House:
         self, peer: Peer, cmd: int, payload: bytes, ungranted: bool = False, greeted: bool = True
     ) -> Any:
         minor = peer.minor if greeted else 0
-        asked = Control(peer.conn, cmd, minor, 0, greeted, ungranted, payload)
+        asked = Control(peer.conn, cmd, minor, 0, greeted, ungranted, 0, payload)
         self.last = control.serve(self.broker, asked)
         return read(self.last.frame, peer.minor) if self.last.then is Then.REPLY else None
 
@@ -564,6 +564,16 @@ def test_a_1_0_first_use_is_refused_under_the_plain_command(
     peer = house.peer(uid, minor=0)
     answer = house.ask(peer, "CHAN_TRY_RECV", ungranted=True, **attributes)
     assert answer == {"cmd": "CHAN_RECV", "REQ_ID": 5, "RESULT": code}
+
+
+def test_a_1_0_first_use_by_a_large_frame_comes_without_its_payload() -> None:
+    house = House()
+    house.ask(house.peer(minor=0), "CHAN_MAKE", ELEM_SIZE=60_000)
+    other = house.peer(minor=0)
+    large = Control(other.conn, _wire.CMD_CHAN_SEND, 0, 9, True, True, 1001, b"")
+    assert control.serve(house.broker, large).then is Then.RESUBMIT
+    unknown = control.serve(house.broker, large._replace(chan_id=4321))
+    assert read(unknown.frame, 0) == {"cmd": "CHAN_SEND", "REQ_ID": 9, "RESULT": _wire.KC_ENOENT}
 
 
 def test_a_1_0_first_use_gets_what_the_mode_gives_and_no_more() -> None:

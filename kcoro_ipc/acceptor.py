@@ -1,0 +1,138 @@
+"""Accepting connections: who comes in, who is over the quota, and when descriptors run out.
+
+When accept(2) reports that no descriptor is left, accepting pauses: a readable listener must not
+spin the loop, and who waits in the backlog is served later. It resumes when a connection has ended,
+or after a second. One descriptor is held in reserve and set free for the pause, so that the daemon
+itself can still open a file (a traceback reads sources).
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+
+from kcoro_ipc.broker import Broker
+from kcoro_ipc.errors import KcoroError
+from kcoro_ipc.logs import say
+from kcoro_ipc.records import Peer
+from kcoro_ipc.transport import Listener, credentials
+
+PER_TURN = 64
+PAUSE_NS = 1_000_000_000
+QUIET_NS = 10_000_000_000  # between two log lines about the same trouble
+# Over its quota a user may still say HELLO, to hear why, on this many connections at a time.
+OVER_QUOTA_MOST = 64
+
+
+class Acceptor:
+    def __init__(self, broker: Broker, listeners: Sequence[Listener]) -> None:
+        """Listens at once; the listeners stay the caller's until `close`."""
+        self.broker = broker
+        self._listeners = {listener.socket.fileno(): listener for listener in listeners}
+        self._reserve: int | None = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._resume_at_ns: int | None = None
+        self._quiet_until_ns: dict[str, int] = {}
+        for fd in self._listeners:
+            broker.pump.listen(fd)
+
+    def close(self) -> None:
+        """No more connections; the paths are gone, the listeners closed. Safe twice."""
+        for fd, listener in self._listeners.items():
+            self.broker.pump.unlisten(fd)
+            listener.close()
+        self._listeners.clear()
+        self._release_reserve()
+
+    # --- descriptors that ran out ---
+
+    def next_deadline_ns(self) -> int | None:
+        return self._resume_at_ns
+
+    def resume(self) -> None:
+        """A connection ended or time has passed: accept again if the reserve can be had back."""
+        if self._resume_at_ns is None or not self._listeners:
+            return
+        try:
+            self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._resume_at_ns = self.broker.clock() + PAUSE_NS
+            return
+        self._resume_at_ns = None
+        self.broker.pump.accept_pause(False)
+
+    def resume_if_due(self) -> None:
+        if self._resume_at_ns is not None and self._resume_at_ns <= self.broker.clock():
+            self.resume()
+
+    def _pause(self, error: OSError) -> None:
+        self.broker.pump.accept_pause(True)
+        self._release_reserve()
+        self._resume_at_ns = self.broker.clock() + PAUSE_NS
+        if self._may_say("pause"):
+            count = len(self.broker.registry.peers)
+            say(logging.WARNING, "accepting paused", why=error.strerror, connections=count)
+
+    def _release_reserve(self) -> None:
+        if self._reserve is not None:
+            os.close(self._reserve)
+            self._reserve = None
+
+    def _may_say(self, what: str) -> bool:
+        now_ns = self.broker.clock()
+        if now_ns < self._quiet_until_ns.get(what, 0):
+            return False
+        self._quiet_until_ns[what] = now_ns + QUIET_NS
+        return True
+
+    # --- connections ---
+
+    def accept(self) -> None:
+        """Up to PER_TURN connections from the listeners that are readable."""
+        for _ in range(PER_TURN):
+            fd = self.broker.pump.accept_ready()
+            if fd is None or fd not in self._listeners:
+                break
+            listener = self._listeners[fd]
+            try:
+                connected, _ = listener.socket.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                continue  # who was there is gone
+            except OSError as error:
+                self._pause(error)
+                break
+            self._receive(connected, listener.transport)
+
+    def _receive(self, connected: socket.socket, transport: int) -> None:
+        try:
+            self._admit(connected, transport)
+        except (KcoroError, OSError) as error:
+            quota = error.quota if isinstance(error, KcoroError) else None
+            if self._may_say(f"refused {quota}"):
+                say(logging.WARNING, "connection refused", why=error, quota=quota)
+        finally:
+            connected.close()  # detached by now unless it was refused
+
+    def _admit(self, connected: socket.socket, transport: int) -> None:
+        """Raises when it cannot be served at all; the caller closes the socket."""
+        connected.setblocking(False)
+        who = credentials(connected)
+        user = self.broker.user(who.uid)
+        limit = self.broker.registry.limits.connections_per_uid
+        if user.connections >= limit + OVER_QUOTA_MOST:
+            raise self.broker.registry.limits.refuse("connections_per_uid", user.connections)
+        conn = self.broker.pump.add(connected.detach(), transport, user.account)
+        peer = Peer(conn, user, who.gid, who.groups, who.pid, transport)
+        self.broker.join(peer)
+        say(logging.DEBUG, "connected", conn=conn, uid=who.uid, pid=who.pid)
+
+
+def raise_descriptor_limit() -> int:
+    """The soft limit of open files becomes the hard one; the limit now."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return soft

@@ -1,0 +1,240 @@
+"""The daemon on trio: one task waits for one descriptor, turns, and deals with what is left.
+
+No task per connection, operation or deadline exists: hot frames end in C, control frames are
+answered between two turns, and the deadlines of what Python holds are one number. With `io_thread`
+the turn blocks in a worker thread; trio deals with its report between two turns, so the pump is
+touched by one thread at a time in both modes, and `stop` only leaves a note and rings.
+
+Invariant: nothing a client sends ends the loop; a fault of ours in dealing with it is logged.
+"""
+
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from enum import IntEnum
+from typing import TypeVarTuple
+
+import trio
+
+from kcoro_ipc import control
+from kcoro_ipc.acceptor import Acceptor
+from kcoro_ipc.broker import Broker, make_engine
+from kcoro_ipc.control import Outcome, Then
+from kcoro_ipc.draining import Drain
+from kcoro_ipc.errors import CODE_NAMES
+from kcoro_ipc.logs import say
+from kcoro_ipc.native import EVENT_POISONED, Event
+from kcoro_ipc.pump import Control, NativePump, Report
+from kcoro_ipc.quotas import Limits
+from kcoro_ipc.registry import Registry
+from kcoro_ipc.transport import Listener
+
+REPOLL_NS = 50_000  # how long a turn looks for more work before it gives up; docs/PERFORMANCE.md
+DUE_PER_TURN = 64
+EVENTS_PER_TURN = 64
+FLUSH_S = 1.0  # for the last answers to be read by their clients
+
+Args = TypeVarTuple("Args")
+
+
+async def serve(
+    listeners: Sequence[Listener],
+    *,
+    limits: Limits | None = None,
+    drain_s: float = 10.0,
+    io_thread: bool = False,
+    signals: bool = True,
+    ready: Callable[[], None] | None = None,
+    beside: Callable[["Daemon"], Awaitable[object]] | None = None,
+) -> int:
+    """Serves until SIGTERM or SIGINT (`signals`) or `stop`; 0, or 1 when messages were lost.
+
+    Closes the listeners. `ready` is called when connections are accepted; `beside` runs as long as
+    the daemon and may call its `stop`. Cancelling the caller ends everything without a word.
+    """
+    daemon = Daemon(listeners, limits or Limits(), drain_s)
+    try:
+        async with trio.open_nursery() as nursery:
+            if signals:
+                nursery.start_soon(_stop_by_signal, daemon)
+            if beside is not None:
+                nursery.start_soon(beside, daemon)
+            if ready is not None:
+                ready()
+            await daemon.run(io_thread)
+            nursery.cancel_scope.cancel()
+    finally:
+        daemon.free()
+    return 1 if daemon.going.lost else 0
+
+
+async def _stop_by_signal(daemon: "Daemon") -> None:
+    """SIGTERM drains, a second one or SIGINT ends at once."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            daemon.stop(drain=number == signal.SIGTERM)
+
+
+class Stop(IntEnum):
+    """What `stop` asked for last."""
+
+    NOT = 0
+    DRAIN = 1
+    END = 2
+
+
+class Daemon:
+    def __init__(self, listeners: Sequence[Listener], limits: Limits, drain_s: float) -> None:
+        self.engine = make_engine(limits)
+        self.pump = NativePump(
+            self.engine,
+            connections=limits.connections,
+            requests_per_conn=limits.requests_per_connection,
+        )
+        self.broker = Broker(self.engine, self.pump, Registry(limits), time.monotonic_ns)
+        self.acceptor = Acceptor(self.broker, listeners)
+        self.going = Drain(self.broker, self.acceptor, drain_s)
+        self._stop = Stop.NOT
+
+    def free(self) -> None:
+        """Everything at once, without a word to anybody."""
+        self.acceptor.close()
+        self.pump.free()
+        self.engine.free()
+
+    def stop(self, drain: bool) -> None:
+        """Drain, or, without `drain` or when that was asked before, end now."""
+        self._stop = Stop.DRAIN if drain and self._stop is Stop.NOT else Stop.END
+        self.pump.wake()
+
+    # --- the loop ---
+
+    async def run(self, io_thread: bool) -> None:
+        turn = self._turn_in_thread if io_thread else self._turn_here
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._wake_when_cancelled)
+            busy = True
+            while not self._over():
+                report = await turn(busy)
+                self.handle(report)
+                busy = not report.idle
+            nursery.cancel_scope.cancel()
+        await self._finish()
+
+    def _over(self) -> bool:
+        """Between two turns: begins to drain when asked; True when this turn was the last."""
+        if self._stop is Stop.DRAIN and self.going.until_ns is None:
+            self.going.begin()
+        return self._stop is Stop.END or self.going.over()
+
+    async def _turn_here(self, busy: bool) -> Report:
+        left_ns = self._left_ns()
+        if busy or left_ns == 0:
+            await trio.lowlevel.checkpoint()
+        elif left_ns is None:
+            await trio.lowlevel.wait_readable(self.pump.fd())
+        else:
+            with trio.move_on_after(left_ns / 1e9):
+                await trio.lowlevel.wait_readable(self.pump.fd())
+        return self.pump.turn(0, REPOLL_NS)
+
+    async def _turn_in_thread(self, busy: bool) -> Report:
+        left_ns = 0 if busy else self._left_ns()
+        timeout_ns = -1 if left_ns is None else left_ns
+        return await trio.to_thread.run_sync(self.pump.turn, timeout_ns, REPOLL_NS)
+
+    async def _wake_when_cancelled(self) -> None:
+        """A worker thread that blocks in a turn hears of a cancellation by the pump's bell."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.pump.wake()
+
+    def _left_ns(self) -> int | None:
+        """Until the earliest deadline that Python holds; None: there is none."""
+        broker, acceptor = self.broker.next_deadline_ns(), self.acceptor.next_deadline_ns()
+        times = [when for when in (broker, acceptor, self.going.until_ns) if when is not None]
+        return max(0, min(times) - self.broker.clock()) if times else None
+
+    # --- one report ---
+
+    def handle(self, report: Report) -> None:
+        """All that a turn leaves to Python; each part is bounded."""
+        if report.closed:
+            self._handle_closed()
+        if report.control:
+            self._handle_control()
+        if report.cancelled:
+            self._handle_cancelled()
+        if report.accept:
+            _guarded(self.acceptor.accept)
+        if report.events:
+            self._handle_events()
+        self.acceptor.resume_if_due()
+        _guarded(control.due, self.broker, DUE_PER_TURN)
+
+    def _handle_closed(self) -> None:
+        while (closed := self.pump.next_closed()) is not None:
+            level = logging.INFO if closed.code else logging.DEBUG
+            code = CODE_NAMES.get(closed.code, str(closed.code))
+            say(level, "disconnected", conn=closed.conn, code=code, frames=closed.frames_in)
+            _guarded(self.broker.depart, closed)
+        self.acceptor.resume()
+
+    def _handle_control(self) -> None:
+        while (frame := self.pump.next_control()) is not None:
+            self._apply(frame, control.serve(self.broker, frame))
+
+    def _apply(self, frame: Control, outcome: Outcome) -> None:
+        """A connection that is gone by now refuses each of these, and nothing is lost by it."""
+        if outcome.greet is not None:
+            self.pump.speak(frame.conn, *outcome.greet)
+        if outcome.then is Then.REPLY:
+            self.pump.reply(frame.conn, outcome.frame)
+        elif outcome.then is Then.RESUBMIT:
+            self.pump.resubmit(frame.conn)
+        else:
+            self.pump.resume(frame.conn)
+        if outcome.end is not None:
+            self.pump.close(frame.conn, outcome.end)
+
+    def _handle_cancelled(self) -> None:
+        while (target := self.pump.next_cancelled()) is not None:
+            _guarded(control.cancelled, self.broker, *target)
+
+    def _handle_events(self) -> None:
+        for _ in range(EVENTS_PER_TURN):
+            event = self.engine.take_event()
+            if event is None:
+                return
+            _guarded(self._tell_event, event)
+
+    def _tell_event(self, event: Event) -> None:
+        channel = self.broker.registry.channels.get(event.chan_user)
+        name = channel.name if channel is not None else None
+        say(logging.WARNING, event.words, chan_id=event.chan_user, name=name, missed=event.lost)
+        if channel is not None and event.kind == EVENT_POISONED:
+            say(logging.ERROR, "poisoned channel", dump=self.engine.chan_dump(channel.ticket))
+            self.broker.lost(channel)
+
+    async def _finish(self) -> None:
+        self.going.end()
+        with trio.move_on_after(FLUSH_S):
+            while self._is_unread():
+                self.handle(await self._turn_here(busy=False))
+        self.going.count_lost()
+
+    def _is_unread(self) -> bool:
+        """One turn, then whether somebody has not read all that was said."""
+        self.handle(self.pump.turn())
+        infos = (self.pump.info(conn) for conn in self.broker.registry.peers)
+        return any(info is not None and info.queued_bytes for info in infos)
+
+
+def _guarded(function: Callable[[*Args], object], *args: *Args) -> None:
+    """A fault of ours while dealing with one connection must not end the others."""
+    try:
+        function(*args)
+    except Exception as error:  # noqa: BLE001  logged, and the loop goes on
+        say(logging.ERROR, "fault", error)
