@@ -3,7 +3,7 @@
 import os
 import socket
 from types import TracebackType
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from kcoro_ipc import _wire
 from kcoro_ipc.blocking.channel import Channel
@@ -29,10 +29,17 @@ from kcoro_ipc.protocol.channels import (
     open_pairs,
     read_info,
     read_page,
+    read_stats,
+    target_pair,
 )
-from kcoro_ipc.protocol.outcome import check_greeting, failure_of
+from kcoro_ipc.protocol.greeting import DaemonInfo, check_greeting, read_daemon_info
+from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply, ReplyReader
 from kcoro_ipc.protocol.selects import Clause, Selected, select_frame, winner
+from kcoro_ipc.protocol.waiters import WaiterInfo, read_waiters
+
+if TYPE_CHECKING:
+    from kcoro_ipc.metrics import ChannelSnapshot
 
 
 def open_client(
@@ -151,6 +158,30 @@ class Client:
             page, cursor = read_page(self._control(_wire.CMD_LIST, *pairs))
             found += page
         return found
+
+    def statistics(self, target: str | int) -> "ChannelSnapshot":
+        """The counters of a channel by name or chan_id; asking takes no handle on it."""
+        from kcoro_ipc.metrics import snapshot
+
+        reply = self._control(_wire.CMD_GET_STATS, target_pair(target))
+        name = target if isinstance(target, str) else None
+        known = target if isinstance(target, int) else reply.get(_wire.ATTR_CHAN_ID)
+        return snapshot(read_stats(reply), known, name)
+
+    def list_waiters(self, target: str | int) -> list[WaiterInfo]:
+        """Who waits at a channel, by name or chan_id: senders, then receivers, in their order."""
+        found: list[WaiterInfo] = []
+        cursor: bytes | None = b""
+        while cursor is not None:
+            pairs = [target_pair(target), (_wire.ATTR_FLAGS, _wire.FLAG_STATS_WAITERS)]
+            pairs += [(_wire.ATTR_CURSOR, cursor)] if cursor else []
+            page, cursor = read_waiters(self._control(_wire.CMD_GET_STATS, *pairs))
+            found += page
+        return found
+
+    def info(self) -> DaemonInfo:
+        """What the daemon is: versions, frame limit, pid, uid."""
+        return read_daemon_info(self._control(_wire.CMD_GET_INFO))
 
     def ping(self) -> None:
         """Returns when the daemon has answered."""

@@ -1,6 +1,6 @@
 """The trio client: one connection, shared by any number of tasks."""
 
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from trio.lowlevel import checkpoint
 
@@ -21,12 +21,19 @@ from kcoro_ipc.protocol.channels import (
     open_pairs,
     read_info,
     read_page,
+    read_stats,
+    target_pair,
 )
+from kcoro_ipc.protocol.greeting import DaemonInfo, read_daemon_info
 from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
 from kcoro_ipc.protocol.selects import Clause, Selected, select_frame, winner
+from kcoro_ipc.protocol.waiters import WaiterInfo, read_waiters
 from kcoro_ipc.trio_errors import TRIO_ERRORS
+
+if TYPE_CHECKING:
+    from kcoro_ipc.metrics import ChannelSnapshot
 
 
 class Client:
@@ -90,6 +97,30 @@ class Client:
             page, cursor = read_page(await self._control(_wire.CMD_LIST, *pairs))
             found += page
         return found
+
+    async def statistics(self, target: str | int) -> "ChannelSnapshot":
+        """The counters of a channel by name or chan_id; asking takes no handle on it."""
+        from kcoro_ipc.metrics import snapshot
+
+        reply = await self._control(_wire.CMD_GET_STATS, target_pair(target))
+        name = target if isinstance(target, str) else None
+        known = target if isinstance(target, int) else reply.get(_wire.ATTR_CHAN_ID)
+        return snapshot(read_stats(reply), known, name)
+
+    async def list_waiters(self, target: str | int) -> list[WaiterInfo]:
+        """Who waits at a channel, by name or chan_id: senders, then receivers, in their order."""
+        found: list[WaiterInfo] = []
+        cursor: bytes | None = b""
+        while cursor is not None:
+            pairs = [target_pair(target), (_wire.ATTR_FLAGS, _wire.FLAG_STATS_WAITERS)]
+            pairs += [(_wire.ATTR_CURSOR, cursor)] if cursor else []
+            page, cursor = read_waiters(await self._control(_wire.CMD_GET_STATS, *pairs))
+            found += page
+        return found
+
+    async def info(self) -> DaemonInfo:
+        """What the daemon is: versions, frame limit, pid, uid."""
+        return read_daemon_info(await self._control(_wire.CMD_GET_INFO))
 
     async def ping(self) -> None:
         """Returns when the daemon has answered."""

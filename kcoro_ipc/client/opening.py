@@ -13,7 +13,7 @@ from kcoro_ipc.errors import NoDaemon
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.address import Address, connect_error, find_address
 from kcoro_ipc.protocol.exchange import Exchange
-from kcoro_ipc.protocol.outcome import check_greeting
+from kcoro_ipc.protocol.greeting import check_greeting
 
 # How long to wait before trying again when the daemon's backlog is full: connect(2) on an AF_UNIX
 # socket fails then instead of waiting, and nothing tells when there is room.

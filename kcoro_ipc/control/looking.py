@@ -61,7 +61,7 @@ def get_stats(broker: Broker, request: Request) -> Outcome:
     stats = broker.stats(channel)
     if not request.minor:
         return request.done((_wire.ATTR_SEND_OPS, stats[1]), (_wire.ATTR_RECV_OPS, stats[2]))
-    pairs = _counters(stats)
+    pairs = [(_wire.ATTR_CHAN_ID, channel.chan_id), *_counters(stats)]
     if request.flags(_wire.FLAG_STATS_ALL) & _wire.FLAG_STATS_WAITERS:
         pairs += _waiters(broker, request, channel)
     return request.done(*pairs)

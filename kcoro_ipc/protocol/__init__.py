@@ -5,6 +5,7 @@
     replies      frames received, in batches           batches   long lists cut into frames
     exchange     requests that wait for replies        outcome   what a reply means
     handles      what the daemon granted               selects   one of several clauses
+    greeting     what the daemon is                    waiters   who waits at a channel
 
 Both clients (kcoro_ipc.client on trio, kcoro_ipc.blocking) stand on this and add only the waiting.
 Nothing here waits, opens a socket or looks at a clock, so a peer is easy to script in a test.

@@ -109,6 +109,11 @@ def flags_of(options: ChannelOptions) -> int:
     return flags | _word("ack", given.get("ack", "optional"), ACKNOWLEDGING)
 
 
+def target_pair(target: str | int) -> tuple[int, Any]:
+    """A channel by name or by number."""
+    return (_wire.ATTR_CHAN_ID if isinstance(target, int) else _wire.ATTR_NAME, target)
+
+
 def make_pairs(name: str | None, options: ChannelOptions) -> list[tuple[int, Any]]:
     """The attributes of CHAN_MAKE; InvalidArgument for an option that does not exist or fit."""
     known = {*_WORDS, *_NUMBERS, *_FLAGS, "ack"}
@@ -130,9 +135,12 @@ def open_pairs(
     target: str | int, options: ChannelOptions, timeout_ms: int
 ) -> list[tuple[int, Any]]:
     """The attributes of CHAN_OPEN, by name or by number."""
-    key = _wire.ATTR_CHAN_ID if isinstance(target, int) else _wire.ATTR_NAME
     rights = flags_of(options) & RIGHTS
-    return [(key, target), (_wire.ATTR_TIMEOUT_MS, timeout_ms), (_wire.ATTR_FLAGS, rights)]
+    return [
+        target_pair(target),
+        (_wire.ATTR_TIMEOUT_MS, timeout_ms),
+        (_wire.ATTR_FLAGS, rights),
+    ]
 
 
 class ChannelInfo(NamedTuple):

@@ -4,14 +4,7 @@ Clients pass their own table of exceptions (trio's have trio's names too).
 """
 
 from kcoro_ipc import _wire
-from kcoro_ipc.errors import (
-    ERRORS,
-    ErrorTable,
-    KcoroError,
-    ProtocolError,
-    VersionMismatch,
-    error_for,
-)
+from kcoro_ipc.errors import ERRORS, ErrorTable, KcoroError, error_for
 from kcoro_ipc.protocol.replies import Reply
 
 
@@ -39,19 +32,3 @@ def failure_of(
         usage=reply.get(_wire.ATTR_QUOTA_USAGE, None),
         setting=reply.get(_wire.ATTR_QUOTA_SETTING, None),
     )
-
-
-def check_greeting(reply: Reply) -> int:
-    """The largest payload the daemon accepts; VersionMismatch or the daemon's refusal."""
-    if reply.cmd != _wire.CMD_HELLO:
-        raise failure_of(reply) if reply.result else ProtocolError("the daemon did not say HELLO")
-    if reply.result:
-        raise failure_of(reply)
-    major, minor = reply.get(_wire.ATTR_ABI_MAJOR), reply.get(_wire.ATTR_ABI_MINOR)
-    if (major, minor) != (_wire.ABI_MAJOR, _wire.ABI_MINOR):
-        raise VersionMismatch(
-            f"the daemon speaks ABI {major}.{minor}, this client needs "
-            f"{_wire.ABI_MAJOR}.{_wire.ABI_MINOR}; upgrade the older side"
-        )
-    limit: int = reply.get(_wire.ATTR_MAX_FRAME, _wire.MAX_FRAME_BYTES)
-    return min(limit, _wire.MAX_FRAME_BYTES)

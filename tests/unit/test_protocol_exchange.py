@@ -18,7 +18,8 @@ from kcoro_ipc.protocol.exchange import (
     SHARED_PLACES,
     Exchange,
 )
-from kcoro_ipc.protocol.outcome import check_greeting, failure_of
+from kcoro_ipc.protocol.greeting import check_greeting
+from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply, ReplyReader
 
 

@@ -1,0 +1,48 @@
+"""What the daemon says about itself: in its HELLO, and when asked with GET_INFO."""
+
+from typing import NamedTuple
+
+from kcoro_ipc import _wire
+from kcoro_ipc.errors import ProtocolError, VersionMismatch
+from kcoro_ipc.protocol.outcome import failure_of
+from kcoro_ipc.protocol.replies import Reply
+
+
+class DaemonInfo(NamedTuple):
+    """`max_frame_bytes`: the longest payload it accepts on this connection."""
+
+    abi_major: int
+    abi_minor: int
+    max_frame_bytes: int
+    pid: int
+    uid: int
+
+
+def check_greeting(reply: Reply) -> int:
+    """The largest payload the daemon accepts; VersionMismatch or the daemon's refusal."""
+    if reply.cmd != _wire.CMD_HELLO:
+        raise failure_of(reply) if reply.result else ProtocolError("the daemon did not say HELLO")
+    if reply.result:
+        raise failure_of(reply)
+    major, minor = reply.get(_wire.ATTR_ABI_MAJOR), reply.get(_wire.ATTR_ABI_MINOR)
+    if (major, minor) != (_wire.ABI_MAJOR, _wire.ABI_MINOR):
+        raise VersionMismatch(
+            f"the daemon speaks ABI {major}.{minor}, this client needs "
+            f"{_wire.ABI_MAJOR}.{_wire.ABI_MINOR}; upgrade the older side"
+        )
+    return _frame_limit(reply)
+
+
+def read_daemon_info(reply: Reply) -> DaemonInfo:
+    return DaemonInfo(
+        abi_major=reply.get(_wire.ATTR_ABI_MAJOR),
+        abi_minor=reply.get(_wire.ATTR_ABI_MINOR),
+        max_frame_bytes=_frame_limit(reply),
+        pid=reply.get(_wire.ATTR_SENDER_PID),
+        uid=reply.get(_wire.ATTR_SENDER_UID),
+    )
+
+
+def _frame_limit(reply: Reply) -> int:
+    limit: int = reply.get(_wire.ATTR_MAX_FRAME, _wire.MAX_FRAME_BYTES)
+    return min(limit, _wire.MAX_FRAME_BYTES)
