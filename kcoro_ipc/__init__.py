@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kcoro_ipc import blocking, engine, errors
     from kcoro_ipc.client import Channel, Clause, Client, Inbox, Job, Selected, open_client
     from kcoro_ipc.errors import KcoroError
 
