@@ -1,0 +1,409 @@
+/* kc_ipc_fixture.h: a pump without sockets, spoken to in words.
+ *
+ *     rig_say(&rig, 0, "SEND r7 c1001 t0 e:abcd; RECV r8 c1001 t-1");
+ *     KC_CHECK_STR(rig_hear(&rig, 0), "SEND r7 =0; RECV r8 =0 e:abcd");
+ *
+ * A frame is a command and words: rN REQ_ID, cN CHAN_ID, tN TIMEOUT_MS, fN FLAGS, nN MAX_ITEMS, bN MAX_BYTES, #N
+ * DELIVERY_ID (the N-th that was heard, from 0), e:text ELEMENT, E:n ELEMENT of n bytes, ( ... ) CLAUSE, vN ABI_MINOR.
+ * Replies read the same, with =N RESULT, iN INDEX, kN COUNT, dN DROPPED, xN REDELIVERED, ( ... ) ITEM, q:, s: and w: for
+ * QUOTA_NAME, QUOTA_SETTING and REASON. Every say and every hear is followed by kc_engine_check.
+ */
+#ifndef KC_IPC_FIXTURE_H
+#define KC_IPC_FIXTURE_H
+
+#include "ipc/kc_bytes.h"
+#include "ipc/kc_frame.h"
+#include "kcoro/kc_turn.h"
+
+#include "kc_test.h"
+
+enum { RIG_CONNS = 8, RIG_CHANS = 8, RIG_FRAME_BYTES = 20 << 20, RIG_TEXT_BYTES = 1 << 20, RIG_FIRST_CHAN = 1001 };
+
+typedef struct rig {
+    kc_engine *engine;
+    kc_pump *pump;
+    kc_conn conns[RIG_CONNS];
+    int conn_count;
+    kc_chan chans[RIG_CHANS];
+    int chan_count;
+    unsigned minors[RIG_CONNS];
+    uint32_t account;
+    uint64_t deliveries[256];
+    int delivery_count;
+    bool bytewise;         /* feed one byte at a time */
+    bool broken_allocs;    /* allocations are made to fail: refusals are expected */
+    uint8_t *frame, *out;
+    size_t frame_bytes;
+    char *text;
+} rig;
+
+/* ---- words to frames ---- */
+
+typedef struct rig_name {
+    const char *name;
+    uint16_t number;
+} rig_name;
+
+static const rig_name rig_commands[] = {
+    {"HELLO", KC_CMD_HELLO},       {"INFO", KC_CMD_GET_INFO},          {"LIST", KC_CMD_LIST},
+    {"MAKE", KC_CMD_CHAN_MAKE},    {"SEND", KC_CMD_CHAN_SEND},         {"TRY_SEND", KC_CMD_CHAN_TRY_SEND},
+    {"RECV", KC_CMD_CHAN_RECV},    {"TRY_RECV", KC_CMD_CHAN_TRY_RECV}, {"CLOSE", KC_CMD_CHAN_CLOSE},
+    {"OPEN", KC_CMD_CHAN_OPEN},    {"SELECT", KC_CMD_SELECT},          {"CANCEL", KC_CMD_CANCEL},
+    {"ACK", KC_CMD_ACK},           {"NACK", KC_CMD_NACK},              {"PING", KC_CMD_PING},
+    {"DESTROY", KC_CMD_CHAN_DESTROY}, {"CMD99", 99}};
+
+static inline uint16_t rig_command(const char *name, size_t n)
+{
+    for (size_t i = 0; i < sizeof rig_commands / sizeof *rig_commands; i++) {
+        if (strlen(rig_commands[i].name) == n && memcmp(rig_commands[i].name, name, n) == 0) {
+            return rig_commands[i].number;
+        }
+    }
+    fprintf(stderr, "no command %.*s\n", (int)n, name);
+    exit(1);
+}
+
+static inline void rig_element(rig *r, kc_writer *w, const char *word, size_t n)
+{
+    if (word[0] == 'e') {
+        kc_put_bytes(w, KC_ATTR_ELEMENT, word + 2, (uint32_t)(n - 2));
+        return;
+    }
+    uint32_t length = (uint32_t)strtoul(word + 2, NULL, 10);
+    uint8_t *bytes = malloc(length + 1);
+    KC_REQUIRE(bytes != NULL);
+    for (uint32_t i = 0; i < length; i++) {
+        bytes[i] = (uint8_t)(i * 31 + (i >> 8) + length);
+    }
+    kc_put_bytes(w, KC_ATTR_ELEMENT, bytes, length);
+    free(bytes);
+    (void)r;
+}
+
+static inline void rig_word(rig *r, kc_writer *w, const char *word, size_t n)
+{
+    long long value = n > 1 ? strtoll(word + 1, NULL, 10) : 0;
+    switch (word[0]) {
+    case 'r': kc_put_u32(w, KC_ATTR_REQ_ID, (uint32_t)value); break;
+    case 'c': kc_put_u32(w, KC_ATTR_CHAN_ID, (uint32_t)value); break;
+    case 't': kc_put_i32(w, KC_ATTR_TIMEOUT_MS, (int32_t)value); break;
+    case 'f': kc_put_u32(w, KC_ATTR_FLAGS, (uint32_t)value); break;
+    case 'n': kc_put_u32(w, KC_ATTR_MAX_ITEMS, (uint32_t)value); break;
+    case 'b': kc_put_u64(w, KC_ATTR_MAX_BYTES, (uint64_t)value); break;
+    case 'v':
+        kc_put_u32(w, KC_ATTR_ABI_MAJOR, 1);
+        kc_put_u32(w, KC_ATTR_ABI_MINOR, (uint32_t)value);
+        break;
+    case '#':
+        kc_put_u64(w, KC_ATTR_DELIVERY_ID, value < r->delivery_count ? r->deliveries[value] : (uint64_t)value);
+        break;
+    case 'e':
+    case 'E': rig_element(r, w, word, n); break;
+    case '(': kc_nested_begin(w, KC_ATTR_CLAUSE, strstr(word, "E:") != NULL && strstr(word, "E:") < strchr(word, ')') &&
+                              strtoul(strstr(word, "E:") + 2, NULL, 10) > 60000 ? 70000 : 0); break;
+    case ')': kc_nested_end(w); break;
+    default: fprintf(stderr, "no word %.*s\n", (int)n, word); exit(1);
+    }
+}
+
+/* The frames of a script, in r->frame. */
+static inline void rig_build(rig *r, unsigned minor, const char *script)
+{
+    kc_writer w;
+    kc_writer_init(&w, r->frame, RIG_FRAME_BYTES, minor, UINT32_MAX);
+    while (*script != 0) {
+        size_t n = strcspn(script, " ;");
+        kc_frame_begin(&w, rig_command(script, n), 0);
+        script += n;
+        while (*script != 0 && *script != ';') {
+            n = *script == ' ' ? 0 : *script == '(' || *script == ')' ? 1 : strcspn(script, " ;)");
+            if (n != 0) {
+                rig_word(r, &w, script, n);
+            }
+            script += n != 0 ? n : 1;
+        }
+        KC_REQUIRE(kc_frame_finish(&w) == KC_OK);
+        script += strspn(script, "; ");
+    }
+    r->frame_bytes = w.length;
+}
+
+/* ---- replies to words ---- */
+
+static inline size_t rig_print(char *at, size_t room, const char *format, const void *text, int n, long long value)
+{
+    int wrote = text != NULL ? snprintf(at, room, format, n, (const char *)text) : snprintf(at, room, format, value);
+    KC_REQUIRE(wrote >= 0 && (size_t)wrote < room);
+    return (size_t)wrote;
+}
+
+static inline size_t rig_render_element(char *at, size_t room, const kc_attr *attr)
+{
+    if (attr->length <= 64) {
+        return rig_print(at, room, " e:%.*s", attr->value, (int)attr->length, 0);
+    }
+    for (uint32_t i = 0; i < attr->length; i++) {
+        if (attr->value[i] != (uint8_t)(i * 31 + (i >> 8) + attr->length)) {
+            return rig_print(at, room, " E!%lld", NULL, 0, (long long)i);
+        }
+    }
+    return rig_print(at, room, " E:%lld", NULL, 0, attr->length);
+}
+
+static inline size_t rig_render_attrs(rig *r, char *at, size_t room, kc_attr_cursor *cursor, unsigned minor)
+{
+    kc_attr attr;
+    kc_attr_cursor inner;
+    size_t n = 0;
+    while (kc_attr_next(cursor, &attr) == KC_OK) {
+        char *to = at + n;
+        size_t left = room - n;
+        switch (attr.type) {
+        case KC_ATTR_REQ_ID: n += rig_print(to, left, " r%lld", NULL, 0, kc_attr_u32(&attr)); break;
+        case KC_ATTR_RESULT: n += rig_print(to, left, " =%lld", NULL, 0, kc_attr_i32(&attr)); break;
+        case KC_ATTR_INDEX: n += rig_print(to, left, " i%lld", NULL, 0, kc_attr_u32(&attr)); break;
+        case KC_ATTR_COUNT: n += rig_print(to, left, " k%lld", NULL, 0, kc_attr_u32(&attr)); break;
+        case KC_ATTR_DROPPED: n += rig_print(to, left, " d%lld", NULL, 0, kc_attr_u32(&attr)); break;
+        case KC_ATTR_REDELIVERED: n += rig_print(to, left, " x%lld", NULL, 0, kc_attr_u32(&attr)); break;
+        case KC_ATTR_ABI_MINOR: n += rig_print(to, left, " v%lld", NULL, 0, kc_attr_u32(&attr)); break;
+        case KC_ATTR_ELEMENT: n += rig_render_element(to, left, &attr); break;
+        case KC_ATTR_QUOTA_NAME: n += rig_print(to, left, " q:%.*s", attr.value, (int)attr.length, 0); break;
+        case KC_ATTR_QUOTA_SETTING: n += rig_print(to, left, " s:%.*s", attr.value, (int)attr.length, 0); break;
+        case KC_ATTR_REASON: n += rig_print(to, left, " w:%.*s", attr.value, (int)attr.length, 0); break;
+        case KC_ATTR_DELIVERY_ID:
+            KC_REQUIRE(r->delivery_count < 256);
+            n += rig_print(to, left, " #%lld", NULL, 0, r->delivery_count);
+            r->deliveries[r->delivery_count++] = kc_attr_u64(&attr);
+            break;
+        case KC_ATTR_ITEM:
+            n += rig_print(to, left, " (%.*s", "", 0, 0);
+            kc_attr_cursor_nested(&inner, &attr, minor);
+            n += rig_render_attrs(r, at + n, room - n, &inner, minor);
+            n += rig_print(at + n, room - n, " )%.*s", "", 0, 0);
+            break;
+        default: break;
+        }
+    }
+    return n;
+}
+
+static inline const char *rig_render(rig *r, unsigned minor, const uint8_t *bytes, size_t n)
+{
+    size_t used = 0;
+    r->text[0] = 0;
+    while (n != 0) {
+        kc_frame_header header;
+        kc_attr_cursor cursor;
+        size_t i = 0;
+        KC_REQUIRE(kc_frame_head(bytes, n, minor, UINT32_MAX, &header) == KC_OK && n - 8 >= header.length);
+        while (i + 1 < sizeof rig_commands / sizeof *rig_commands && rig_commands[i].number != header.cmd) {
+            i++;
+        }
+        used += rig_print(r->text + used, RIG_TEXT_BYTES - used, used == 0 ? "%.*s" : "; %.*s", rig_commands[i].name, 40,
+                          0);
+        kc_attr_cursor_init(&cursor, bytes + 8, header.length, minor, 0);
+        used += rig_render_attrs(r, r->text + used, RIG_TEXT_BYTES - used, &cursor, minor);
+        bytes += 8 + header.length;
+        n -= 8 + header.length;
+    }
+    return r->text;
+}
+
+/* ---- the rig ---- */
+
+static inline void rig_check(const rig *r)
+{
+    char why[256] = "";
+    KC_CHECK_EQ(kc_engine_check(r->engine, why, sizeof why), KC_OK);
+    KC_CHECK_STR(why, "");
+}
+
+static inline void rig_run(const rig *r)
+{
+    while (kc_pump_run(r->pump) == KC_PUMP_MORE) {
+    }
+    rig_check(r);
+}
+
+/* What Python does with a HELLO; every other control frame stays where it is. */
+static inline void rig_greet(rig *r)
+{
+    kc_control control;
+    while (kc_pump_control(r->pump, &control) == KC_OK) {
+        kc_request request;
+        kc_writer w;
+        uint8_t bytes[64];
+        KC_REQUIRE(control.cmd == KC_CMD_HELLO && control.greeted == 0);
+        KC_REQUIRE(kc_request_parse(control.payload, control.length, 0, KC_CMD_HELLO, &request) == KC_OK);
+        uint32_t minor = kc_load_u32(control.payload + 12);
+        kc_writer_init(&w, bytes, sizeof bytes, 0, UINT32_MAX);
+        kc_frame_begin(&w, KC_CMD_HELLO, 0);
+        kc_put_u32(&w, KC_ATTR_ABI_MAJOR, 1);
+        kc_put_u32(&w, KC_ATTR_ABI_MINOR, minor);
+        KC_REQUIRE(kc_frame_finish(&w) == KC_OK);
+        if (!r->broken_allocs) {
+            KC_REQUIRE(kc_conn_speak(r->pump, control.conn, minor, 0) == KC_OK);
+            KC_REQUIRE(kc_pump_reply(r->pump, control.conn, bytes, (uint32_t)w.length) == KC_OK);
+        } else {
+            (void)kc_conn_speak(r->pump, control.conn, minor, 0);
+            (void)kc_pump_reply(r->pump, control.conn, bytes, (uint32_t)w.length);
+        }
+    }
+}
+
+static inline int rig_feed(rig *r, int i, const uint8_t *bytes, size_t n, int eof)
+{
+    int code = KC_OK;
+    size_t step = r->bytewise ? 1 : n;
+    for (size_t at = 0; code == KC_OK && at < n; at += step) {
+        code = kc_conn_feed(r->pump, r->conns[i], bytes + at, step, eof && at + step == n);
+    }
+    if (n == 0) {
+        code = kc_conn_feed(r->pump, r->conns[i], bytes, 0, eof);
+    }
+    rig_check(r);
+    return code;
+}
+
+static inline void rig_say(rig *r, int i, const char *script)
+{
+    rig_build(r, r->minors[i], script);
+    (void)rig_feed(r, i, r->frame, r->frame_bytes, 0);
+}
+
+/* All that the connection was told, up to 16 MiB, in r->out. */
+static inline size_t rig_fetch(rig *r, int i)
+{
+    size_t n = 0;
+    int got;
+    while ((got = kc_conn_fetch(r->pump, r->conns[i], r->out + n, (uint32_t)(RIG_FRAME_BYTES - n))) > 0) {
+        n += (size_t)got;
+    }
+    rig_check(r);
+    return n;
+}
+
+static inline const char *rig_hear(rig *r, int i)
+{
+    size_t n = rig_fetch(r, i);
+    return rig_render(r, r->minors[i], r->out, n);
+}
+
+static inline void rig_make(rig *r, const kc_engine_config *engine, const kc_pump_config *pump)
+{
+    *r = (rig){.bytewise = false};
+    r->frame = malloc(RIG_FRAME_BYTES);
+    r->out = malloc(RIG_FRAME_BYTES);
+    r->text = malloc(RIG_TEXT_BYTES);
+    KC_REQUIRE(r->frame != NULL && r->out != NULL && r->text != NULL);
+    kc_engine_config small = {.channels = 64, .tokens = 8192, .clauses = 1024, .messages = 16384, .scopes = 64,
+                              .accounts = 8, .ports = 4, .heap_bytes = 256 << 20};
+    KC_REQUIRE(kc_engine_make(engine != NULL ? engine : &small, &r->engine) == KC_OK);
+    KC_REQUIRE(kc_account_make(r->engine, NULL, &r->account) == KC_OK);
+    KC_REQUIRE(kc_engine_tick(r->engine, 1000000000) == 0);
+    KC_REQUIRE(kc_pump_make(r->engine, pump, &r->pump) == KC_OK);
+}
+
+/* One more connection that has said HELLO; its number. */
+static inline int rig_open_over(rig *r, unsigned minor, uint32_t transport)
+{
+    int i = r->conn_count++;
+    KC_REQUIRE(i < RIG_CONNS);
+    KC_REQUIRE(kc_conn_add(r->pump, -1, transport, r->account, &r->conns[i]) == KC_OK);
+    r->minors[i] = 0;
+    rig_say(r, i, minor == 0 ? "HELLO v0" : "HELLO v1");
+    rig_greet(r);
+    KC_CHECK_STR(rig_hear(r, i), minor == 0 ? "HELLO v0" : "HELLO v1");
+    r->minors[i] = minor;
+    for (int chan = 0; chan < r->chan_count; chan++) {
+        KC_REQUIRE(kc_conn_grant(r->pump, r->conns[i], (uint32_t)(RIG_FIRST_CHAN + chan), r->chans[chan],
+                                 KC_RIGHT_READ | KC_RIGHT_WRITE) == KC_OK);
+    }
+    return i;
+}
+
+static inline int rig_open(rig *r, unsigned minor)
+{
+    return rig_open_over(r, minor, KC_TRANSPORT_STREAM);
+}
+
+/* A channel 1001, 1002, ... that every connection may read and write; the rig keeps a reference. */
+static inline int rig_channel(rig *r, const kc_chan_config *config)
+{
+    int chan = r->chan_count++;
+    KC_REQUIRE(chan < RIG_CHANS);
+    KC_REQUIRE(kc_chan_make(r->engine, config, &r->chans[chan], NULL) == KC_OK);
+    for (int i = 0; i < r->conn_count; i++) {
+        KC_REQUIRE(kc_conn_grant(r->pump, r->conns[i], (uint32_t)(RIG_FIRST_CHAN + chan), r->chans[chan],
+                                 KC_RIGHT_READ | KC_RIGHT_WRITE) == KC_OK);
+    }
+    return chan;
+}
+
+static inline int rig_kind(rig *r, int32_t kind, uint32_t capacity)
+{
+    return rig_channel(r, &(kc_chan_config){.kind = kind, .capacity = capacity});
+}
+
+static inline uint64_t rig_stat(const rig *r, int chan, int stat)
+{
+    kc_chan_snapshot snapshot;
+    KC_REQUIRE(kc_chan_measure(r->engine, r->chans[chan], &snapshot) == KC_OK);
+    return snapshot.stat[stat];
+}
+
+static inline void rig_tick_ms(rig *r, int64_t ms)
+{
+    (void)kc_engine_tick(r->engine, kc_engine_now(r->engine) + ms * 1000000);
+    rig_run(r);
+}
+
+/* Why a connection ended; KC_EAGAIN: none did. */
+static inline int32_t rig_closed(const rig *r)
+{
+    kc_closed closed;
+    return kc_pump_closed(r->pump, &closed) == KC_OK ? closed.code : KC_EAGAIN;
+}
+
+/* Nothing is left of what anybody did: checks that, then frees all. */
+static inline void rig_free(rig *r)
+{
+    kc_engine_usage usage;
+    kc_pump_usage own;
+    kc_closed closed;
+    for (int i = 0; i < r->conn_count; i++) {
+        (void)rig_feed(r, i, r->frame, 0, 1);
+        (void)rig_fetch(r, i);
+        (void)kc_conn_close(r->pump, r->conns[i], 0);
+        (void)rig_fetch(r, i);
+    }
+    rig_run(r);
+    while (kc_pump_closed(r->pump, &closed) == KC_OK) {
+    }
+    kc_pump_measure(r->pump, &own);
+    KC_CHECK_EQ(own.connections, 0);
+    KC_CHECK_EQ(own.input_bytes, 0);
+    kc_engine_measure(r->engine, &usage);
+    KC_CHECK_EQ(usage.parked, 0);
+    KC_CHECK_EQ(usage.held, 0);
+    KC_CHECK_EQ(usage.tokens, 0);
+    KC_CHECK_EQ(usage.scopes, 1); /* the pump's own */
+    for (int i = 0; i < r->chan_count; i++) {
+        (void)kc_chan_destroy(r->engine, r->chans[i], KC_REASON_DESTROYED, NULL, 0);
+        (void)kc_chan_drop(r->engine, r->chans[i]);
+    }
+    kc_pump_free(r->pump);
+    kc_engine_measure(r->engine, &usage);
+    KC_CHECK_EQ(usage.channels, 0);
+    KC_CHECK_EQ(usage.messages, 0);
+    KC_CHECK_EQ(usage.block_bytes, 0);
+    KC_CHECK_EQ(usage.scopes, 0);
+    KC_CHECK_EQ(usage.ports, 0);
+    rig_check(r);
+    kc_engine_free(r->engine);
+    free(r->frame);
+    free(r->out);
+    free(r->text);
+}
+
+#endif
