@@ -31,11 +31,18 @@ static void settle_account(kc_engine *e, uint32_t account) {
     }
 }
 
-int kc_account_charge_bytes(kc_engine *e, uint32_t account, uint64_t bytes, kc_refusal *refusal) {
-    kc_account_rec *a = &e->accounts[account];
-    int rc = KC_OK;
+static bool alive(const kc_engine *e, uint32_t account) {
+    return account <= e->account_high && e->accounts[account].used != 0;
+}
 
-    if (account != 0) {
+int kc_account_charge_bytes(kc_engine *e, uint32_t account, uint64_t bytes, kc_refusal *refusal) {
+    kc_account_rec *a = NULL;
+    int rc = KC_ENOENT;
+
+    if (account == 0)
+        return KC_OK;
+    if (alive(e, account)) {
+        a = &e->accounts[account];
         rc = over(refusal, account, KC_QUOTA_ACCOUNT_BYTES, a->limits.bytes, a->bytes, bytes);
         a->bytes += rc == KC_OK ? bytes : 0;
     }
@@ -86,6 +93,8 @@ int kc_account_enter(kc_engine *e, uint32_t account) {
         e->accounts[account].scopes++;
     return rc;
 }
+
+void kc_account_keep(kc_engine *e, uint32_t account) { e->accounts[account].scopes++; }
 
 void kc_account_leave(kc_engine *e, uint32_t account) {
     e->accounts[account].scopes--;

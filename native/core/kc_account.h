@@ -7,6 +7,7 @@
 /* Fills a refusal (NULL allowed) and returns its code. */
 int kc_refuse(kc_refusal *refusal, int code, uint32_t quota, uint64_t limit, uint64_t usage);
 
+/* KC_EDQUOT, or KC_ENOENT for an account that is none. */
 int kc_account_charge_bytes(kc_engine *engine, uint32_t account, uint64_t bytes, kc_refusal *refusal);
 void kc_account_return_bytes(kc_engine *engine, uint32_t account, uint64_t bytes);
 int kc_account_charge_parked(kc_engine *engine, uint32_t account, kc_refusal *refusal);
@@ -15,6 +16,8 @@ int kc_account_charge_channel(kc_engine *engine, uint32_t account, kc_refusal *r
 void kc_account_return_channel(kc_engine *engine, uint32_t account);
 /* A scope keeps its account's record alive. KC_ENOENT for an account nobody made. */
 int kc_account_enter(kc_engine *engine, uint32_t account);
+/* The same for a record that is known to live: it outlives charges that go and come. Given back with kc_account_leave. */
+void kc_account_keep(kc_engine *engine, uint32_t account);
 void kc_account_leave(kc_engine *engine, uint32_t account);
 
 #endif

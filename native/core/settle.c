@@ -9,6 +9,7 @@
  */
 #include <unistd.h>
 
+#include "kc_account.h"
 #include "kc_flow.h"
 #include "kc_pool.h"
 
@@ -77,6 +78,7 @@ static void move_letter(kc_engine *e, uint32_t msg) {
 
     from->pending--;
     kc_chan_touch(e, m->chan);
+    kc_account_keep(e, account); /* it may have no other charge than this message, and no name any more */
     kc_msg_free(e, msg, &body);
     if (moved)
         moved = kc_msg_stage(e, account, kc_chan_index(e, to), &body, &letter, NULL) == KC_OK;
@@ -86,6 +88,7 @@ static void move_letter(kc_engine *e, uint32_t msg) {
     else
         kc_event_push(e, KC_EVENT_DEAD_LETTER, KC_REASON_UNDELIVERED, from->config.user);
     kc_body_release(e, &body);
+    kc_account_leave(e, account);
 }
 
 static void move_letters(kc_engine *e) {
