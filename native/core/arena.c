@@ -19,7 +19,7 @@ static void plan_pool(kc_pool *pool, uint32_t capacity, size_t record_bytes, siz
 
 static int plan(kc_engine *e, const kc_engine_config *c) {
     uint64_t heap_bytes = c->heap_bytes != 0 ? c->heap_bytes : (uint64_t)8 << 30;
-    uint64_t chunks = (heap_bytes + KC_CHUNK_BYTES - 1) / KC_CHUNK_BYTES;
+    uint64_t chunks = heap_bytes / KC_CHUNK_BYTES + (heap_bytes % KC_CHUNK_BYTES != 0);
     uint32_t tokens = or_default(c->tokens, 1U << 20);
     uint32_t messages = or_default(c->messages, 1U << 22);
     uint32_t clauses = or_default(c->clauses, 1U << 20);
