@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 READY_S = 30.0
 END_S = 15.0
@@ -29,23 +30,27 @@ class EmbeddedDaemon:
 
 @contextmanager
 def embedded_daemon(
-    path: str | os.PathLike[str], options: Sequence[str] = (), *, log_level: str = "warning"
+    path: str | os.PathLike[str],
+    options: Sequence[str] = (),
+    *,
+    log_level: str = "warning",
+    log: IO[bytes] | None = None,
 ) -> Iterator[EmbeddedDaemon]:
     """A daemon that is ready, listening at `path` and, for packets, at its neighbour `*-seq.sock`.
 
-    `options` are more words for `kcoro serve`. Its log goes to our stderr. RuntimeError when it
-    does not start; what it said stands above. The block's end sends SIGINT and waits for it.
+    `options` are more words for `kcoro serve`. Its log goes to `log`, or to our stderr.
+    RuntimeError when it does not start; the log says why. The block's end sends SIGINT and waits.
     """
     stream = os.fspath(path)
     seqpacket = stream.removesuffix(".sock") + "-seq.sock"
     listen = ["--listen", f"stream:{stream}", "--listen", f"seqpacket:{seqpacket}"]
     words = [*listen, "--until-eof", "--log-level", log_level, "--quiet", *options]
-    with _started(words) as process:
+    with _started(words, log) as process:
         yield EmbeddedDaemon(stream, seqpacket, process)
 
 
 @contextmanager
-def _started(words: Sequence[str]) -> Iterator["subprocess.Popen[bytes]"]:
+def _started(words: Sequence[str], log: IO[bytes] | None) -> Iterator["subprocess.Popen[bytes]"]:
     with tempfile.TemporaryDirectory(prefix="kc-") as directory:
         address = str(Path(directory, "notify"))
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -53,6 +58,7 @@ def _started(words: Sequence[str]) -> Iterator["subprocess.Popen[bytes]"]:
             process = subprocess.Popen(
                 [sys.executable, "-m", "kcoro_ipc.cli.serve", *words],
                 stdin=subprocess.PIPE,
+                stderr=log,
                 env=os.environ | {"NOTIFY_SOCKET": address},
             )
             try:
