@@ -70,6 +70,18 @@ static void unlist_chunk(kc_heap *heap, uint32_t *head, uint32_t chunk) {
     c->listed = 0;
 }
 
+/* An empty chunk that another class keeps; it is alone among the open ones of its class. 0 when there is none. */
+static uint32_t idle_chunk(kc_heap *heap) {
+    uint32_t chunk = 0;
+
+    for (uint32_t c = 0; c < KC_CLASSES && chunk == 0; c++)
+        if (heap->open[c] != 0 && heap->chunks[heap->open[c]].live == 0)
+            chunk = heap->open[c];
+    if (chunk != 0)
+        unlist_chunk(heap, &heap->open[heap->chunks[chunk].class_of], chunk);
+    return chunk;
+}
+
 /* A chunk with a free block of the class: an open one, else an empty one, else a fresh one; 0 when the heap is full. */
 static uint32_t open_chunk(kc_engine *e, uint32_t class_of) {
     kc_heap *heap = &e->heap;
@@ -81,6 +93,8 @@ static uint32_t open_chunk(kc_engine *e, uint32_t class_of) {
             unlist_chunk(heap, &heap->free_chunks, chunk);
         } else if (heap->high < heap->capacity) {
             chunk = ++heap->high;
+        } else {
+            chunk = idle_chunk(heap);
         }
         if (chunk != 0) {
             heap->chunks[chunk] = (kc_chunk){.class_of = (uint8_t)class_of};
@@ -137,6 +151,11 @@ bool kc_block_drop(kc_engine *e, uint32_t block) { return --block_head(e, block)
 
 uint32_t kc_block_refs(const kc_engine *e, uint32_t block) { return block_head(e, block)->refs; }
 
+static void retire_chunk(kc_heap *heap, uint32_t chunk) {
+    unlist_chunk(heap, &heap->open[heap->chunks[chunk].class_of], chunk);
+    list_chunk(heap, &heap->free_chunks, chunk);
+}
+
 void kc_block_free(kc_engine *e, uint32_t block) {
     uint32_t chunk = block >> SLOT_BITS;
     kc_chunk *c = &e->heap.chunks[chunk];
@@ -147,11 +166,12 @@ void kc_block_free(kc_engine *e, uint32_t block) {
     e->heap.used_bytes -= size;
     head->link = c->free_block;
     c->free_block = (block & SLOT_MASK) + 1;
+    c->live--;
     if (!c->listed)
         list_chunk(&e->heap, &e->heap.open[c->class_of], chunk);
     /* An empty chunk may serve another class, but the last of its class stays: a lone block must not flip it. */
-    if (--c->live == 0 && (c->prev != 0 || c->next != 0)) {
-        unlist_chunk(&e->heap, &e->heap.open[c->class_of], chunk);
-        list_chunk(&e->heap, &e->heap.free_chunks, chunk);
-    }
+    if (c->live == 0 && (c->prev != 0 || c->next != 0))
+        retire_chunk(&e->heap, chunk);
+    else if (c->next != 0 && e->heap.chunks[c->next].live == 0)
+        retire_chunk(&e->heap, c->next);
 }
