@@ -1,0 +1,51 @@
+"""One daemon for each file of tests; its log must hold no traceback at the end."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from kcoro_ipc.embedded import embedded_daemon
+
+NUMBERS = count(1)
+
+
+class Daemon(NamedTuple):
+    """Addresses as open_client takes them."""
+
+    stream: str
+    seqpacket: str
+    pid: int
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Daemon]:
+    # An AF_UNIX path holds 107 bytes, so pytest's tmp_path is too long.
+    directory = Path(tempfile.mkdtemp(prefix="kc-", dir="/tmp"))
+    log = directory / "log"
+    try:
+        with (
+            log.open("wb") as output,
+            embedded_daemon(directory / "s.sock", log_level="info", log=output) as found,
+        ):
+            yield Daemon(found.path, f"seqpacket:{found.seqpacket_path}", found.process.pid)
+        # 1 says that a test left messages in a channel.
+        assert found.process.returncode in (0, 1), log.read_text()
+        assert "Traceback" not in log.read_text(), log.read_text()
+    finally:
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(params=["stream", "seqpacket"])
+def address(daemon: Daemon, request: pytest.FixtureRequest) -> str:
+    return daemon.stream if request.param == "stream" else daemon.seqpacket
+
+
+@pytest.fixture
+def name() -> str:
+    """A channel that no other test uses."""
+    return f"channel-{next(NUMBERS)}"
