@@ -40,7 +40,8 @@ Detail = int | str | None
 class KcoroError(Exception):
     """Any refusal or failure of kcoro.
 
-    `code` is the KC_* number and `name` its name without the prefix. `details` holds what
+    `code` is the KC_* number and `name` its name without the prefix; `message` is the text
+    without the details, str() has both. `details` holds what
     the answer said beyond that: `reason` (text), `index` (the clause of a select),
     `quota`, `limit`, `usage` and `setting` (which quota refused, and what raises it).
     """
@@ -50,7 +51,8 @@ class KcoroError(Exception):
 
     def __init__(self, message: str = "", **details: Detail) -> None:
         self.details = {key: value for key, value in details.items() if value is not None}
-        super().__init__((message or self.advice) + self._suffix())
+        self.message = message or self.advice
+        super().__init__(self.message + self._suffix())
 
     def _suffix(self) -> str:
         said = [f"{key} {value}" for key, value in self.details.items()]

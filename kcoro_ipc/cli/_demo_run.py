@@ -49,9 +49,9 @@ class Verdict(NamedTuple):
 
 @contextmanager
 def process(*words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A Python process that ends with the block, by force if it must."""
+    """A Python process that ends with the block, by force if it must; its stdin ends with us."""
     command = [sys.executable, "-m", *words]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as child:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         try:
             yield child
         finally:
@@ -68,7 +68,8 @@ def embedded_daemon() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="kcoro-") as folder:
         socket = f"{folder}/kcoro.sock"
         listen = ("--listen", f"stream:{socket}")
-        with process("kcoro_ipc", "--quiet", "serve", *listen, "--log-level", "warning") as daemon:
+        # --until-eof: it ends with us, however we end.
+        with process("kcoro_ipc", "serve", *listen, "--quiet", "--until-eof") as daemon:
             wait_until_ready(socket, daemon)
             yield socket
 

@@ -2,6 +2,7 @@
 
 import click
 
+from kcoro_ipc.cli.main import COMPLETE
 from kcoro_ipc.cli.session import common
 
 SHELLS = ("bash", "zsh", "fish")
@@ -24,5 +25,5 @@ def completion(context: click.Context, shell: str) -> None:
     assert found is not None
     group = context.find_root().command
     # Not source(): for bash it would start a bash to check its version, and complain on stdout.
-    variables = found(group, {}, "kcoro", "_KCORO_COMPLETE").source_vars()
+    variables = found(group, {}, "kcoro", COMPLETE).source_vars()
     click.echo(found.source_template % variables)

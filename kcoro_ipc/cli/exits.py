@@ -53,5 +53,23 @@ class OutsideError(Exception):
     """Something that is not kcoro's failed; the text says what."""
 
 
+def line_of(error: KcoroError) -> str:
+    """What stands on stderr: where, what, and what to do about it.
+
+    The daemon's own words (`reason`) replace the general ones, except where they only say why
+    somebody ended the channel.
+    """
+    where = f"channel {error.details['channel']}: " if "channel" in error.details else ""
+    more = {key: value for key, value in error.details.items() if key not in ("channel", "reason")}
+    reason = error.reason
+    what = error.message
+    if reason and error.code == errors.KC_ECANCELED:
+        what = f"{what}: {reason}"
+    elif reason:
+        what = str(reason)
+    said = ", ".join(f"{key} {value}" for key, value in more.items())
+    return where + what + (f" ({said})" if said else "")
+
+
 def code_of(error: KcoroError) -> int:
     return _BY_CODE.get(error.code, OUR_FAULT)

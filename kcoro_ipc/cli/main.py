@@ -38,6 +38,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("completion", "Print the set-up for completion in a shell."),
 }
 
+COMPLETE = "_KCORO_COMPLETE"  # set by the script that `kcoro completion` prints
+
 EPILOG = f"""\
 Try it: `kcoro serve &`, then `kcoro recv hello &` and `echo world | kcoro send hello`.
 
@@ -88,14 +90,25 @@ def kcoro(context: click.Context) -> None:
     session.command = f"kcoro {context.invoked_subcommand}"
 
 
-def run(words: list[str] | None, session: Session) -> int:
+def invoke(words: list[str], session: Session) -> int:
+    """Not click's own main: that one answers an interrupt and a broken pipe in its own way."""
+    if asked := os.environ.get(COMPLETE):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(kcoro, {"obj": session}, "kcoro", COMPLETE, asked)
+    if not words:
+        words = ["--help"]
+    with kcoro.make_context("kcoro", words, obj=session) as context:
+        ended = kcoro.invoke(context)
+    return ended if isinstance(ended, int) else exits.OK
+
+
+def run(words: list[str], session: Session) -> int:
     """One command line; returns its exit code."""
     try:
-        ended = kcoro.main(words, prog_name="kcoro", standalone_mode=False, obj=session)
-        return ended if isinstance(ended, int) else exits.OK
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        return exits.USAGE
+        return invoke(words, session)
+    except click.exceptions.Exit as error:
+        return error.exit_code
     except click.UsageError as error:
         session.say(_advised(error))
         return exits.USAGE
@@ -110,7 +123,7 @@ def run(words: list[str] | None, session: Session) -> int:
         session.say(str(error))
         return exits.OUTSIDE
     except KcoroError as error:
-        session.say(str(error))
+        session.say(exits.line_of(error))
         return exits.code_of(error)
 
 
@@ -119,7 +132,7 @@ def _advised(error: click.UsageError) -> str:
     return f"{error.format_message().rstrip('.')}: see `{path} -h`"
 
 
-def guarded(words: list[str] | None, session: Session) -> int:
+def guarded(words: list[str], session: Session) -> int:
     try:
         return run(words, session)
     except Exception as error:  # the last place that can make a code of it
@@ -146,6 +159,6 @@ def finish(code: int) -> int:
 def main(words: list[str] | None = None) -> None:
     """The entry point; never returns."""
     session = Session()
-    code = guarded(words, session)
+    code = guarded(sys.argv[1:] if words is None else words, session)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the code is decided: no traceback from here on
     sys.exit(finish(code))

@@ -4,7 +4,6 @@ Not through sys.stdout: a message counts as written when write(2) has taken it, 
 must not come back when the interpreter flushes its buffers.
 """
 
-import json
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -50,6 +49,8 @@ def data_fields(data: bytes) -> dict[str, Any]:
 
 
 def json_line(fields: dict[str, Any]) -> bytes:
+    import json
+
     return json.dumps(fields, ensure_ascii=False).encode() + b"\n"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from kcoro_ipc.cli.exits import OutsideError
+from kcoro_ipc.cli import exits
 from kcoro_ipc.cli.framing import JOINERS
 from kcoro_ipc.cli.opening import open_end
 from kcoro_ipc.cli.output import json_jobs, write_all
@@ -48,7 +48,7 @@ def recv(
     attempt: bool,
     existing: bool,
     wait: bool,
-) -> None:
+) -> int:
     """Take a message from channel NAME and write it, ended by a newline.
 
     It is acknowledged after it was written. With --exec, CMD's exit code 0 acknowledges it;
@@ -64,14 +64,10 @@ def recv(
             client, name, existing=existing, wait=wait, timeout=patience_s, write=False
         )
         receiver = Receiver(channel, patience_s, None if follow else count or 1)
-        try:
-            if command is None:
-                receiver.write(renderer(form or "lines"))
-            else:
-                run_each(receiver, command, session)
-        except EndOfChannel:
-            if not follow:
-                raise
+        if command is not None:
+            return run_each(receiver, command, session)
+        receiver.write(renderer(form or "lines"))
+        return exits.OK
 
 
 def renderer(form: str) -> Render:
@@ -89,16 +85,12 @@ def inbox_of(channel: "Channel") -> "Inbox":
     return cast("Inbox", PlainInbox(channel))
 
 
-def run_each(receiver: "Receiver", command: str, session: Session) -> None:
+def run_each(receiver: "Receiver", command: str, session: Session) -> int:
     from kcoro_ipc.cli.worker import Worker
 
     worker = Worker(command, session)
-    try:
-        receiver.handle(worker.handle)
-    finally:
-        failures = worker.failures
-    if failures:
-        raise OutsideError(f"the command failed for {failures} messages, which went back")
+    receiver.handle(worker.handle)
+    return exits.OUTSIDE if worker.failures else exits.OK
 
 
 class Receiver:
@@ -122,11 +114,14 @@ class Receiver:
                 handle(jobs[0])
 
     def _take(self, inbox: "Inbox", most: int) -> "Sequence[Job]":
+        """Nothing once `count` have come, and at the end of the channel for who wants all."""
+        if self._left is None:
+            try:
+                return inbox.receive_many(most, timeout=self._timeout)
+            except EndOfChannel:
+                return ()
         if self._left == 0:
             return ()
-        jobs = inbox.receive_many(
-            most if self._left is None else min(most, self._left), timeout=self._timeout
-        )
-        if self._left is not None:
-            self._left -= len(jobs)
+        jobs = inbox.receive_many(min(most, self._left), timeout=self._timeout)
+        self._left -= len(jobs)
         return jobs

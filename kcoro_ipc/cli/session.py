@@ -69,11 +69,8 @@ def complete_channel(context: click.Context, _: click.Parameter, incomplete: str
     """Names of channels for the shell; without a daemon there are none, and no noise."""
     from click.shell_completion import CompletionItem
 
-    root = context.find_root()
-    session = Session()
-    session.socket = context.params.get("socket") or root.params.get("socket")
     try:
-        with session.client() as client:
+        with context.ensure_object(Session).client() as client:
             found = client.list_channels()
     except (KcoroError, OSError):
         return []

@@ -1,0 +1,212 @@
+"""Every exit code once, each with one line on stderr that says what and what to do."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Line = Callable[[Any], str]
+
+
+def test_0_when_it_is_done(kcoro: Any) -> None:
+    name = kcoro.name()
+    assert kcoro("make", name, "--capacity", "2").returncode == 0
+    assert kcoro("send", name, "a", "b").returncode == 0
+    finished = kcoro("recv", name, "--count", "2")
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, b"a\nb\n", b"")
+
+
+def test_1_when_the_command_of_exec_fails_and_its_message_goes_back(
+    kcoro: Any, line_of: Line
+) -> None:
+    name = kcoro.name()
+    kcoro("make", name, "--capacity", "2")
+    kcoro("send", name, "job")
+    finished = kcoro("recv", name, "--exec", "cat; exit 7")
+    assert (finished.returncode, finished.stdout) == (1, b"job")
+    assert b"exited with 7" in finished.stderr
+    again = kcoro("recv", name, "--json")
+    assert again.stdout == b'{"data": "job", "redelivered": true, "attempts": 1}\n'
+
+
+def test_1_when_the_output_cannot_be_written_and_nothing_is_lost(kcoro: Any) -> None:
+    name = kcoro.name()
+    kcoro("make", name, "--capacity", "2")
+    kcoro("send", name, "kept")
+    with Path("/dev/full").open("wb") as full:
+        finished = subprocess.run(
+            kcoro.command("recv", name), stdout=full, stderr=-1, env=kcoro.environment()
+        )
+    assert finished.returncode == 1
+    assert finished.stderr == b"kcoro: cannot write the output: No space left on device\n"
+    assert kcoro("recv", name, "--try").stdout == b"kept\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("send",), "Missing argument 'NAME'"),
+        (("fetch", "x"), "No such command 'fetch'"),
+        (("recv", "x", "--count", "0"), "--count"),
+        (("recv", "x", "--count", "2", "--follow"), "--follow"),
+        (("recv", "x", "--json", "--exec", "cat"), "--exec"),
+        (("send", "x", "a", "--whole"), "give one of them"),
+        (("send", "x", "--try", "--timeout", "1"), "--try"),
+        (("make", "x", "--kind", "buffered"), "--capacity"),
+        (("make", "x", "--mode", "0999"), "octal"),
+        (("make", "x", "--elem-size", "many"), "no size"),
+        (("select",), "nothing to wait for"),
+        (("select", "--send", "x"), "CH=VALUE"),
+        (("send", "a/b", "x"), "name"),
+        (("completion", "ksh"), "ksh"),
+    ],
+)
+def test_2_for_wrong_use(kcoro: Any, line_of: Line, words: tuple[str, ...], says: str) -> None:
+    finished = kcoro(*words)
+    assert finished.returncode == 2
+    assert line_of(finished).startswith("kcoro: ")
+    assert says in line_of(finished)
+
+
+def test_3_when_it_would_have_to_wait(kcoro: Any, line_of: Line) -> None:
+    name = kcoro.name()
+    for words in (("recv", name), ("send", name, "x"), ("select", name)):
+        finished = kcoro(*words, "--try")
+        assert finished.returncode == 3
+        assert "wait" in line_of(finished)
+
+
+def test_4_when_the_time_is_over(kcoro: Any, line_of: Line) -> None:
+    name = kcoro.name()
+    for words in (("recv", name), ("send", name, "x"), ("select", name), ("recv", "-q", name)):
+        finished = kcoro(*words, "--timeout", "0.01")
+        assert finished.returncode == 4
+        assert finished.stderr == b"" if "-q" in words else "time" in line_of(finished)
+    absent = kcoro("recv", kcoro.name(), "--wait", "--timeout", "0.01")
+    assert absent.returncode == 4
+
+
+def test_4_when_no_receiver_confirms_in_time(kcoro: Any, line_of: Line) -> None:
+    name = kcoro.name()
+    kcoro("make", name, "--capacity", "1")
+    finished = kcoro("send", name, "x", "--confirm", "--timeout", "0.05")
+    assert finished.returncode == 4
+    assert "acknowledged" in line_of(finished)
+
+
+def test_5_when_the_channel_is_closed(kcoro: Any, line_of: Line) -> None:
+    name = kcoro.name()
+    kcoro("make", name)
+    assert kcoro("close", name).returncode == 0
+    for words in (("recv", name), ("send", name, "x"), ("select", name)):
+        finished = kcoro(*words)
+        assert finished.returncode == 5
+        assert "closed" in line_of(finished)
+    assert kcoro("recv", name, "--follow").returncode == 0
+
+
+def test_6_when_the_channel_is_destroyed_under_it(kcoro: Any) -> None:
+    name = kcoro.name()
+    kcoro("make", name)
+    waiting = kcoro.start("recv", name)
+    kcoro.until_waiting(name, "receivers")
+    assert kcoro("destroy", name, "--reason", "moved away").returncode == 0
+    _, stderr = waiting.communicate()
+    assert waiting.returncode == 6
+    assert b"moved away" in stderr
+    assert len(stderr.splitlines()) == 1
+
+
+def test_7_when_it_is_refused(kcoro: Any, line_of: Line) -> None:
+    name = kcoro.name()
+    kcoro("make", name, "--capacity", "2", "--elem-size", "4")
+    long = kcoro("send", name, "12345")
+    other = kcoro("make", name, "--capacity", "3")
+    again = kcoro("make", name, "--capacity", "2", "--exclusive")
+    assert [one.returncode for one in (long, other, again)] == [7, 7, 7]
+    assert "elem_size" in line_of(long)
+    assert "exists" in line_of(other)
+    assert "exists" in line_of(again)
+    assert kcoro("make", name, "--capacity", "2").returncode == 0
+
+
+def test_7_for_the_socket_of_somebody_else(kcoro: Any, line_of: Line) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may use every socket")
+    mode = os.stat(kcoro.socket).st_mode
+    os.chmod(kcoro.socket, 0)
+    try:
+        finished = kcoro("ls")
+    finally:
+        os.chmod(kcoro.socket, mode)
+    assert finished.returncode == 7
+    assert "permission" in line_of(finished)
+
+
+def test_8_when_there_is_no_such_channel(kcoro: Any, line_of: Line) -> None:
+    absent = kcoro.name()
+    for words in (
+        ("recv", absent, "--existing"),
+        ("send", absent, "x", "--existing"),
+        ("select", absent, "--existing"),
+        ("stat", absent),
+        ("close", absent),
+        ("destroy", absent),
+        ("purge", absent),
+    ):
+        finished = kcoro(*words)
+        assert finished.returncode == 8, words
+        assert "no such channel" in line_of(finished)
+        assert absent in line_of(finished)
+
+
+def test_9_when_there_is_no_daemon(kcoro: Any, line_of: Line, tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "nowhere.sock")
+    finished = kcoro("ls", KCORO_SOCKET=nowhere)
+    assert finished.returncode == 9
+    expected = f"kcoro: no daemon at {nowhere}: start one with `kcoro serve`, or "
+    assert line_of(finished).startswith(expected)
+    assert kcoro("--socket", nowhere, "ls").returncode == 9
+    assert kcoro("ls", "--socket", nowhere).returncode == 9
+    assert kcoro("-q", "ls", "--socket", nowhere).stderr == b""
+
+
+def test_70_for_a_fault_of_ours(kcoro: Any, line_of: Line, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import kcoro_ipc.blocking as b\ndef open_client(*a, **k): raise ZeroDivisionError('x')\n"
+        "b.open_client = open_client\n"
+    )
+    finished = kcoro("ls", PYTHONPATH=str(tmp_path))
+    assert finished.returncode == 70
+    assert "report" in line_of(finished)
+    assert "ZeroDivisionError" in line_of(finished)
+
+
+def test_130_when_it_is_interrupted_and_nothing_is_lost(kcoro: Any) -> None:
+    name = kcoro.name()
+    kcoro("make", name, "--capacity", "2")
+    waiting = kcoro.start("recv", name, "--follow")
+    kcoro.until_waiting(name, "receivers")
+    waiting.send_signal(signal.SIGINT)
+    assert waiting.communicate() == (b"", b"")
+    assert waiting.returncode == 130
+    kcoro("send", name, "later")
+    assert kcoro("recv", name, "--try").stdout == b"later\n"
+
+
+def test_141_when_nobody_reads_the_output_and_what_was_not_written_goes_back(kcoro: Any) -> None:
+    name = kcoro.name()
+    kcoro("make", name, "--capacity", "4")
+    receiving = kcoro.start("recv", name, "--follow")
+    assert receiving.stdout is not None
+    receiving.stdout.close()
+    kcoro("send", name, "back")
+    assert receiving.wait() == 141
+    assert receiving.stderr.read() == b""
+    receiving.stderr.close()
+    finished = kcoro("recv", name, "--json")
+    assert finished.stdout == b'{"data": "back", "redelivered": true, "attempts": 1}\n'

@@ -1,0 +1,189 @@
+"""ls, stat, top, select, purge, completion, help: what a user sees of channels."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kcoro_ipc.cli.main import COMMANDS
+
+
+def test_ls_shows_name_kind_and_capacity(kcoro: Any) -> None:
+    name, other = kcoro.name(), kcoro.name()
+    kcoro("make", name, "--capacity", "7")
+    kcoro("make", other, "--kind", "unlimited")
+    lines = kcoro("ls").stdout.decode().splitlines()
+    assert lines[0].split() == ["NAME", "ID", "KIND", "CAPACITY"]
+    rows = {line.split()[0]: line.split()[2:] for line in lines[1:]}
+    assert (rows[name], rows[other]) == (["buffered", "7"], ["unlimited", "-"])
+    objects = [json.loads(line) for line in kcoro("ls", "--json").stdout.splitlines()]
+    found = next(one for one in objects if one["name"] == name)
+    assert (found["kind"], found["capacity"]) == ("buffered", 7)
+
+
+def test_stat_counts_what_went_through(kcoro: Any) -> None:
+    name = kcoro.name()
+    kcoro("make", name, "--capacity", "4")
+    kcoro("send", name, "abc", "de", "f")
+    kcoro("recv", name, "--count", "2")
+    counted = json.loads(kcoro("stat", name, "--json").stdout)
+    wanted = {"name": name, "kind": "buffered", "total_sends": 3, "acks": 2, "depth": 1, "bytes": 1}
+    assert {key: counted[key] for key in wanted} == wanted
+    line = kcoro("stat", name, "--line").stdout.decode()
+    assert line.startswith(f"chan={name} kind=buffered cap=4 policy=suspend depth=1 ready=1 held=0")
+    assert line.count("\n") == 1
+    assert "total_sends" in kcoro("stat", name).stdout.decode()
+
+
+def test_stat_tells_who_waits(kcoro: Any) -> None:
+    name = kcoro.name()
+    waiting = kcoro.start("send", name, "x")
+    kcoro.until_waiting(name, "senders")
+    told = json.loads(kcoro("stat", name, "--json", "--waiters").stdout)["waiters"]
+    assert [(one["side"], one["pid"], one["client"]) for one in told] == [
+        ("send", waiting.pid, "kcoro send")
+    ]
+    assert told[0]["age_ns"] > 0
+    text = kcoro("stat", name, "--waiters").stdout.decode()
+    assert f"pid {waiting.pid}" in text
+
+
+def test_top_shows_every_channel_in_each_round(kcoro: Any) -> None:
+    name = kcoro.name()
+    kcoro("make", name, "--capacity", "4")
+    kcoro("send", name, "a", "b")
+    words = ("top", "--json", "--count", "2", "--interval", "0.05")
+    rows = [json.loads(line) for line in kcoro(*words).stdout.splitlines()]
+    mine = [row for row in rows if row["name"] == name]
+    assert [(row["depth"], row["total_sends"]) for row in mine] == [(2, 2), (2, 2)]
+    assert mine[1]["sends_per_sec"] == 0
+    lines = kcoro("top", "--count", "1").stdout.decode().splitlines()
+    assert lines[0].split()[:4] == ["NAME", "KIND", "DEPTH", "HELD"]
+    assert [line.split()[1:3] for line in lines if line.startswith(f"{name} ")] == [
+        ["buffered", "2"]
+    ]
+
+
+def test_top_keeps_no_channel_alive(kcoro: Any) -> None:
+    name = kcoro.name()
+    waiting = kcoro.start("recv", name)
+    kcoro.until_waiting(name, "receivers")
+    watching = kcoro.start("top", "--json", "--interval", "0.05")
+    assert watching.stdout.readline()
+    waiting.kill()
+    waiting.wait()
+    while json.loads(watching.stdout.readline())["name"] == name:
+        pass
+    assert kcoro("stat", name).returncode == 8
+
+
+def test_select_receives_or_sends_whatever_can_happen(kcoro: Any) -> None:
+    first, second = kcoro.name(), kcoro.name()
+    kcoro("make", first, "--capacity", "1")
+    kcoro("make", second, "--capacity", "1")
+    words = ("select", first, "--send", f"{second}=out=1", "--json")
+    sent = json.loads(kcoro(*words).stdout)
+    assert sent == {"index": 1, "channel": second, "op": "send"}
+    kcoro("send", first, "in")
+    received = json.loads(kcoro(*words).stdout)
+    assert received == {
+        "index": 0,
+        "channel": first,
+        "op": "receive",
+        "data": "in",
+        "redelivered": False,
+        "attempts": 0,
+    }
+    assert kcoro("select", first, second).stdout == f"{second}\tout=1\n".encode()
+    assert kcoro("select", first, second, "--try").returncode == 3
+
+
+def test_select_says_which_clause_was_closed(kcoro: Any) -> None:
+    first, second = kcoro.name(), kcoro.name()
+    kcoro("make", first)
+    kcoro("make", second)
+    kcoro("close", second)
+    finished = kcoro("select", first, second)
+    assert finished.returncode == 5
+    assert b"index 1" in finished.stderr
+
+
+def test_purge_says_how_many_it_dropped(kcoro: Any) -> None:
+    name = kcoro.name()
+    kcoro("make", name, "--capacity", "4")
+    kcoro("send", name, "a", "b", "c")
+    assert kcoro("purge", name).stdout == b"3\n"
+    assert kcoro("recv", name, "--try").returncode == 3
+
+
+def test_making_with_close_on_last_sender_closes_after_the_sender_not_after_make(
+    kcoro: Any,
+) -> None:
+    name = kcoro.name()
+    kcoro("make", name, "--capacity", "4", "--close-on-last-sender")
+    kcoro("send", name, "a", "b")
+    assert kcoro("recv", name, "--follow").stdout == b"a\nb\n"
+
+
+def test_ack_required_refuses_plain_receives_and_recv_is_none(kcoro: Any) -> None:
+    name = kcoro.name()
+    kcoro("make", name, "--capacity", "1", "--ack-required")
+    kcoro("send", name, "a")
+    assert kcoro("recv", name).stdout == b"a\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_the_names_of_channels(kcoro: Any, shell: str) -> None:
+    name = kcoro.name()
+    kcoro("make", name)
+    script = kcoro("completion", shell)
+    assert script.returncode == 0
+    assert b"_KCORO_COMPLETE" in script.stdout
+    typed = f"kcoro recv {name[:10]}"
+    asked = {"_KCORO_COMPLETE": f"{shell}_complete", "COMP_WORDS": typed}
+    asked["COMP_CWORD"] = name[:10] if shell == "fish" else "2"
+    assert name in kcoro(**asked).stdout.decode()
+    if shell != "fish":
+        asked |= {
+            "COMP_WORDS": f"kcoro --socket {kcoro.socket} recv {name[:10]}",
+            "COMP_CWORD": "4",
+        }
+        assert name in kcoro(**asked, KCORO_SOCKET="/nowhere/kcoro.sock").stdout.decode()
+        asked |= {"COMP_WORDS": typed, "COMP_CWORD": "2"}
+    nobody = kcoro(**asked, KCORO_SOCKET="/nowhere/kcoro.sock")
+    assert (nobody.returncode, nobody.stdout.strip(), nobody.stderr) == (0, b"", b"")
+
+
+def test_bash_itself_completes_commands_with_the_script(kcoro: Any, tmp_path: Path) -> None:
+    script = kcoro("completion", "bash").stdout.decode()
+    program = tmp_path / "kcoro"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m kcoro_ipc "$@"\n')
+    program.chmod(0o755)
+    run = (
+        f"COMP_WORDS=(kcoro pur) COMP_CWORD=1; _kcoro_completion {program}; echo ${{COMPREPLY[*]}}"
+    )
+    finished = subprocess.run(
+        ["bash", "-c", f"{script}\n{run}"], capture_output=True, env=kcoro.environment()
+    )
+    assert finished.stdout.decode().split() == ["purge"]
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fits_a_screen_and_names_the_program(kcoro: Any, command: str) -> None:
+    words = ("bench", "--help") if command == "bench" else (*([command] if command else []), "-h")
+    finished = kcoro(*words)
+    assert finished.returncode == 0
+    lines = finished.stdout.decode().splitlines()
+    assert len(lines) <= 60 if command == "bench" else len(lines) <= 45
+    assert max(map(len, lines)) <= 100
+    if command != "bench":
+        assert lines[0].startswith("Usage: kcoro")
+
+
+def test_version(kcoro: Any) -> None:
+    from kcoro_ipc import __version__
+
+    assert kcoro("--version").stdout.decode() == f"kcoro {__version__}\n"
