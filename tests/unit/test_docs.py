@@ -201,6 +201,15 @@ def test_generated_tables_are_up_to_date(tool: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_no_step_of_the_engine_is_missing_from_its_page() -> None:
+    header = page("native/core/kc_state.h")
+    allowed = re.findall(r"^ +X\((\w+), (\w+),", header, re.MULTILINE)
+    rows = table_rows(section(page("docs/CHANNELS_ALGORITHM.md"), "## States and steps"))
+    shown = [(row[0], row[1]) for row in rows if row[0] != "from"]
+    assert len(allowed) > 30
+    assert shown == allowed
+
+
 # --- the command line ---
 
 
