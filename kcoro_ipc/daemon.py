@@ -57,7 +57,7 @@ async def serve(
     try:
         async with trio.open_nursery() as nursery:
             if signals:
-                nursery.start_soon(_stop_by_signal, daemon)
+                await nursery.start(_stop_by_signal, daemon)
             if beside is not None:
                 nursery.start_soon(beside, daemon)
             if ready is not None:
@@ -69,9 +69,12 @@ async def serve(
     return 1 if daemon.going.lost else 0
 
 
-async def _stop_by_signal(daemon: "Daemon") -> None:
-    """SIGTERM drains, a second one or SIGINT ends at once."""
+async def _stop_by_signal(
+    daemon: "Daemon", task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """SIGTERM drains, a second one or SIGINT ends at once; from `started` on none is missed."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
         async for number in signals:
             daemon.stop(drain=number == signal.SIGTERM)
 

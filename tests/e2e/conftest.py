@@ -128,13 +128,13 @@ class Wire:
         return {tlv.STATS[one["STAT_ID"] - 1]: one["VALUE"] for one in answer["STAT"]}
 
 
-def named(pairs: Any) -> dict[str, Any]:
+def named(pairs: Any, nested: bool = False) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for number, value in pairs:
         name = tlv.ATTRIBUTE_NAMES[number]
         attribute = tlv.ATTRIBUTES[name]
-        read = named(value) if attribute.type is tlv.NESTED else value
-        if attribute.repeats:
+        read = named(value, nested=True) if attribute.type is tlv.NESTED else value
+        if attribute.repeats and not nested:
             found.setdefault(name, []).append(read)
         else:
             found[name] = read
