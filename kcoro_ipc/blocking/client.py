@@ -163,7 +163,7 @@ class Client:
         """The counters of a channel by name or chan_id; asking takes no handle on it."""
         from kcoro_ipc.metrics import snapshot
 
-        reply = self._control(_wire.CMD_GET_STATS, target_pair(target))
+        reply = self._control(_wire.CMD_GET_STATS, target_pair(target), label=str(target))
         name = target if isinstance(target, str) else None
         known = target if isinstance(target, int) else reply.get(_wire.ATTR_CHAN_ID)
         return snapshot(read_stats(reply), known, name)
@@ -175,7 +175,8 @@ class Client:
         while cursor is not None:
             pairs = [target_pair(target), (_wire.ATTR_FLAGS, _wire.FLAG_STATS_WAITERS)]
             pairs += [(_wire.ATTR_CURSOR, cursor)] if cursor else []
-            page, cursor = read_waiters(self._control(_wire.CMD_GET_STATS, *pairs))
+            reply = self._control(_wire.CMD_GET_STATS, *pairs, label=str(target))
+            page, cursor = read_waiters(reply)
             found += page
         return found
 
@@ -235,12 +236,12 @@ class Client:
     ) -> None:
         self.aclose()
 
-    def _control(self, cmd: int, *pairs: tuple[int, Any]) -> Reply:
+    def _control(self, cmd: int, *pairs: tuple[int, Any], label: str | None = None) -> Reply:
         req_id = self._connection.new_id()
         frame = requests.control(cmd, req_id, pairs)
         reply = self._connection.request(req_id, frame, CONTROL_SECONDS)
         if reply.result:
-            raise failure_of(reply)
+            raise failure_of(reply, channel=label)
         return reply
 
     def _open(

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import kcoro_ipc
-from kcoro_ipc.cli.session import common
+from kcoro_ipc.cli.invocation import common
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})

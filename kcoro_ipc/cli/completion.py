@@ -2,8 +2,8 @@
 
 import click
 
+from kcoro_ipc.cli.invocation import common
 from kcoro_ipc.cli.main import COMPLETE
-from kcoro_ipc.cli.session import common
 
 SHELLS = ("bash", "zsh", "fish")
 HINTS = {

@@ -6,7 +6,7 @@ from typing import IO
 import click
 
 from kcoro_ipc.cli.exits import OutsideError
-from kcoro_ipc.cli.session import common
+from kcoro_ipc.cli.invocation import common
 
 READ_BYTES = 64 << 10
 MINORS = {"1.0": 0, "1.1": 1}

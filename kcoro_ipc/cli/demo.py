@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kcoro_ipc.cli import exits
-from kcoro_ipc.cli.session import Session, common
+from kcoro_ipc.cli.invocation import Invocation, common
 from kcoro_ipc.monitor import columns
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ HEADINGS = ["CHANNEL", "KIND", "MESSAGES", "MB", "SECONDS", "MSG/S", "MB/S", "PE
 @click.option("--json", "as_json", is_flag=True, help="One JSON object in the end, no progress.")
 @common
 @click.pass_obj
-def demo(session: Session, as_json: bool) -> int:
+def demo(invocation: Invocation, as_json: bool) -> int:
     """Move Python's standard library between four processes and check every byte.
 
     Starts its own daemon. Two producers send every .py file through a rendezvous channel and the
@@ -44,7 +44,7 @@ def demo(session: Session, as_json: bool) -> int:
             click.echo(line)
     if all(one.good for one in verdicts):
         return exits.OK
-    session.say("what arrived is not what was sent: this is a fault of ours, please report it")
+    invocation.say("what arrived is not what was sent: this is a fault of ours, please report it")
     return exits.OUR_FAULT
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kcoro_ipc.cli.session import Session, channel_argument, common
+from kcoro_ipc.cli.invocation import Invocation, channel_argument, common
 
 if TYPE_CHECKING:
     from kcoro_ipc.blocking import Channel
@@ -17,9 +17,9 @@ names_argument = channel_argument("names", nargs=-1, required=True, metavar="NAM
 @names_argument
 @common
 @click.pass_obj
-def close(session: Session, names: tuple[str, ...]) -> None:
+def close(invocation: Invocation, names: tuple[str, ...]) -> None:
     """Close channels: no new sends; what is in them still drains to receivers."""
-    each(session, names, lambda channel: channel.close())
+    each(invocation, names, lambda channel: channel.close())
 
 
 @click.command()
@@ -27,22 +27,22 @@ def close(session: Session, names: tuple[str, ...]) -> None:
 @click.option("--reason", default="", help="What those who wait are told.")
 @common
 @click.pass_obj
-def destroy(session: Session, names: tuple[str, ...], reason: str) -> None:
+def destroy(invocation: Invocation, names: tuple[str, ...], reason: str) -> None:
     """Destroy channels at once: who waits is cancelled, what waits is gone, the name is free."""
-    each(session, names, lambda channel: channel.destroy(reason))
+    each(invocation, names, lambda channel: channel.destroy(reason))
 
 
 @click.command()
 @names_argument
 @common
 @click.pass_obj
-def purge(session: Session, names: tuple[str, ...]) -> None:
+def purge(invocation: Invocation, names: tuple[str, ...]) -> None:
     """Drop the messages that wait in channels and print how many that were."""
-    each(session, names, lambda channel: click.echo(channel.purge()))
+    each(invocation, names, lambda channel: click.echo(channel.purge()))
 
 
-def each(session: Session, names: tuple[str, ...], act: "Callable[[Channel], None]") -> None:
+def each(invocation: Invocation, names: tuple[str, ...], act: "Callable[[Channel], None]") -> None:
     """In order; the first that fails ends it, so what stands after it was not touched."""
-    with session.client() as client:
+    with invocation.client() as client:
         for name in names:
             act(client.open_channel(name, existing=True))

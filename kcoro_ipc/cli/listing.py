@@ -4,7 +4,7 @@ import json
 
 import click
 
-from kcoro_ipc.cli.session import Session, common
+from kcoro_ipc.cli.invocation import Invocation, common
 from kcoro_ipc.monitor import columns
 
 
@@ -12,9 +12,9 @@ from kcoro_ipc.monitor import columns
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @common
 @click.pass_obj
-def ls(session: Session, as_json: bool) -> None:
+def ls(invocation: Invocation, as_json: bool) -> None:
     """List the channels that you may see: name, number, kind and capacity."""
-    with session.client() as client:
+    with invocation.client() as client:
         found = client.list_channels()
     fields = [
         {"name": one.name, "chan_id": one.chan_id, "kind": one.kind, "capacity": one.capacity}

@@ -15,7 +15,7 @@ import click
 
 from kcoro_ipc import __version__
 from kcoro_ipc.cli import exits
-from kcoro_ipc.cli.session import Session, common
+from kcoro_ipc.cli.invocation import Invocation, common
 from kcoro_ipc.errors import KcoroError
 
 # Name of a command -> module in this package, what it does. Summaries stand here so that
@@ -86,44 +86,44 @@ class LazyGroup(click.Group):
 @click.pass_context
 def kcoro(context: click.Context) -> None:
     """Named channels between the programs of this machine."""
-    session = context.ensure_object(Session)
-    session.command = f"kcoro {context.invoked_subcommand}"
+    invocation = context.ensure_object(Invocation)
+    invocation.command = f"kcoro {context.invoked_subcommand}"
 
 
-def invoke(words: list[str], session: Session) -> int:
+def invoke(words: list[str], invocation: Invocation) -> int:
     """Not click's own main: that one answers an interrupt and a broken pipe in its own way."""
     if asked := os.environ.get(COMPLETE):
         from click.shell_completion import shell_complete
 
-        return shell_complete(kcoro, {"obj": session}, "kcoro", COMPLETE, asked)
+        return shell_complete(kcoro, {"obj": invocation}, "kcoro", COMPLETE, asked)
     if not words:
         words = ["--help"]
-    with kcoro.make_context("kcoro", words, obj=session) as context:
+    with kcoro.make_context("kcoro", words, obj=invocation) as context:
         ended = kcoro.invoke(context)
     return ended if isinstance(ended, int) else exits.OK
 
 
-def run(words: list[str], session: Session) -> int:
+def run(words: list[str], invocation: Invocation) -> int:
     """One command line; returns its exit code."""
     try:
-        return invoke(words, session)
+        return invoke(words, invocation)
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.UsageError as error:
-        session.say(_advised(error))
+        invocation.say(_advised(error))
         return exits.USAGE
     except click.ClickException as error:
-        session.say(error.format_message())
+        invocation.say(error.format_message())
         return exits.USAGE
     except (KeyboardInterrupt, click.Abort):
         return exits.INTERRUPTED
     except BrokenPipeError:
         return exits.BROKEN_PIPE
     except exits.OutsideError as error:
-        session.say(str(error))
+        invocation.say(str(error))
         return exits.OUTSIDE
     except KcoroError as error:
-        session.say(exits.line_of(error))
+        invocation.say(exits.line_of(error))
         return exits.code_of(error)
 
 
@@ -132,14 +132,14 @@ def _advised(error: click.UsageError) -> str:
     return f"{error.format_message().rstrip('.')}: see `{path} -h`"
 
 
-def guarded(words: list[str], session: Session) -> int:
+def guarded(words: list[str], invocation: Invocation) -> int:
     try:
-        return run(words, session)
+        return run(words, invocation)
     except Exception as error:  # the last place that can make a code of it
         if os.environ.get("KCORO_DEBUG"):
             raise
         kind = type(error).__name__
-        session.say(
+        invocation.say(
             f"a fault of ours, please report it: {kind}: {error} (KCORO_DEBUG=1 shows where)"
         )
         return exits.OUR_FAULT
@@ -158,7 +158,7 @@ def finish(code: int) -> int:
 
 def main(words: list[str] | None = None) -> None:
     """The entry point; never returns."""
-    session = Session()
-    code = guarded(sys.argv[1:] if words is None else words, session)
+    invocation = Invocation()
+    code = guarded(sys.argv[1:] if words is None else words, invocation)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the code is decided: no traceback from here on
     sys.exit(finish(code))

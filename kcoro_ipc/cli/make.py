@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from kcoro_ipc.cli.session import Session, common
+from kcoro_ipc.cli.invocation import Invocation, common
 from kcoro_ipc.protocol.channels import KINDS, OVERFLOWS, UNDELIVERED
 
 if TYPE_CHECKING:
@@ -41,10 +41,15 @@ def mode_bits(context: click.Context, param: click.Parameter, value: str | None)
 
 
 def one_of(words: Iterable[str]) -> "click.Choice[str]":
-    return click.Choice(list(words), case_sensitive=False)
+    return click.Choice([spelled(word) for word in words])
 
 
-@click.command()
+def spelled(word: str) -> str:
+    """Words with - or _ in them are the same, in options and in their values."""
+    return word.replace("_", "-").lower()
+
+
+@click.command(context_settings={"token_normalize_func": spelled})
 @click.argument("name", metavar="NAME")
 @click.option("--kind", type=one_of(KINDS), help="[rendezvous; buffered with --capacity]")
 @click.option("--capacity", type=click.IntRange(min=1), metavar="N", help="Places if buffered.")
@@ -63,18 +68,21 @@ def one_of(words: Iterable[str]) -> "click.Choice[str]":
 @click.option("--max-attempts", type=click.IntRange(1, 63), metavar="N", help="Deliveries before.")
 @click.option("--close-on-last-sender", is_flag=True, help="Close when the last sender goes.")
 @click.option(
-    "--mode", metavar="BITS", callback=mode_bits, help="Who may send (w) and receive (r).  [0600]"
+    "--mode",
+    metavar="BITS",
+    callback=mode_bits,
+    help="Who may receive, send, manage: r, w, x.  [0600]",
 )
 @click.option("--exclusive", is_flag=True, help="Fail if it exists, even if it agrees.")
 @common
 @click.pass_obj
-def make(session: Session, /, name: str, **given: Any) -> None:
+def make(invocation: Invocation, /, name: str, **given: Any) -> None:
     """Make channel NAME, which stays until it is destroyed.
 
     If it exists and agrees with every option given, all is well; if it differs that is an error
     (exit code 7).
     """
-    with session.client() as client:
+    with invocation.client() as client:
         client.make_channel(name, **options(given))
 
 
@@ -82,6 +90,9 @@ def options(given: dict[str, Any]) -> "ChannelOptions":
     """From what stood on the command line to what a channel is made with."""
     found: dict[str, Any] = {"write": False}
     found |= {key: value for key, value in given.items() if value not in (None, False)}
+    for option in ("kind", "overflow", "undelivered"):
+        if option in found:
+            found[option] = found[option].replace("-", "_")
     if found.pop("ack_required", False):
         found["ack"] = "required"
     if "capacity" in found:

@@ -12,9 +12,16 @@ import click
 
 from kcoro_ipc.cli import exits
 from kcoro_ipc.cli.framing import JOINERS
+from kcoro_ipc.cli.invocation import (
+    Invocation,
+    channel_argument,
+    common,
+    patience,
+    presence,
+    seconds,
+)
 from kcoro_ipc.cli.opening import open_end
 from kcoro_ipc.cli.output import json_jobs, write_all
-from kcoro_ipc.cli.session import Session, channel_argument, common, patience, presence, seconds
 from kcoro_ipc.errors import EndOfChannel
 
 if TYPE_CHECKING:
@@ -38,7 +45,7 @@ Render = Callable[["Sequence[Job]"], bytes]
 @common
 @click.pass_obj
 def recv(
-    session: Session,
+    invocation: Invocation,
     name: str,
     count: int | None,
     follow: bool,
@@ -59,13 +66,13 @@ def recv(
     if command is not None and form is not None:
         raise click.UsageError("--exec hands messages to CMD as they are; leave the format out")
     patience_s = seconds(timeout, attempt)
-    with session.client() as client:
+    with invocation.client() as client:
         channel = open_end(
             client, name, existing=existing, wait=wait, timeout=patience_s, write=False
         )
         receiver = Receiver(channel, patience_s, None if follow else count or 1)
         if command is not None:
-            return run_each(receiver, command, session)
+            return run_each(receiver, command, invocation)
         receiver.write(renderer(form or "lines"))
         return exits.OK
 
@@ -85,10 +92,10 @@ def inbox_of(channel: "Channel") -> "Inbox":
     return cast("Inbox", PlainInbox(channel))
 
 
-def run_each(receiver: "Receiver", command: str, session: Session) -> int:
+def run_each(receiver: "Receiver", command: str, invocation: Invocation) -> int:
     from kcoro_ipc.cli.worker import Worker
 
-    worker = Worker(command, session)
+    worker = Worker(command, invocation)
     receiver.handle(worker.handle)
     return exits.OUTSIDE if worker.failures else exits.OK
 

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kcoro_ipc.cli.opening import open_end
-from kcoro_ipc.cli.output import data_fields, json_line, write_all
-from kcoro_ipc.cli.session import (
-    Session,
+from kcoro_ipc.cli.invocation import (
+    Invocation,
     channel_argument,
     common,
     patience,
     presence,
     seconds,
 )
+from kcoro_ipc.cli.opening import open_end
+from kcoro_ipc.cli.output import data_fields, json_line, write_all
 
 if TYPE_CHECKING:
     from kcoro_ipc.blocking import Channel, Clause, Client, Selected
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @common
 @click.pass_obj
 def select(
-    session: Session,
+    invocation: Invocation,
     names: tuple[str, ...],
     sends: tuple[str, ...],
     biased: bool,
@@ -50,7 +50,7 @@ def select(
     if not names and not values:
         raise click.UsageError("nothing to wait for: give a NAME, or --send CH=VALUE")
     where = {"existing": existing, "wait": wait, "timeout": patience_s}
-    with session.client() as client:
+    with invocation.client() as client:
         arms = Arms(client, where)
         try:
             for name in names:

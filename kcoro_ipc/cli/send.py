@@ -12,8 +12,15 @@ import click
 
 from kcoro_ipc.cli import intake
 from kcoro_ipc.cli.framing import Messages, splitter
+from kcoro_ipc.cli.invocation import (
+    Invocation,
+    channel_argument,
+    common,
+    patience,
+    presence,
+    seconds,
+)
 from kcoro_ipc.cli.opening import open_end
-from kcoro_ipc.cli.session import Session, channel_argument, common, patience, presence, seconds
 
 if TYPE_CHECKING:
     from kcoro_ipc.blocking import Channel
@@ -35,7 +42,7 @@ if TYPE_CHECKING:
 @common
 @click.pass_obj
 def send(
-    session: Session,
+    invocation: Invocation,
     name: str,
     messages: tuple[str, ...],
     path: str | None,
@@ -55,7 +62,7 @@ def send(
     if sum((bool(messages), path is not None, framing is not None)) > 1:
         raise click.UsageError("messages come from arguments, --file or stdin: give one of them")
     patience_s = seconds(timeout, attempt)
-    with session.client() as client:
+    with invocation.client() as client:
         channel = open_end(
             client, name, existing=existing, wait=wait, timeout=patience_s, read=False
         )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kcoro_ipc.cli.session import Session, channel_argument, common
+from kcoro_ipc.cli.invocation import Invocation, channel_argument, common
 from kcoro_ipc.monitor import columns, dump
 
 if TYPE_CHECKING:
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 @click.option("--waiters", "with_waiters", is_flag=True, help="Also who waits, for how long.")
 @common
 @click.pass_obj
-def stat(session: Session, name: str, as_json: bool, in_a_line: bool, with_waiters: bool) -> None:
+def stat(
+    invocation: Invocation, name: str, as_json: bool, in_a_line: bool, with_waiters: bool
+) -> None:
     """Show the counters of channel NAME at this moment; what is zero is left out."""
     if as_json and in_a_line:
         raise click.UsageError("--json and --line are two forms of the same; give one")
-    with session.client() as client:
+    with invocation.client() as client:
         snapshot = client.statistics(name)
         waiters = client.list_waiters(name) if with_waiters else []
     if as_json:

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from kcoro_ipc.cli.session import Session, common
+from kcoro_ipc.cli.invocation import Invocation, common
 from kcoro_ipc.monitor import Monitor, Observed, table
 
 HOME_AND_CLEAR = "\x1b[H\x1b[J"
@@ -20,9 +20,9 @@ HOME_AND_CLEAR = "\x1b[H\x1b[J"
 )
 @common
 @click.pass_obj
-def top(session: Session, as_json: bool, count: int | None, interval: float) -> None:
+def top(invocation: Invocation, as_json: bool, count: int | None, interval: float) -> None:
     """Watch the channels that you may see."""
-    with session.client() as client:
+    with invocation.client() as client:
         monitor = Monitor(client)
         while True:
             show(monitor.observe(), as_json)

@@ -4,7 +4,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from kcoro_ipc.cli.session import Session
+from kcoro_ipc.cli.invocation import Invocation
 
 if TYPE_CHECKING:
     from kcoro_ipc.blocking import Job
@@ -18,9 +18,9 @@ LONGEST_PAUSE_S = 5.0
 class Worker:
     """Runs the command; `failures` counts the messages it gave back."""
 
-    def __init__(self, command: str, session: Session) -> None:
+    def __init__(self, command: str, invocation: Invocation) -> None:
         self._command = command
-        self._session = session
+        self._invocation = invocation
         self._in_a_row = 0
         self.failures = 0
 
@@ -34,7 +34,7 @@ class Worker:
         job.nack()
         self.failures += 1
         self._in_a_row += 1
-        self._session.say(f"the command {_ended(status)}: its message went back to the channel")
+        self._invocation.say(f"the command {_ended(status)}: its message went back to the channel")
         if self._in_a_row > 1:
             time.sleep(min(FIRST_PAUSE_S * 2 ** (self._in_a_row - 2), LONGEST_PAUSE_S))
 

@@ -102,7 +102,8 @@ class Client:
         """The counters of a channel by name or chan_id; asking takes no handle on it."""
         from kcoro_ipc.metrics import snapshot
 
-        reply = await self._control(_wire.CMD_GET_STATS, target_pair(target))
+        label = str(target)
+        reply = await self._control(_wire.CMD_GET_STATS, target_pair(target), label=label)
         name = target if isinstance(target, str) else None
         known = target if isinstance(target, int) else reply.get(_wire.ATTR_CHAN_ID)
         return snapshot(read_stats(reply), known, name)
@@ -114,7 +115,8 @@ class Client:
         while cursor is not None:
             pairs = [target_pair(target), (_wire.ATTR_FLAGS, _wire.FLAG_STATS_WAITERS)]
             pairs += [(_wire.ATTR_CURSOR, cursor)] if cursor else []
-            page, cursor = read_waiters(await self._control(_wire.CMD_GET_STATS, *pairs))
+            reply = await self._control(_wire.CMD_GET_STATS, *pairs, label=str(target))
+            page, cursor = read_waiters(reply)
             found += page
         return found
 

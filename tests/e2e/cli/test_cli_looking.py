@@ -119,6 +119,15 @@ def test_purge_says_how_many_it_dropped(kcoro: Any) -> None:
     assert kcoro("recv", name, "--try").returncode == 3
 
 
+def test_words_of_make_may_be_spelled_with_hyphens_or_underscores(kcoro: Any) -> None:
+    name = kcoro.name()
+    assert kcoro("make", name, "--capacity", "1", "--overflow", "drop_oldest").returncode == 0
+    assert kcoro("make", name, "--capacity", "1", "--overflow", "drop-oldest").returncode == 0
+    kcoro("send", name, "old", "new")
+    assert kcoro("recv", name).stdout == b"new\n"
+    assert json.loads(kcoro("stat", name, "--json").stdout)["drops_oldest"] == 1
+
+
 def test_making_with_close_on_last_sender_closes_after_the_sender_not_after_make(
     kcoro: Any,
 ) -> None:

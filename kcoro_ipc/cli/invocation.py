@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class Session:
+class Invocation:
     """One run of the program. Options write into it, `main` reads `quiet` when all is over."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Session:
 def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     def remember(context: click.Context, _: click.Parameter, value: Any) -> None:
         if value:
-            setattr(context.ensure_object(Session), name, value)
+            setattr(context.ensure_object(Invocation), name, value)
 
     return remember
 
@@ -70,7 +70,7 @@ def complete_channel(context: click.Context, _: click.Parameter, incomplete: str
     from click.shell_completion import CompletionItem
 
     try:
-        with context.ensure_object(Session).client() as client:
+        with context.ensure_object(Invocation).client() as client:
             found = client.list_channels()
     except (KcoroError, OSError):
         return []
