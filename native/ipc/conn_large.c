@@ -43,28 +43,30 @@ bool kc_large_begin(kc_conns *conns, kc_connection *conn, const kc_frame_header 
     return conn->large != NULL;
 }
 
-/* The frame will be answered with code; what it held is given back. */
+/* The frame will be answered with code; what it held is given back. A short value at hand is tried once more. */
 static void kc_large_refuse(kc_conns *conns, kc_large *large, int code)
 {
+    bool again = large->refused == KC_OK && large->phase == KC_PHASE_FLAT && large->value_left <= KC_KEPT_VALUE_BYTES;
     large->refused = code;
     kc_bodies_drop(conns->engine, &conns->memory, &large->bodies);
     kc_body_drop(conns->engine, &large->toll);
     large->body_bytes = 0;
-    if (large->phase == KC_PHASE_FLAT || large->phase == KC_PHASE_BODY) {
+    if (!again && (large->phase == KC_PHASE_FLAT || large->phase == KC_PHASE_BODY)) {
         large->flat.tail = large->head_at;
         large->phase = KC_PHASE_SKIP;
     }
 }
 
-/* Charges the account for flat memory up to `bytes`, a block at a time. */
+/* Charges the account for flat memory up to `bytes`, a block at a time; the first one is free, as in any small frame. */
 static int kc_large_toll(kc_conns *conns, const kc_connection *conn, uint32_t bytes)
 {
     kc_large *large = conn->large;
     int code = KC_OK;
-    if (large->refused != KC_OK) {
+    if (large->refused != KC_OK || bytes <= KC_TOLL_STEP_BYTES) {
         return KC_OK;
     }
     if (large->tolled_bytes == 0) {
+        large->tolled_bytes = KC_TOLL_STEP_BYTES;
         code = kc_body_open(conns->engine, conn->account, KC_MAX_ELEMENT_BYTES, &large->toll, &large->refusal);
     }
     while (code == KC_OK && large->tolled_bytes < bytes && large->tolled_bytes < KC_MAX_ELEMENT_BYTES) {
