@@ -311,10 +311,14 @@ class NativeEngine:
         checked(lib.kc_port_close(self.handle, port), what="a waiter still names this port")
 
     def port_take(self, port: int, most: int = 64) -> Sequence[Result]:
-        """Up to `most` results in the order in which they were decided."""
+        """Up to `most` results in the order in which they were decided.
+
+        Each is a copy with memory of its own: an element of a cffi array is only a view, and the
+        array would be gone with this call.
+        """
         results: Any = ffi.new("kc_result[]", most)
         taken = lib.kc_port_take(self.handle, port, results, most)
-        return [results[i] for i in range(taken)]
+        return [ffi.new("kc_result *", results[i]) for i in range(taken)]
 
     def port_depth(self, port: int) -> int:
         return int(lib.kc_port_depth(self.handle, port))

@@ -1,0 +1,205 @@
+"""The engine as a conformance subject: kcoro_ipc.native without sockets, pump or trio.
+
+A user is a scope. Results of what parked come through one port; the clock is set by hand. Batches
+are pipelines of the pump, so this subject has none. Every step is followed by `kc_engine_check`.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from kcoro_ipc import native
+from kcoro_ipc.native import NEVER, ChannelConfig, Clause, NativeEngine
+from kcoro_ipc.native import Operation as Op
+from kcoro_ipc.protocol.channels import KINDS, OVERFLOWS, UNDELIVERED
+from tests.conformance.subject import (
+    ENOENT,
+    FOREVER,
+    OK,
+    STAT_INDEX,
+    TRY,
+    Arm,
+    Operation,
+    Outcome,
+    Subject,
+    User,
+)
+
+STAGES = 64  # results taken from the port at once
+
+
+class EngineSubject(Subject):
+    label = "engine"
+    batches = False
+
+    def __init__(self) -> None:
+        self.engine = NativeEngine(parked_per_channel=2048)
+        self.engine.tick(1_000_000_000)
+        self.port = self.engine.port_open()
+        self.waiting: dict[int, Operation] = {}  # by the number that comes back as `user`
+        self.numbers = itertools.count(1)
+        self._channels: list[int] = []
+        self._users: list[EngineUser] = []
+
+    def user(self) -> "EngineUser":
+        user = EngineUser(self)
+        self._users.append(user)
+        return user
+
+    def channel(
+        self, kind: str = "rendezvous", capacity: int = 0, overflow: str = "suspend", **options: Any
+    ) -> int:
+        flags = native.CHAN_ACK_REQUIRED if options.pop("ack_required", False) else 0
+        options["undelivered"] = UNDELIVERED.get(options.get("undelivered", ""), 0)
+        config = ChannelConfig(
+            kind=KINDS[kind],
+            capacity=capacity,
+            overflow=OVERFLOWS[overflow],
+            flags=flags,
+            **options,
+        )
+        chan = self.engine.chan_make(config)
+        self._channels.append(chan)
+        return chan
+
+    def after_step(self) -> None:
+        breach = self.engine.check()
+        assert not breach, breach
+        while results := self.engine.port_take(self.port, STAGES):
+            for result in results:
+                self.waiting.pop(result.user).end(self.outcome(result))
+
+    def outcome(self, result: native.Result) -> Outcome:
+        """Reads a result; a plain message is given back to the engine, a held one stays."""
+        data = None
+        if result.flags & native.RESULT_MESSAGE:
+            held = result.flags & native.RESULT_HELD
+            read = self.engine.body_read if held else self.engine.body_take
+            data = read(result.body)
+        return Outcome(
+            code=result.code,
+            data=data,
+            index=result.clause,
+            dropped=int(bool(result.flags & native.RESULT_DROPPED)),
+            attempts=result.attempts,
+            delivery=result.token if result.flags & native.RESULT_HELD else 0,
+            reason=self._reason(result),
+        )
+
+    def _reason(self, result: native.Result) -> str:
+        text = self.engine.chan_reason(result.chan) if result.chan else ""
+        return text or native.REASONS[result.reason]
+
+    def check(self) -> None:
+        """Ends every user and channel; then nothing may be in use but what is always there."""
+        self.after_step()
+        for user in self._users:
+            user.die()
+        for chan in self._channels:
+            self.engine.chan_destroy(chan)
+            self.engine.chan_drop(chan)
+        self.after_step()
+        usage = self.engine.usage()
+        left = {name: usage[name] for name in usage if name not in ("ports", "heap_bytes")}
+        assert not any(left.values()), f"left over: {left}"
+
+    def finish(self) -> None:
+        self.engine.free()
+
+
+class EngineUser(User):
+    def __init__(self, subject: EngineSubject) -> None:
+        self.subject = subject
+        self.engine = subject.engine
+        self.scope = self.engine.scope_begin()
+        self.alive = True
+
+    def _op(self, timeout_ms: int, flags: int) -> Op:
+        if timeout_ms == TRY:
+            flags |= native.OP_TRY
+        deadline = NEVER if timeout_ms <= FOREVER else self.engine.now() + timeout_ms * 1_000_000
+        return Op(self.scope, next(self.subject.numbers), deadline, self.subject.port, flags)
+
+    def _started(self, result: native.Result, op: Op, label: str) -> Operation:
+        operation = Operation(self, label)
+        if result.code == native.PARKED:
+            operation.key = op.user, result.token
+            self.subject.waiting[op.user] = operation
+        else:
+            operation.end(self.subject.outcome(result))
+        self.subject.after_step()
+        return operation
+
+    def send(
+        self, chan: int, data: bytes, timeout_ms: int = FOREVER, confirm: bool = False
+    ) -> Operation:
+        op = self._op(timeout_ms, native.OP_CONFIRM if confirm else 0)
+        return self._started(self.engine.chan_send(chan, op, data), op, f"send {data[:16]!r}")
+
+    def receive(self, chan: int, timeout_ms: int = FOREVER, ack: bool = False) -> Operation:
+        op = self._op(timeout_ms, native.OP_ACK if ack else 0)
+        return self._started(self.engine.chan_recv(chan, op), op, "receive")
+
+    def select(
+        self, arms: Sequence[Arm], timeout_ms: int = FOREVER, biased: bool = False
+    ) -> Operation:
+        clauses = [
+            Clause(arm.chan, native.CLAUSE_RECV, native.OP_ACK if arm.ack else 0)
+            if arm.data is None
+            else Clause(arm.chan, native.CLAUSE_SEND, 0, arm.data)
+            for arm in arms
+        ]
+        op = self._op(timeout_ms, native.OP_BIASED if biased else 0)
+        return self._started(self.engine.select(clauses, op), op, f"select of {len(arms)}")
+
+    def cancel(self, operation: Operation) -> None:
+        number, token = operation.key or (0, 0)
+        code = self.engine.token_cancel(token)
+        if code in (OK, native.lib.KC_EINPROGRESS):
+            del self.subject.waiting[number]
+            done = native.lib.KC_ECANCELED if code == OK else code
+            operation.end(Outcome(done, reason="cancelled"))
+        else:
+            assert code in (native.lib.KC_EBUSY, ENOENT)
+        self.subject.after_step()
+
+    def ack(self, delivery: int) -> int:
+        return self._stepped(self.engine.token_ack(self.scope, delivery))
+
+    def nack(self, delivery: int) -> int:
+        return self._stepped(self.engine.token_nack(self.scope, delivery))
+
+    def close(self, chan: int) -> int:
+        return self._stepped(self.engine.chan_close(chan))
+
+    def destroy(self, chan: int, reason: str = "") -> int:
+        return self._stepped(self.engine.chan_destroy(chan, text=reason))
+
+    def purge(self, chan: int) -> int:
+        return self._stepped(self.engine.chan_purge(chan))
+
+    def _stepped(self, value: int) -> int:
+        self.subject.after_step()
+        return value
+
+    def statistics(self, chan: int) -> dict[str, int]:
+        values = self.engine.chan_stats(chan)
+        return {name: values[place + 1] for name, place in STAT_INDEX.items()}
+
+    def die(self) -> None:
+        if self.alive:
+            self.alive = False
+            self.engine.scope_end(self.scope, native.REASON_DEAD)
+            mine = {k: v for k, v in self.subject.waiting.items() if v.user is self}
+            for key in mine:
+                del self.subject.waiting[key]
+            self.subject.after_step()
+
+    def collect(self) -> None:
+        self.subject.after_step()
+
+    def pass_time(self) -> None:
+        deadline = self.engine.next_deadline()
+        assert deadline != NEVER, "nothing that waits has a deadline"
+        self.engine.tick(deadline)
+        self.subject.after_step()
