@@ -192,8 +192,12 @@ static void end_side(kc_engine *e, kc_chan_rec *c, uint32_t dir, uint32_t reason
 static uint32_t lose_ready(kc_engine *e, kc_chan_rec *c, uint32_t reason) {
     uint32_t count = 0;
 
-    for (; c->ready.count != 0; count++)
-        kc_flow_lose(e, c->ready.head, KC_STAT_UNDELIVERED, reason);
+    for (; c->ready.count != 0; count++) {
+        uint32_t head = c->ready.head;
+        kc_flow_lose(e, head, KC_STAT_UNDELIVERED, reason);
+        if (c->ready.head == head) /* its word is broken: nobody can say whose it is, so it is left to nobody */
+            kc_list_unlink(&e->msgs, &c->ready, head);
+    }
     return count;
 }
 

@@ -34,20 +34,18 @@ static void accept(kc_engine *e, kc_chan_rec *c, kc_msg *m) {
         c->peak_depth = c->ready.count + c->held + 1U;
 }
 
-/* Takes a READY message out of the queue; REQUEUED ones are its front. */
-static void unqueue(kc_engine *e, kc_chan_rec *c, uint32_t msg) {
-    kc_msg *m = kc_msg_at(e, msg);
-
-    if ((kc_word_flags(kc_word_load(&m->w)) & KC_MSG_REQUEUED) != 0) {
+/* Takes a READY message (w: its word then) out of the queue; REQUEUED ones are its front. */
+static void unqueue(kc_engine *e, kc_chan_rec *c, uint32_t msg, uint64_t w) {
+    if ((kc_word_flags(w) & KC_MSG_REQUEUED) != 0) {
         c->requeued--;
         if (c->requeue_tail == msg)
-            c->requeue_tail = m->prev;
+            c->requeue_tail = kc_msg_at(e, msg)->prev;
     }
     kc_list_unlink(&e->msgs, &c->ready, msg);
 }
 
 static void evict(kc_engine *e, kc_chan_rec *c, uint32_t newest) {
-    for (;;) {
+    while (e->breach == 0) {
         uint32_t front = kc_chan_is(c, KC_KIND_CONFLATED) || c->requeue_tail == 0
                              ? c->ready.head
                              : kc_msg_at(e, c->requeue_tail)->next;
@@ -79,7 +77,7 @@ static void hold(kc_engine *e, kc_chan_rec *c, uint32_t tok, uint32_t msg) {
     if (kc_word_state(w) == KC_MSG_STAGED)
         accept(e, c, m);
     else
-        unqueue(e, c, msg);
+        unqueue(e, c, msg, w);
     (void)kc_msg_step(e, m, KC_MSG_HELD, kc_word_attempts(w), kc_word_flags(w), tok);
     if (kc_word_attempts(w) != 0)
         kc_stat_add(c, KC_STAT_REDELIVERED, 1);
@@ -99,13 +97,13 @@ void kc_flow_hold(kc_engine *e, kc_chan_rec *c, uint32_t tok, uint32_t msg) {
         hold(e, c, tok, msg);
 }
 
-void kc_flow_deliver(kc_engine *e, kc_chan_rec *c, uint32_t clause, uint32_t msg) {
+bool kc_flow_deliver(kc_engine *e, kc_chan_rec *c, uint32_t clause, uint32_t msg) {
     kc_clause_rec *q = kc_clause_at(e, clause);
     uint32_t tok = q->tok;
     kc_tok *t = kc_tok_at(e, tok);
 
     if (!kc_tok_step(e, t, KC_TOK_CLAIMED, KC_RES_OK, q->index, msg))
-        return;
+        return false;
     t->chan = q->chan;
     t->dir = KC_CLAUSE_RECV;
     t->flags |= q->flags;
@@ -114,6 +112,7 @@ void kc_flow_deliver(kc_engine *e, kc_chan_rec *c, uint32_t clause, uint32_t msg
     hold(e, c, tok, msg);
     kc_stat_add(c, KC_STAT_MATCHED_WAITERS, 1);
     kc_port_push(e, tok);
+    return true;
 }
 
 uint32_t kc_flow_claim_sender(kc_engine *e, kc_chan_rec *c, uint32_t clause) {
@@ -166,13 +165,13 @@ static void tell_sender(kc_engine *e, kc_msg *m, uint32_t res, uint32_t reason) 
     }
 }
 
-/* Takes the message out of the channel's READY or HELD ones and of its bytes. */
-static void remove_from(kc_engine *e, kc_chan_rec *c, uint32_t msg) {
+/* Takes the message (w: its word before the move) out of the channel's READY or HELD ones and of its bytes. */
+static void remove_from(kc_engine *e, kc_chan_rec *c, uint32_t msg, uint64_t w) {
     kc_msg *m = kc_msg_at(e, msg);
-    uint32_t state = kc_state_of(&m->w);
+    uint32_t state = kc_word_state(w);
 
     if (state == KC_MSG_READY)
-        unqueue(e, c, msg);
+        unqueue(e, c, msg, w);
     else
         c->held--;
 #if KC_MUTANT == 4 /* the bytes of a held message are never given back to its channel */
@@ -187,17 +186,18 @@ void kc_flow_done(kc_engine *e, uint32_t msg, kc_body *body_out) {
     kc_chan_rec *c = kc_chan_at(e, m->chan);
     uint64_t w = kc_word_load(&m->w);
 
+    if (!kc_msg_step(e, m, KC_MSG_DONE, kc_word_attempts(w), 0, 0))
+        return;
     if (kc_word_state(w) == KC_MSG_STAGED) {
         accept(e, c, m);
         c->bytes -= m->len_bytes;
     } else {
-        remove_from(e, c, msg);
+        remove_from(e, c, msg, w);
     }
     if (kc_word_state(w) != KC_MSG_HELD) {
         kc_stat_add(c, KC_STAT_REDELIVERED, kc_word_attempts(w) != 0);
         kc_stat_add(c, KC_STAT_RV_MATCHES, kc_chan_is(c, KC_KIND_RENDEZVOUS));
     }
-    (void)kc_msg_step(e, m, KC_MSG_DONE, kc_word_attempts(w), 0, 0);
     kc_stat_add(c, KC_STAT_TOTAL_RECVS, 1);
     kc_stat_add(c, KC_STAT_TOTAL_BYTES_RECV, m->len_bytes);
     stamp(e, c);
@@ -213,10 +213,12 @@ static bool goes_to_dead_letter(const kc_chan_rec *c, uint32_t reason) {
 void kc_flow_lose(kc_engine *e, uint32_t msg, uint32_t stat, uint32_t reason) {
     kc_msg *m = kc_msg_at(e, msg);
     kc_chan_rec *c = kc_chan_at(e, m->chan);
+    uint64_t w = kc_word_load(&m->w);
     bool letter = goes_to_dead_letter(c, reason);
 
-    remove_from(e, c, msg);
-    (void)kc_msg_step(e, m, KC_MSG_DROPPED, kc_word_attempts(kc_word_load(&m->w)), 0, 0);
+    if (!kc_msg_step(e, m, KC_MSG_DROPPED, kc_word_attempts(w), 0, 0))
+        return;
+    remove_from(e, c, msg, w);
     tell_sender(e, m, KC_RES_LOST, letter ? KC_REASON_DEAD_LETTERED : reason);
     kc_stat_add(c, stat, 1);
     m->counter = stat;

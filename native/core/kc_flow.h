@@ -32,8 +32,9 @@ bool kc_chan_has_room(const kc_chan_rec *chan, uint32_t len_bytes);
 
 /* STAGED -> READY at the end of the queue, evicting what the overflow policy says. */
 void kc_flow_put(kc_engine *engine, kc_chan_rec *chan, uint32_t msg);
-/* Gives the message (STAGED or READY) to the parked receive that owns the clause. */
-void kc_flow_deliver(kc_engine *engine, kc_chan_rec *chan, uint32_t clause, uint32_t msg);
+/* Gives the message (STAGED or READY) to the parked receive that owns the clause; false and nothing moved when that
+ * waiter's word forbids it (a breach). */
+bool kc_flow_deliver(kc_engine *engine, kc_chan_rec *chan, uint32_t clause, uint32_t msg);
 /* The parked send that owns the clause has been accepted: claims or TAKES its token; returns its message, STAGED. */
 uint32_t kc_flow_claim_sender(kc_engine *engine, kc_chan_rec *chan, uint32_t clause);
 /* A send that completes at once and waits for its ack: INIT -> TAKEN. */

@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { SPINS = 100 };
+enum { SPINS = 100, ALONE = 1 /* the only thread needs no name */ };
 #define WAITERS 0x80000000U
 
 static _Thread_local uint32_t self;
@@ -56,13 +56,12 @@ static void take_slowly(kc_lock *lock, uint32_t me) {
  * more than the rest of the operation. No thread is ever started under the lock, so take and give agree. */
 void kc_lock_take(kc_lock *lock) {
     uint32_t seen = 0;
-    uint32_t me = member_id();
 
     if (__libc_single_threaded)
-        atomic_store_explicit(&lock->word, me, memory_order_relaxed);
-    else if (!atomic_compare_exchange_strong_explicit(&lock->word, &seen, me, memory_order_acquire,
-                                                 memory_order_relaxed))
-        take_slowly(lock, me);
+        atomic_store_explicit(&lock->word, ALONE, memory_order_relaxed);
+    else if (!atomic_compare_exchange_strong_explicit(&lock->word, &seen, member_id(), memory_order_acquire,
+                                                      memory_order_relaxed))
+        take_slowly(lock, member_id());
 }
 
 void kc_lock_give(kc_lock *lock) {

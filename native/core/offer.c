@@ -123,11 +123,23 @@ static int confirm_token(kc_engine *e, const kc_op *op, uint32_t *tok_out, kc_re
     return rc;
 }
 
-static void send_away(kc_engine *e, kc_chan_rec *c, uint32_t msg) {
+/* false: the receiver's word forbade it (a breach); the message is STAGED as before. */
+static bool send_away(kc_engine *e, kc_chan_rec *c, uint32_t msg) {
+    bool gone = true;
+
     if (kc_chan_is(c, KC_KIND_RENDEZVOUS))
-        kc_flow_deliver(e, c, c->waiters[KC_CLAUSE_RECV].head, msg);
+        gone = kc_flow_deliver(e, c, c->waiters[KC_CLAUSE_RECV].head, msg);
     else
         kc_flow_put(e, c, msg);
+    return gone;
+}
+
+static void take_back(kc_engine *e, const kc_offer *o, uint32_t tok, uint32_t msg) {
+    if (tok != 0) {
+        kc_flow_end_waiter(e, tok, 0, KC_RES_UNCONFIRMED, KC_REASON_POISONED);
+        kc_chan_waiter_scope_release(e, tok);
+    }
+    kc_msg_free(e, msg, o->body);
 }
 
 /* A try that was accepted does not wait for the ack either: the message is on its way, unconfirmed. */
@@ -157,9 +169,9 @@ static int run_send(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result 
     }
     if (rc == KC_OK && tok != 0)
         kc_flow_confirm(e, tok, msg);
-    if (rc == KC_OK)
-        send_away(e, o->chan, msg);
-    if (rc == KC_OK && tok != 0)
+    if (rc == KC_OK && !send_away(e, o->chan, msg))
+        take_back(e, o, tok, msg);
+    else if (rc == KC_OK && tok != 0)
         rc = confirmed_later(e, op, tok, result);
     return rc;
 }
@@ -221,9 +233,19 @@ static int run_recv(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result 
     return rc;
 }
 
+/* A word forbade a step of this very operation: its channel is about to be destroyed, and it did not happen. */
+static int spoiled(kc_engine *e, kc_result *result) {
+    if ((result->flags & KC_RESULT_HELD) == 0)
+        kc_body_release(e, &result->body);
+    *result = (kc_result){.user = result->user, .chan = result->chan, .reason = KC_REASON_POISONED};
+    return KC_ECANCELED;
+}
+
 int kc_offer_run(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *result) {
     int rc = o->dir == KC_CLAUSE_SEND ? run_send(e, o, op, result) : run_recv(e, o, op, result);
 
+    if (e->breach != 0 && rc == KC_OK)
+        rc = spoiled(e, result);
     if (rc >= 0) {
         result->clause = o->index;
         result->flags |= o->dir == KC_CLAUSE_SEND ? KC_RESULT_SEND : 0U;

@@ -99,6 +99,7 @@ void kc_chan_waiter_scope_park(kc_engine *e, uint32_t tok) {
 
     for (uint32_t clause = t->first; clause != 0; clause = kc_clause_at(e, clause)->more)
         link_clause(e, clause);
+    t->chan = kc_clause_at(e, t->first)->chan;
     kc_deadline_add(e, tok);
     (void)kc_tok_step(e, t, KC_TOK_ENQUEUED, 0, 0, 0);
 }

@@ -15,7 +15,7 @@
 
 static void deliver_ready(kc_engine *e, kc_chan_rec *c) {
     while (c->ready.count != 0 && c->waiters[KC_CLAUSE_RECV].count != 0 && e->breach == 0)
-        kc_flow_deliver(e, c, c->waiters[KC_CLAUSE_RECV].head, c->ready.head);
+        (void)kc_flow_deliver(e, c, c->waiters[KC_CLAUSE_RECV].head, c->ready.head);
 }
 
 /* Head first and only the head: a small message never overtakes a large one that waits for bytes. */
