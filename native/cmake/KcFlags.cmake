@@ -5,6 +5,18 @@ add_library(kc_flags INTERFACE)
 target_compile_definitions(kc_flags INTERFACE _GNU_SOURCE)
 target_compile_options(kc_flags INTERFACE -Wall -Wextra -Wconversion $<$<BOOL:${KC_WERROR}>:-Werror>)
 target_include_directories(kc_flags INTERFACE "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}")
+# GCC clears records of a hundred bytes with `rep stos`, whose start-up costs more than the rest of the operation; plain
+# stores took the cost of a frame from 110 to 71 ns (bench, P9 through the pump). Clang does so by itself.
+include(CheckCCompilerFlag)
+check_c_compiler_flag("-mmemset-strategy=unrolled_loop:512:noalign,libcall:-1:noalign" KC_HAS_MEMSET_STRATEGY)
+if(KC_HAS_MEMSET_STRATEGY)
+  target_compile_options(kc_flags INTERFACE
+    "-mmemset-strategy=unrolled_loop:512:noalign,libcall:-1:noalign"
+    "-mmemcpy-strategy=unrolled_loop:512:noalign,libcall:-1:noalign")
+  add_link_options(
+    "-mmemset-strategy=unrolled_loop:512:noalign,libcall:-1:noalign"
+    "-mmemcpy-strategy=unrolled_loop:512:noalign,libcall:-1:noalign")
+endif()
 if(NOT KC_MUTANT STREQUAL "")
   target_compile_definitions(kc_flags INTERFACE "KC_MUTANT=${KC_MUTANT}")
 endif()

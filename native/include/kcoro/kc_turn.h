@@ -31,7 +31,7 @@ typedef struct kc_report {
 } kc_report;
 
 /* timeout_ns: 0 = do not block, negative = for ever. repoll_ns: how long to re-poll (yielding) after the last work
- * before giving up (50,000 is the measured default; the total is ten times that); 0 = do not.
+ * before giving up (50,000 is the measured default; the total is a hundred times that); 0 = do not.
  * KC_OK, or a negative code when the epoll set itself failed. */
 KC_API int kc_turn(kc_pump *pump, int64_t timeout_ns, int64_t repoll_ns, kc_report *report_out);
 
