@@ -106,9 +106,11 @@ typedef struct kc_account_rec {
 } kc_account_rec;
 
 typedef struct kc_port_rec {
-    uint32_t used, armed, users;
+    uint32_t used, users;
     int fd; /* eventfd + 1, 0 = none yet */
     kc_list done;
+    _Atomic uint32_t armed;   /* these two are written under the lock like all else, */
+    _Atomic uint32_t waiting; /* but a taker may see without it that there is nothing to do */
 } kc_port_rec;
 
 /* A pool hands out records 1..capacity of a table. Fresh ones until `keep` are free, then the longest free first: one

@@ -13,8 +13,9 @@ void kc_port_push(kc_engine *e, uint32_t tok) {
 
     kc_list_push(&e->toks, &port->done, tok);
     t->at_port = 1;
-    if (port->armed) {
-        port->armed = 0;
+    atomic_store_explicit(&port->waiting, port->done.count, memory_order_relaxed);
+    if (atomic_load_explicit(&port->armed, memory_order_relaxed) != 0) {
+        atomic_store_explicit(&port->armed, 0, memory_order_relaxed);
         e->ring[e->ring_count++] = port->fd - 1; /* armed once per port and unlock: never more than there are ports */
     }
 }
@@ -23,7 +24,9 @@ void kc_port_unlink(kc_engine *e, uint32_t tok) {
     kc_tok *t = kc_tok_at(e, tok);
 
     if (t->at_port) {
-        kc_list_unlink(&e->toks, &e->ports[t->port].done, tok);
+        kc_port_rec *port = &e->ports[t->port];
+        kc_list_unlink(&e->toks, &port->done, tok);
+        atomic_store_explicit(&port->waiting, port->done.count, memory_order_relaxed);
         t->at_port = 0;
     }
 }
@@ -61,7 +64,8 @@ int kc_port_close(kc_engine *e, uint32_t port) {
     if (p != NULL && p->users != 0) {
         rc = KC_EBUSY;
     } else if (p != NULL) {
-        p->used = p->armed = 0;
+        p->used = 0;
+        atomic_store_explicit(&p->armed, 0, memory_order_relaxed);
         e->port_live--;
         rc = KC_OK;
     }
@@ -110,7 +114,7 @@ int kc_port_arm(kc_engine *e, uint32_t port) {
     kc_lock_take(&e->lock);
     p = find(e, port);
     if (p != NULL && p->done.count == 0 && p->fd != 0) {
-        p->armed = 1;
+        atomic_store_explicit(&p->armed, 1, memory_order_relaxed);
         armed = 1;
     }
     kc_lock_give(&e->lock);

@@ -134,13 +134,23 @@ void kc_result_collect(kc_engine *e, uint32_t tok, kc_result *result) {
     }
 }
 
+/* A glance without the lock: a result that is just being pushed is seen next time, and arming looks again under it. */
+static bool port_is_quiet(const kc_engine *e, uint32_t port) {
+    const kc_port_rec *p = &e->ports[port];
+
+    return (atomic_load_explicit(&p->waiting, memory_order_relaxed) |
+            atomic_load_explicit(&p->armed, memory_order_relaxed)) == 0;
+}
+
 uint32_t kc_port_take(kc_engine *e, uint32_t port, kc_result *results, uint32_t max) {
     uint32_t taken = 0;
 
+    if (port == 0 || port > e->port_capacity || port_is_quiet(e, port))
+        return 0;
     kc_enter(e);
-    if (port != 0 && port <= e->port_capacity && e->ports[port].used) {
+    if (e->ports[port].used) {
         kc_list *done = &e->ports[port].done;
-        e->ports[port].armed = 0; /* whoever takes is awake */
+        atomic_store_explicit(&e->ports[port].armed, 0, memory_order_relaxed); /* whoever takes is awake */
         while (taken < max && done->count != 0) {
             kc_result_collect(e, done->head, &results[taken++]);
             if (done->count == 0)
