@@ -3,12 +3,14 @@
 Callers give an event and fields, never a formatted text: `say(logging.INFO, "channel made",
 name="jobs", uid=1000)`. Values come from clients too, so whatever could break a line or imitate a
 second field is quoted. The standard library carries the lines; structlog would cost 200 ms
-of start.
+of start. A reader of our stderr that has stopped (a full pipe, a held terminal) loses lines and
+never stops the daemon.
 """
 
 import json
 import logging
 import os
+import select
 import sys
 from typing import TextIO
 
@@ -69,6 +71,47 @@ class JournalFormatter(logging.Formatter):
         return mark + text.replace("\n", "\n" + mark)
 
 
+class LossyHandler(logging.StreamHandler[TextIO]):
+    """Writes only what the stream takes without blocking, and later says how many lines it lost.
+
+    poll(2) promises that PIPE_BUF bytes fit, so longer texts go in pieces. O_NONBLOCK is no way: it
+    would belong to everybody who has this stderr.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.lost = 0
+        try:
+            self._fd: int | None = stream.fileno()
+        except (OSError, ValueError):
+            self._fd = None  # a stream in memory takes everything
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            if self.lost and self._write(f"{self.lost} log lines lost: nobody read them\n"):
+                self.lost = 0
+            self.lost += not self._write(self.format(record) + "\n")
+        except (OSError, ValueError):
+            self.lost += 1
+
+    def _write(self, text: str) -> bool:
+        if self._fd is None:
+            self.stream.write(text)
+            return True
+        data = text.encode(errors="backslashreplace")
+        for start in range(0, len(data), select.PIPE_BUF):
+            if not self._is_writable(self._fd):
+                return False
+            os.write(self._fd, data[start : start + select.PIPE_BUF])
+        return True
+
+    @staticmethod
+    def _is_writable(fd: int) -> bool:
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+        return any(events & select.POLLOUT for _, events in poll.poll(0))
+
+
 def is_journal(stream: TextIO) -> bool:
     """Whether `stream` is the one that systemd announced as DEVICE:INODE in $JOURNAL_STREAM."""
     try:
@@ -81,9 +124,8 @@ def is_journal(stream: TextIO) -> bool:
 def start(level: str, stream: TextIO | None = None) -> None:
     """Sends the daemon's events from `level` upwards to `stream` (stderr)."""
     stream = stream or sys.stderr
-    handler = logging.StreamHandler(stream)
+    handler = LossyHandler(stream)
     handler.setFormatter(JournalFormatter() if is_journal(stream) else TerminalFormatter())
     log.handlers[:] = [handler]
     log.setLevel(level.upper())
     log.propagate = False
-    logging.raiseExceptions = False  # a full or broken stderr must not stop the daemon

@@ -42,20 +42,20 @@ CHAN_FIXED_SIZE: int = lib.KC_CHAN_FIXED_SIZE
 CHAN_ACK_REQUIRED: int = lib.KC_CHAN_ACK_REQUIRED
 CHAN_TELL_DROPPED: int = lib.KC_CHAN_TELL_DROPPED
 
-# enum kc_reason in words, for REASON and logs.
+# enum kc_reason in the words of native/ipc/pump_words.c, for REASON and logs.
 REASONS: dict[int, str] = {
     lib.KC_REASON_NONE: "",
     lib.KC_REASON_CANCEL: "cancelled",
     lib.KC_REASON_TIMEOUT: "timed out",
-    lib.KC_REASON_DEAD: "owner gone",
-    lib.KC_REASON_DESTROYED: "channel destroyed",
-    lib.KC_REASON_EVICTED: "evicted",
-    lib.KC_REASON_DEAD_LETTERED: "dead-lettered",
-    lib.KC_REASON_ATTEMPTS: "too many attempts",
+    lib.KC_REASON_DEAD: "the client hung up",
+    lib.KC_REASON_DESTROYED: "the channel was destroyed",
+    lib.KC_REASON_EVICTED: "evicted by a newer message",
+    lib.KC_REASON_DEAD_LETTERED: "moved to the dead-letter channel",
+    lib.KC_REASON_ATTEMPTS: "dropped after its last delivery attempt",
     lib.KC_REASON_PURGED: "purged",
     lib.KC_REASON_SHUTDOWN: "shutting down",
-    lib.KC_REASON_POISONED: "channel poisoned",
-    lib.KC_REASON_UNDELIVERED: "undelivered",
+    lib.KC_REASON_POISONED: "the channel broke an invariant and was destroyed",
+    lib.KC_REASON_UNDELIVERED: "dropped undelivered",
 }
 REASON_CANCEL: int = lib.KC_REASON_CANCEL
 REASON_TIMEOUT: int = lib.KC_REASON_TIMEOUT

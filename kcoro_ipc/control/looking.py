@@ -133,7 +133,7 @@ def tell(broker: Broker, subscription: Subscription) -> None:
     """One event, skipped if the peer reads too slowly; the next one is due an interval later."""
     channel = broker.registry.channels.get(subscription.chan_id)
     if channel is None or channel.destroyed:
-        reason = broker.reason(channel) if channel is not None else "channel destroyed"
+        reason = broker.reason(channel) if channel is not None else "the channel was destroyed"
         return finish_subscription(broker, subscription, OperationCancelled(reason=reason))
     pairs = [(_wire.ATTR_CHAN_ID, channel.chan_id), *_counters(broker.stats(channel))]
     frame = request_frame(_wire.CMD_SUBSCRIBE, subscription.req_id, pairs)

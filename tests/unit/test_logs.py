@@ -14,7 +14,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     stream = io.StringIO()
     monkeypatch.setattr(logs.log, "handlers", [])
     monkeypatch.setattr(logs.log, "propagate", True)
-    monkeypatch.setattr(logging, "raiseExceptions", True)
+    monkeypatch.setattr(logs.log, "level", logs.log.level)
     logs.start("info", stream)
     return stream
 
@@ -57,3 +57,29 @@ def test_the_journal_is_recognised_by_device_and_inode(monkeypatch: pytest.Monke
         monkeypatch.setenv("JOURNAL_STREAM", f"{stat.st_dev}:{stat.st_ino + 1}")
         assert not logs.is_journal(stream)
     assert not logs.is_journal(io.StringIO())
+
+
+def test_a_stream_that_nobody_reads_loses_lines_and_says_so_later() -> None:
+    receiving, sending = os.pipe()
+    with open(receiving, "rb", buffering=0) as reader, open(sending, "w") as writer:
+        handler = logs.LossyHandler(writer)
+        record = logging.LogRecord("kcoro", logging.INFO, "", 0, "x" * 1000, None, None)
+        for _ in range(200):  # more than any pipe holds
+            handler.emit(record)
+        lost = handler.lost
+        assert 0 < lost < 200
+        os.set_blocking(receiving, False)
+        while reader.read(1 << 20):
+            pass
+        handler.emit(record)
+        said = reader.read(1 << 20).decode().splitlines()
+        assert said == [f"{lost} log lines lost: nobody read them", "x" * 1000]
+
+
+def test_a_reader_that_is_gone_is_no_error() -> None:
+    receiving, sending = os.pipe()
+    os.close(receiving)
+    with open(sending, "w") as writer:
+        handler = logs.LossyHandler(writer)
+        handler.emit(logging.LogRecord("kcoro", logging.INFO, "", 0, "x", None, None))
+        assert handler.lost == 1
