@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,13 +11,13 @@ from kcoro_ipc import logs
 
 
 @pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    stream = io.StringIO()
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    stream, level = io.StringIO(), logs.log.level
     monkeypatch.setattr(logs.log, "handlers", [])
     monkeypatch.setattr(logs.log, "propagate", True)
-    monkeypatch.setattr(logs.log, "level", logs.log.level)
     logs.start("info", stream)
-    return stream
+    yield stream
+    logs.log.setLevel(level)
 
 
 def test_an_event_is_one_line_of_words(lines: io.StringIO) -> None:
