@@ -121,6 +121,18 @@ int kc_conn_fetch(kc_pump *pump, kc_conn ticket, void *buffer, uint32_t n)
     return (int)copied;
 }
 
+int kc_conn_vanish(kc_pump *pump, kc_conn ticket)
+{
+    kc_connection *conn = kc_conns_find(&pump->conns, ticket);
+    if (conn == NULL || conn->fd >= 0) {
+        return conn == NULL ? KC_ENOENT : KC_EINVAL;
+    }
+    kc_connection_break(&pump->conns, conn, KC_ECONNRESET);
+    while (kc_pump_run(pump) == KC_PUMP_MORE) {
+    }
+    return KC_OK;
+}
+
 uint64_t kc_pump_fail_alloc(kc_pump *pump, uint64_t n)
 {
     return kc_memory_fail(&pump->conns.memory, n);

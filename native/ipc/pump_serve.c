@@ -169,7 +169,7 @@ static bool kc_serve_has_surplus_files(const kc_pump *pump, const kc_connection 
 static void kc_serve_last(kc_pump *pump, kc_connection *conn)
 {
     if (conn->barrier != KC_BARRIER_CONTROL && kc_serve_has_room(pump, conn)) {
-        kc_pump_cancel_parked(pump, conn, KC_REASON_CANCEL);
+        kc_pump_cancel_parked(pump, conn, KC_REASON_DEAD);
         (void)kc_pump_results(pump);
     }
 }

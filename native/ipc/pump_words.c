@@ -5,7 +5,7 @@
 static const char *const kc_reasons[] = {
     [KC_REASON_CANCEL] = "cancelled",
     [KC_REASON_TIMEOUT] = "timed out",
-    [KC_REASON_DEAD] = "its owner is gone",
+    [KC_REASON_DEAD] = "the client hung up",
     [KC_REASON_DESTROYED] = "the channel was destroyed",
     [KC_REASON_EVICTED] = "evicted by a newer message",
     [KC_REASON_DEAD_LETTERED] = "moved to the dead-letter channel",

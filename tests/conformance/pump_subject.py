@@ -17,6 +17,7 @@ from tests.conformance.subject import Subject
 from tests.conformance.wire_user import WireUser, made_options
 
 ALL = Report(flags=0, frames=0, control=1, accept=0, closed=1, cancelled=1, polls=0, events=1)
+SMALL = {"connections": 256, "channels": 256, "tokens": 8192, "messages": 16384, "accounts": 16}
 UID, GID, PID = 4711, 4711, 815
 START_NS = 1_000_000_000
 FETCH_BYTES = 1 << 20
@@ -26,7 +27,7 @@ class PumpSubject(Subject):
     label = "pump"
 
     def __init__(self, **limits: int) -> None:
-        self.daemon = Daemon([], Limits(**limits), drain_s=0)
+        self.daemon = Daemon([], Limits(**SMALL | limits), drain_s=0)
         self.broker: Broker = self.daemon.broker
         self.engine, self.pump = self.daemon.engine, self.daemon.pump
         self.engine.tick(START_NS)
@@ -130,5 +131,5 @@ class PumpUser(WireUser):
 
     def die(self) -> None:
         """What it has not fetched is lost with it."""
-        self.pump.close(self.conn, lib.KC_ECONNRESET)
+        lib.kc_conn_vanish(self.pump.handle, self.conn)
         self.subject.run()

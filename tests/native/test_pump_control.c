@@ -246,7 +246,8 @@ KC_TEST(the_end_of_input_cancels_flushes_and_closes)
     (void)reply("MAKE r4");
     KC_CHECK_EQ(kc_pump_reply(r.pump, r.conns[0], r.frame, (uint32_t)r.frame_bytes), KC_OK);
     rig_run(&r);
-    KC_CHECK_STR(rig_hear(&r, 0), "MAKE r4; PING r5 =0; RECV r1 =-125 w:cancelled; SELECT r3 =-125 w:cancelled");
+    KC_CHECK_STR(rig_hear(&r, 0), "MAKE r4; PING r5 =0; RECV r1 =-125 w:the client hung up; SELECT r3 =-125 w:the client hung up");
+    KC_CHECK_EQ(rig_stat(&r, 1, KC_STAT_CANCELLED_DEAD), 2);
     KC_CHECK_EQ(rig_closed(&r), KC_OK);
     KC_CHECK_EQ(rig_stat(&r, 0, KC_STAT_READY), 1);
     rig_free(&r);

@@ -79,11 +79,13 @@ KC_API int kc_conn_measure(kc_pump *pump, kc_conn conn, kc_conn_info *info_out);
 KC_API kc_conn kc_conn_of_waiter(kc_pump *pump, uint64_t user);
 
 /* ---- the pump without sockets: for tests, fuzzing, and whoever moves the bytes in another way ---- */
-/* kc_conn_add with fd -1 makes a connection that lives by these two. Feeds n bytes (eof: they are the last) and serves
+/* kc_conn_add with fd -1 makes a connection that lives by these three. Feeds n bytes (eof: they are the last) and serves
  * what they ask, as far as output has room and no control frame waits. KC_EINVAL after the end of input. */
 KC_API int kc_conn_feed(kc_pump *pump, kc_conn conn, const void *bytes, size_t n, int eof);
 /* Takes up to n bytes of output; what is taken counts as taken by the peer. Returns how many, or KC_ENOENT. */
 KC_API int kc_conn_fetch(kc_pump *pump, kc_conn conn, void *buffer, uint32_t n);
+/* The peer is gone as if it had been killed: what it did not fetch is undelivered, and the connection ends. */
+KC_API int kc_conn_vanish(kc_pump *pump, kc_conn conn);
 enum { KC_PUMP_MORE = 1 };
 /* One round without system calls, at the engine's time: results, waiting input, ends. KC_PUMP_MORE when input is left
  * that may be served. To be called after control frames were answered and after kc_engine_tick. */
