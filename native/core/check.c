@@ -83,10 +83,14 @@ static void check_queue(check *k, uint32_t chan, kc_chan_rec *c, uint32_t dir) {
 static bool could_meet(check *k, const kc_chan_rec *c) {
     const kc_list *s = &c->waiters[KC_CLAUSE_SEND];
     const kc_list *r = &c->waiters[KC_CLAUSE_RECV];
+    uint32_t alone = s->count != 0 ? kc_clause_at(k->e, s->head)->tok : 0;
+    bool others = false;
 
-    return s->count != 0 && r->count != 0 &&
-           (s->head != s->tail || r->head != r->tail ||
-            kc_clause_at(k->e, s->head)->tok != kc_clause_at(k->e, r->head)->tok);
+    for (uint32_t q = s->head; q != 0; q = kc_clause_at(k->e, q)->next)
+        others |= kc_clause_at(k->e, q)->tok != alone;
+    for (uint32_t q = r->head; q != 0; q = kc_clause_at(k->e, q)->next)
+        others |= kc_clause_at(k->e, q)->tok != alone;
+    return s->count != 0 && r->count != 0 && others;
 }
 
 static void check_rest(check *k, uint32_t chan, kc_chan_rec *c) {
