@@ -178,6 +178,15 @@ def test_the_kinds_of_the_contract_have_the_numbers_of_the_wire() -> None:
     }
 
 
+def test_the_tree_in_the_architecture_names_every_module() -> None:
+    tree = section(page("docs/ARCHITECTURE.md"), "## 3. The tree")
+    inside = tree.split("kcoro_ipc/\n", 1)[1].split("native/\n", 1)[0]
+    names = re.findall(r"(?<= )[a-z_]+(?:\.py|/)", inside)
+    modules = {path.name for path in (ROOT / "kcoro_ipc").glob("*.py")}
+    packages = {f"{path.parent.name}/" for path in (ROOT / "kcoro_ipc").glob("*/__init__.py")}
+    assert sorted(names) == sorted((modules | packages) - {"__init__.py", "__main__.py"})
+
+
 def test_every_decision_is_in_the_index_under_its_own_title() -> None:
     records = {
         path.name: path.read_text(encoding="utf-8").splitlines()[0]
@@ -254,8 +263,8 @@ def test_the_exit_codes_of_the_page_are_those_of_the_program() -> None:
 
 # Public for the client's other files, not for its users.
 PLUMBING = {
+    "check_usable",
     "client_connection",
-    "dimensions",
     "give_back",
     "has_kept",
     "job",
@@ -292,6 +301,15 @@ def test_every_method_of_the_clients_is_described_and_nothing_else_is(module: st
     for name, said in described.items():
         methods = public_methods(getattr(loaded, name))
         assert said - {"data", "redelivered", "attempts"} == methods, name
+
+
+def test_every_method_of_the_engine_is_described() -> None:
+    from kcoro_ipc.engine import Engine
+
+    said = names_in(section(page("docs/API.md"), "## Inside one process"))
+    assert said - {"open_memory_channel"} == public_methods(Engine)
+    with Engine() as engine:
+        assert callable(engine.open_memory_channel)
 
 
 def test_every_option_of_a_channel_is_described() -> None:
