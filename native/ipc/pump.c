@@ -83,7 +83,9 @@ int kc_conn_feed(kc_pump *pump, kc_conn ticket, const void *bytes, size_t n, int
         return conn == NULL ? KC_ENOENT : KC_EINVAL;
     }
     pump->now_ns = kc_engine_now(pump->conns.engine);
-    kc_pump_take(pump, conn, bytes, n);
+    if (n != 0) {
+        kc_pump_take(pump, conn, bytes, n);
+    }
     if (eof) {
         kc_pump_eof(pump, conn);
     }
