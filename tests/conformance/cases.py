@@ -36,13 +36,11 @@ def conserved(now: dict[str, int]) -> None:
     ends = now["total_recvs"] + now["drops_oldest"] + now["drops_newest"] + now["undelivered"]
     assert now["total_sends"] == ends + now["depth"], now
     assert now["depth"] == now["ready"] + now["held"], now
-    assert now["undelivered"] == (
-        now["undelivered_dropped"] + now["undelivered_dead_lettered"]
-    ), now
+    assert now["undelivered"] == (now["undelivered_dropped"] + now["undelivered_dead_lettered"]), (
+        now
+    )
     assert now["finished_waiters"] == (
         now["matched_waiters"] + now["cancelled_waiters"] + now["closed_waiters"]
     ), now
     reasons = ("cancel", "timeout", "dead", "destroyed")
     assert now["cancelled_waiters"] == sum(now[f"cancelled_{reason}"] for reason in reasons), now
-
-

@@ -1,4 +1,4 @@
-"""The subjects: every case that asks for `subject` runs on each of them, and is checked after it."""
+"""The subjects: a case that asks for `subject` runs on each, and it is checked after."""
 
 import gc
 import shutil
@@ -48,9 +48,7 @@ def checked(label: str, daemon: DaemonProcess) -> Iterator[Subject]:
 
 
 @pytest.fixture(params=SUBJECTS)
-def subject(
-    request: pytest.FixtureRequest, conformance_daemon: DaemonProcess
-) -> Iterator[Subject]:
+def subject(request: pytest.FixtureRequest, conformance_daemon: DaemonProcess) -> Iterator[Subject]:
     yield from checked(request.param, conformance_daemon)
 
 

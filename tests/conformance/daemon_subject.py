@@ -6,25 +6,23 @@ frames, after the results that were decided before. Nothing here sleeps; a wait 
 
 import itertools
 import socket
-from typing import Any
 
 from kcoro_ipc import _wire
 from kcoro_ipc.protocol import requests
-from tests.conformance.subject import Subject
-from tests.conformance.wire_user import WireUser, made_options
+from tests.conformance.wire_user import WireSubject, WireUser
 from tests.e2e.harness import DaemonProcess
 
 READ_BYTES = 1 << 20
 STUCK_S = 60.0  # a daemon that says nothing for so long hangs; no assertion about speed
 
 
-class DaemonSubject(Subject):
+class DaemonSubject(WireSubject):
     def __init__(self, process: DaemonProcess, transport: str) -> None:
+        super().__init__()
         self.label = f"daemon-{transport}"
         self.process = process
         self.transport = transport
         self._users: list[DaemonUser] = []
-        self._maker: DaemonUser | None = None
         self._watcher = self.user()
 
     def user(self) -> "DaemonUser":
@@ -32,13 +30,6 @@ class DaemonSubject(Subject):
         self._users.append(user)
         user.hello()
         return user
-
-    def channel(
-        self, kind: str = "rendezvous", capacity: int = 0, overflow: str = "suspend", **options: Any
-    ) -> int:
-        if self._maker is None:
-            self._maker = self.user()
-        return self._maker.made(made_options(kind, capacity, overflow, options))
 
     def turns(self) -> None:
         """When this returns the daemon has served all that was done to its sockets before: a

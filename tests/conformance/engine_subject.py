@@ -19,6 +19,7 @@ from tests.conformance.subject import (
     STAT_INDEX,
     TRY,
     Arm,
+    DeadLetter,
     Operation,
     Outcome,
     Subject,
@@ -61,6 +62,10 @@ class EngineSubject(Subject):
         chan = self.engine.chan_make(config)
         self._channels.append(chan)
         return chan
+
+    def dead_letter_channel(self) -> DeadLetter:
+        chan = self.channel("unlimited")
+        return DeadLetter(chan, chan)
 
     def after_step(self) -> None:
         breach = self.engine.check()

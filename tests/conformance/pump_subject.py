@@ -5,16 +5,13 @@ Connections are made without a descriptor (fd -1), bytes go in by `kc_conn_feed`
 the engine's and moves only when a case lets it pass.
 """
 
-from typing import Any
-
 from kcoro_ipc.broker import Broker
 from kcoro_ipc.daemon import Daemon
 from kcoro_ipc.native import NEVER, ffi, lib
 from kcoro_ipc.pump import STREAM, Report
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import Peer
-from tests.conformance.subject import Subject
-from tests.conformance.wire_user import WireUser, made_options
+from tests.conformance.wire_user import WireSubject, WireUser
 
 ALL = Report(flags=0, frames=0, control=1, accept=0, closed=1, cancelled=1, polls=0, events=1)
 SMALL = {"connections": 256, "channels": 256, "tokens": 8192, "messages": 16384, "accounts": 16}
@@ -23,17 +20,17 @@ START_NS = 1_000_000_000
 FETCH_BYTES = 1 << 20
 
 
-class PumpSubject(Subject):
+class PumpSubject(WireSubject):
     label = "pump"
 
     def __init__(self, **limits: int) -> None:
+        super().__init__()
         self.daemon = Daemon([], Limits(**SMALL | limits), drain_s=0)
         self.broker: Broker = self.daemon.broker
         self.engine, self.pump = self.daemon.engine, self.daemon.pump
         self.engine.tick(START_NS)
         self.broker.clock = self.engine.now
         self._users: list[PumpUser] = []
-        self._maker: PumpUser | None = None
 
     def user(self, uid: int = UID) -> "PumpUser":
         user = PumpUser(self, uid)
@@ -46,13 +43,6 @@ class PumpSubject(Subject):
         user = PumpUser(self, uid)
         self._users.append(user)
         return user
-
-    def channel(
-        self, kind: str = "rendezvous", capacity: int = 0, overflow: str = "suspend", **options: Any
-    ) -> int:
-        if self._maker is None:
-            self._maker = self.user()
-        return self._maker.made(made_options(kind, capacity, overflow, options))
 
     def run(self) -> None:
         """Rounds until nothing is left to do, control frames included."""

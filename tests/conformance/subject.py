@@ -169,6 +169,13 @@ class User(ABC):
         """Lets time pass until something more is decided."""
 
 
+class DeadLetter(NamedTuple):
+    """A channel for what cannot be delivered; `option` is how another channel is told of it."""
+
+    chan: int
+    option: Any
+
+
 class Subject(ABC):
     """One implementation. `check` asserts its inner invariants and that nothing is left over."""
 
@@ -184,6 +191,9 @@ class Subject(ABC):
     ) -> int:
         """A new channel, usable by every user. Options: undelivered, elem_size, max_attempts,
         dead_letter (a channel), ack_required, max_bytes. KcoroError if refused."""
+
+    @abstractmethod
+    def dead_letter_channel(self) -> DeadLetter: ...
 
     @abstractmethod
     def check(self) -> None: ...
@@ -226,5 +236,5 @@ DROP_OLDEST = [Spec(f"drop-oldest-{n}", "buffered", n, "drop_oldest") for n in (
 
 BLOCKING = [RENDEZVOUS, *BUFFERED]
 LOSSLESS = [*BLOCKING, UNLIMITED]
-LOSSY = [CONFLATED, *DROP_NEWEST, *DROP_OLDEST]
+LOSSY = [CONFLATED, DROP_NEWEST[2], DROP_OLDEST[2]]
 EVERY = [*LOSSLESS, *LOSSY]

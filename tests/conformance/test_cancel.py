@@ -122,9 +122,7 @@ def test_an_operation_with_a_deadline_can_be_cancelled_before_it(
 
 
 @of(BLOCKING)
-def test_a_place_freed_by_cancel_is_not_a_place_in_the_buffer(
-    subject: Subject, spec: Spec
-) -> None:
+def test_a_place_freed_by_cancel_is_not_a_place_in_the_buffer(subject: Subject, spec: Spec) -> None:
     """Contract 4.3: a parked sender occupies no room, so cancelling it frees none."""
     (sender, other), chan = subject.users(2), spec.make(subject)
     fill(sender, chan, spec)

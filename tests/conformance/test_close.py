@@ -71,7 +71,7 @@ def test_senders_already_parked_drain_after_close(subject: Subject, spec: Spec) 
     users[2].close(chan)
     assert all(operation.waiting for operation in parked)
     assert users[2].try_send(chan, b"new").code == EPIPE
-    assert drain(users[1], chan) == messages + [b"parked 0", b"parked 1", b"parked 2"]
+    assert drain(users[1], chan) == [*messages, b"parked 0", b"parked 1", b"parked 2"]
     assert [operation.code for operation in parked] == [OK, OK, OK]
     assert users[1].receive(chan).code == EPIPE
 

@@ -16,7 +16,6 @@ from tests.conformance.subject import (
     Subject,
 )
 
-
 # --- capacity ---
 
 
@@ -76,9 +75,7 @@ def test_parked_senders_are_served_first_come_first_served(subject: Subject, spe
     users, chan = subject.users(4), spec.make(subject)
     for message in numbered(spec.capacity):
         users[0].try_send(chan, message).ok()
-    parked = [
-        user.send(chan, b"%d" % (spec.capacity + place)) for place, user in enumerate(users)
-    ]
+    parked = [user.send(chan, b"%d" % (spec.capacity + place)) for place, user in enumerate(users)]
     assert users[0].statistics(chan)["parked_senders"] == 4
     for place, operation in enumerate(parked):
         assert operation.waiting

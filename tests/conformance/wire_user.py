@@ -5,6 +5,7 @@ requests and waits for none. The link decides how bytes move and how "all that w
 is learnt.
 """
 
+import itertools
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.channels import make_pairs
 from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply, ReplyReader
-from tests.conformance.subject import FOREVER, Arm, Operation, Outcome, User
+from tests.conformance.subject import FOREVER, Arm, DeadLetter, Operation, Outcome, Subject, User
 
 BOTH_RIGHTS = _wire.FLAG_CHAN_READ | _wire.FLAG_CHAN_WRITE
 
@@ -198,6 +199,34 @@ class WireUser(User):
             _wire.STAT_NAMES[stat[_wire.ATTR_STAT_ID] - 1]: stat[_wire.ATTR_VALUE]
             for stat in reply.get(_wire.ATTR_STAT)
         }
+
+
+class WireSubject(Subject):
+    """Channels are anonymous and kept by a user of their own, so that they end with the case."""
+
+    _names = itertools.count(1)
+
+    def __init__(self) -> None:
+        self._maker: WireUser | None = None
+
+    @abstractmethod
+    def user(self) -> WireUser: ...
+
+    @property
+    def maker(self) -> WireUser:
+        if self._maker is None:
+            self._maker = self.user()
+        return self._maker
+
+    def channel(
+        self, kind: str = "rendezvous", capacity: int = 0, overflow: str = "suspend", **options: Any
+    ) -> int:
+        return self.maker.made(made_options(kind, capacity, overflow, options))
+
+    def dead_letter_channel(self) -> DeadLetter:
+        name = f"dead letters {next(self._names)}"
+        chan = self.maker.made({"kind": "unlimited", "ephemeral": True}, name)
+        return DeadLetter(chan, name)
 
 
 def made_options(
