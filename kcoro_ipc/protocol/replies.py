@@ -16,6 +16,7 @@ from typing import Any
 from kcoro_ipc import _wire
 from kcoro_ipc.errors import FrameTooLong, ProtocolError
 from kcoro_ipc.protocol.attributes import HEAD, head, read_attributes
+from kcoro_ipc.protocol.items import read_items
 
 _FRAME = Struct(">II")
 _PREFIX = Struct(">IIIIIi")  # header, REQ_ID, RESULT
@@ -138,6 +139,9 @@ def _read_reply(data: bytes, start: int, stop: int, cmd: int) -> Reply:
             elements = _read_elements(data, at, stop)
             if elements is not None:
                 return Reply(cmd, req_id, result, elements)
+            items = read_items(data, at, stop)
+            if items is not None:
+                return Reply(cmd, req_id, result, (), {_wire.ATTR_ITEM: items})
     attributes = read_attributes(data, start + _HEADER_BYTES, stop)
     return Reply(
         cmd,
