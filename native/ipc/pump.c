@@ -72,7 +72,10 @@ int kc_pump_run(kc_pump *pump)
     (void)kc_pump_results(pump);
     kc_pump_check_stale(pump);
     bool more = kc_pump_round(pump);
-    kc_pump_attend(pump);
+    do {
+        kc_pump_attend(pump);
+    } while (kc_pump_results(pump)); /* what an end gave back may be somebody's answer */
+    more = more || pump->conns.lists[KC_LIST_RUNNABLE].first != NULL;
     return more ? KC_PUMP_MORE : KC_OK;
 }
 
@@ -83,6 +86,7 @@ int kc_conn_feed(kc_pump *pump, kc_conn ticket, const void *bytes, size_t n, int
         return conn == NULL ? KC_ENOENT : KC_EINVAL;
     }
     pump->now_ns = kc_engine_now(pump->conns.engine);
+    (void)kc_pump_results(pump);
     if (n != 0) {
         kc_pump_take(pump, conn, bytes, n);
     }

@@ -1,0 +1,380 @@
+/* Whatever peers say, the engine keeps its invariants, nothing is left behind, and how the bytes were cut does not matter.
+ *
+ * Input: a program of small steps for a pump without sockets (one connection of ABI 1.0, two of 1.1, three channels, a
+ * manual clock). Steps feed frames built from a few bytes each, the same with a byte changed, or raw bytes; tick; answer
+ * control frames; take output; end input, connections and channels. The program runs twice, its input fed whole and fed
+ * in pieces. The first byte may ask for a tight input budget; who is ended by that depends on when bytes come, so there
+ * the two runs are not compared. Checked: kc_engine_check after every step, the same output and the same ends both times, and at the end
+ * that tokens, messages, blocks, scopes and the pump's memory are those of the beginning.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ipc/kc_frame.h"
+#include "ipc/kc_pump_parts.h"
+
+enum { CONNS = 3, CHANS = 3, FIRST_CHAN = 1001, FRAME_BYTES = 1 << 20 };
+
+#define MUST(condition) ((condition) ? (void)0 : fail(#condition, __LINE__))
+
+static void fail(const char *what, int line)
+{
+    fprintf(stderr, "fuzz_pump.c:%d: %s\n", line, what);
+    abort();
+}
+
+typedef struct program {
+    const uint8_t *at, *end;
+} program;
+
+typedef struct outcome {
+    uint64_t hash[CONNS], bytes[CONNS];
+    uint64_t ends;
+} outcome;
+
+typedef struct world {
+    kc_engine *engine;
+    kc_pump *pump;
+    kc_conn conns[CONNS];
+    kc_chan chans[CHANS];
+    uint32_t account;
+    bool split;
+    uint32_t piece; /* bytes of the next one */
+    outcome seen;
+    uint8_t frame[FRAME_BYTES];
+    size_t frame_bytes;
+} world;
+
+static uint8_t next(program *p)
+{
+    return p->at == p->end ? 0 : *p->at++;
+}
+
+static void check(const world *w)
+{
+    char why[256] = "";
+    if (kc_engine_check(w->engine, why, sizeof why) != KC_OK) {
+        fail(why, 0);
+    }
+}
+
+/* ---- frames from a few bytes ---- */
+
+static void put_element(kc_writer *out, uint8_t size)
+{
+    static const uint32_t sizes[8] = {0, 1, 4, 4, 4, 100, 17000, 65536};
+    static uint8_t bytes[65536];
+    kc_put_bytes(out, KC_ATTR_ELEMENT, bytes, sizes[size & 7]);
+}
+
+static void put_clause(kc_writer *out, program *p)
+{
+    uint8_t what = next(p);
+    kc_nested_begin(out, KC_ATTR_CLAUSE, 0);
+    kc_put_u32(out, KC_ATTR_CHAN_ID, FIRST_CHAN + (what & 3U));
+    if ((what & 4) != 0) {
+        put_element(out, (what >> 4) & 3);
+    }
+    if ((what & 8) != 0) {
+        kc_put_u32(out, KC_ATTR_FLAGS, (what >> 4) & 3U);
+    }
+    kc_nested_end(out);
+}
+
+static void put_optional(kc_writer *out, program *p, uint8_t what)
+{
+    static const int32_t timeouts[4] = {0, -1, 5, 50};
+    kc_put_i32(out, KC_ATTR_TIMEOUT_MS, timeouts[what & 3]);
+    if ((what & 4) != 0) {
+        kc_put_u32(out, KC_ATTR_FLAGS, (what >> 6) & 3U);
+    }
+    if ((what & 8) != 0) {
+        kc_put_u32(out, KC_ATTR_MAX_ITEMS, next(p));
+    }
+    if ((what & 16) != 0) {
+        kc_put_u64(out, KC_ATTR_DELIVERY_ID, (uint64_t)(1 + (what >> 6)) << 32 | (1 + next(p) % 8U));
+    }
+}
+
+static void put_frame(kc_writer *out, program *p)
+{
+    static const uint16_t cmds[16] = {KC_CMD_CHAN_SEND, KC_CMD_CHAN_RECV, KC_CMD_SELECT,        KC_CMD_CANCEL,
+                                      KC_CMD_ACK,       KC_CMD_NACK,      KC_CMD_PING,          KC_CMD_CHAN_TRY_SEND,
+                                      KC_CMD_CHAN_SEND, KC_CMD_CHAN_RECV, KC_CMD_CHAN_TRY_RECV, KC_CMD_CHAN_MAKE,
+                                      KC_CMD_CHAN_OPEN, KC_CMD_CHAN_SEND, KC_CMD_CHAN_RECV,     99};
+    uint8_t head = next(p);
+    uint8_t ids = next(p);
+    uint8_t what = next(p);
+    uint16_t cmd = cmds[head & 15];
+    kc_frame_begin(out, cmd, 0);
+    if ((ids & 15) != 0) {
+        kc_put_u32(out, KC_ATTR_REQ_ID, ids & 15U);
+    }
+    kc_put_u32(out, KC_ATTR_CHAN_ID, FIRST_CHAN + (ids >> 4 & 3U));
+    put_optional(out, p, what);
+    for (int i = 0; i < head >> 6; i++) {
+        if (cmd == KC_CMD_SELECT) {
+            put_clause(out, p);
+        } else {
+            put_element(out, next(p));
+        }
+    }
+    (void)kc_frame_finish(out);
+}
+
+static void build(world *w, program *p, int conn)
+{
+    kc_writer out;
+    uint8_t count = next(p) & 3;
+    kc_writer_init(&out, w->frame, FRAME_BYTES, conn != 0, UINT32_MAX);
+    for (int i = 0; i <= count; i++) {
+        put_frame(&out, p);
+    }
+    w->frame_bytes = out.length;
+}
+
+/* ---- steps ---- */
+
+static void run_dry(const world *w)
+{
+    while (kc_pump_run(w->pump) == KC_PUMP_MORE) {
+    }
+}
+
+static void feed(world *w, int conn, const uint8_t *bytes, size_t n, int eof)
+{
+    size_t at = 0;
+    while (w->split && n - at > 1) {
+        size_t piece = n - at > 600 ? n - at - 300 : 1 + (w->piece++ % 7) * (w->piece % 3);
+        piece = piece < n - at ? piece : n - at - 1;
+        (void)kc_conn_feed(w->pump, w->conns[conn], bytes + at, piece, 0);
+        at += piece;
+    }
+    (void)kc_conn_feed(w->pump, w->conns[conn], bytes + at, n - at, eof);
+}
+
+static void fetch(world *w, int conn, uint32_t most)
+{
+    uint8_t bytes[4096];
+    int got = 1;
+    while (most != 0 && got > 0) {
+        got = kc_conn_fetch(w->pump, w->conns[conn], bytes, most < sizeof bytes ? most : sizeof bytes);
+        for (int i = 0; i < got; i++) {
+            w->seen.hash[conn] = (w->seen.hash[conn] ^ bytes[i]) * UINT64_C(1099511628211);
+        }
+        if (got > 0) {
+            w->seen.bytes[conn] += (uint64_t)got;
+            most -= (uint32_t)got;
+        }
+    }
+}
+
+static void answer(world *w, program *p)
+{
+    kc_control control;
+    while (kc_pump_control(w->pump, &control) == KC_OK) {
+        uint8_t bytes[64];
+        kc_writer out;
+        uint8_t how = next(p);
+        kc_writer_init(&out, bytes, sizeof bytes, control.minor, UINT32_MAX);
+        kc_frame_begin(&out, (uint16_t)control.cmd, 0);
+        kc_put_u32(&out, KC_ATTR_REQ_ID, control.req_id);
+        (void)kc_frame_finish(&out);
+        for (uint32_t i = 0; i < control.length; i++) {
+            w->seen.ends += control.payload[i]; /* all of it can be read */
+        }
+        if (control.ungranted != 0 && (how & 3) != 0) {
+            uint32_t chan = control.chan_id - FIRST_CHAN;
+            if (chan < CHANS && kc_conn_grant(w->pump, control.conn, control.chan_id, w->chans[chan], 3) == KC_OK) {
+                MUST(kc_pump_resubmit(w->pump, control.conn) == KC_OK);
+                run_dry(w);
+                continue;
+            }
+        }
+        if ((how & 12) == 12) {
+            (void)kc_pump_resume(w->pump, control.conn);
+        } else {
+            (void)kc_pump_reply(w->pump, control.conn, bytes, (uint32_t)out.length);
+        }
+        run_dry(w);
+    }
+}
+
+static void finish_kept(world *w, int conn, uint8_t what)
+{
+    kc_conn of;
+    uint32_t req_id = what & 15;
+    kc_writer out;
+    uint8_t bytes[64];
+    kc_writer_init(&out, bytes, sizeof bytes, 1, UINT32_MAX);
+    kc_frame_begin(&out, KC_CMD_CHAN_OPEN, 0);
+    kc_put_u32(&out, KC_ATTR_REQ_ID, req_id);
+    (void)kc_frame_finish(&out);
+    (void)kc_pump_event(w->pump, w->conns[conn], bytes, (uint32_t)out.length);
+    (void)kc_pump_finish(w->pump, w->conns[conn], req_id, bytes, (uint32_t)out.length);
+    while ((what & 16) != 0 && kc_pump_cancelled(w->pump, &of, &req_id) == KC_OK) {
+        (void)kc_pump_finish(w->pump, of, req_id, bytes, (uint32_t)out.length);
+    }
+    run_dry(w);
+}
+
+static void rare(world *w, int conn, uint8_t what, program *p)
+{
+    kc_chan chan = w->chans[next(p) % CHANS];
+    uint32_t count;
+    switch (what % 12) {
+    case 0: feed(w, conn, (const uint8_t *)"", 0, 1); break;
+    case 1: (void)kc_conn_close(w->pump, w->conns[conn], -7); break;
+    case 2: (void)kc_conn_vanish(w->pump, w->conns[conn]); break;
+    case 3: (void)kc_chan_close(w->engine, chan); break;
+    case 4: (void)kc_chan_destroy(w->engine, chan, KC_REASON_DESTROYED, "gone", 4); break;
+    case 5: (void)kc_chan_purge(w->engine, chan, &count); break;
+    case 6: (void)kc_conn_grant(w->pump, w->conns[conn], FIRST_CHAN + (what >> 4) % 4U, chan, what >> 6); break;
+    case 7: (void)kc_pump_cancel_all(w->pump); break;
+    case 8: (void)kc_pump_drain(w->pump); break;
+    default: finish_kept(w, conn, next(p)); break;
+    }
+    run_dry(w);
+}
+
+static void step(world *w, program *p)
+{
+    uint8_t op = next(p);
+    int conn = (op >> 3) % CONNS;
+    size_t n;
+    switch (op & 7) {
+    case 0:
+    case 1:
+    case 2:
+        build(w, p, conn);
+        feed(w, conn, w->frame, w->frame_bytes, 0);
+        break;
+    case 3:
+        build(w, p, conn);
+        w->frame[(next(p) + 256U * (next(p) & 1U)) % (w->frame_bytes + 1)] ^= next(p);
+        feed(w, conn, w->frame, w->frame_bytes, 0);
+        break;
+    case 4:
+        n = next(p);
+        n = n < (size_t)(p->end - p->at) ? n : (size_t)(p->end - p->at);
+        feed(w, conn, p->at, n, 0);
+        p->at += n;
+        break;
+    case 5:
+        (void)kc_engine_tick(w->engine, kc_engine_now(w->engine) + next(p) * 1000000LL);
+        run_dry(w);
+        break;
+    case 6:
+        answer(w, p);
+        fetch(w, conn, op >> 6 == 0 ? next(p) : UINT32_MAX);
+        break;
+    default:
+        rare(w, conn, next(p), p);
+        break;
+    }
+    check(w);
+}
+
+/* ---- the world ---- */
+
+static void hello(world *w, int conn)
+{
+    MUST(kc_conn_add(w->pump, -1, conn == 2 ? KC_TRANSPORT_SEQPACKET : KC_TRANSPORT_STREAM, w->account,
+                     &w->conns[conn]) == KC_OK);
+    MUST(kc_conn_speak(w->pump, w->conns[conn], conn != 0, conn == 2 ? 60000 : 0) == KC_OK);
+    for (uint32_t i = conn == 0; i < CHANS; i++) {
+        MUST(kc_conn_grant(w->pump, w->conns[conn], FIRST_CHAN + i, w->chans[i], 3) == KC_OK);
+    }
+}
+
+static void begin(world *w, bool split, bool tight)
+{
+    static const kc_engine_config engine = {.channels = 8, .tokens = 128, .clauses = 64, .messages = 64, .scopes = 8,
+                                            .accounts = 4, .ports = 2, .parked_per_channel = 16, .heap_bytes = 8 << 20};
+    const kc_pump_config pump = {.connections = 8, .frames_per_turn = 3, .bytes_per_turn = 70000,
+                                 .input_budget_bytes = tight ? 100000 : 0, .output_high_bytes = 2000,
+                                 .stale_half_frame_ms = 100, .requests_per_conn = 12};
+    static const kc_chan_config chans[CHANS] = {
+        {.kind = KC_KIND_BUFFERED, .capacity = 2, .elem_size = 4, .flags = KC_CHAN_FIXED_SIZE, .max_attempts = 2},
+        {.kind = KC_KIND_RENDEZVOUS, .elem_size = 70000},
+        {.kind = KC_KIND_CONFLATED},
+    };
+    *w = (world){.split = split};
+    MUST(kc_engine_make(&engine, &w->engine) == KC_OK);
+    MUST(kc_account_make(w->engine, &(kc_account_limits){.bytes = 1 << 20}, &w->account) == KC_OK);
+    w->pump = calloc(1, sizeof *w->pump);
+    MUST(w->pump != NULL);
+    w->pump->bell.fd = -1; /* nobody sleeps: the pump needs no descriptor */
+    MUST(kc_pump_open(w->pump, w->engine, &pump) == KC_OK);
+    for (int i = 0; i < CHANS; i++) {
+        MUST(kc_chan_make(w->engine, &chans[i], &w->chans[i], NULL) == KC_OK);
+    }
+    for (int i = 0; i < CONNS; i++) {
+        hello(w, i);
+    }
+}
+
+static void end(world *w)
+{
+    kc_engine_usage usage;
+    kc_pump_usage own;
+    kc_closed closed;
+    for (int i = 0; i < CONNS; i++) {
+        fetch(w, i, UINT32_MAX);
+        (void)kc_conn_vanish(w->pump, w->conns[i]);
+    }
+    run_dry(w);
+    while (kc_pump_closed(w->pump, &closed) == KC_OK) {
+        w->seen.ends = (w->seen.ends + (uint64_t)(int64_t)closed.code) * 31 + (closed.conn & 7);
+    }
+    kc_pump_measure(w->pump, &own);
+    MUST(own.connections == 0 && own.input_bytes == 0);
+    kc_engine_measure(w->engine, &usage);
+    MUST(usage.tokens == 0 && usage.clauses == 0 && usage.scopes == 1 && usage.parked == 0 && usage.held == 0);
+    for (int i = 0; i < CHANS; i++) {
+        (void)kc_chan_destroy(w->engine, w->chans[i], KC_REASON_DESTROYED, NULL, 0);
+        (void)kc_chan_drop(w->engine, w->chans[i]);
+    }
+    kc_pump_shut(w->pump);
+    check(w);
+    kc_engine_measure(w->engine, &usage);
+    MUST(usage.channels == 0 && usage.messages == 0 && usage.block_bytes == 0 && usage.scopes == 0);
+    MUST(w->pump->conns.memory.live_bytes == 0);
+    free(w->pump);
+    kc_engine_free(w->engine);
+}
+
+static outcome run(const uint8_t *data, size_t n, bool split)
+{
+    static world w;
+    program p = {data, data + n};
+    begin(&w, split, (next(&p) & 128) != 0);
+    while (p.at != p.end) {
+        step(&w, &p);
+    }
+    end(&w);
+    return w.seen;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    if (n > 2048) {
+        return 0;
+    }
+    outcome whole = run(data, n, false);
+    outcome pieces = run(data, n, true);
+    if (n == 0 || (data[0] & 128) != 0 || memcmp(&whole, &pieces, sizeof whole) == 0) {
+        return 0;
+    }
+    for (int i = 0; i < CONNS; i++) {
+        fprintf(stderr, "connection %d: %llu bytes fed whole, %llu in pieces, ends %llx %llx\n", i,
+                (unsigned long long)whole.bytes[i], (unsigned long long)pieces.bytes[i],
+                (unsigned long long)whole.ends, (unsigned long long)pieces.ends);
+    }
+    fail("what is said depends on how the input was cut", __LINE__);
+    return 0;
+}
