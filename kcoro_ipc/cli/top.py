@@ -3,6 +3,9 @@
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import repeat
 
 import click
 
@@ -10,6 +13,7 @@ from kcoro_ipc.cli.invocation import Invocation, common
 from kcoro_ipc.monitor import Monitor, Observed, table
 
 HOME_AND_CLEAR = "\x1b[H\x1b[J"
+OTHER_SCREEN, BACK = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 
 
 @click.command()
@@ -21,24 +25,43 @@ HOME_AND_CLEAR = "\x1b[H\x1b[J"
 @common
 @click.pass_obj
 def top(invocation: Invocation, as_json: bool, count: int | None, interval: float) -> None:
-    """Watch the channels that you may see."""
-    with invocation.client() as client:
+    """Watch the channels that you may see.
+
+    On a terminal the table refreshes in place until ^C; with --count, and into pipes and files,
+    the rounds follow one another.
+    """
+    in_place = sys.stdout.isatty() and count is None and not as_json
+    with invocation.client() as client, screen(in_place):
         monitor = Monitor(client)
-        while True:
-            show(monitor.observe(), as_json)
-            if count is not None:
-                count -= 1
-                if not count:
-                    return
-            time.sleep(interval)
+        for left in rounds(count):
+            show(monitor.observe(), as_json, HOME_AND_CLEAR if in_place else "")
+            if left:
+                time.sleep(interval)
 
 
-def show(observed: list[Observed], as_json: bool) -> None:
+def rounds(number: int | None) -> Iterator[int]:
+    """How many follow after each; for ever if there is no number."""
+    return repeat(1) if number is None else iter(range(number - 1, -1, -1))
+
+
+@contextmanager
+def screen(in_place: bool) -> Iterator[None]:
+    """The terminal's other screen, so that what stood there before comes back."""
+    if not in_place:
+        yield
+        return
+    sys.stdout.write(OTHER_SCREEN)
+    try:
+        yield
+    finally:
+        sys.stdout.write(BACK)
+        sys.stdout.flush()
+
+
+def show(observed: list[Observed], as_json: bool, before: str) -> None:
     if as_json:
         lines = [json.dumps(one.as_dict(), ensure_ascii=False) for one in observed]
-        text = "".join(f"{line}\n" for line in lines)
     else:
-        clear = HOME_AND_CLEAR if sys.stdout.isatty() else ""
-        text = clear + "\n".join([*table(observed), ""])
-    sys.stdout.write(text)
+        lines = [*table(observed), ""]
+    sys.stdout.write(before + "".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
