@@ -228,7 +228,7 @@ static told tell(const char *script, unsigned minor, bool bytewise)
     told t;
     rig_make(&r, NULL, NULL);
     uint32_t flags = minor == 0 ? KC_CHAN_FIXED_SIZE : 0;
-    (void)rig_channel(&r, &(kc_chan_config){.kind = KC_KIND_BUFFERED, .capacity = 2, .flags = flags, .elem_size = 0});
+    (void)rig_channel(&r, &(kc_chan_config){.kind = KC_KIND_BUFFERED, .capacity = 2, .flags = flags, .elem_size = minor ? 0 : 1});
     (void)rig_channel(&r, &(kc_chan_config){.kind = KC_KIND_RENDEZVOUS, .flags = flags, .elem_size = minor ? 0 : 1});
     (void)rig_open(&r, minor);
     (void)rig_open(&r, 1);
