@@ -28,13 +28,18 @@ class Invocation:
         return blocking.open_client(self.socket, name=self.command)
 
     def say(self, text: str) -> None:
-        """One line on stderr, unless --quiet."""
+        """One line on stderr, unless --quiet; it may hold what others chose, so no control
+        character reaches the terminal."""
         if not self.quiet:
-            line = " ".join(text.split("\n"))
+            line = "".join(map(shown, " ".join(text.splitlines())))
             try:
                 click.echo(f"kcoro: {line}", err=True)
             except OSError:
                 pass  # stderr is gone or full: the exit code still tells
+
+
+def shown(sign: str) -> str:
+    return sign if sign.isprintable() else sign.encode("unicode_escape").decode()
 
 
 def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:

@@ -1,6 +1,8 @@
 """ls, stat, top, select, purge, completion, help: what a user sees of channels."""
 
 import json
+import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +80,23 @@ def test_top_keeps_no_channel_alive(kcoro: Any) -> None:
     while json.loads(watching.stdout.readline())["name"] == name:
         pass
     assert kcoro("stat", name).returncode == 8
+
+
+def test_top_on_a_terminal_gives_the_screen_back(kcoro: Any) -> None:
+    name = kcoro.name()
+    kcoro("make", name)
+    ours, theirs = pty.openpty()
+    with open(ours, "rb", buffering=0) as screen, open(theirs, "wb", buffering=0) as terminal:
+        watching = kcoro.start("top", stdout=terminal)
+        shown = b""
+        while name.encode() not in shown:
+            shown += screen.read(4096)
+        watching.send_signal(signal.SIGINT)
+        while b"\x1b[?1049l" not in shown:
+            shown += screen.read(4096)
+    assert shown.startswith(b"\x1b[?1049h")
+    assert watching.wait() == 130
+    assert watching.stderr.read() == b""
 
 
 def test_select_receives_or_sends_whatever_can_happen(kcoro: Any) -> None:
