@@ -43,7 +43,11 @@ LONG = reply(
 COUNTED = reply("CHAN_SEND", ("REQ_ID", 9), ("RESULT", 0), ("COUNT", 3), ("DROPPED", 1))
 ODD_ORDER = reply("CHAN_RECV", ("ELEMENT", b"x"), ("RESULT", 0), ("REQ_ID", 3))
 EVENT = reply("SUBSCRIBE", ("REQ_ID", 4), ("STAT", [("STAT_ID", 1), ("VALUE", 2)]))
-ALL = [RECEIVED, SENT, BATCH, MIXED, LONG, COUNTED, ODD_ORDER, EVENT]
+JOB = [("ELEMENT", b"job"), ("DELIVERY_ID", 2**63), ("REDELIVERED", 2)]
+JOBS = reply("CHAN_RECV", ("REQ_ID", 5), ("RESULT", 0), *[("ITEM", JOB)] * 3)
+OTHER_JOB = [("ELEMENT", b"longer"), ("DELIVERY_ID", 1), ("REDELIVERED", 0)]
+MIXED_JOBS = reply("CHAN_RECV", ("REQ_ID", 5), ("RESULT", 0), ("ITEM", JOB), ("ITEM", OTHER_JOB))
+ALL = [RECEIVED, SENT, BATCH, MIXED, LONG, COUNTED, ODD_ORDER, EVENT, JOBS, MIXED_JOBS]
 ALL_PARSED: list[Parsed] = [
     (13, 7, 0, (b"payload",)),
     (11, 8, -11, ()),
@@ -53,6 +57,8 @@ ALL_PARSED: list[Parsed] = [
     (11, 9, 0, ()),
     (13, 3, 0, (b"x",)),
     (44, 4, None, ()),
+    (13, 5, 0, ()),
+    (13, 5, 0, ()),
 ]
 
 
@@ -82,6 +88,14 @@ def test_items_are_dictionaries() -> None:
     assert got.get(_wire.ATTR_ITEM) == [
         {_wire.ATTR_ELEMENT: b"job", _wire.ATTR_DELIVERY_ID: 2**63, _wire.ATTR_REDELIVERED: 2}
     ]
+
+
+@pytest.mark.parametrize("jobs", [[JOB] * 3, [JOB, OTHER_JOB], [JOB[::-1]], [JOB[:2]], [[]]])
+def test_items_read_the_short_way_and_the_general_way_are_the_same(jobs: list) -> None:
+    frame = reply("CHAN_RECV", ("REQ_ID", 1), ("RESULT", 0), *(("ITEM", job) for job in jobs))
+    (got,) = ReplyReader().feed(frame)
+    found = tlv.parse_frame(frame, 1).all("ITEM")
+    assert got.get(_wire.ATTR_ITEM) == [dict(item) for item in found]
 
 
 def test_the_reader_says_how_many_bytes_a_frame_lacks() -> None:
