@@ -68,6 +68,12 @@ class WireUser(User):
         self.collect()
         return self._answers.pop(req_id)
 
+    def unasked(self) -> list[Reply]:
+        """Answers to frames that a case wrote by hand, as far as they were heard; once."""
+        found = list(self._answers.values())
+        self._answers.clear()
+        return found
+
     def control(self, cmd: int, *pairs: tuple[int, Any]) -> Reply:
         req_id = self.new_id()
         self.write(requests.control(cmd, req_id, pairs))
