@@ -232,20 +232,28 @@ KC_TEST(an_account_pays_for_waiters_until_they_are_decided) {
 KC_TEST(an_account_pays_for_bytes_until_the_message_is_gone) {
     kc_world w = w_open();
     kc_chan c = w_buffered(&w, 8);
-    kc_account_limits limits = {.bytes = 300}; /* a block of 64 and a record for each message */
+    kc_account_limits limits = {0};
     kc_account_usage usage;
     uint32_t account = 0;
     kc_scope scope = 0;
     kc_result refused;
     int sent = 0;
 
-    KC_REQUIRE(kc_account_make(w.e, &limits, &account) == KC_OK);
+    KC_REQUIRE(kc_account_make(w.e, NULL, &account) == KC_OK);
     scope = w_scope(&w, 0, account, (kc_scope_limits){0});
+    KC_CHECK_EQ(w_send_op(&w, c, "x", op_of(&w, scope, 0)).code, KC_OK);
+    KC_CHECK_EQ(kc_account_measure(w.e, account, &usage), KC_OK);
+    KC_CHECK(usage.bytes >= 64); /* a block and a record */
+    limits.bytes = usage.bytes * 2 + 1;
+    KC_CHECK_EQ(kc_account_limit(w.e, account, &limits), KC_OK);
+    KC_CHECK_STR(w_try_text(&w, c), "x");
+    KC_CHECK_EQ(kc_account_measure(w.e, account, &usage), KC_OK);
+    KC_CHECK_EQ(usage.bytes, 0);
     while ((refused = w_send_op(&w, c, "x", op_of(&w, scope, 0))).code == KC_OK)
         sent++;
     KC_CHECK_EQ(refused.code, KC_EDQUOT);
     KC_CHECK_EQ(refused.refusal.quota, KC_QUOTA_ACCOUNT_BYTES);
-    KC_CHECK_EQ(refused.refusal.limit, 300);
+    KC_CHECK_EQ(refused.refusal.limit, limits.bytes);
     KC_CHECK_EQ(sent, 2);
     KC_CHECK_EQ(w_send(&w, c, "other account", 0).code, KC_OK);
     KC_CHECK_STR(w_try_text(&w, c), "x");

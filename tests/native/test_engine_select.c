@@ -232,27 +232,25 @@ KC_TEST(destroying_a_channel_ends_a_select_with_its_reason) {
     w_close(&w);
 }
 
-KC_TEST(an_unbiased_select_starts_with_each_clause_in_turn) {
+KC_TEST(an_unbiased_select_favours_no_clause) {
     kc_world w = w_open();
-    kc_chan a = w_buffered(&w, 64);
-    kc_chan b = w_buffered(&w, 64);
-    kc_chan c = w_buffered(&w, 64);
+    kc_chan a = w_buffered(&w, 1);
+    kc_chan b = w_buffered(&w, 1);
+    kc_chan c = w_buffered(&w, 1);
     int won[3] = {0};
 
-    for (int i = 0; i < 30; i++) {
-        (void)w_try_send(&w, a, "a");
+    for (int i = 0; i < 300; i++) {
+        kc_clause clauses[3] = {w_receiving(a), w_receiving(b), w_receiving(c)};
+        kc_result result;
+        (void)w_try_send(&w, a, "a"); /* all three are ready each time */
         (void)w_try_send(&w, b, "b");
         (void)w_try_send(&w, c, "c");
-    }
-    for (int i = 0; i < 30; i++) {
-        kc_clause clauses[3] = {w_receiving(a), w_receiving(b), w_receiving(c)};
-        kc_result result = w_select(&w, clauses, 3, 0);
+        result = w_select(&w, clauses, 3, 0);
         won[result.clause % 3]++;
         (void)w_text(&w, result);
     }
-    KC_CHECK_EQ(won[0], 10);
-    KC_CHECK_EQ(won[1], 10);
-    KC_CHECK_EQ(won[2], 10);
+    for (int i = 0; i < 3; i++)
+        KC_CHECK(won[i] > 50); /* a fair one: 100; one that keeps an order: 0 */
     w_close(&w);
 }
 
@@ -381,7 +379,7 @@ int main(void) {
     KC_RUN(a_closed_clause_beats_a_deadline);
     KC_RUN(closing_a_channel_ends_a_select_that_receives_from_it);
     KC_RUN(destroying_a_channel_ends_a_select_with_its_reason);
-    KC_RUN(an_unbiased_select_starts_with_each_clause_in_turn);
+    KC_RUN(an_unbiased_select_favours_no_clause);
     KC_RUN(a_biased_select_keeps_the_given_order);
     KC_RUN(sixty_four_clauses_are_taken_and_sixty_five_refused);
     KC_RUN(a_bad_clause_refuses_the_whole_select_and_names_itself);
