@@ -80,6 +80,7 @@ class Broker:
             limits = self.registry.limits
             account = self.engine.account_make(
                 parked=limits.parked_per_uid,
+                held=limits.held_per_uid,
                 channels=limits.channels_per_uid,
                 bytes=limits.bytes_per_uid,
             )

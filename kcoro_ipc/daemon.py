@@ -94,6 +94,8 @@ class Daemon:
             self.engine,
             connections=limits.connections,
             requests_per_conn=limits.requests_per_connection,
+            parked_per_conn=limits.parked_per_connection,
+            held_per_conn=limits.held_per_connection,
         )
         self.broker = Broker(self.engine, self.pump, Registry(limits), time.monotonic_ns)
         self.acceptor = Acceptor(self.broker, listeners)

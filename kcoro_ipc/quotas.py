@@ -1,7 +1,7 @@
 """What one uid, connection or channel may use, and how a refusal names the limit.
 
 `kcoro serve --limit NAME=N` sets one. The words are those of native/ipc/pump_words.c, which refuses
-hot frames; limits of one connection's waiters are sizes fixed in the engine.
+hot frames.
 """
 
 from dataclasses import dataclass
@@ -23,8 +23,11 @@ class Limits:
     connections_per_uid: int = 16_384
     channels_per_uid: int = 16_384
     parked_per_uid: int = 65_536
+    held_per_uid: int = 65_536
     bytes_per_uid: int = 256 << 20
     parked_per_channel: int = 16_384
+    parked_per_connection: int = 1_024
+    held_per_connection: int = 4_096
     requests_per_connection: int = 2_048
     subscriptions_per_connection: int = 64
     connections: int = 131_072

@@ -3,7 +3,7 @@
 
 #include "kc_pool.h"
 
-enum { PARKED = 65536, CHANNELS = 16384, BYTES = 256 << 20 };
+enum { PARKED = 65536, CHANNELS = 16384, HELD = 65536, BYTES = 256 << 20 };
 
 int kc_refuse(kc_refusal *refusal, int code, uint32_t quota, uint64_t limit, uint64_t usage) {
     if (refusal != NULL)
@@ -23,7 +23,7 @@ static int over(kc_refusal *refusal, uint32_t account, uint32_t quota, uint64_t 
 static void settle_account(kc_engine *e, uint32_t account) {
     kc_account_rec *a = &e->accounts[account];
 
-    if (account != 0 && a->used == 2 && a->scopes == 0 && a->parked == 0 && a->channels == 0 && a->bytes == 0) {
+    if (account != 0 && a->used == 2 && a->scopes == 0 && a->parked == 0 && a->channels == 0 && a->held == 0 && a->bytes == 0) {
         a->used = 0;
         a->next = e->account_free;
         e->account_free = account;
@@ -56,16 +56,29 @@ void kc_account_return_bytes(kc_engine *e, uint32_t account, uint64_t bytes) {
     }
 }
 
-int kc_account_charge_parked(kc_engine *e, uint32_t account, kc_refusal *refusal) {
+int kc_account_charge_parked(kc_engine *e, uint32_t account, uint32_t clauses, kc_refusal *refusal) {
     kc_account_rec *a = &e->accounts[account];
-    int rc = over(refusal, account, KC_QUOTA_ACCOUNT_PARKED, a->limits.parked, a->parked, 1);
+    int rc = over(refusal, account, KC_QUOTA_ACCOUNT_PARKED, a->limits.parked, a->parked, clauses);
 
-    a->parked += rc == KC_OK;
+    a->parked += rc == KC_OK ? clauses : 0;
     return rc;
 }
 
-void kc_account_return_parked(kc_engine *e, uint32_t account) {
-    e->accounts[account].parked--;
+void kc_account_return_parked(kc_engine *e, uint32_t account, uint32_t clauses) {
+    e->accounts[account].parked -= clauses;
+    settle_account(e, account);
+}
+
+int kc_account_may_hold(const kc_engine *e, uint32_t account, kc_refusal *refusal) {
+    const kc_account_rec *a = &e->accounts[account];
+
+    return over(refusal, account, KC_QUOTA_ACCOUNT_HELD, a->limits.held, a->held, 1);
+}
+
+void kc_account_hold(kc_engine *e, uint32_t account) { e->accounts[account].held++; }
+
+void kc_account_unhold(kc_engine *e, uint32_t account) {
+    e->accounts[account].held--;
     settle_account(e, account);
 }
 
@@ -107,6 +120,7 @@ static void limit(kc_account_rec *a, const kc_account_limits *limits) {
 
     a->limits.parked = l->parked != 0 ? l->parked : PARKED;
     a->limits.channels = l->channels != 0 ? l->channels : CHANNELS;
+    a->limits.held = l->held != 0 ? l->held : HELD;
     a->limits.bytes = l->bytes != 0 ? l->bytes : BYTES;
 }
 
@@ -165,7 +179,7 @@ int kc_account_measure(kc_engine *e, uint32_t account, kc_account_usage *usage_o
     kc_lock_take(&e->lock);
     if (named(e, account)) {
         const kc_account_rec *a = &e->accounts[account];
-        *usage_out = (kc_account_usage){.parked = a->parked, .channels = a->channels, .bytes = a->bytes};
+        *usage_out = (kc_account_usage){.parked = a->parked, .channels = a->channels, .bytes = a->bytes, .held = a->held};
         rc = KC_OK;
     }
     kc_lock_give(&e->lock);

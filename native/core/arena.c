@@ -78,7 +78,7 @@ int kc_arena_map(kc_engine *e, const kc_engine_config *config) {
         return KC_ENOMEM;
     e->arena = memory;
     (void)lay_out(e, memory);
-    /* A forked child sees zeros, all valid FREE records: it can neither answer for the parent nor corrupt it. */
+    /* A forked child must not call (kc_engine.h); should it, it finds no message and no name of the parent's. */
     (void)madvise(memory, e->arena_bytes, MADV_WIPEONFORK);
     return KC_OK;
 }

@@ -135,11 +135,20 @@ void kc_body_read(const kc_engine *e, const kc_body *body, uint32_t offset, void
 
 int kc_body_make(kc_engine *e, uint32_t account, const void *data, uint32_t len_bytes, kc_body *body_out,
                  kc_refusal *refusal) {
-    int rc = KC_OK;
+    int rc = kc_body_open(e, account, len_bytes, body_out, refusal);
 
-    kc_lock_take(&e->lock);
-    rc = kc_body_fill(e, account, data, len_bytes, body_out, refusal);
-    kc_lock_give(&e->lock);
+    /* Block by block, so that the lock is never held over a copy: nobody else knows this body yet. */
+    for (uint32_t at = 0; rc == KC_OK && at < len_bytes;) {
+        void *memory = NULL;
+        uint32_t n = 0;
+        rc = kc_body_room(e, body_out, at, &memory, &n, refusal);
+        if (rc == KC_OK) {
+            memcpy(memory, (const uint8_t *)data + at, n);
+            at += n;
+        }
+    }
+    if (rc != KC_OK)
+        kc_body_drop(e, body_out);
     return rc;
 }
 

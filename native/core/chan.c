@@ -20,16 +20,25 @@ static bool kind_fits(const kc_chan_config *c) {
 
 static bool sizes_fit(const kc_chan_config *c) {
     return c->elem_size <= KC_MAX_ELEMENT_BYTES && c->max_attempts <= KC_MAX_ATTEMPTS &&
-           c->undelivered <= KC_UNDELIVERED_DEAD_LETTER && c->max_items <= 1U << 24;
+           c->undelivered <= KC_UNDELIVERED_DEAD_LETTER && c->max_items <= 1U << 24 &&
+           (c->elem_size != 0 || (c->flags & KC_CHAN_FIXED_SIZE) == 0);
 }
 
-/* The dead-letter channel must be unlimited and have none itself; without one the policy makes no sense. */
+/* The dead-letter channel must be unlimited, have none itself, and take whatever this one takes; without one the policy
+ * makes no sense. */
 static bool dead_letter_fits(kc_engine *e, const kc_chan_config *c) {
     kc_chan_rec *letters = c->dead_letter != 0 ? kc_chan_find(e, c->dead_letter) : NULL;
     bool none = c->dead_letter == 0 && c->undelivered != KC_UNDELIVERED_DEAD_LETTER;
 
+    uint32_t elem_size = c->elem_size != 0 ? c->elem_size : (uint32_t)KC_MAX_ELEMENT_BYTES;
+
     return none || (letters != NULL && kc_chan_is(letters, KC_KIND_UNLIMITED) && letters->config.dead_letter == 0 &&
-                    kc_chan_state_of(letters) == KC_CHAN_OPEN);
+                    kc_chan_state_of(letters) == KC_CHAN_OPEN && letters->config.elem_size >= elem_size &&
+                    (letters->config.flags & KC_CHAN_FIXED_SIZE) == 0 && (c->flags & KC_CHAN_TELL_DROPPED) == 0);
+}
+
+static bool flags_fit(const kc_chan_config *c) {
+    return (c->flags & ~(uint32_t)(KC_CHAN_FIXED_SIZE | KC_CHAN_ACK_REQUIRED | KC_CHAN_TELL_DROPPED)) == 0;
 }
 
 static bool ack_fits(const kc_chan_config *c) {
@@ -58,9 +67,7 @@ static uint32_t open_record(kc_engine *e, const kc_chan_config *config, kc_refus
         (void)kc_refuse(refusal, KC_ENOMEM, KC_QUOTA_ENGINE_CHANNELS, e->chans.capacity, e->chans.live);
     } else {
         kc_chan_rec *c = kc_chan_at(e, chan);
-        uint64_t w = kc_word_load(&c->w);
-        memset((void *)c, 0, sizeof *c);
-        atomic_store_explicit(&c->w, w, memory_order_relaxed);
+        memset(&c->next, 0, sizeof *c - offsetof(kc_chan_rec, next));
         configure(c, config);
         c->refs = 1;
         (void)kc_word_step(&c->w, kc_chan_steps, KC_CHAN_OPEN, 0, 0, 0);
@@ -72,7 +79,7 @@ int kc_chan_make(kc_engine *e, const kc_chan_config *config, kc_chan *chan_out, 
     int rc = KC_EINVAL;
 
     kc_enter(e);
-    if (kind_fits(config) && overflow_fits(config) && sizes_fit(config) && ack_fits(config) &&
+    if (kind_fits(config) && overflow_fits(config) && sizes_fit(config) && flags_fit(config) && ack_fits(config) &&
         dead_letter_fits(e, config))
         rc = kc_account_enter(e, config->account);
     if (rc == KC_OK) {

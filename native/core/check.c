@@ -1,35 +1,12 @@
 /* check.c: every invariant of every record, outside the lock's critical section. O(records); for tests and for the
  * moment after a suspicion. The numbers I1..I6 are those of docs/CHANNELS_ALGORITHM.md. */
-#include <stdarg.h>
-#include <stdio.h>
+#include "kc_check.h"
 
-#include "kc_flow.h"
-#include "kc_pool.h"
-
-typedef struct check {
-    kc_engine *e;
-    char *why;
-    size_t why_bytes;
-    uint64_t parked, held;
-    bool broken;
-} check;
-
-__attribute__((format(printf, 3, 4))) static void require(check *k, bool holds, const char *format, ...) {
-    va_list args;
-
-    if (holds || k->broken)
-        return;
-    k->broken = true;
-    va_start(args, format);
-    (void)vsnprintf(k->why, k->why_bytes, format, args);
-    va_end(args);
-}
-
-static kc_tok *tok_of(check *k, uint32_t tok) { return kc_tok_at(k->e, tok); }
+static kc_tok *tok_of(kc_check *k, uint32_t tok) { return kc_tok_at(k->e, tok); }
 
 /* ---- one channel ---- */
 
-static void check_ready(check *k, uint32_t chan, kc_chan_rec *c, uint64_t *bytes) {
+static void check_ready(kc_check *k, uint32_t chan, kc_chan_rec *c, uint64_t *bytes) {
     uint32_t requeued = 0;
     uint32_t count = 0;
     uint64_t last = 0;
@@ -39,26 +16,26 @@ static void check_ready(check *k, uint32_t chan, kc_chan_rec *c, uint64_t *bytes
         const kc_msg *m = kc_msg_at(k->e, msg);
         uint64_t w = kc_word_load(&m->w);
         bool back = (kc_word_flags(w) & KC_MSG_REQUEUED) != 0;
-        require(k, kc_word_state(w) == KC_MSG_READY && m->chan == chan, "chan %u: message %u in its queue is %s", chan,
+        kc_require(k, kc_word_state(w) == KC_MSG_READY && m->chan == chan, "chan %u: message %u in its queue is %s", chan,
                 msg, kc_msg_state_name(kc_word_state(w)));
-        require(k, m->qseq > last, "chan %u: message %u out of order", chan, msg);
-        require(k, m->prev == before, "chan %u: message %u has a wrong neighbour", chan, msg);
-        require(k, !back || count == requeued, "chan %u: requeued message %u is not at the front", chan, msg);
+        kc_require(k, m->qseq > last, "chan %u: message %u out of order", chan, msg);
+        kc_require(k, m->prev == before, "chan %u: message %u has a wrong neighbour", chan, msg);
+        kc_require(k, !back || count == requeued, "chan %u: requeued message %u is not at the front", chan, msg);
         requeued += back;
         if (back)
-            require(k, requeued < c->requeued || c->requeue_tail == msg, "chan %u: wrong requeue tail", chan);
+            kc_require(k, requeued < c->requeued || c->requeue_tail == msg, "chan %u: wrong requeue tail", chan);
         *bytes += m->len_bytes;
         last = m->qseq;
         before = msg;
         count++;
     }
-    require(k, count == c->ready.count && before == c->ready.tail, "chan %u: queue says %u messages, has %u", chan,
+    kc_require(k, count == c->ready.count && before == c->ready.tail, "chan %u: queue says %u messages, has %u", chan,
             c->ready.count, count);
-    require(k, requeued == c->requeued, "chan %u: says %u requeued, has %u", chan, c->requeued, requeued);
-    require(k, (c->requeued == 0) == (c->requeue_tail == 0), "chan %u: requeue tail without requeued", chan);
+    kc_require(k, requeued == c->requeued, "chan %u: says %u requeued, has %u", chan, c->requeued, requeued);
+    kc_require(k, (c->requeued == 0) == (c->requeue_tail == 0), "chan %u: requeue tail without requeued", chan);
 }
 
-static void check_queue(check *k, uint32_t chan, kc_chan_rec *c, uint32_t dir) {
+static void check_queue(kc_check *k, uint32_t chan, kc_chan_rec *c, uint32_t dir) {
     uint32_t count = 0;
     uint32_t before = 0;
 
@@ -66,21 +43,21 @@ static void check_queue(check *k, uint32_t chan, kc_chan_rec *c, uint32_t dir) {
          q = kc_clause_at(k->e, q)->next) {
         const kc_clause_rec *r = kc_clause_at(k->e, q);
         uint32_t state = kc_state_of(&tok_of(k, r->tok)->w);
-        require(k, r->chan == chan && r->dir == dir && r->linked, "chan %u: clause %u is not its own", chan, q);
-        require(k, r->prev == before, "chan %u: clause %u has a wrong neighbour", chan, q);
-        require(k, state == KC_TOK_ENQUEUED, "chan %u: a queued token is %s", chan, kc_tok_state_name(state));
+        kc_require(k, r->chan == chan && r->dir == dir && r->linked, "chan %u: clause %u is not its own", chan, q);
+        kc_require(k, r->prev == before, "chan %u: clause %u has a wrong neighbour", chan, q);
+        kc_require(k, state == KC_TOK_ENQUEUED, "chan %u: a queued token is %s", chan, kc_tok_state_name(state));
         if (dir == KC_CLAUSE_SEND) /* I6 */
-            require(k, r->msg != 0 && kc_state_of(&kc_msg_at(k->e, r->msg)->w) == KC_MSG_STAGED,
+            kc_require(k, r->msg != 0 && kc_state_of(&kc_msg_at(k->e, r->msg)->w) == KC_MSG_STAGED,
                     "chan %u: a parked send without a STAGED message", chan);
         before = q;
         count++;
     }
-    require(k, count == c->waiters[dir].count && before == c->waiters[dir].tail,
+    kc_require(k, count == c->waiters[dir].count && before == c->waiters[dir].tail,
             "chan %u: side %u says %u waiters, has %u", chan, dir, c->waiters[dir].count, count);
 }
 
 /* Two waiters of different operations that could meet on a rendezvous channel; one select never meets itself. */
-static bool could_meet(check *k, const kc_chan_rec *c) {
+static bool could_meet(kc_check *k, const kc_chan_rec *c) {
     const kc_list *s = &c->waiters[KC_CLAUSE_SEND];
     const kc_list *r = &c->waiters[KC_CLAUSE_RECV];
     uint32_t alone = s->count != 0 ? kc_clause_at(k->e, s->head)->tok : 0;
@@ -93,41 +70,41 @@ static bool could_meet(check *k, const kc_chan_rec *c) {
     return s->count != 0 && r->count != 0 && others;
 }
 
-static void check_rest(check *k, uint32_t chan, kc_chan_rec *c) {
+static void check_rest(kc_check *k, uint32_t chan, kc_chan_rec *c) {
     const kc_list *senders = &c->waiters[KC_CLAUSE_SEND];
     uint32_t state = kc_chan_state_of(c);
 
-    require(k, c->ready.count == 0 || c->waiters[KC_CLAUSE_RECV].count == 0,
+    kc_require(k, c->ready.count == 0 || c->waiters[KC_CLAUSE_RECV].count == 0,
             "chan %u: I1 a message is READY beside a parked receive", chan);
-    require(k,
+    kc_require(k,
             senders->count == 0 ||
                 !kc_chan_has_room(c, kc_msg_at(k->e, kc_clause_at(k->e, senders->head)->msg)->len_bytes),
             "chan %u: I2 a send is parked beside room", chan);
-    require(k, c->config.kind == KC_KIND_RENDEZVOUS || c->ready.count - c->requeued <= c->config.capacity,
+    kc_require(k, c->config.kind == KC_KIND_RENDEZVOUS || c->ready.count - c->requeued <= c->config.capacity,
             "chan %u: I3 %u messages over capacity %u", chan, c->ready.count - c->requeued, c->config.capacity);
-    require(k, c->config.kind != KC_KIND_RENDEZVOUS || c->ready.count == c->requeued,
+    kc_require(k, c->config.kind != KC_KIND_RENDEZVOUS || c->ready.count == c->requeued,
             "chan %u: I3 a rendezvous channel buffers", chan);
-    require(k, c->config.kind != KC_KIND_CONFLATED || c->ready.count <= 1, "chan %u: I3 conflated holds two", chan);
-    require(k, c->config.kind != KC_KIND_RENDEZVOUS || !could_meet(k, c), "chan %u: two waiters do not meet", chan);
-    require(k, state != KC_CHAN_CLOSED || c->ready.count + c->held + senders->count == 0,
+    kc_require(k, c->config.kind != KC_KIND_CONFLATED || c->ready.count <= 1, "chan %u: I3 conflated holds two", chan);
+    kc_require(k, c->config.kind != KC_KIND_RENDEZVOUS || !could_meet(k, c), "chan %u: two waiters do not meet", chan);
+    kc_require(k, state != KC_CHAN_CLOSED || c->ready.count + c->held + senders->count == 0,
             "chan %u: CLOSED with something left", chan);
-    require(k, state != KC_CHAN_CLOSING || c->ready.count + c->held + senders->count != 0,
+    kc_require(k, state != KC_CHAN_CLOSING || c->ready.count + c->held + senders->count != 0,
             "chan %u: CLOSING with nothing left", chan);
-    require(k,
+    kc_require(k,
             (state != KC_CHAN_CLOSED && state != KC_CHAN_DESTROYED) ||
                 senders->count + c->waiters[KC_CLAUSE_RECV].count == 0,
             "chan %u: parked at the end of the channel", chan);
-    require(k, c->stat[KC_STAT_TOTAL_SENDS] == c->stat[KC_STAT_TOTAL_RECVS] + c->ready.count + c->held +
+    kc_require(k, c->stat[KC_STAT_TOTAL_SENDS] == c->stat[KC_STAT_TOTAL_RECVS] + c->ready.count + c->held +
                                                    c->stat[KC_STAT_DROPS_OLDEST] + c->stat[KC_STAT_DROPS_NEWEST] +
                                                    c->stat[KC_STAT_UNDELIVERED],
             "chan %u: conservation: sent %llu", chan, (unsigned long long)c->stat[KC_STAT_TOTAL_SENDS]);
-    require(k, c->stat[KC_STAT_UNDELIVERED] ==
+    kc_require(k, c->stat[KC_STAT_UNDELIVERED] ==
                    c->stat[KC_STAT_UNDELIVERED_DROPPED] + c->stat[KC_STAT_UNDELIVERED_DEAD_LETTERED],
             "chan %u: conservation: undelivered", chan);
-    require(k, !c->dirty && c->pending == 0, "chan %u: not settled", chan);
+    kc_require(k, !c->dirty && c->pending == 0, "chan %u: not settled", chan);
 }
 
-static void check_channels(check *k) {
+static void check_channels(kc_check *k) {
     for (uint32_t chan = 1; chan <= k->e->chans.high; chan++) {
         kc_chan_rec *c = kc_chan_at(k->e, chan);
         uint64_t bytes = 0;
@@ -143,8 +120,8 @@ static void check_channels(check *k) {
             held += here;
             bytes += here ? m->len_bytes : 0;
         }
-        require(k, held == c->held, "chan %u: says %u held, has %u", chan, c->held, held);
-        require(k, bytes == c->bytes, "chan %u: says %llu bytes, has %llu", chan, (unsigned long long)c->bytes,
+        kc_require(k, held == c->held, "chan %u: says %u held, has %u", chan, c->held, held);
+        kc_require(k, bytes == c->bytes, "chan %u: says %llu bytes, has %llu", chan, (unsigned long long)c->bytes,
                 (unsigned long long)bytes);
         check_rest(k, chan, c);
     }
@@ -152,47 +129,47 @@ static void check_channels(check *k) {
 
 /* ---- messages and tokens ---- */
 
-static void check_message(check *k, uint32_t msg, const kc_msg *m) {
+static void check_message(kc_check *k, uint32_t msg, const kc_msg *m) {
     uint64_t w = kc_word_load(&m->w);
     uint32_t state = kc_word_state(w);
     uint32_t tok = kc_word_peer(w);
 
-    require(k, state != KC_MSG_DONE, "message %u: DONE and not freed", msg);
+    kc_require(k, state != KC_MSG_DONE, "message %u: DONE and not freed", msg);
     if (state == KC_MSG_HELD) { /* I4 */
         uint64_t tw = kc_word_load(&tok_of(k, tok)->w);
-        require(k, kc_word_state(tw) == KC_TOK_CLAIMED && kc_word_res(tw) == KC_RES_OK && kc_word_peer(tw) == msg,
+        kc_require(k, kc_word_state(tw) == KC_TOK_CLAIMED && kc_word_res(tw) == KC_RES_OK && kc_word_peer(tw) == msg,
                 "message %u: I4 held by token %u, which does not hold it", msg, tok);
-        require(k, tok_of(k, tok)->list == KC_LIST_HELD, "message %u: its token is in no scope", msg);
+        kc_require(k, tok_of(k, tok)->list == KC_LIST_HELD, "message %u: its token is in no scope", msg);
     }
     if (m->sender != 0) {
         kc_tok *t = kc_tok_find(k->e, m->sender);
-        require(k, t != NULL && kc_state_of(&t->w) == KC_TOK_TAKEN && kc_word_peer(kc_word_load(&t->w)) == msg,
+        kc_require(k, t != NULL && kc_state_of(&t->w) == KC_TOK_TAKEN && kc_word_peer(kc_word_load(&t->w)) == msg,
                 "message %u: the sender it answers does not wait for it", msg);
     }
-    require(k, m->block == 0 || kc_block_refs(k->e, m->block) != 0, "message %u: its block is free", msg);
+    kc_require(k, m->block == 0 || kc_block_refs(k->e, m->block) != 0, "message %u: its block is free", msg);
 }
 
-static void check_token(check *k, uint32_t tok, kc_tok *t) {
+static void check_token(kc_check *k, uint32_t tok, kc_tok *t) {
     uint64_t w = kc_word_load(&t->w);
     uint32_t state = kc_word_state(w);
     bool undecided = state == KC_TOK_ENQUEUED || state == KC_TOK_TAKEN;
     bool has_deadline = undecided && t->deadline_ns != KC_NEVER;
 
-    require(k, state != KC_TOK_INIT, "token %u: INIT outside an operation", tok);
-    require(k, t->list != KC_LIST_NONE, "token %u: in no list of its scope", tok);
-    require(k, undecided != (t->at_port != 0) || t->list == KC_LIST_HELD, "token %u: %s, at port %u", tok,
+    kc_require(k, state != KC_TOK_INIT, "token %u: INIT outside an operation", tok);
+    kc_require(k, t->list != KC_LIST_NONE, "token %u: in no list of its scope", tok);
+    kc_require(k, undecided != (t->at_port != 0) || t->list == KC_LIST_HELD, "token %u: %s, at port %u", tok,
             kc_tok_state_name(state), t->at_port);
-    require(k, has_deadline == (t->heap_at != 0), "token %u: deadline and heap disagree", tok);
-    require(k, t->heap_at == 0 || k->e->deadlines[t->heap_at] == tok, "token %u: lost its place in the heap", tok);
+    kc_require(k, has_deadline == (t->heap_at != 0), "token %u: deadline and heap disagree", tok);
+    kc_require(k, t->heap_at == 0 || k->e->deadlines[t->heap_at] == tok, "token %u: lost its place in the heap", tok);
     k->parked += undecided;
     k->held += t->list == KC_LIST_HELD;
     if (state == KC_TOK_TAKEN) {
         const kc_msg *m = kc_msg_at(k->e, kc_word_peer(w));
-        require(k, m->sender == kc_ticket_of(tok, w), "token %u: TAKEN, but its message answers nobody", tok);
+        kc_require(k, m->sender == kc_ticket_of(tok, w), "token %u: TAKEN, but its message answers nobody", tok);
     }
 }
 
-static void check_records(check *k) {
+static void check_records(kc_check *k) {
     uint32_t live = 0;
 
     for (uint32_t msg = 1; msg <= k->e->msgs.high; msg++)
@@ -200,21 +177,21 @@ static void check_records(check *k) {
             check_message(k, msg, kc_msg_at(k->e, msg));
             live++;
         }
-    require(k, live == k->e->msgs.live, "%u messages live, %u counted", live, k->e->msgs.live);
+    kc_require(k, live == k->e->msgs.live, "%u messages live, %u counted", live, k->e->msgs.live);
     live = 0;
     for (uint32_t tok = 1; tok <= k->e->toks.high; tok++)
         if (kc_state_of(&tok_of(k, tok)->w) != KC_TOK_FREE) {
             check_token(k, tok, tok_of(k, tok));
             live++;
         }
-    require(k, live == k->e->toks.live, "%u tokens live, %u counted", live, k->e->toks.live);
-    require(k, k->parked == k->e->parked, "%llu parked, %llu counted", (unsigned long long)k->parked,
+    kc_require(k, live == k->e->toks.live, "%u tokens live, %u counted", live, k->e->toks.live);
+    kc_require(k, k->parked == k->e->parked, "%llu parked, %llu counted", (unsigned long long)k->parked,
             (unsigned long long)k->e->parked);
-    require(k, k->held == k->e->held, "%llu held, %llu counted", (unsigned long long)k->held,
+    kc_require(k, k->held == k->e->held, "%llu held, %llu counted", (unsigned long long)k->held,
             (unsigned long long)k->e->held);
 }
 
-static void check_scopes(check *k) {
+static void check_scopes(kc_check *k) {
     uint64_t tokens = 0;
 
     for (uint32_t scope = 1; scope <= k->e->scopes.high; scope++) {
@@ -225,30 +202,31 @@ static void check_scopes(check *k) {
         tokens += (uint64_t)s->waiting.count + s->held.count;
         for (uint32_t tok = s->waiting.head; tok != 0; tok = tok_of(k, tok)->scope_next) {
             uint32_t state = kc_state_of(&tok_of(k, tok)->w);
-            require(k, tok_of(k, tok)->scope == scope, "scope %u: token %u is not its own", scope, tok);
+            kc_require(k, tok_of(k, tok)->scope == scope, "scope %u: token %u is not its own", scope, tok);
             parked += state == KC_TOK_ENQUEUED || state == KC_TOK_TAKEN;
         }
-        require(k, parked == s->parked, "scope %u: says %u parked, has %u", scope, s->parked, parked);
+        kc_require(k, parked == s->parked, "scope %u: says %u parked, has %u", scope, s->parked, parked);
     }
-    require(k, tokens == k->e->toks.live, "scopes own %llu tokens, %u live", (unsigned long long)tokens,
+    kc_require(k, tokens == k->e->toks.live, "scopes own %llu tokens, %u live", (unsigned long long)tokens,
             k->e->toks.live);
 }
 
-static void check_deadlines(check *k) {
+static void check_deadlines(kc_check *k) {
     for (uint32_t at = 2; at <= k->e->deadline_count; at++)
-        require(k, tok_of(k, k->e->deadlines[at / 2])->deadline_ns <= tok_of(k, k->e->deadlines[at])->deadline_ns,
+        kc_require(k, tok_of(k, k->e->deadlines[at / 2])->deadline_ns <= tok_of(k, k->e->deadlines[at])->deadline_ns,
                 "deadline heap: place %u is out of order", at);
 }
 
 int kc_engine_check(kc_engine *e, char *why, size_t why_bytes) {
-    check k = {.e = e, .why = why, .why_bytes = why_bytes};
+    kc_check k = {.e = e, .why = why, .why_bytes = why_bytes};
 
     kc_enter(e);
-    require(&k, e->dirty_head == 0 && e->dead_letters.count == 0, "the engine is not at rest");
+    kc_require(&k, e->dirty_head == 0 && e->dead_letters.count == 0, "the engine is not at rest");
     check_channels(&k);
     check_records(&k);
     check_scopes(&k);
     check_deadlines(&k);
+    kc_check_costs(&k);
     kc_leave(e);
     return k.broken ? KC_EPROTO : KC_OK;
 }

@@ -17,7 +17,7 @@ bool kc_chan_has_room(const kc_chan_rec *c, uint32_t len_bytes) {
     return kc_chan_is(c, KC_KIND_CONFLATED) || (depth < capacity && bytes_fit);
 }
 
-static void stamp(kc_engine *e, kc_chan_rec *c) {
+void kc_flow_stamp(kc_engine *e, kc_chan_rec *c) {
     if (c->stat[KC_STAT_FIRST_OP_TIME_NS] == 0)
         c->stat[KC_STAT_FIRST_OP_TIME_NS] = (uint64_t)e->now_ns;
     c->stat[KC_STAT_LAST_OP_TIME_NS] = (uint64_t)e->now_ns;
@@ -28,10 +28,17 @@ static void accept(kc_engine *e, kc_chan_rec *c, kc_msg *m) {
     m->qseq = ++c->seq;
     kc_stat_add(c, KC_STAT_TOTAL_SENDS, 1);
     kc_stat_add(c, KC_STAT_TOTAL_BYTES_SENT, m->len_bytes);
-    stamp(e, c);
+    kc_flow_stamp(e, c);
+    kc_stat_add(c, KC_STAT_RV_MATCHES, kc_chan_is(c, KC_KIND_RENDEZVOUS));
     c->bytes += m->len_bytes;
-    if (c->ready.count + c->held + 1U > c->peak_depth)
-        c->peak_depth = c->ready.count + c->held + 1U;
+}
+
+/* What waits or is held, at its highest. */
+static void note_peak(kc_chan_rec *c) {
+    uint64_t depth = (uint64_t)c->ready.count + c->held;
+
+    if (depth > c->peak_depth)
+        c->peak_depth = depth;
 }
 
 /* Takes a READY message (w: its word then) out of the queue; REQUEUED ones are its front. */
@@ -66,6 +73,7 @@ void kc_flow_put(kc_engine *e, kc_chan_rec *c, uint32_t msg) {
     kc_list_push(&e->msgs, &c->ready, msg);
     if (kc_chan_is(c, KC_KIND_CONFLATED) || c->config.overflow == KC_OVERFLOW_DROP_OLDEST)
         evict(e, c, msg);
+    note_peak(c);
     kc_chan_touch(e, m->chan);
 }
 
@@ -81,9 +89,8 @@ static void hold(kc_engine *e, kc_chan_rec *c, uint32_t tok, uint32_t msg) {
     (void)kc_msg_step(e, m, KC_MSG_HELD, kc_word_attempts(w), kc_word_flags(w), tok);
     if (kc_word_attempts(w) != 0)
         kc_stat_add(c, KC_STAT_REDELIVERED, 1);
-    if (kc_chan_is(c, KC_KIND_RENDEZVOUS))
-        kc_stat_add(c, KC_STAT_RV_MATCHES, 1);
     c->held++;
+    note_peak(c);
     c->last_cancelled = 0;
     kc_chan_waiter_scope_hold(e, tok);
     kc_chan_touch(e, m->chan);
@@ -92,7 +99,7 @@ static void hold(kc_engine *e, kc_chan_rec *c, uint32_t tok, uint32_t msg) {
 void kc_flow_hold(kc_engine *e, kc_chan_rec *c, uint32_t tok, uint32_t msg) {
     kc_tok *t = kc_tok_at(e, tok);
 
-    t->chan = kc_msg_at(e, msg)->chan;
+    kc_tok_name_chan(e, t, kc_msg_at(e, msg)->chan);
     if (kc_tok_step(e, t, KC_TOK_CLAIMED, KC_RES_OK, 0, msg))
         hold(e, c, tok, msg);
 }
@@ -104,7 +111,7 @@ bool kc_flow_deliver(kc_engine *e, kc_chan_rec *c, uint32_t clause, uint32_t msg
 
     if (!kc_tok_step(e, t, KC_TOK_CLAIMED, KC_RES_OK, q->index, msg))
         return false;
-    t->chan = q->chan;
+    kc_tok_name_chan(e, t, q->chan);
     t->dir = KC_CLAUSE_RECV;
     t->flags |= q->flags;
     kc_waiter_unlink(e, tok, 0);
@@ -126,7 +133,7 @@ uint32_t kc_flow_claim_sender(kc_engine *e, kc_chan_rec *c, uint32_t clause) {
     confirm = false;
 #endif
     (void)kc_tok_step(e, t, confirm ? KC_TOK_TAKEN : KC_TOK_CLAIMED, KC_RES_OK, q->index, msg);
-    t->chan = q->chan;
+    kc_tok_name_chan(e, t, q->chan);
     t->dir = KC_CLAUSE_SEND;
     kc_waiter_unlink(e, tok, clause);
     kc_stat_add(c, KC_STAT_MATCHED_WAITERS, 1);
@@ -143,7 +150,7 @@ uint32_t kc_flow_claim_sender(kc_engine *e, kc_chan_rec *c, uint32_t clause) {
 void kc_flow_confirm(kc_engine *e, uint32_t tok, uint32_t msg) {
     kc_tok *t = kc_tok_at(e, tok);
 
-    t->chan = kc_msg_at(e, msg)->chan;
+    kc_tok_name_chan(e, t, kc_msg_at(e, msg)->chan);
     t->dir = KC_CLAUSE_SEND;
     if (kc_tok_step(e, t, KC_TOK_TAKEN, KC_RES_OK, 0, msg)) {
         kc_msg_at(e, msg)->sender = kc_ticket_of(tok, kc_word_load(&t->w));
@@ -151,11 +158,9 @@ void kc_flow_confirm(kc_engine *e, uint32_t tok, uint32_t msg) {
     }
 }
 
-/* The message has come to its end: a sender that waited for it learns how. */
-static void tell_sender(kc_engine *e, kc_msg *m, uint32_t res, uint32_t reason) {
-    kc_tok *t = m->sender != 0 ? kc_tok_find(e, m->sender) : NULL;
+void kc_flow_tell(kc_engine *e, kc_token sender, uint32_t res, uint32_t reason) {
+    kc_tok *t = sender != 0 ? kc_tok_find(e, sender) : NULL;
 
-    m->sender = 0;
     if (t != NULL && kc_state_of(&t->w) == KC_TOK_TAKEN) {
         uint32_t tok = kc_tok_index(e, t);
         t->reason = (uint16_t)reason;
@@ -194,14 +199,12 @@ void kc_flow_done(kc_engine *e, uint32_t msg, kc_body *body_out) {
     } else {
         remove_from(e, c, msg, w);
     }
-    if (kc_word_state(w) != KC_MSG_HELD) {
+    if (kc_word_state(w) != KC_MSG_HELD)
         kc_stat_add(c, KC_STAT_REDELIVERED, kc_word_attempts(w) != 0);
-        kc_stat_add(c, KC_STAT_RV_MATCHES, kc_chan_is(c, KC_KIND_RENDEZVOUS));
-    }
     kc_stat_add(c, KC_STAT_TOTAL_RECVS, 1);
     kc_stat_add(c, KC_STAT_TOTAL_BYTES_RECV, m->len_bytes);
-    stamp(e, c);
-    tell_sender(e, m, KC_RES_OK, 0);
+    kc_flow_stamp(e, c);
+    kc_flow_tell(e, m->sender, KC_RES_OK, 0);
     kc_msg_free(e, msg, body_out);
 }
 
@@ -219,14 +222,14 @@ void kc_flow_lose(kc_engine *e, uint32_t msg, uint32_t stat, uint32_t reason) {
     if (!kc_msg_step(e, m, KC_MSG_DROPPED, kc_word_attempts(w), 0, 0))
         return;
     remove_from(e, c, msg, w);
-    tell_sender(e, m, KC_RES_LOST, letter ? KC_REASON_DEAD_LETTERED : reason);
     kc_stat_add(c, stat, 1);
     m->counter = stat;
-    m->reason = reason;
-    if (letter) {
+    if (letter) { /* its sender is told when it has got there, or has not */
         c->pending++;
         kc_list_push(&e->msgs, &e->dead_letters, msg);
     } else {
+        kc_flow_tell(e, m->sender, KC_RES_LOST, reason);
+        m->sender = 0;
         kc_stat_add(c, KC_STAT_UNDELIVERED_DROPPED, stat == KC_STAT_UNDELIVERED);
         if (reason == KC_REASON_ATTEMPTS)
             kc_event_push(e, KC_EVENT_ATTEMPTS, reason, c->config.user);
@@ -237,16 +240,30 @@ void kc_flow_lose(kc_engine *e, uint32_t msg, uint32_t stat, uint32_t reason) {
     }
 }
 
-/* HELD -> READY at its old place: among the REQUEUED at the front, by qseq. Givers-back usually come in order, so the
- * search runs from the last of them; a newest-first giver meets the front at once. */
+/* HELD -> READY at its old place: among the REQUEUED at the front, by qseq. Givers-back usually come in order, oldest or
+ * newest first, so the search runs from the nearer end; its length is bounded by what an account may hold. */
+static uint32_t place_of(kc_engine *e, const kc_chan_rec *c, uint64_t qseq) {
+    uint32_t after = c->requeue_tail;
+    uint32_t next = c->ready.head;
+
+    if (after == 0 || kc_msg_at(e, next)->qseq > qseq)
+        return 0;
+    if (qseq - kc_msg_at(e, next)->qseq < kc_msg_at(e, after)->qseq - qseq) { /* nearer to the front */
+        while (next != 0 && kc_msg_at(e, next)->qseq < qseq) {
+            after = next;
+            next = kc_msg_at(e, next)->next;
+        }
+    } else {
+        while (kc_msg_at(e, after)->qseq > qseq)
+            after = kc_msg_at(e, after)->prev;
+    }
+    return after;
+}
+
 static void requeue(kc_engine *e, kc_chan_rec *c, uint32_t msg, uint32_t attempts) {
     kc_msg *m = kc_msg_at(e, msg);
-    uint32_t after = c->requeue_tail;
+    uint32_t after = place_of(e, c, m->qseq);
 
-    if (after != 0 && kc_msg_at(e, c->ready.head)->qseq > m->qseq)
-        after = 0;
-    while (after != 0 && kc_msg_at(e, after)->qseq > m->qseq)
-        after = kc_msg_at(e, after)->prev;
 #if KC_MUTANT == 5 /* a message that comes back stands behind all others */
     after = c->ready.tail;
 #endif
@@ -256,7 +273,6 @@ static void requeue(kc_engine *e, kc_chan_rec *c, uint32_t msg, uint32_t attempt
         c->requeue_tail = msg;
     c->requeued++;
     c->held--;
-    kc_stat_add(c, KC_STAT_UNDELIVERED_REQUEUED, 1);
     kc_chan_touch(e, m->chan);
 }
 
@@ -288,10 +304,26 @@ void kc_flow_give_back(kc_engine *e, uint32_t tok) {
     attempts--;
 #endif
     attempts = attempts > KC_MAX_ATTEMPTS ? KC_MAX_ATTEMPTS : attempts;
-    if (back && c->config.max_attempts != 0 && attempts >= c->config.max_attempts)
+    if (back && c->config.max_attempts != 0 && attempts >= c->config.max_attempts) {
         kc_flow_lose(e, msg, KC_STAT_UNDELIVERED, KC_REASON_ATTEMPTS);
-    else if (back)
+    } else if (back) {
+        kc_stat_add(c, KC_STAT_UNDELIVERED_REQUEUED, 1);
         requeue(e, c, msg, attempts);
-    else
+    } else {
         kc_flow_lose(e, msg, KC_STAT_UNDELIVERED, reason);
+    }
+}
+
+void kc_flow_untake(kc_engine *e, uint32_t tok) {
+    uint32_t msg = kc_word_peer(kc_word_load(&kc_tok_at(e, tok)->w));
+    kc_msg *m = kc_msg_at(e, msg);
+    kc_chan_rec *c = kc_chan_at(e, m->chan);
+    uint32_t reason = 0;
+
+    if (comes_back(c, m, true, &reason)) {
+        kc_chan_waiter_scope_release(e, tok);
+        requeue(e, c, msg, kc_word_attempts(kc_word_load(&m->w)));
+    } else {
+        kc_flow_give_back(e, tok); /* destroyed, or overtaken by a newer value, since it was taken */
+    }
 }

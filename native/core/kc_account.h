@@ -10,8 +10,13 @@ int kc_refuse(kc_refusal *refusal, int code, uint32_t quota, uint64_t limit, uin
 /* KC_EDQUOT, or KC_ENOENT for an account that is none. */
 int kc_account_charge_bytes(kc_engine *engine, uint32_t account, uint64_t bytes, kc_refusal *refusal);
 void kc_account_return_bytes(kc_engine *engine, uint32_t account, uint64_t bytes);
-int kc_account_charge_parked(kc_engine *engine, uint32_t account, kc_refusal *refusal);
-void kc_account_return_parked(kc_engine *engine, uint32_t account);
+/* A waiter is charged once per clause, and at least once. */
+int kc_account_charge_parked(kc_engine *engine, uint32_t account, uint32_t clauses, kc_refusal *refusal);
+void kc_account_return_parked(kc_engine *engine, uint32_t account, uint32_t clauses);
+/* Held messages: asked before a receive starts, counted when it comes to hold. */
+int kc_account_may_hold(const kc_engine *engine, uint32_t account, kc_refusal *refusal);
+void kc_account_hold(kc_engine *engine, uint32_t account);
+void kc_account_unhold(kc_engine *engine, uint32_t account);
 int kc_account_charge_channel(kc_engine *engine, uint32_t account, kc_refusal *refusal);
 void kc_account_return_channel(kc_engine *engine, uint32_t account);
 /* A scope keeps its account's record alive. KC_ENOENT for an account nobody made. */

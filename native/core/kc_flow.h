@@ -30,6 +30,8 @@ static inline bool kc_chan_is(const kc_chan_rec *c, int32_t kind) { return c->co
 /* Room for one more message of this length that nobody takes at once. */
 bool kc_chan_has_room(const kc_chan_rec *chan, uint32_t len_bytes);
 
+/* The times of the first and the last operation. */
+void kc_flow_stamp(kc_engine *engine, kc_chan_rec *chan);
 /* STAGED -> READY at the end of the queue, evicting what the overflow policy says. */
 void kc_flow_put(kc_engine *engine, kc_chan_rec *chan, uint32_t msg);
 /* Gives the message (STAGED or READY) to the parked receive that owns the clause; false and nothing moved when that
@@ -48,6 +50,10 @@ void kc_flow_done(kc_engine *engine, uint32_t msg, kc_body *body_out);
 void kc_flow_lose(kc_engine *engine, uint32_t msg, uint32_t stat, uint32_t reason);
 /* The holder gives its message up: acked ones go back, plain ones meet the undelivered policy. The token is freed. */
 void kc_flow_give_back(kc_engine *engine, uint32_t tok);
+/* The holder never looked at it: back to its place as if it had not been taken. The token is freed. */
+void kc_flow_untake(kc_engine *engine, uint32_t tok);
+/* A message has come to its end: the sender that waits for it (TAKEN, or 0 for none) learns how. */
+void kc_flow_tell(kc_engine *engine, kc_token sender, uint32_t res, uint32_t reason);
 /* Ends a waiting token (ENQUEUED, TAKEN) with KC_RES_*; its result is not yet pushed anywhere. */
 void kc_flow_end_waiter(kc_engine *engine, uint32_t tok, uint32_t chan, uint32_t res, uint32_t reason);
 

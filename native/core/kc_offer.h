@@ -32,6 +32,8 @@ int kc_offer_run(kc_engine *engine, const kc_offer *offer, const kc_op *op, kc_r
 int kc_offer_stage(kc_engine *engine, const kc_offer *offer, kc_scope scope, uint32_t *msg_out, kc_refusal *refusal);
 /* Parks the operation on all its clauses: KC_PARKED, or a refusal with nothing changed. */
 int kc_offer_park(kc_engine *engine, const kc_offer *offers, uint32_t count, const kc_op *op, kc_result *result);
+/* Counts EAGAIN, ETIME and EPIPE where they were met. */
+void kc_offer_count(const kc_offer *offer, int code);
 /* An operation that cannot proceed and may not wait: KC_EAGAIN, KC_ETIME, or KC_OK when it may. */
 int kc_offer_patience(kc_engine *engine, const kc_op *op);
 

@@ -28,8 +28,8 @@ typedef struct kc_msg {
     uint32_t block;
     uint64_t qseq;   /* place in the channel: given when accepted, kept on requeue */
     kc_token sender; /* a TAKEN token that waits for this message's end, or 0 */
-    uint32_t reason; /* of a message on its way to the dead-letter channel */
-    uint32_t counter; /* which counter its end moves */
+    uint32_t counter; /* which counter moved when it was dropped */
+    uint32_t spare;
 } kc_msg;
 
 /* Clause records 1..tokens are the first clause of the token with the same index; the rest are a pool for selects. */
@@ -56,7 +56,8 @@ typedef struct kc_tok {
     uint32_t port;
     uint32_t heap_at; /* place in the deadline heap, 0 = none */
     uint32_t flags;   /* kc_op.flags; of a finished receive also those of its clause */
-    uint32_t chan;    /* the channel that decided; of a waiting one the first clause's */
+    uint32_t chan;    /* the channel that decided, and the generation it had then */
+    uint32_t chan_gen;
     uint32_t first;   /* first clause, 0 when none */
     uint16_t reason;
     uint8_t clauses;
@@ -100,7 +101,7 @@ typedef struct kc_account_rec {
     uint32_t next; /* free list */
     uint32_t used; /* 1 while named by somebody; the record lives until its charges are gone */
     uint32_t scopes;
-    uint32_t parked, channels;
+    uint32_t parked, channels, held;
     uint64_t bytes;
     kc_account_limits limits;
 } kc_account_rec;
@@ -155,7 +156,7 @@ struct kc_engine {
     uint32_t deadline_count;
     uint32_t tok_capacity; /* clause records up to here belong to tokens */
     uint32_t parked_per_channel;
-    uint32_t rotor;        /* where the next unbiased select starts */
+    uint64_t dice;         /* where the next unbiased select starts (splitmix64) */
     uint32_t breach;       /* a channel whose invariant broke */
     uint32_t ring_count;
     int ring[64];          /* eventfds to ring after the lock is given back */
@@ -205,6 +206,11 @@ static inline void *kc_ticket_find(const kc_pool *pool, kc_ticket ticket) {
             record = candidate;
     }
     return record;
+}
+
+static inline void kc_tok_name_chan(kc_engine *e, kc_tok *t, uint32_t chan) {
+    t->chan = chan;
+    t->chan_gen = kc_word_gen(kc_word_load(&kc_chan_at(e, chan)->w));
 }
 
 /* Something moved in this channel: it is settled (settle.c) before the lock is given back. An open channel at which

@@ -29,7 +29,7 @@ enum kc_tok_res {
     KC_RES_UNCONFIRMED = 6,
     KC_RES_LOST = 7 /* its accepted message ended otherwise: evicted, dead-lettered, purged, destroyed */
 };
-enum kc_msg_flag { KC_MSG_REQUEUED = 1, KC_MSG_PLAIN_HELD = 2, KC_MSG_HANDED = 4 };
+enum kc_msg_flag { KC_MSG_REQUEUED = 1 };
 
 static inline uint64_t kc_word_load(const kc_word *word) {
     return atomic_load_explicit(word, memory_order_relaxed);

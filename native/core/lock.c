@@ -3,9 +3,19 @@
 
 #include <linux/futex.h>
 #include <stddef.h>
-#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* glibc 2.32 and later tell; elsewhere every process is taken for a threaded one. */
+#if defined(__has_include)
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define IS_ALONE() (__libc_single_threaded != 0)
+#endif
+#endif
+#ifndef IS_ALONE
+#define IS_ALONE() 0
+#endif
 
 enum { SPINS = 100, ALONE = 1 /* the only thread needs no name */ };
 #define WAITERS 0x80000000U
@@ -57,7 +67,7 @@ static void take_slowly(kc_lock *lock, uint32_t me) {
 void kc_lock_take(kc_lock *lock) {
     uint32_t seen = 0;
 
-    if (__libc_single_threaded)
+    if (IS_ALONE())
         atomic_store_explicit(&lock->word, ALONE, memory_order_relaxed);
     else if (!atomic_compare_exchange_strong_explicit(&lock->word, &seen, member_id(), memory_order_acquire,
                                                       memory_order_relaxed))
@@ -67,7 +77,7 @@ void kc_lock_take(kc_lock *lock) {
 void kc_lock_give(kc_lock *lock) {
     uint32_t seen = 0;
 
-    if (__libc_single_threaded)
+    if (IS_ALONE())
         atomic_store_explicit(&lock->word, 0, memory_order_relaxed);
     else
         seen = atomic_exchange_explicit(&lock->word, 0, memory_order_release);

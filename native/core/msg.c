@@ -4,6 +4,9 @@
 #include "kc_account.h"
 #include "kc_pool.h"
 
+/* Twice the record: empty messages must not fill the table before their sender's account is full. */
+enum { KC_MSG_PRICE_BYTES = 128 };
+
 kc_body kc_msg_body(const kc_msg *m) {
     return (kc_body){.len_bytes = m->len_bytes, .block = m->block, .account = m->account};
 }
@@ -18,14 +21,14 @@ bool kc_msg_step(kc_engine *e, kc_msg *m, uint32_t to, uint32_t attempts, uint32
 
 int kc_msg_stage(kc_engine *e, uint32_t account, uint32_t chan, kc_body *body, uint32_t *msg_out,
                  kc_refusal *refusal) {
-    int rc = kc_account_charge_bytes(e, account, sizeof(kc_msg), refusal);
+    int rc = kc_account_charge_bytes(e, account, KC_MSG_PRICE_BYTES, refusal);
     uint32_t msg = 0;
 
     if (rc != KC_OK)
         return rc;
     msg = kc_pool_take(e, &e->msgs);
     if (msg == 0) {
-        kc_account_return_bytes(e, account, sizeof(kc_msg));
+        kc_account_return_bytes(e, account, KC_MSG_PRICE_BYTES);
         rc = kc_refuse(refusal, KC_ENOMEM, KC_QUOTA_ENGINE_MESSAGES, e->msgs.capacity, e->msgs.live);
     } else {
         kc_msg *m = kc_msg_at(e, msg);
@@ -36,7 +39,7 @@ int kc_msg_stage(kc_engine *e, uint32_t account, uint32_t chan, kc_body *body, u
         m->block = body->block;
         m->qseq = 0;
         m->sender = 0;
-        m->reason = m->counter = 0;
+        m->counter = 0;
         (void)kc_msg_step(e, m, KC_MSG_STAGED, 0, 0, 0);
         *body = (kc_body){0};
         *msg_out = msg;
@@ -55,6 +58,6 @@ void kc_msg_free(kc_engine *e, uint32_t msg, kc_body *body_out) {
         kc_body body = kc_msg_body(m);
         kc_body_release(e, &body);
     }
-    kc_account_return_bytes(e, m->account, sizeof(kc_msg));
+    kc_account_return_bytes(e, m->account, KC_MSG_PRICE_BYTES);
     kc_pool_give(&e->msgs, msg);
 }

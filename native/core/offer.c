@@ -27,7 +27,9 @@ static bool all_held_by(kc_engine *e, const kc_chan_rec *c, kc_scope scope) {
     uint32_t chan = kc_chan_index(e, c);
     uint32_t own = 0;
 
-    for (uint32_t tok = s != NULL ? s->held.head : 0; tok != 0; tok = kc_tok_at(e, tok)->scope_next)
+    if (s == NULL || s->held.count < c->held)
+        return c->held == 0;
+    for (uint32_t tok = s->held.tail; tok != 0 && own < c->held; tok = kc_tok_at(e, tok)->scope_prev)
         own += kc_tok_at(e, tok)->chan == chan && (kc_tok_at(e, tok)->flags & KC_OP_ACK) == 0;
     return own == c->held;
 }
@@ -102,6 +104,7 @@ static int drop_newest(kc_engine *e, const kc_offer *o, kc_result *result) {
     kc_stat_add(o->chan, KC_STAT_TOTAL_SENDS, 1);
     kc_stat_add(o->chan, KC_STAT_TOTAL_BYTES_SENT, o->len_bytes);
     kc_stat_add(o->chan, KC_STAT_DROPS_NEWEST, 1);
+    kc_flow_stamp(e, o->chan);
     if (o->body != NULL)
         kc_body_release(e, o->body);
     result->flags |= KC_RESULT_DROPPED;
@@ -183,6 +186,8 @@ int kc_offer_may_hold(kc_engine *e, const kc_offer *o, kc_scope scope, kc_refusa
 
     if (s != NULL && s->held.count >= s->held_limit)
         rc = kc_refuse(refusal, KC_EDQUOT, KC_QUOTA_SCOPE_HELD, s->held_limit, s->held.count);
+    else if (s != NULL)
+        rc = kc_account_may_hold(e, s->account, refusal);
     return rc;
 }
 

@@ -1,8 +1,9 @@
 /* op.c: send and receive, the two plain operations: check, look, run, patience, park; in this order, as Go does. */
 #include "kc_offer.h"
 
-static void count_refusal(kc_chan_rec *c, uint32_t dir, int code) {
-    bool send = dir == KC_CLAUSE_SEND;
+void kc_offer_count(const kc_offer *o, int code) {
+    kc_chan_rec *c = o->chan;
+    bool send = o->dir == KC_CLAUSE_SEND;
 
     if (code == KC_EAGAIN)
         kc_stat_add(c, send ? KC_STAT_SEND_EAGAIN : KC_STAT_RECV_EAGAIN, 1);
@@ -27,7 +28,7 @@ static int attempt(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *
         rc = kc_offer_run(e, o, op, result);
     else if ((rc = kc_offer_patience(e, op)) == KC_OK)
         rc = kc_offer_park(e, o, 1, op, result);
-    count_refusal(o->chan, o->dir, rc);
+    kc_offer_count(o, rc);
     return rc;
 }
 
@@ -37,7 +38,7 @@ static int operate(kc_engine *e, kc_chan chan, kc_offer *o, const kc_op *op, kc_
     *result = (kc_result){.user = op->user, .chan = chan};
     kc_enter(e);
     o->chan = kc_chan_find(e, chan);
-    if (o->chan != NULL)
+    if (o->chan != NULL && (op->scope == 0 || kc_scope_find(e, op->scope) != NULL))
         rc = attempt(e, o, op, result);
     kc_leave(e);
     result->code = rc;
@@ -49,11 +50,40 @@ static uint32_t recv_flags(uint32_t flags) {
     return (flags & KC_OP_ACK) != 0 ? flags | KC_OP_HOLD : flags;
 }
 
+static uint32_t account_of(kc_engine *e, kc_scope scope) {
+    const kc_scope_rec *s = NULL;
+    uint32_t account = 0;
+
+    kc_enter(e);
+    s = kc_scope_find(e, scope);
+    account = s != NULL ? s->account : 0;
+    kc_leave(e);
+    return account;
+}
+
+/* Long payloads are copied before the lock is taken for the operation: nobody waits for somebody else's memcpy. */
+static int send_long(kc_engine *e, kc_chan chan, const kc_op *op, const void *data, uint32_t len_bytes,
+                     kc_result *result) {
+    kc_body body = {0};
+    int rc = KC_OK;
+
+    *result = (kc_result){.user = op->user, .chan = chan};
+    rc = kc_body_make(e, account_of(e, op->scope), data, len_bytes, &body, &result->refusal);
+    if (rc == KC_OK) {
+        rc = kc_chan_send_body(e, chan, op, &body, result);
+        kc_body_drop(e, &body);
+    }
+    result->code = rc;
+    return rc;
+}
+
 int kc_chan_send(kc_engine *e, kc_chan chan, const kc_op *op, const void *data, uint32_t len_bytes,
                  kc_result *result) {
     kc_offer offer = {
         .dir = KC_CLAUSE_SEND, .flags = op->flags & KC_OP_CONFIRM, .len_bytes = len_bytes, .data = data};
 
+    if (len_bytes > KC_BLOCK_MAX_BYTES)
+        return send_long(e, chan, op, data, len_bytes, result);
     return operate(e, chan, &offer, op, result);
 }
 
@@ -69,7 +99,7 @@ int kc_chan_recv(kc_engine *e, kc_chan chan, const kc_op *op, void *buffer, uint
     kc_offer offer = {.dir = KC_CLAUSE_RECV,
                       .flags = recv_flags(op->flags),
                       .buffer = buffer,
-                      .buffer_bytes = buffer != NULL ? buffer_bytes : 0};
+                      .buffer_bytes = buffer_bytes < KC_BLOCK_MAX_BYTES ? buffer_bytes : KC_BLOCK_MAX_BYTES};
 
     return operate(e, chan, &offer, op, result);
 }

@@ -16,11 +16,13 @@ static uint32_t clause_record(kc_engine *e, uint32_t tok, bool first) {
     return first ? tok : kc_pool_take(e, &e->clauses);
 }
 
-static int add_clause(kc_engine *e, uint32_t tok, const kc_offer *o, kc_refusal *refusal) {
+static int add_clause(kc_engine *e, uint32_t tok, const kc_offer *o, kc_result *result) {
+    kc_refusal *refusal = &result->refusal;
     kc_tok *t = kc_tok_at(e, tok);
     uint32_t clause = 0;
     int rc = KC_OK;
 
+    result->clause = o->index; /* the one to blame, if this fails */
     if (parked_at(o->chan) >= e->parked_per_channel)
         rc = kc_refuse(refusal, KC_EDQUOT, KC_QUOTA_CHANNEL_PARKED, e->parked_per_channel, parked_at(o->chan));
     else if ((clause = clause_record(e, tok, t->first == 0)) == 0)
@@ -39,11 +41,11 @@ static int add_clause(kc_engine *e, uint32_t tok, const kc_offer *o, kc_refusal 
 }
 
 /* Clauses are added in front, so walking them from last to first keeps the order of the select. */
-static int add_clauses(kc_engine *e, uint32_t tok, const kc_offer *offers, uint32_t count, kc_refusal *refusal) {
+static int add_clauses(kc_engine *e, uint32_t tok, const kc_offer *offers, uint32_t count, kc_result *result) {
     int rc = KC_OK;
 
     for (uint32_t i = count; i > 0 && rc == KC_OK; i--)
-        rc = add_clause(e, tok, &offers[i - 1], refusal);
+        rc = add_clause(e, tok, &offers[i - 1], result);
     return rc;
 }
 
@@ -56,14 +58,15 @@ static const kc_offer *offer_of(const kc_offer *offers, uint32_t count, uint32_t
 }
 
 static int stage_sends(kc_engine *e, uint32_t tok, const kc_offer *offers, uint32_t count, kc_scope scope,
-                       kc_refusal *refusal) {
+                       kc_result *result) {
     int rc = KC_OK;
 
     for (uint32_t clause = kc_tok_at(e, tok)->first; clause != 0 && rc == KC_OK;
          clause = kc_clause_at(e, clause)->more) {
         kc_clause_rec *q = kc_clause_at(e, clause);
+        result->clause = q->index;
         if (q->dir == KC_CLAUSE_SEND)
-            rc = kc_offer_stage(e, offer_of(offers, count, q->index), scope, &q->msg, refusal);
+            rc = kc_offer_stage(e, offer_of(offers, count, q->index), scope, &q->msg, &result->refusal);
     }
     return rc;
 }
@@ -86,11 +89,13 @@ int kc_offer_park(kc_engine *e, const kc_offer *offers, uint32_t count, const kc
 
     if (rc != KC_OK)
         return rc;
-    rc = add_clauses(e, tok, offers, count, &result->refusal);
+    rc = add_clauses(e, tok, offers, count, result);
     if (rc == KC_OK)
-        rc = stage_sends(e, tok, offers, count, op->scope, &result->refusal);
-    if (rc == KC_OK)
+        rc = stage_sends(e, tok, offers, count, op->scope, result);
+    if (rc == KC_OK) {
+        result->clause = offers[0].index;
         rc = kc_chan_waiter_scope_admit(e, tok, &result->refusal);
+    }
     if (rc == KC_OK) {
         kc_chan_waiter_scope_park(e, tok);
         result->token = kc_ticket_of(tok, kc_word_load(&kc_tok_at(e, tok)->w));

@@ -113,8 +113,8 @@ int kc_port_arm(kc_engine *e, uint32_t port) {
 
     kc_lock_take(&e->lock);
     p = find(e, port);
-    if (p != NULL && p->done.count == 0 && p->fd != 0) {
-        atomic_store_explicit(&p->armed, 1, memory_order_relaxed);
+    if (p != NULL && p->done.count == 0) {
+        atomic_store_explicit(&p->armed, p->fd != 0, memory_order_relaxed);
         armed = 1;
     }
     kc_lock_give(&e->lock);

@@ -41,9 +41,15 @@ static void leave(kc_engine *e, uint32_t tok) {
     else
         list->tail = t->scope_prev;
     list->count--;
-    e->held -= t->list == KC_LIST_HELD;
+    if (t->list == KC_LIST_HELD) {
+        e->held--;
+        kc_account_unhold(e, scope->account);
+    }
     t->list = KC_LIST_NONE;
 }
+
+/* What a waiter costs its account: a select of many clauses takes as many records. */
+static uint32_t price(const kc_tok *t) { return t->clauses != 0 ? t->clauses : 1; }
 
 int kc_chan_waiter_scope_admit(kc_engine *e, uint32_t tok, kc_refusal *refusal) {
     kc_tok *t = kc_tok_at(e, tok);
@@ -53,7 +59,7 @@ int kc_chan_waiter_scope_admit(kc_engine *e, uint32_t tok, kc_refusal *refusal) 
     if (scope->parked >= scope->parked_limit)
         rc = kc_refuse(refusal, KC_EDQUOT, KC_QUOTA_SCOPE_PARKED, scope->parked_limit, scope->parked);
     else
-        rc = kc_account_charge_parked(e, scope->account, refusal);
+        rc = kc_account_charge_parked(e, scope->account, price(t), refusal);
     if (rc == KC_OK) {
         scope->parked++;
         e->parked++;
@@ -123,13 +129,14 @@ void kc_chan_waiter_scope_settle(kc_engine *e, uint32_t tok) {
     scope->parked--;
     e->parked--;
 #if KC_MUTANT != 10 /* an account pays for a waiter for ever */
-    kc_account_return_parked(e, scope->account);
+    kc_account_return_parked(e, scope->account, price(t));
 #endif
 }
 
 void kc_chan_waiter_scope_hold(kc_engine *e, uint32_t tok) {
     leave(e, tok);
     enter(e, tok, KC_LIST_HELD);
+    kc_account_hold(e, kc_scope_at(e, kc_tok_at(e, tok)->scope)->account);
     e->held++;
 }
 

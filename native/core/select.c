@@ -29,9 +29,14 @@ static int find_channels(kc_engine *e, kc_clause *clauses, uint32_t count, kc_of
     return rc;
 }
 
-/* The clause after the one tried first last time, unless the caller's order counts. */
+/* Any clause, unless the caller's order counts. By dice (splitmix64, Steele and others 2014) and not in turn: two callers
+ * who alternate would each always draw the same clause. */
 static uint32_t first_tried(kc_engine *e, const kc_op *op, uint32_t count) {
-    return (op->flags & KC_OP_BIASED) != 0 ? 0 : e->rotor++ % count;
+    uint64_t z = e->dice += UINT64_C(0x9E3779B97F4A7C15);
+
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return (op->flags & KC_OP_BIASED) != 0 ? 0 : (uint32_t)((z ^ (z >> 31)) % count);
 }
 
 /* KC_CAN_RUN and the first clause that can, else KC_CAN_NEVER and the first that never will, else KC_CAN_WAIT. */
@@ -69,19 +74,22 @@ static int decide(kc_engine *e, const kc_offer *offers, uint32_t count, const kc
     } else if ((rc = kc_offer_patience(e, op)) == KC_OK) {
         rc = kc_offer_park(e, offers, count, op, result);
     }
+    kc_offer_count(&offers[result->clause], rc);
     return rc;
 }
 
 int kc_select(kc_engine *e, kc_clause *clauses, uint32_t count, const kc_op *op, kc_result *result) {
     kc_offer offers[KC_MAX_CLAUSES];
+    kc_op plain = *op; /* what a receive holds, its clause says */
     int rc = count >= 1 && count <= KC_MAX_CLAUSES && (op->flags & KC_OP_CONFIRM) == 0 ? KC_OK : KC_EINVAL;
 
+    plain.flags &= ~(uint32_t)(KC_OP_HOLD | KC_OP_ACK);
     *result = (kc_result){.user = op->user};
     if (rc == KC_OK) {
         kc_enter(e);
         rc = find_channels(e, clauses, count, offers, op->scope, result);
         if (rc == KC_OK)
-            rc = decide(e, offers, count, op, result);
+            rc = decide(e, offers, count, &plain, result);
         /* Losers' bodies go with the operation, whether it ran or parked (parked ones are in their messages). */
         for (uint32_t i = 0; i < count && rc >= 0; i++)
             kc_body_release(e, &clauses[i].body);

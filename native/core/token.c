@@ -33,7 +33,7 @@ int kc_tok_make(kc_engine *e, const kc_op *op, uint32_t scope, uint32_t *tok_out
         t->port = op->port;
         t->heap_at = 0;
         t->flags = op->flags;
-        t->chan = t->first = 0;
+        t->chan = t->chan_gen = t->first = 0;
         t->reason = 0;
         t->clauses = t->list = t->at_port = t->dir = t->dropped = 0;
         e->ports[op->port].users++;

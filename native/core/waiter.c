@@ -51,7 +51,7 @@ static void end_enqueued(kc_engine *e, kc_tok *t, uint32_t chan, uint32_t res, u
     bool decided_by_channel = res == KC_RES_CLOSED || res == KC_RES_DESTROYED;
 
     (void)kc_tok_step(e, t, decided_by_channel ? KC_TOK_CLAIMED : KC_TOK_CANCELLED, res, q->index, 0);
-    t->chan = q->chan;
+    kc_tok_name_chan(e, t, q->chan);
     t->dir = q->dir;
     t->reason = (uint16_t)reason;
     count_end(kc_chan_at(e, q->chan), q->dir, res);
@@ -100,7 +100,6 @@ static bool holds(const kc_tok *t) {
 void kc_result_of(kc_engine *e, uint32_t tok, kc_result *result) {
     const kc_tok *t = kc_tok_at(e, tok);
     uint64_t w = kc_word_load(&t->w);
-    const kc_chan_rec *c = kc_chan_at(e, t->chan);
 
     *result = (kc_result){.code = code_of(kc_word_res(w)),
                           .clause = kc_word_clause(w),
@@ -108,7 +107,7 @@ void kc_result_of(kc_engine *e, uint32_t tok, kc_result *result) {
                           .user = t->user,
                           .flags = t->dir == KC_CLAUSE_SEND ? KC_RESULT_SEND : 0U};
     if (t->chan != 0)
-        result->chan = kc_ticket_of(t->chan, kc_word_load(&c->w));
+        result->chan = (uint64_t)t->chan_gen << 32 | t->chan;
     if (holds(t)) {
         describe_message(e, t, kc_word_peer(w), result);
         if ((t->flags & KC_OP_HOLD) != 0) {
@@ -239,6 +238,20 @@ int kc_waiter_token_nack(kc_engine *e, kc_scope scope, kc_token token) {
     if (t != NULL) {
         kc_stat_add(kc_chan_at(e, t->chan), KC_STAT_NACKS, (t->flags & KC_OP_ACK) != 0);
         kc_flow_give_back(e, kc_tok_index(e, t));
+        rc = KC_OK;
+    }
+    kc_leave(e);
+    return rc;
+}
+
+int kc_waiter_token_return(kc_engine *e, kc_scope scope, kc_token token) {
+    kc_tok *t = NULL;
+    int rc = KC_ENOENT;
+
+    kc_enter(e);
+    t = holder(e, scope, token);
+    if (t != NULL) {
+        kc_flow_untake(e, kc_tok_index(e, t));
         rc = KC_OK;
     }
     kc_leave(e);

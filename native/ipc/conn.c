@@ -64,7 +64,8 @@ int kc_conns_add(kc_conns *conns, uint32_t account, kc_connection **conn_out)
     if (conn == NULL) {
         return KC_ENOMEM;
     }
-    code = kc_chan_waiter_scope_begin(conns->engine, conns->root, account, NULL, &conn->scope, NULL);
+    code = kc_chan_waiter_scope_begin(conns->engine, conns->root, account, &conns->limits, &conn->scope,
+                                      NULL);
     if (code != KC_OK) {
         kc_memory_give(&conns->memory, conn, sizeof *conn);
         return code;

@@ -241,6 +241,7 @@ typedef struct kc_conns {
     kc_conn_slot *slots; /* 1..high */
     uint32_t slot_capacity, high, limit, free, live;
     uint64_t input_bytes, input_budget;
+    kc_scope_limits limits; /* of one connection */
     kc_connection *progressing; /* the one large frame that is read at the budget */
     kc_conn_list_head lists[KC_CONN_LISTS];
 } kc_conns;

@@ -35,6 +35,7 @@ int kc_pump_open(kc_pump *pump, kc_engine *engine, const kc_pump_config *config)
     if (code != KC_OK) {
         return code;
     }
+    pump->conns.limits = (kc_scope_limits){.parked = pump->config.parked_per_conn, .held = pump->config.held_per_conn};
     code = kc_chan_waiter_scope_begin(engine, 0, 0, NULL, &pump->conns.root, NULL);
     if (code != KC_OK) {
         (void)kc_port_close(engine, pump->port);

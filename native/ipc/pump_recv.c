@@ -25,7 +25,7 @@ static uint32_t kc_recv_flags(bool ack)
 /* The message goes back where it was. */
 static void kc_recv_return(kc_pump *pump, const kc_connection *conn, kc_token token)
 {
-    (void)kc_waiter_token_nack(pump->conns.engine, conn->scope, token);
+    (void)kc_waiter_token_return(pump->conns.engine, conn->scope, token);
 }
 
 /* Takes more messages behind items[0], until one is not there or does not fit. Returns how many there are. */

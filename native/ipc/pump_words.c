@@ -36,6 +36,7 @@ static const kc_quota_words kc_quotas[] = {
     [KC_QUOTA_ENGINE_SCOPES] = {"connections", "limits.connections"},
     [KC_QUOTA_ENGINE_ACCOUNTS] = {"uids", "limits.accounts"},
     [KC_QUOTA_ENGINE_PORTS] = {"ports", "limits.ports"},
+    [KC_QUOTA_ACCOUNT_HELD] = {"held per uid", "limits.held_per_uid"},
     [KC_QUOTA_CONN_REQUESTS] = {"requests per connection", "limits.requests_per_connection"},
 };
 

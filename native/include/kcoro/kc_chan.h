@@ -16,7 +16,9 @@ extern "C" {
 enum kc_chan_flag {
     KC_CHAN_FIXED_SIZE = 1,   /* every element has exactly elem_size bytes (KC_EINVAL otherwise) */
     KC_CHAN_ACK_REQUIRED = 2, /* a receive without KC_OP_ACK is KC_EINVAL */
-    KC_CHAN_TELL_DROPPED = 4  /* dropped messages wait for kc_chan_take_dropped (objects that live elsewhere) */
+    KC_CHAN_TELL_DROPPED = 4  /* evicted, purged and undelivered messages wait for kc_chan_take_dropped (objects that
+                                 live elsewhere); not with a dead letter. A send that drop_newest drops only says so,
+                                 and the last reference takes what was not fetched with it */
 };
 
 typedef struct kc_chan_config {
@@ -43,13 +45,14 @@ KC_API int kc_chan_keep(kc_engine *engine, kc_chan chan);
 KC_API int kc_chan_drop(kc_engine *engine, kc_chan chan);
 KC_API int kc_chan_config_of(kc_engine *engine, kc_chan chan, kc_chan_config *config_out);
 
-/* Copies data in. A parked sender's bytes are charged to its scope's account. */
+/* Copies data in. A parked sender's bytes are charged to its scope's account (scope 0: to nobody; it cannot park).
+ * KC_EINPROGRESS, with KC_OP_TRY and KC_OP_CONFIRM only: accepted, and nobody waits for the ack. */
 KC_API int kc_chan_send(kc_engine *engine, kc_chan chan, const kc_op *op, const void *data, uint32_t len_bytes,
                         kc_result *result);
 /* The same with a body that is already in blocks: taken over (and emptied) when the answer is >= 0, else kept. */
 KC_API int kc_chan_send_body(kc_engine *engine, kc_chan chan, const kc_op *op, kc_body *body, kc_result *result);
-/* Without KC_OP_HOLD: a message that is there at once is copied into buffer if it fits (KC_RESULT_COPIED), else its
- * body is the caller's. With it: body is lent while result->token holds the message. buffer may be NULL. */
+/* Without KC_OP_HOLD: a message that is there at once is copied into buffer if it fits and has at most 64 KiB
+ * (KC_RESULT_COPIED), else its body is the caller's. With it: body is lent while result->token holds the message. buffer may be NULL. */
 KC_API int kc_chan_recv(kc_engine *engine, kc_chan chan, const kc_op *op, void *buffer, uint32_t buffer_bytes,
                         kc_result *result);
 
@@ -78,7 +81,7 @@ KC_API int kc_chan_take_dropped(kc_engine *engine, kc_chan chan, kc_body *body_o
 /* ---- scopes: the owners of waiters. A connection is one; they form a tree. ---- */
 typedef struct kc_scope_limits {
     uint32_t parked; /* 1,024; waiters, senders waiting for their ack included */
-    uint32_t held;   /* 4,096; a further receive is KC_EDQUOT */
+    uint32_t held;   /* 4,096; a further receive is KC_EDQUOT (those already parked may still come to hold) */
 } kc_scope_limits;
 /* parent 0: a root of its own. limits NULL or 0: the default. */
 KC_API int kc_chan_waiter_scope_begin(kc_engine *engine, kc_scope parent, uint32_t account,
@@ -109,6 +112,9 @@ KC_API int kc_waiter_token_cancel(kc_engine *engine, kc_token token, uint32_t re
 KC_API int kc_waiter_token_ack(kc_engine *engine, kc_scope scope, kc_token token);
 /* It was not: an acked one goes back to its place, a plain one meets the undelivered policy. Token freed. */
 KC_API int kc_waiter_token_nack(kc_engine *engine, kc_scope scope, kc_token token);
+/* Its holder never looked at it (it does not fit the reply): back to its place, as if it had not been taken: no attempt
+ * is counted, no policy asked. Token freed. */
+KC_API int kc_waiter_token_return(kc_engine *engine, kc_scope scope, kc_token token);
 /* The message of a held token, lent. */
 KC_API int kc_waiter_token_body(kc_engine *engine, kc_token token, kc_body *body_out);
 

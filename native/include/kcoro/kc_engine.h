@@ -3,6 +3,8 @@
  * Results of operations that parked are *data*: they wait on the port that the operation named until its owner takes
  * them (kc_port_take). Nothing in the engine ever calls anything above it. Every function may be called from any thread
  * unless it says otherwise; none sleeps but for the engine's own lock, none holds it over a system call.
+ * After fork(2) the engine is the parent's: a child must not call it (its memory is wiped there), so wrappers compare
+ * process ids.
  */
 #ifndef KC_ENGINE_H
 #define KC_ENGINE_H
@@ -75,13 +77,17 @@ KC_API int kc_engine_take_event(kc_engine *engine, kc_event *event_out);
 
 /* ---- accounts: who pays. One per uid; payload blocks and message records are charged until they are freed. ---- */
 typedef struct kc_account_limits {
-    uint32_t parked;   /* 65,536 */
+    uint32_t parked;   /* 65,536; a parked select counts once per clause */
     uint32_t channels; /* 16,384 */
-    uint64_t bytes;    /* 256 MiB */
+    uint64_t bytes;    /* 256 MiB; a message costs its blocks and 128 bytes */
+    uint32_t held;     /* 65,536 messages given to receives and not yet done */
+    uint32_t spare;
 } kc_account_limits;
 typedef struct kc_account_usage {
     uint32_t parked, channels;
     uint64_t bytes;
+    uint32_t held;
+    uint32_t spare;
 } kc_account_usage;
 /* limits NULL or a field 0: the default. KC_EDQUOT (KC_QUOTA_ENGINE_ACCOUNTS) when the table is full. Account 0 is
  * nobody's: always there, never limited. */
@@ -102,7 +108,8 @@ KC_API uint32_t kc_port_take(kc_engine *engine, uint32_t port, kc_result *result
 KC_API uint32_t kc_port_depth(kc_engine *engine, uint32_t port);
 /* An eventfd that becomes readable when a result arrives at an armed port; the engine owns it. -errno on failure. */
 KC_API int kc_port_fd(kc_engine *engine, uint32_t port);
-/* Arms the port: 1 = nothing waits, the next result rings the fd once; 0 = results wait already, not armed. */
+/* Arms the port: 1 = nothing waits, the next result rings the fd (if kc_port_fd made one) once; 0 = results wait already,
+ * not armed. */
 KC_API int kc_port_arm(kc_engine *engine, uint32_t port);
 
 /* ---- bodies: payloads in the engine's blocks ---- */

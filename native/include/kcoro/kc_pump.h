@@ -35,6 +35,8 @@ typedef struct kc_pump_config {
     uint32_t output_high_bytes;    /* a connection above it is not read from: 1 MiB */
     uint32_t stale_half_frame_ms;  /* under pressure: 30,000 */
     uint32_t requests_per_conn;    /* parked and control requests in flight: 2,048 */
+    uint32_t parked_per_conn;      /* kc_scope_limits of a connection: 1,024 */
+    uint32_t held_per_conn;        /* and 4,096 */
     uint32_t spare;
 } kc_pump_config;
 

@@ -76,7 +76,8 @@ enum kc_quota {
     KC_QUOTA_ENGINE_BYTES = 11,
     KC_QUOTA_ENGINE_SCOPES = 12,
     KC_QUOTA_ENGINE_ACCOUNTS = 13,
-    KC_QUOTA_ENGINE_PORTS = 14
+    KC_QUOTA_ENGINE_PORTS = 14,
+    KC_QUOTA_ACCOUNT_HELD = 32 /* messages held by one account */
 };
 
 typedef struct kc_refusal {
