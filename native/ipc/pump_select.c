@@ -103,7 +103,7 @@ static void kc_select_reply(kc_pump *pump, kc_connection *conn, kc_answer answer
         return;
     }
     if (kc_reply_item_bytes(conn, result->body.len_bytes, ack) > kc_reply_item_room(conn)) {
-        (void)kc_waiter_token_nack(pump->conns.engine, conn->scope, result->token);
+        (void)kc_waiter_token_return(pump->conns.engine, conn->scope, result->token);
         kc_reply_plain(pump, conn, answer, KC_EMSGSIZE);
         return;
     }

@@ -236,6 +236,16 @@ KC_TEST(max_bytes_bounds_a_batch_but_never_the_first_message)
     rig_free(&r);
 }
 
+KC_TEST(what_does_not_fit_a_batch_was_never_taken)
+{
+    open_two(KC_KIND_BUFFERED, 8);
+    rig_say(&r, 1, "SEND r1 c1001 e:aaaa e:bbbb e:cccc");
+    rig_say(&r, 0, "RECV r1 c1001 n9 b5; RECV r2 c1001 n9 b5; RECV r3 c1001 f1");
+    KC_CHECK_STR(rig_hear(&r, 0), "RECV r1 =0 e:aaaa; RECV r2 =0 e:bbbb; RECV r3 =0 ( e:cccc #0 x0 )");
+    KC_CHECK_EQ(rig_stat(&r, 0, KC_STAT_UNDELIVERED_REQUEUED), 0);
+    rig_free(&r);
+}
+
 int main(void)
 {
     KC_RUN(a_send_into_room_is_answered_at_once);
@@ -258,5 +268,6 @@ int main(void)
     KC_RUN(one_deadline_covers_a_whole_batch);
     KC_RUN(receive_many_waits_for_the_first_and_takes_what_is_there);
     KC_RUN(max_bytes_bounds_a_batch_but_never_the_first_message);
+    KC_RUN(what_does_not_fit_a_batch_was_never_taken);
     return kc_test_report();
 }

@@ -292,8 +292,9 @@ KC_TEST(a_message_too_large_for_a_packet_is_emsgsize_and_stays_in_its_place)
     say(i, "SEND r1 c1001 E:200000; SEND r2 c1001 e:b");
     say(0, "RECV r1 c1001; RECV r2 c1001 f1 n9; SELECT r3 (c1001); PING r4");
     KC_CHECK_STR(hear(0), "RECV r1 =-90; RECV r2 =-90; SELECT r3 =-90 i0; PING r4 =0");
-    say(i, "RECV r3 c1001 n9");
-    KC_CHECK_STR(hear(i), "SEND r1 =0; SEND r2 =0; RECV r3 =0 E:200000 e:b");
+    say(i, "RECV r3 c1001 f1; RECV r4 c1001 f1");
+    KC_CHECK_STR(hear(i), "SEND r1 =0; SEND r2 =0; RECV r3 =0 ( E:200000 #0 x0 ); RECV r4 =0 ( e:b #1 x0 )");
+    KC_CHECK_EQ(rig_stat(&r, 0, KC_STAT_UNDELIVERED_REQUEUED), 0);
     finish();
 }
 
