@@ -10,7 +10,6 @@ import kcoro_ipc
 from kcoro_ipc.cli import exits
 from kcoro_ipc.cli.invocation import common
 
-
 HELP = ("-h", "--help")
 
 

@@ -63,15 +63,18 @@ class Kcoro:
         test = os.environ["PYTEST_CURRENT_TEST"].split("::")[-1].split(" ")[0].split("[")[0]
         return f"{test}-{next(NUMBERS)}"
 
-    def client(self) -> blocking.Client:
-        return blocking.open_client(self.socket)
+    def serve(self, path: str, *words: str) -> subprocess.Popen[bytes]:
+        """A daemon of the test's own, ready."""
+        daemon = self.start("serve", "--listen", f"stream:{path}", "--quiet", *words)
+        wait_until_ready(path, daemon)
+        return daemon
 
-    def until_waiting(self, name: str, side: str, number: int = 1) -> None:
+    def until_waiting(self, name: str, side: str, number: int = 1, path: str = "") -> None:
         """Returns once `number` operations of a side ("senders", "receivers") are parked.
 
         Asks the daemon again and again: the state itself is the condition, not a time.
         """
-        with self.client() as client:
+        with blocking.open_client(path or self.socket) as client:
             channel = client.open_channel(name, wait=True, timeout=LIMIT_S, write=False)
             limit = time.monotonic() + LIMIT_S
             while getattr(channel.statistics(), f"parked_{side}") < number:
