@@ -19,6 +19,7 @@ from kcoro_ipc.errors import ClosedResourceError, ConnectionLost, EndOfChannel, 
 from kcoro_ipc.protocol import batches, requests
 from kcoro_ipc.protocol.channels import ChannelInfo, read_stats
 from kcoro_ipc.protocol.replies import Reply
+from kcoro_ipc.protocol.requests import FOREVER_MS
 from kcoro_ipc.protocol.selects import Clause
 
 if TYPE_CHECKING:
@@ -73,13 +74,14 @@ class Channel:
         handle = self._usable()
         element = self._encode(value)
         flags = _wire.FLAG_SEND_COMPLETE_ACK if confirm else 0
+        timeout_ms = FOREVER_MS if timeout is None else to_ms(timeout)
         connection = handle.connection
         req_id = connection.new_id()
-        frame = requests.send(req_id, handle.chan_id, to_ms(timeout), element, flags)
+        frame = requests.send(req_id, handle.chan_id, timeout_ms, element, flags)
         reply = connection.request(req_id, frame, timeout)
         if reply.result:
             raise handle.failure(reply, "send")
-        return not reply.get(_wire.ATTR_DROPPED)
+        return not (reply.attributes and reply.get(_wire.ATTR_DROPPED))
 
     def try_send(self, value: Any) -> bool:
         """As `send`, but WouldBlock instead of waiting for a receiver or for room."""
@@ -120,8 +122,11 @@ class Channel:
         return count
 
     def _encode(self, value: Any) -> bytes:
-        element = self._codec.encode(value)
-        self._handle.check_length(len(element))
+        element: bytes = (
+            value if self._plain and type(value) is bytes else self._codec.encode(value)
+        )
+        if len(element) > self._handle.longest_element:
+            self._handle.check_length(len(element))
         return element
 
     # --- receiving ---
@@ -165,7 +170,8 @@ class Channel:
         handle = self._usable()
         connection = handle.connection
         req_id = connection.new_id()
-        frame = requests.receive(req_id, handle.chan_id, to_ms(timeout), max_items)
+        timeout_ms = FOREVER_MS if timeout is None else to_ms(timeout)
+        frame = requests.receive(req_id, handle.chan_id, timeout_ms, max_items)
         reply = connection.request(req_id, frame, timeout, self.keep)
         if reply.result:
             raise handle.failure(reply, "receive")

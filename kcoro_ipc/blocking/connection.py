@@ -27,7 +27,7 @@ from kcoro_ipc.errors import (
 )
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.outcome import failure_of
-from kcoro_ipc.protocol.replies import Reply, ReplyReader
+from kcoro_ipc.protocol.replies import Reply, ReplyReader, whole_reply
 from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
 
 STREAM_READ_BYTES = 64 << 10
@@ -82,12 +82,15 @@ class Connection:
     def __init__(self, sock: socket.socket, max_frame_bytes: int, cancel_grace: float) -> None:
         self.max_frame_bytes = max_frame_bytes
         self._sock = sock
+        self._socket_send = sock.send
+        self._socket_recv = sock.recv
         self._packets = sock.type == socket.SOCK_SEQPACKET
-        self._read_bytes = PACKET_READ_BYTES if self._packets else STREAM_READ_BYTES
+        # A tuple, as `map` takes it.
+        self._read_bytes = (PACKET_READ_BYTES if self._packets else STREAM_READ_BYTES,)
         self._cancel_grace = cancel_grace
-        self._reader = ReplyReader()
         self._received: list[bytes] = []
         self._last_id = 0
+        self._limited_to: float | None = None  # the timeout of the request before this
         self._bound: float | None = None
         self._under_way: list[int] | None = None
         self._why_ended: KcoroError | None = None
@@ -124,10 +127,17 @@ class Connection:
         try:
             if self._why_ended is not None or self._generation != forks.generation:
                 raise self._why_unusable()
-            self._limit(timeout)
-            self._received.clear()
-            self._send(frame, sent)
-            return self._reply(req_id)
+            if timeout is not self._limited_to:
+                self._limit(timeout)
+            # What follows is the way of nearly every request: one send, one recv, one struct.
+            received = self._received
+            received.clear()
+            sent.extend(map(self._socket_send, (frame,)))
+            if sent[0] < len(frame):
+                self._send(frame, sent)
+            received.extend(map(self._socket_recv, self._read_bytes))
+            reply = whole_reply(received[0])
+            return reply if reply is not None and reply.req_id == req_id else self._reply(req_id)
         except OSError as error:
             raise self._lose(error) from None
         except KcoroError:
@@ -142,28 +152,29 @@ class Connection:
         """`sent` says how much of the frame the kernel has, whatever interrupts this."""
         while (done := sum(sent)) < len(frame):
             rest = memoryview(frame)[done:] if done else frame
-            sent.extend(map(self._sock.send, (rest,)))
+            sent.extend(map(self._socket_send, (rest,)))
 
     def _reply(self, req_id: int) -> Reply:
         """The reply to `req_id`, from what was received already and what comes."""
-        fed = 0
+        reader, fed = ReplyReader(), 0
         while True:
             while fed < len(self._received):
-                replies = self._reader.feed(self._received[fed])
+                data = self._received[fed]
                 fed += 1
-                if replies:
+                if not data:
+                    why = "the daemon closed the connection; connect again"
+                    raise self._end(ConnectionLost(why))
+                if replies := reader.feed(data):
                     return self._checked(replies[0], req_id)
-                if self._reader.failure is not None:
-                    raise self._end(self._reader.failure)
-            self._receive()
+                if reader.failure is not None:
+                    raise self._end(reader.failure)
+            self._receive(reader.wanted_bytes)
 
-    def _receive(self) -> None:
-        size = self._read_bytes
-        if self._reader.wanted_bytes > size and not self._packets:
-            size = min(self._reader.wanted_bytes, LARGE_READ_BYTES)
-        self._received.extend(map(self._sock.recv, (size,)))
-        if not self._received[-1]:
-            raise self._end(ConnectionLost("the daemon closed the connection; connect again"))
+    def _receive(self, wanted_bytes: int) -> None:
+        sizes = self._read_bytes
+        if wanted_bytes > sizes[0] and not self._packets:
+            sizes = (min(wanted_bytes, LARGE_READ_BYTES),)
+        self._received.extend(map(self._socket_recv, sizes))
 
     def _checked(self, reply: Reply, req_id: int) -> Reply:
         if reply.req_id == req_id and reply.result is not None:
@@ -181,12 +192,9 @@ class Connection:
         try:
             self._limit(self._cancel_grace)
             self._send(frame, sent)
-            self._reader = ReplyReader()
-            reply = self._arrived(req_id)
-            if reply is None:
+            if not self._has_arrived():
                 self._send(requests.cancel(req_id), [])
-                self._reader = ReplyReader()
-                reply = self._reply(req_id)
+            reply = self._reply(req_id)
             if late is not None and not reply.result:
                 late(reply)
         except (OSError, KcoroError):
@@ -195,12 +203,10 @@ class Connection:
             self._end(ConnectionLost("a request was interrupted twice; connect again"))
             raise
 
-    def _arrived(self, req_id: int) -> Reply | None:
-        """The reply if it had come before the interrupt."""
-        for data in self._received:
-            if replies := self._reader.feed(data):
-                return self._checked(replies[0], req_id)
-        return None
+    def _has_arrived(self) -> bool:
+        """Whether the reply had come whole before the interrupt."""
+        reader = ReplyReader()
+        return any(reader.feed(data) for data in self._received)
 
     def late_request(self, build: Callable[[int], bytes]) -> None:
         """From within `late`: gives back what came too late."""
@@ -214,8 +220,9 @@ class Connection:
     def _limit(self, timeout: float | None) -> None:
         """How long recv(2) may take. SO_RCVTIMEO needs no further call per request as long as the
         bound stays the same; Python's own timeouts cost a poll(2) each time."""
+        self._limited_to = timeout
         bound = None
-        if timeout is not None and timeout >= 0:
+        if timeout is not None and to_ms(timeout) != FOREVER_MS:  # infinite and huge are for ever
             bound = timeout + self._cancel_grace
         if bound == self._bound:
             return

@@ -25,6 +25,7 @@ _RESULT = head(_wire.ATTR_RESULT)
 _ELEMENT = head(_wire.ATTR_ELEMENT, 0)
 _HEADER_BYTES = _wire.HEADER_BYTES
 _PREFIX_BYTES = _PREFIX.size
+_LONG_BYTES = _PREFIX_BYTES + 4 + _wire.EXTENDED_LENGTH
 _NOTHING: Any = MappingProxyType({})
 
 
@@ -119,6 +120,23 @@ class ReplyReader:
         self._need_bytes = _HEADER_BYTES
         if self._held_bytes >= _HEADER_BYTES:
             self._need_bytes += _FRAME.unpack_from(data, start)[1]
+
+
+def whole_reply(data: bytes) -> Reply | None:
+    """The reply if `data` is exactly one of the daily kind (nothing or one short ELEMENT behind
+    REQ_ID and RESULT), else None: then a ReplyReader is to judge the bytes."""
+    size = len(data)
+    if size < _PREFIX_BYTES:
+        return None
+    word, length, first, req_id, second, result = _PREFIX.unpack_from(data)
+    if length + _HEADER_BYTES != size or first != _REQ_ID or second != _RESULT or word & 0xFFFF:
+        return None
+    if size == _PREFIX_BYTES:
+        return Reply(word >> 16, req_id, result)
+    begin = _PREFIX_BYTES + 4
+    if size >= begin and HEAD.unpack_from(data, _PREFIX_BYTES)[0] == _ELEMENT | (size - begin):
+        return Reply(word >> 16, req_id, result, (data[begin:],)) if size < _LONG_BYTES else None
+    return None
 
 
 def _bad_header(word: int, length: int, limit: int) -> ProtocolError:

@@ -107,9 +107,9 @@ def receive(
     req_id: int, chan_id: int, timeout_ms: int, max_items: int = 0, flags: int = 0
 ) -> bytes:
     """One element, or with `max_items` what is there up to that number."""
-    tail = _flags(flags)
-    if max_items:
-        tail += _U32.pack(_MAX_ITEMS, max_items)
+    tail = b""
+    if flags or max_items:
+        tail = _flags(flags) + (_U32.pack(_MAX_ITEMS, max_items) if max_items else b"")
     start = _OPERATION.pack(
         _RECEIVE,
         _OPERATION_BYTES + len(tail),
@@ -120,7 +120,7 @@ def receive(
         _TIMEOUT_MS,
         timeout_ms,
     )
-    return start + tail
+    return start + tail if tail else start
 
 
 def select(req_id: int, timeout_ms: int, clauses: Iterable[Clause], flags: int = 0) -> bytes:

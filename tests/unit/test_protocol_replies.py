@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from kcoro_ipc import _wire, tlv
 from kcoro_ipc.errors import FrameTooLong, ProtocolError
-from kcoro_ipc.protocol.replies import Reply, ReplyReader
+from kcoro_ipc.protocol.replies import Reply, ReplyReader, whole_reply
 
 Parsed = tuple[int, int, int | None, tuple[bytes, ...]]
 
@@ -172,6 +172,28 @@ def test_a_spoiled_payload_is_judged_as_the_definition_judges_it(
     spoiled = frame[:8] + bytes(payload)
     replies, failure = feed_whole(spoiled)
     assert (failure or replies) == reference(spoiled)
+    at_once = whole_reply(spoiled)
+    assert at_once is None or parsed([at_once]) == replies
+
+
+def test_daily_replies_are_read_at_once_and_no_others() -> None:
+    short = reply("CHAN_RECV", ("REQ_ID", 7), ("RESULT", 0), ("ELEMENT", b""))
+    largest = reply("CHAN_RECV", ("REQ_ID", 7), ("RESULT", 0), ("ELEMENT", bytes(65534)))
+    longer = reply("CHAN_RECV", ("REQ_ID", 7), ("RESULT", 0), ("ELEMENT", bytes(65535)))
+    for data in (RECEIVED, SENT, short, largest):
+        at_once = whole_reply(data)
+        assert at_once is not None
+        assert parsed([at_once]) == feed_whole(data)[0]
+    for data in (
+        *ALL[2:],
+        longer,
+        RECEIVED[:-1],
+        RECEIVED + b"x",
+        RECEIVED + SENT,
+        b"",
+        b"\0" * 24,
+    ):
+        assert whole_reply(data) is None
 
 
 @pytest.mark.parametrize(

@@ -84,13 +84,12 @@ def test_a_reply_that_had_come_before_the_interrupt_is_not_asked_for_again(
 
     with played(script) as path, open_client(path) as client:
         jobs = client.open_channel("jobs")
-        connection = jobs.client_connection
 
         def interrupted(*_: object) -> None:
             monkeypatch.undo()
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(connection, "_checked", interrupted)
+        monkeypatch.setattr("kcoro_ipc.blocking.connection.whole_reply", interrupted)
         with pytest.raises(KeyboardInterrupt):
             jobs.receive()
         assert jobs.receive() == b"early"
