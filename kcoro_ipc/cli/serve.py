@@ -8,6 +8,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -170,7 +171,8 @@ async def stop_at_eof(daemon: "Daemon") -> None:
     import trio
 
     while True:
-        await trio.lowlevel.wait_readable(0)
+        with suppress(PermissionError):  # a file or /dev/null: never waits, and epoll refuses it
+            await trio.lowlevel.wait_readable(0)
         if not os.read(0, 4096):
             return daemon.stop(drain=False)
 
