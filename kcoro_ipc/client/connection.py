@@ -4,7 +4,8 @@ It moves frames and matches replies; what they mean is said by those above it.
 
 Invariants:
 - The reader never waits for a consumer: a reply goes to the task that asked, by rescheduling it.
-- Only the writer sends, so a cancelled request leaves no half frame.
+- The writer sends; a lone request sends itself as far as the kernel takes it and leaves the rest to
+  the writer. Either way a frame that has begun is finished, cancelled or not.
 - A cancelled request is not forgotten. Its CANCEL goes out and the task goes on waiting, because
   only the reply knows what happened (Abort.FAILED; trio's own backend for Windows does the same).
   Without a reply within `cancel_grace` seconds the connection counts as broken.
@@ -246,6 +247,15 @@ class Connection:
     # --- writing ---
 
     def _put(self, frame: bytes) -> None:
+        """To the writer, which sends together what many tasks ask for. A lone request has nobody
+        to go together with: it saves a turn of trio's scheduler."""
+        if self._writer_sleeps and not self._outgoing and len(self._exchange.in_flight) == 1:
+            try:
+                frame = frame[self._sock.send(frame) :]
+            except OSError:
+                pass  # no room, or the end, which the reader sees after the replies before it
+            if not frame:
+                return
         self._outgoing.append(frame)
         if self._writer_sleeps:
             self._writer_sleeps.unpark()
