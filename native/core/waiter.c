@@ -212,6 +212,17 @@ static kc_tok *holder(kc_engine *e, kc_scope scope, kc_token token) {
     return mine ? t : NULL;
 }
 
+int kc_waiter_token_awaits_ack(kc_engine *e, kc_scope scope, kc_token token) {
+    kc_tok *t = NULL;
+    int awaits = 0;
+
+    kc_enter(e);
+    t = holder(e, scope, token);
+    awaits = t != NULL && (t->flags & KC_OP_ACK) != 0;
+    kc_leave(e);
+    return awaits;
+}
+
 int kc_waiter_token_ack(kc_engine *e, kc_scope scope, kc_token token) {
     kc_tok *t = NULL;
     int rc = KC_ENOENT;

@@ -113,17 +113,6 @@ bool kc_output_settle(kc_conns *conns, kc_connection *conn, kc_token token)
     return true;
 }
 
-bool kc_output_holds(const kc_connection *conn, kc_token token)
-{
-    const kc_queue *settles = &conn->output.settles;
-    for (uint32_t i = 0; i < settles->count; i++) {
-        if (((const kc_settle *)kc_queue_at(settles, i))->token == token) {
-            return true;
-        }
-    }
-    return false;
-}
-
 kc_gather kc_output_start(const kc_connection *conn)
 {
     return (kc_gather){.flat_at = conn->output.flat_done, .insert_at = conn->output.insert_done};

@@ -287,7 +287,6 @@ bool kc_output_commit(kc_conns *conns, kc_connection *conn, kc_writer *writer, b
 bool kc_output_append(kc_conns *conns, kc_connection *conn, const void *frame, uint32_t n, bool split);
 /* The message that token holds is done once all that was said so far is taken. */
 bool kc_output_settle(kc_conns *conns, kc_connection *conn, kc_token token);
-bool kc_output_holds(const kc_connection *conn, kc_token token);
 
 static inline uint64_t kc_output_queued(const kc_connection *conn)
 {

@@ -8,8 +8,8 @@ uint32_t kc_pump_settle_deliveries(kc_pump *pump, kc_connection *conn, const kc_
     uint32_t count = 0;
     while (kc_attr_walk_next(&walk, &attr)) {
         kc_token token = kc_attr_u64(&attr);
-        if (kc_output_holds(conn, token)) {
-            continue; /* a guessed number: its plain receive is settled by the kernel, not by the peer */
+        if (!kc_waiter_token_awaits_ack(pump->conns.engine, conn->scope, token)) {
+            continue; /* also a guessed number of a plain receive: the kernel settles that, not the peer */
         }
         int code = nack ? kc_waiter_token_nack(pump->conns.engine, conn->scope, token)
                         : kc_waiter_token_ack(pump->conns.engine, conn->scope, token);

@@ -8,13 +8,16 @@
 enum { KC_BARRIER_INPUT_BYTES = 65536 };
 static const int64_t KC_STALE_CHECK_NS = 1000000000;
 
+/* At the input budget: who is served at once takes nothing from it; who gathers a large frame or waits behind a barrier
+ * does, and is put aside but for one. */
 static bool kc_attend_may_grow(kc_pump *pump, kc_connection *conn)
 {
     kc_conns *conns = &pump->conns;
-    if (conn->large == NULL || conns->input_bytes < conns->input_budget || conns->progressing == conn) {
+    bool gathers = conn->large != NULL;
+    if (conns->input_bytes < conns->input_budget || (!gathers && conn->barrier == KC_BARRIER_NONE)) {
         return true;
     }
-    if (conns->progressing == NULL) {
+    if (gathers && (conns->progressing == NULL || conns->progressing == conn)) {
         conns->progressing = conn;
         return true;
     }

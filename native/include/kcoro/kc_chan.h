@@ -108,6 +108,8 @@ KC_API int kc_waiter_token_status(kc_engine *engine, kc_token token);
  * be NULL, says KC_ECANCELED). KC_EINPROGRESS = it was TAKEN: only the wait ended, the message is no longer the sender's
  * (token freed). KC_EBUSY = it had been decided before: its result is at the port. KC_ENOENT = no such waiter. */
 KC_API int kc_waiter_token_cancel(kc_engine *engine, kc_token token, uint32_t reason, kc_result *result);
+/* 1: the token holds a message for this scope that its application acknowledges (KC_OP_ACK); else 0. */
+KC_API int kc_waiter_token_awaits_ack(kc_engine *engine, kc_scope scope, kc_token token);
 /* The message that token holds is done: HELD -> DONE, token freed. scope: the holder's, else KC_ENOENT. */
 KC_API int kc_waiter_token_ack(kc_engine *engine, kc_scope scope, kc_token token);
 /* It was not: an acked one goes back to its place, a plain one meets the undelivered policy. Token freed. */
