@@ -242,6 +242,26 @@ KC_TEST(a_peer_that_never_reads_is_not_read_and_does_not_spin_the_loop)
     finish();
 }
 
+KC_TEST(at_the_input_budget_large_elements_come_in_one_after_the_other)
+{
+    begin(&(kc_pump_config){.input_budget_bytes = 100000}, KC_TRANSPORT_STREAM);
+    rig_build(&r, 1, "SEND r1 c1001 E:1000000");
+    size_t sent[2] = {0, 0};
+    while (sent[0] + sent[1] < 2 * r.frame_bytes) {
+        for (int i = 0; i < 2; i++) {
+            size_t left = r.frame_bytes - sent[i];
+            ssize_t step = left == 0 ? 0 : send(peers[i], r.frame + sent[i], left, MSG_DONTWAIT);
+            sent[i] += step > 0 ? (size_t)step : 0;
+        }
+        KC_CHECK(pump_is_readable(0)); /* whoever has the budget goes on */
+        turn_until_quiet();
+    }
+    KC_CHECK(!pump_is_readable(0));
+    KC_CHECK_STR(hear(0), "SEND r1 =0");
+    KC_CHECK_STR(hear(1), "SEND r1 =0");
+    finish();
+}
+
 /* ---- packets ---- */
 
 static ssize_t packet(int i, const char *expected_words)
@@ -674,6 +694,7 @@ int main(void)
     KC_RUN(a_message_is_done_when_the_kernel_took_its_last_byte);
     KC_RUN(a_turn_is_fair_and_says_more);
     KC_RUN(a_peer_that_never_reads_is_not_read_and_does_not_spin_the_loop);
+    KC_RUN(at_the_input_budget_large_elements_come_in_one_after_the_other);
     KC_RUN(on_seqpacket_a_frame_of_1_1_is_one_packet);
     KC_RUN(on_seqpacket_a_frame_of_1_0_is_header_and_payload);
     KC_RUN(a_message_too_large_for_a_packet_is_emsgsize_and_stays_in_its_place);
