@@ -88,15 +88,11 @@ class DaemonProcess:
                 return int(line.split()[1]) * 1024
         raise AssertionError("no RssAnon in /proc")
 
-    def voluntary_switches(self) -> int:
-        """How often the main thread went to sleep: it did not move, it did not wake."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("voluntary_ctxt_switches:"):
-                return int(line.split()[1])
-        raise AssertionError("no context switches in /proc")
-
-    def limit_descriptors(self, most: int) -> None:
-        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (most, most))
+    def limit_descriptors(self, most: int) -> int:
+        """Sets the soft limit of open files of the running daemon; the one before."""
+        soft, hard = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (most, hard))
+        return soft
 
     # --- using ---
 
