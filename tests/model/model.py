@@ -373,11 +373,12 @@ class Model:
 
     # --- what owners, holders and the clock do (4.7 to 4.10) ---
 
-    def take(self) -> Outcome | None:
-        """The oldest result at the port; a plain receive is done by it."""
-        if not self.port:
+    def take(self, user: int = 0) -> Outcome | None:
+        """The oldest result at the port, or that of `user`; a plain receive is done by it."""
+        waiter = next((w for w in self.port if user in (0, w.op.user)), None)
+        if waiter is None:
             return None
-        waiter = self.port.pop(0)
+        self.port.remove(waiter)
         outcome = waiter.outcome
         assert outcome
         if waiter.arm and waiter.message and outcome.code == KC_OK:
