@@ -6,7 +6,7 @@ except ConnectionLost (in doubt) and Unconfirmed (taken, not yet acknowledged).
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from kcoro_ipc.codecs import Bytes, Codec, DecodeError, decode_many, encode_many
 from kcoro_ipc.errors import ClosedResourceError, ConnectionLost, EndOfChannel, KcoroError
 from kcoro_ipc.protocol import batches, requests
 from kcoro_ipc.protocol.channels import ChannelInfo, read_stats
+from kcoro_ipc.protocol.deliveries import elements_of
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS
 from kcoro_ipc.protocol.selects import Clause
@@ -137,11 +138,11 @@ class Channel:
         if self._kept:
             self._usable()
             return self._decode_kept(1)[0]
-        reply = self._receive(timeout, 0)
+        elements = self._receive(timeout, 0)
         # From the return of a call to the next one no signal handler runs: the message is safe.
         if self._plain:
-            return reply.elements[0]
-        self._kept.extend(reply.elements)
+            return elements[0]
+        self._kept.extend(elements)
         return self._decode_kept(1)[0]
 
     def try_receive(self) -> Any:
@@ -153,7 +154,7 @@ class Channel:
     ) -> list[Any]:
         """Waits for one message and returns it with what else is there, `max_items` at most."""
         if not self._kept:
-            self._kept.extend(self._receive(timeout, max_items).elements)
+            self._kept.extend(self._receive(timeout, max_items))
         self._usable()
         return self._decode_kept(max_items)
 
@@ -166,7 +167,7 @@ class Channel:
                 return
             yield value
 
-    def _receive(self, timeout: float | None, max_items: int) -> Reply:
+    def _receive(self, timeout: float | None, max_items: int) -> Sequence[bytes]:
         handle = self._usable()
         connection = handle.connection
         req_id = connection.new_id()
@@ -175,7 +176,9 @@ class Channel:
         reply = connection.request(req_id, frame, timeout, self.keep)
         if reply.result:
             raise handle.failure(reply, "receive")
-        return reply
+        if not reply.elements:
+            elements_of(reply)  # says what is wrong
+        return reply.elements
 
     def keep(self, reply: Reply) -> None:
         """Elements that came for a receive that was interrupted."""

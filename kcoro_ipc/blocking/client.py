@@ -16,7 +16,7 @@ from kcoro_ipc.blocking.connection import (
 )
 from kcoro_ipc.blocking.handle import Handle
 from kcoro_ipc.codecs import Codec, find_codec
-from kcoro_ipc.errors import ERRORS, InvalidArgument, NoDaemon
+from kcoro_ipc.errors import ERRORS, InvalidArgument, KcoroError, NoDaemon
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.address import Address, connect_error, find_address
 from kcoro_ipc.protocol.channels import (
@@ -207,15 +207,25 @@ class Client:
         def late(reply: Reply) -> None:
             _, clause = winner(reply, clauses, ERRORS)
             if clause.inbox is not None:
-                clause.inbox.give_back(reply)
+                clause.inbox.give_back_late(reply)
             elif clause.element is None:
                 clause.channel.keep(reply)
 
         req_id = connection.new_id()
         frame = select_frame(req_id, to_ms(timeout), clauses, biased)
         reply = connection.request(req_id, frame, timeout, late)
-        index, clause = winner(reply, clauses, ERRORS)
-        return Selected(index, clause.channel, clause.value_of(reply))
+        try:
+            index, clause = winner(reply, clauses, ERRORS)
+            return Selected(index, clause.channel, clause.value_of(reply))
+        except KcoroError:
+            raise
+        except BaseException:  # interrupted after the request was over
+            _, clause = winner(reply, clauses, ERRORS)
+            if clause.inbox is not None:
+                clause.inbox.give_back(reply)
+            elif clause.element is None:
+                clause.channel.keep(reply)
+            raise
 
     def try_select(self, *clauses: Clause, biased: bool = False) -> Selected:
         """As `select`, but WouldBlock if no clause can take effect at once."""

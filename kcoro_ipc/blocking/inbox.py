@@ -10,6 +10,7 @@ from kcoro_ipc.blocking.handle import Handle
 from kcoro_ipc.codecs import Codec
 from kcoro_ipc.errors import ClosedResourceError, EndOfChannel, KcoroError, UnknownDelivery
 from kcoro_ipc.protocol import requests
+from kcoro_ipc.protocol.deliveries import deliveries_of
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.selects import Clause
 
@@ -134,27 +135,26 @@ class Inbox:
             if not self._handle.connection.ended:
                 raise
 
-    def jobs(self, items: list[dict[int, Any]]) -> list[Job]:
+    def jobs(self, reply: Reply) -> list[Job]:
         """Registers deliveries, all before the first is decoded: one that does not decode stays
         open, as do those after it, until the inbox is closed."""
-        jobs = [
-            Job(
-                self,
-                item.get(_wire.ATTR_ELEMENT, b""),
-                item[_wire.ATTR_DELIVERY_ID],
-                item.get(_wire.ATTR_REDELIVERED, 0),
-            )
-            for item in items
-        ]
+        jobs = [Job(self, *delivery) for delivery in deliveries_of(reply)]
         self.open_jobs.update((job.delivery_id, job) for job in jobs)
         for job in jobs:
             job.data = self._codec.decode(job.data)
         return jobs
 
-    def give_back(self, reply: Reply) -> None:
-        """Deliveries that came for a receive that was interrupted."""
-        ids = [item[_wire.ATTR_DELIVERY_ID] for item in reply.get(_wire.ATTR_ITEM, [])]
+    def give_back_late(self, reply: Reply) -> None:
+        """Deliveries that came for a request that was interrupted, from within it."""
+        ids = [delivery.delivery_id for delivery in deliveries_of(reply)]
         self._handle.connection.late_request(lambda req_id: requests.nack(req_id, ids))
+
+    def give_back(self, reply: Reply) -> None:
+        """Deliveries of a request that was over, but whose caller was interrupted."""
+        ids = [delivery.delivery_id for delivery in deliveries_of(reply)]
+        for delivery_id in ids:
+            self.open_jobs.pop(delivery_id, None)
+        self._settle_ids(requests.nack, ids)
 
     def _receive(self, timeout: float | None, max_items: int) -> list[Job]:
         self._check_open()
@@ -163,17 +163,25 @@ class Inbox:
         frame = requests.receive(
             req_id, self._handle.chan_id, to_ms(timeout), max_items, _wire.FLAG_RECV_ACK
         )
-        reply = connection.request(req_id, frame, timeout, self.give_back)
+        reply = connection.request(req_id, frame, timeout, self.give_back_late)
         if reply.result:
             raise self._handle.failure(reply, "receive")
-        return self.jobs(reply.get(_wire.ATTR_ITEM))
+        try:
+            return self.jobs(reply)
+        except KcoroError:
+            raise
+        except BaseException:
+            self.give_back(reply)
+            raise
 
     def _settle(self, build: Settle, jobs: tuple[Job, ...]) -> None:
         ids = [job.delivery_id for job in jobs]
         for delivery_id in ids:
             self.open_jobs.pop(delivery_id, None)
-        if not ids:
-            return
+        if ids:
+            self._settle_ids(build, ids)
+
+    def _settle_ids(self, build: Settle, ids: list[int]) -> None:
         connection = self._handle.connection
         req_id = connection.new_id()
         reply = connection.request(req_id, build(req_id, ids), CONTROL_SECONDS)

@@ -5,7 +5,7 @@ or taken by a receiver (rendezvous); a receive that returned has the message; an
 raised did nothing, except ConnectionLost (in doubt) and Unconfirmed (taken, not yet acknowledged).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -18,7 +18,7 @@ from kcoro_ipc.codecs import Codec, decode_many, encode_many
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.protocol import batches, requests
 from kcoro_ipc.protocol.channels import ChannelInfo, read_stats
-from kcoro_ipc.protocol.replies import Reply
+from kcoro_ipc.protocol.deliveries import elements_of
 from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
 from kcoro_ipc.protocol.selects import Clause
 from kcoro_ipc.trio_errors import ClosedResourceError, ConnectionLost
@@ -131,27 +131,25 @@ class Channel(trio.abc.Channel[Any]):
 
     async def receive(self) -> Any:
         """The next message. EndOfChannel once the channel is closed and empty."""
-        reply = await self._receive(FOREVER_MS, 0, "receive")
-        return self._codec.decode(reply.elements[0])
+        return self._codec.decode((await self._receive(FOREVER_MS, 0, "receive"))[0])
 
     async def try_receive(self) -> Any:
         """As `receive`, but WouldBlock instead of waiting."""
-        reply = await self._receive(TRY_MS, 0, "")
-        return self._codec.decode(reply.elements[0])
+        return self._codec.decode((await self._receive(TRY_MS, 0, ""))[0])
 
     async def receive_many(self, max_items: int = _wire.MAX_ITEMS) -> list[Any]:
         """Waits for one message and returns it with what else is there, `max_items` at most."""
-        reply = await self._receive(FOREVER_MS, max_items, "receive")
-        return decode_many(self._codec, reply.elements)
+        elements = await self._receive(FOREVER_MS, max_items, "receive")
+        return decode_many(self._codec, elements)
 
-    async def _receive(self, timeout_ms: int, max_items: int, place: str) -> Reply:
+    async def _receive(self, timeout_ms: int, max_items: int, place: str) -> Sequence[bytes]:
         handle = self._usable()
         req_id = handle.connection.new_id()
         frame = requests.receive(req_id, handle.chan_id, timeout_ms, max_items)
         reply = await handle.connection.request(req_id, frame, place, self)
         if reply.result:
             raise handle.failure(reply, "receive")
-        return reply
+        return elements_of(reply)
 
     def acking(self) -> Inbox:
         """Messages that stay in the channel until they are acknowledged."""

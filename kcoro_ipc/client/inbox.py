@@ -11,6 +11,8 @@ from kcoro_ipc.client.handle import Handle
 from kcoro_ipc.codecs import Codec
 from kcoro_ipc.errors import UnknownDelivery
 from kcoro_ipc.protocol import requests
+from kcoro_ipc.protocol.deliveries import deliveries_of
+from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
 from kcoro_ipc.protocol.selects import Clause
 from kcoro_ipc.trio_errors import ClosedResourceError, ConnectionLost
@@ -131,18 +133,10 @@ class Inbox:
         except (UnknownDelivery, ConnectionLost, ClosedResourceError):
             pass  # what ended with its connection or its channel was given back by that
 
-    def jobs(self, items: list[dict[int, Any]]) -> list[Job]:
+    def jobs(self, reply: Reply) -> list[Job]:
         """Registers deliveries, all before the first is decoded: one that does not decode stays
         open, as do those after it, until the inbox is closed."""
-        jobs = [
-            Job(
-                self,
-                item.get(_wire.ATTR_ELEMENT, b""),
-                item[_wire.ATTR_DELIVERY_ID],
-                item.get(_wire.ATTR_REDELIVERED, 0),
-            )
-            for item in items
-        ]
+        jobs = [Job(self, *delivery) for delivery in deliveries_of(reply)]
         self.open_jobs.update((job.delivery_id, job) for job in jobs)
         for job in jobs:
             job.data = self._codec.decode(job.data)
@@ -158,7 +152,7 @@ class Inbox:
         reply = await connection.request(req_id, frame, place, self)
         if reply.result:
             raise self._handle.failure(reply, "receive")
-        return self.jobs(reply.get(_wire.ATTR_ITEM))
+        return self.jobs(reply)
 
     async def _settle(self, build: Settle, jobs: tuple[Job, ...]) -> None:
         """Goes out in a cancelled scope too: the work on these jobs is over."""

@@ -5,6 +5,7 @@
     replies      frames received, in batches           batches   long lists cut into frames
     exchange     requests that wait for replies        outcome   what a reply means
     handles      what the daemon granted               selects   one of several clauses
+    items        deliveries, read fast                 deliveries  what a receive brought
     greeting     what the daemon is                    waiters   who waits at a channel
 
 Both clients (kcoro_ipc.client on trio, kcoro_ipc.blocking) stand on this and add only the waiting.

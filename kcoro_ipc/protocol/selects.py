@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from kcoro_ipc import _wire
 from kcoro_ipc.codecs import Codec
-from kcoro_ipc.errors import ErrorTable, KcoroError
+from kcoro_ipc.errors import ErrorTable, KcoroError, ProtocolError
 from kcoro_ipc.protocol import requests
+from kcoro_ipc.protocol.deliveries import elements_of
 from kcoro_ipc.protocol.handles import Handle
 from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply
@@ -52,8 +53,8 @@ class Clause:
         if self.element is not None:
             return None
         if self.inbox is not None:
-            return self.inbox.jobs(reply.get(_wire.ATTR_ITEM))[0]
-        return self.codec.decode(reply.elements[0])
+            return self.inbox.jobs(reply)[0]
+        return self.codec.decode(elements_of(reply)[0])
 
 
 def select_frame(req_id: int, timeout_ms: int, clauses: Sequence[Clause], biased: bool) -> bytes:
@@ -72,6 +73,8 @@ def winner(reply: Reply, clauses: Sequence[Clause], table: ErrorTable) -> tuple[
 
 
 def _failure(reply: Reply, clause: Clause | None, table: ErrorTable) -> KcoroError:
+    if not reply.result:
+        return ProtocolError("the daemon's answer to a select names no clause of it")
     if clause is None:
         return failure_of(reply, table=table)
     return failure_of(reply, clause.side, table, clause.handle.label)

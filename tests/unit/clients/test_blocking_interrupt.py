@@ -117,6 +117,50 @@ def test_a_job_that_still_came_is_given_back(played: Any, interrupt: Callable[[]
         client.ping()
 
 
+def test_what_was_received_when_the_caller_is_interrupted_is_kept_or_given_back(
+    played: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(peer: Any) -> None:
+        peer.opens()
+        peer.serve("CHAN_RECV", 0, ("ELEMENT", b"1"))
+        peer.serve("SELECT", 0, ("INDEX", 0), ("ELEMENT", b"2"))
+        peer.serve("CHAN_RECV", 0, item(b"3", 3))
+        peer.serve("NACK", 0, ("COUNT", 1), DELIVERY_ID=3)
+        peer.serve("SELECT", 0, ("INDEX", 0), item(b"4", 4))
+        peer.serve("NACK", 0, ("COUNT", 1), DELIVERY_ID=4)
+        peer.serve("PING")
+
+    class Interrupted:
+        """A codec that is interrupted the first time it is used."""
+
+        armed = True
+
+        def encode(self, value: bytes) -> bytes:
+            return value
+
+        def decode(self, data: bytes) -> bytes:
+            if self.armed:
+                self.armed = False
+                raise KeyboardInterrupt
+            return data
+
+    codec = Interrupted()
+    with played(script) as path, open_client(path) as client:
+        jobs = client.open_channel("jobs", codec=codec)
+        for receive in (jobs.receive, lambda: client.select(jobs.receiving()).value):
+            codec.armed = True
+            with pytest.raises(KeyboardInterrupt):
+                receive()
+            assert jobs.receive() in (b"1", b"2")
+        inbox = jobs.acking()
+        for take in (inbox.receive, lambda: client.select(inbox.receiving())):
+            codec.armed = True
+            with pytest.raises(KeyboardInterrupt):
+                take()
+            assert inbox.open_jobs == {}
+        client.ping()
+
+
 def test_a_channel_that_was_still_opened_is_released(
     played: Any, interrupt: Callable[[], None]
 ) -> None:
