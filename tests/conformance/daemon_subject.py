@@ -31,6 +31,9 @@ class DaemonSubject(WireSubject):
         user.hello()
         return user
 
+    def all_users(self) -> "list[DaemonUser]":
+        return list(self._users)
+
     def turns(self) -> None:
         """When this returns the daemon has served all that was done to its sockets before: a
         readable socket is served in the turn that sees it, and two PINGs are two turns."""

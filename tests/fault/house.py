@@ -26,6 +26,7 @@ class House:
         self.bystander.send(self.filled, b"held by the bystander").ok()
         self.bystander.send(self.filled, b"waits for the bystander").ok()
         self.held = self.bystander.receive(self.filled, ack=True).ok()
+        self.residents = len(self.subject.all_users())
         self.descriptors = process.descriptors()
         self.resident_bytes = process.resident_bytes()
 
@@ -45,6 +46,8 @@ class House:
 
     def check(self) -> None:
         assert self.process.alive()
+        for user in self.subject.all_users()[self.residents :]:
+            user.die()
         self._check_bystander()
         self._check_descriptors()
         self._check_memory()
