@@ -1,15 +1,17 @@
 """The blocking client: the names of kcoro_ipc.client without `await`, `timeout=` in seconds.
 
-    client       connect, make, open, list, select   channel   send, receive, close
-    connection   one request, then its reply         inbox     receive with acknowledgement
-    handle       what the daemon granted
+    opening      connect and greet                   channel   send, receive, close
+    client       make, open, list, select            inbox     receive with acknowledgement
+    connection   one request, then its reply         handle    what the daemon granted
+    timeouts     seconds for the wire and the socket
 
 It imports neither trio nor construct: `kcoro send` and `kcoro recv` start with it.
 """
 
 from kcoro_ipc.blocking.channel import Channel
-from kcoro_ipc.blocking.client import Client, open_client
+from kcoro_ipc.blocking.client import Client
 from kcoro_ipc.blocking.inbox import Inbox, Job
+from kcoro_ipc.blocking.opening import open_client
 from kcoro_ipc.protocol.selects import Clause, Selected
 
 __all__ = ["Channel", "Clause", "Client", "Inbox", "Job", "Selected", "open_client"]

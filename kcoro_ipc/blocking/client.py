@@ -1,24 +1,16 @@
 """The blocking client: one connection, used by one thread at a time."""
 
-import os
-import socket
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
 from kcoro_ipc import _wire
 from kcoro_ipc.blocking.channel import Channel
-from kcoro_ipc.blocking.connection import (
-    CONTROL_SECONDS,
-    PACKET_READ_BYTES,
-    Connection,
-    timeval,
-    to_ms,
-)
+from kcoro_ipc.blocking.connection import CONTROL_SECONDS, Connection
 from kcoro_ipc.blocking.handle import Handle
+from kcoro_ipc.blocking.timeouts import to_ms
 from kcoro_ipc.codecs import Codec, find_codec
-from kcoro_ipc.errors import ERRORS, InvalidArgument, KcoroError, NoDaemon
+from kcoro_ipc.errors import ERRORS, InvalidArgument, KcoroError
 from kcoro_ipc.protocol import requests
-from kcoro_ipc.protocol.address import Address, connect_error, find_address
 from kcoro_ipc.protocol.channels import (
     RIGHTS,
     ChannelInfo,
@@ -32,64 +24,14 @@ from kcoro_ipc.protocol.channels import (
     read_stats,
     target_pair,
 )
-from kcoro_ipc.protocol.greeting import DaemonInfo, check_greeting, read_daemon_info
+from kcoro_ipc.protocol.greeting import DaemonInfo, read_daemon_info
 from kcoro_ipc.protocol.outcome import failure_of
-from kcoro_ipc.protocol.replies import Reply, ReplyReader
+from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.selects import Clause, Selected, select_frame, winner
 from kcoro_ipc.protocol.waiters import WaiterInfo, read_waiters
 
 if TYPE_CHECKING:
     from kcoro_ipc.metrics import ChannelSnapshot
-
-
-def open_client(
-    path: str | os.PathLike[str] | None = None,
-    *,
-    name: str | None = None,
-    connect_timeout: float = 10.0,
-    cancel_grace: float = 5.0,
-) -> "Client":
-    """A connection to the daemon; close it with `aclose`, or use it in a `with` block.
-
-    `path` is PATH, stream:PATH or seqpacket:PATH; without it $KCORO_SOCKET counts, else the first
-    path that exists of the user's and the system's. `name` is how the daemon's log calls this
-    client. Raises NoDaemon if nobody answers within `connect_timeout` seconds. A reply that is
-    overdue by `cancel_grace` seconds means that the connection is broken.
-    """
-    address = find_address(path)
-    sock = socket.socket(socket.AF_UNIX, address.socket_type)
-    try:
-        max_frame_bytes = _greet(sock, address, name, connect_timeout)
-    except BaseException:
-        sock.close()
-        raise
-    return Client(Connection(sock, max_frame_bytes, cancel_grace))
-
-
-def _greet(sock: socket.socket, address: Address, name: str | None, timeout: float) -> int:
-    """Connects and says HELLO; the largest payload that the daemon accepts."""
-    bound = timeval(timeout)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, bound)  # of connect(2) too
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bound)
-    try:
-        sock.connect(address.path)
-        sock.sendall(requests.hello(name))
-        greeting = _greeting(sock, address)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval(None))
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval(None))
-    except OSError as error:
-        raise connect_error(address, error) from None
-    return check_greeting(greeting)
-
-
-def _greeting(sock: socket.socket, address: Address) -> Reply:
-    reader = ReplyReader()
-    while not (replies := reader.feed(data := sock.recv(PACKET_READ_BYTES))):
-        if reader.failure is not None:
-            raise reader.failure
-        if not data:
-            raise NoDaemon(f"the daemon at {address} hung up before it said HELLO")
-    return replies[0]
 
 
 class Client:

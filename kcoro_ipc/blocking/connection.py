@@ -10,70 +10,30 @@ Invariants:
 - The frame is parsed from bytes that are kept until the reply is returned; parsing can be repeated.
 """
 
-import math
 import socket
-import struct
 from collections.abc import Callable
-from time import monotonic
 
 from kcoro_ipc import _wire, forks
+from kcoro_ipc.blocking.timeouts import timeval, to_ms
 from kcoro_ipc.errors import (
     BusyResourceError,
     ClosedResourceError,
     ConnectionLost,
-    InvalidArgument,
     KcoroError,
     ProtocolError,
 )
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply, ReplyReader, whole_reply
-from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
+from kcoro_ipc.protocol.requests import FOREVER_MS
 
 STREAM_READ_BYTES = 64 << 10
 LARGE_READ_BYTES = 1 << 20
 PACKET_READ_BYTES = 2 * _wire.MAX_SEQPACKET_FRAME_BYTES
 CONTROL_SECONDS = 30.0  # the daemon answers these at once; after this long it is stuck
-LONGEST_MS = 2**31 - 1
 LAST_REQ_ID = 0xFFFFFFFF
 
 Late = Callable[[Reply], None]
-
-
-def to_ms(timeout: float | None) -> int:
-    """Seconds as the wire's TIMEOUT_MS: rounded up, so that a deadline never comes early."""
-    if timeout is None:
-        return FOREVER_MS
-    if timeout == 0:
-        return TRY_MS
-    if math.isnan(timeout):
-        raise InvalidArgument("a timeout is a number of seconds, or None to wait for ever")
-    if timeout < 0 or timeout * 1000 > LONGEST_MS:
-        return FOREVER_MS
-    return math.ceil(timeout * 1000)
-
-
-def timeval(seconds: float | None) -> bytes:
-    """For SO_RCVTIMEO and SO_SNDTIMEO; None: no bound."""
-    if seconds is None:
-        return struct.pack("@ll", 0, 0)
-    microseconds = max(1, int(seconds * 1e6))
-    return struct.pack("@ll", *divmod(microseconds, 1_000_000))
-
-
-class Deadline:
-    """One timeout for several requests."""
-
-    def __init__(self, timeout: float | None) -> None:
-        self._timeout = timeout
-        bounded = timeout is not None and timeout > 0
-        self._end = monotonic() + timeout if bounded and timeout is not None else None
-
-    def left(self) -> float | None:
-        """Seconds until it passes, at least a moment: the daemon says that the time is over."""
-        if self._end is None:
-            return self._timeout
-        return max(0.001, self._end - monotonic())
 
 
 class Connection:

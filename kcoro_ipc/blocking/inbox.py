@@ -5,8 +5,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from kcoro_ipc import _wire
-from kcoro_ipc.blocking.connection import CONTROL_SECONDS, to_ms
+from kcoro_ipc.blocking.connection import CONTROL_SECONDS
 from kcoro_ipc.blocking.handle import Handle
+from kcoro_ipc.blocking.timeouts import to_ms
 from kcoro_ipc.codecs import Codec
 from kcoro_ipc.errors import ClosedResourceError, EndOfChannel, KcoroError, UnknownDelivery
 from kcoro_ipc.protocol import requests

@@ -11,6 +11,8 @@ Invariants:
   Without a reply within `cancel_grace` seconds the connection counts as broken.
 - Reader and writer are shielded: in a cancelled scope they still bring the replies by which the
   cancelled tasks end. They end with the client.
+
+It is longer than its neighbours because reader, writer, requests and the end are one state.
 """
 
 import math

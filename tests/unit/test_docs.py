@@ -266,6 +266,7 @@ PLUMBING = {
     "check_usable",
     "client_connection",
     "give_back",
+    "give_back_late",
     "has_kept",
     "job",
     "jobs",

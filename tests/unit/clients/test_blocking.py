@@ -10,7 +10,7 @@ import pytest
 
 from kcoro_ipc import _wire, errors, tlv
 from kcoro_ipc.blocking import Job, open_client
-from kcoro_ipc.blocking.connection import to_ms
+from kcoro_ipc.blocking.timeouts import to_ms
 
 
 def item(data: bytes, delivery_id: int, attempts: int = 0) -> Any:
