@@ -4,8 +4,8 @@
  * manual clock). Steps feed frames built from a few bytes each, the same with a byte changed, or raw bytes; tick; answer
  * control frames; take output; end input, connections and channels. The program runs twice, its input fed whole and fed
  * in pieces. The first byte may ask for a tight input budget; who is ended by that depends on when bytes come, so there
- * the two runs are not compared. Checked: kc_engine_check after every step of the first, the same output and the same ends both times, and at the end
- * that tokens, messages, blocks, scopes and the pump's memory are those of the beginning.
+ * the two runs are not compared. Checked: kc_engine_check after every step of the first, the same output and the same
+ * ends both times, and at the end that tokens, messages, blocks, scopes and the pump's memory are those of the beginning.
  */
 #include <stdint.h>
 #include <stdio.h>
