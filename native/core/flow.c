@@ -248,6 +248,8 @@ static uint32_t place_of(kc_engine *e, const kc_chan_rec *c, uint64_t qseq) {
 
     if (after == 0 || kc_msg_at(e, next)->qseq > qseq)
         return 0;
+    if (kc_msg_at(e, after)->qseq < qseq)
+        return after;
     if (qseq - kc_msg_at(e, next)->qseq < kc_msg_at(e, after)->qseq - qseq) { /* nearer to the front */
         while (next != 0 && kc_msg_at(e, next)->qseq < qseq) {
             after = next;
@@ -284,7 +286,7 @@ static bool comes_back(const kc_chan_rec *c, const kc_msg *m, bool acked, uint32
 
     *reason = KC_REASON_UNDELIVERED;
     if (kc_chan_state_of(c) == KC_CHAN_DESTROYED)
-        *reason = KC_REASON_DESTROYED;
+        *reason = kc_word_reason(kc_word_load(&c->w));
     else
         back = (policy == KC_UNDELIVERED_REQUEUE || policy == KC_UNDELIVERED_BY_KIND) && !stale;
     return back;
