@@ -302,34 +302,40 @@ class Model:
         if message in channel.ready:
             channel.ready.remove(message)
         named = channel.undelivered == "dead_letter" or how == "attempts"
-        letter = channel.dead_letter is not None and named
-        self._tell_sender(message, KC_ECANCELED, "dead_lettered" if letter else how)
         channel.count["drops_oldest" if how == "evicted" else "undelivered"] += 1
-        if letter:
+        if channel.dead_letter is not None and named:
             self.letters.append((channel, message, how))
         else:
+            self._tell_sender(message, KC_ECANCELED, how)
             channel.count["undelivered_dropped"] += how != "evicted"
         self._touch(channel)
 
-    def _give_back(self, waiter: Waiter) -> None:
+    def _give_back(self, waiter: Waiter, unseen: bool = False) -> None:
+        """`unseen`: its holder never looked at it, so no attempt is counted, no policy asked."""
         message, channel = waiter.message, waiter.channel
         assert message and channel and waiter.arm
         channel.held.remove(waiter)
         stale = channel.kind == "conflated" and message.place != channel.places
         keeps = waiter.arm.ack or channel.undelivered in ("kind", "requeue")
         attempts = min(message.attempts + 1, 63)
-        if channel.state == "destroyed":
+        if unseen and not stale and channel.state != "destroyed":
+            self._requeue(channel, message)
+        elif channel.state == "destroyed":
             self._lose(channel, message, channel.reason)
         elif not keeps or stale:
             self._lose(channel, message, "undelivered")
         elif channel.max_attempts and attempts >= channel.max_attempts:
             self._lose(channel, message, "attempts")
         else:
-            message.attempts, message.back = attempts, True
-            channel.ready.append(message)
-            channel.ready.sort(key=lambda m: m.place)
+            message.attempts = attempts
             channel.count["undelivered_requeued"] += 1
-            self._touch(channel)
+            self._requeue(channel, message)
+
+    def _requeue(self, channel: Channel, message: Message) -> None:
+        message.back = True
+        channel.ready.append(message)
+        channel.ready.sort(key=lambda m: m.place)
+        self._touch(channel)
 
     # --- rest ---
 
@@ -361,6 +367,7 @@ class Model:
         moves = to is not None and to.state == "open" and to.room(len(message.value))
         end = "undelivered_dead_lettered" if moves else "undelivered_dropped"
         channel.count[end] += how != "evicted"
+        self._tell_sender(message, KC_ECANCELED, "dead_lettered" if moves else "undelivered")
         if moves and to:
             self._put(to, Message(message.value))
 
@@ -423,19 +430,19 @@ class Model:
         waiter.arms[0].channel.count["timeout"] += 1
         return KC_ETIME
 
-    def settle(self, scope: int, user: int, ack: bool) -> int:
-        """ack or nack."""
+    def settle(self, scope: int, user: int, verb: str) -> int:
+        """`verb`: ack, nack, or return (unseen)."""
         waiter = self.holding.get(user)
         if waiter is None or waiter in self.port or waiter.op.scope != scope:
             return KC_ENOENT
         assert waiter.channel and waiter.arm
         del self.holding[user]
-        if waiter.arm.ack:
-            waiter.channel.count["acks" if ack else "nacks"] += 1
-        if ack:
+        if waiter.arm.ack and verb != "return":
+            waiter.channel.count["acks" if verb == "ack" else "nacks"] += 1
+        if verb == "ack":
             self._done(waiter)
         else:
-            self._give_back(waiter)
+            self._give_back(waiter, unseen=verb == "return")
         self._settled(Outcome(user, KC_OK))
         return KC_OK
 

@@ -120,21 +120,21 @@ class EngineAgainstModel(RuleBasedStateMachine):
         users = list(self.twin.model.parked)
         self.twin.cancel(users[index % len(users)])
 
-    @rule(index=indices, ack=st.sampled_from([True, False, False]))
+    @rule(index=indices, verb=st.sampled_from(["ack", "nack", "nack", "return"]))
     @precondition(lambda self: self.twin.model.holding)
-    def settle(self, index: int, ack: bool) -> None:
+    def settle(self, index: int, verb: str) -> None:
         users = list(self.twin.model.holding)
         user = users[index % len(users)]
-        self.twin.settle(user, self.twin.owners[user], ack)
+        self.twin.settle(user, self.twin.owners[user], verb)
 
-    @rule(user=indices, scope=indices, verb=st.sampled_from(["cancel", "ack", "nack"]))
+    @rule(user=indices, scope=indices, verb=st.sampled_from(["cancel", "ack", "nack", "return"]))
     def try_any_ticket(self, user: int, scope: int, verb: str) -> None:
         """Of whatever operation, decided long ago or not."""
         late = max(self.twin.users - user % 16, 0)
         if verb == "cancel":
             self.twin.cancel(late)
         else:
-            self.twin.settle(late, self.scope(scope), verb == "ack")
+            self.twin.settle(late, self.scope(scope), verb)
 
     @rule(steps=st.integers(0, 4))
     def tick(self, steps: int) -> None:

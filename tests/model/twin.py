@@ -274,11 +274,11 @@ class Twin:
         if user in self.tokens:
             assert self.engine.token_cancel(self.tokens[user]) == self.model.cancel(user)
 
-    def settle(self, user: int, scope: int, ack: bool) -> None:
+    def settle(self, user: int, scope: int, verb: str) -> None:
         if user in self.tokens:
-            verb = self.engine.token_ack if ack else self.engine.token_nack
-            code = verb(self.scopes.get(scope, 0), self.tokens[user])
-            assert code == self.model.settle(scope, user, ack)
+            call = getattr(native.lib, f"kc_waiter_token_{verb}")
+            code = call(self.engine.handle, self.scopes.get(scope, 0), self.tokens[user])
+            assert code == self.model.settle(scope, user, verb)
 
     def tick(self, steps: int) -> None:
         now = self.model.now + steps * 1000
