@@ -118,6 +118,31 @@ KC_TEST(a_requeued_message_stands_before_parked_senders) {
     w_close(&w);
 }
 
+KC_TEST(a_returned_message_is_back_as_if_nobody_had_taken_it) {
+    kc_world w = w_open();
+    kc_chan c = with(&w, KC_UNDELIVERED_DROP, 0, 1); /* neither the policy nor the attempts are asked */
+    kc_result held;
+
+    (void)w_try_send(&w, c, "1");
+    (void)w_try_send(&w, c, "2");
+    held = w_recv(&w, c, KC_OP_HOLD);
+    KC_CHECK_EQ(kc_waiter_token_awaits_ack(w.e, w.scope, held.token), 0);
+    KC_CHECK_EQ(kc_waiter_token_return(w.e, w.scope, held.token), KC_OK);
+    w_check(&w);
+    KC_CHECK_EQ(kc_waiter_token_return(w.e, w.scope, held.token), KC_ENOENT);
+    held = w_recv(&w, c, KC_OP_ACK);
+    KC_CHECK_EQ(held.attempts, 0);
+    KC_CHECK_EQ(held.flags & KC_RESULT_REDELIVERED, 0);
+    KC_CHECK_STR(w_text(&w, held), "1");
+    KC_CHECK_EQ(kc_waiter_token_awaits_ack(w.e, w.scope, held.token), 1);
+    KC_CHECK_EQ(kc_waiter_token_awaits_ack(w.e, 0, held.token), 0);
+    KC_CHECK_EQ(w_stat(&w, c, KC_STAT_UNDELIVERED_REQUEUED), 0);
+    (void)w_destroy(&w, c);
+    KC_CHECK_EQ(kc_waiter_token_return(w.e, w.scope, held.token), KC_OK); /* nowhere to go back to */
+    KC_CHECK_EQ(w_stat(&w, c, KC_STAT_UNDELIVERED_DROPPED), 2);
+    w_close(&w);
+}
+
 KC_TEST(only_the_holding_scope_may_settle) {
     kc_world w = w_open();
     kc_chan c = w_buffered(&w, 1);
@@ -283,6 +308,15 @@ KC_TEST(a_dead_letter_channel_must_be_unlimited_open_and_without_one_of_its_own)
     KC_CHECK_EQ(kc_chan_make(w.e, &config, &chan, NULL), KC_EINVAL);
     config.dead_letter = 12345;
     KC_CHECK_EQ(kc_chan_make(w.e, &config, &chan, NULL), KC_EINVAL);
+    config.dead_letter = letters;
+    config.flags = KC_CHAN_TELL_DROPPED; /* one message cannot be told and moved */
+    KC_CHECK_EQ(kc_chan_make(w.e, &config, &chan, NULL), KC_EINVAL);
+    config.flags = 0;
+    config.dead_letter = w_chan_of(&w, (kc_chan_config){.kind = KC_KIND_UNLIMITED, .elem_size = 10});
+    KC_CHECK_EQ(kc_chan_make(w.e, &config, &chan, NULL), KC_EINVAL); /* would not take every letter */
+    config.elem_size = 10;
+    KC_CHECK_EQ(kc_chan_make(w.e, &config, &chan, NULL), KC_OK);
+    KC_CHECK_EQ(kc_chan_drop(w.e, chan), KC_OK);
     config.dead_letter = 0;
     config.undelivered = KC_UNDELIVERED_DEAD_LETTER;
     KC_CHECK_EQ(kc_chan_make(w.e, &config, &chan, NULL), KC_EINVAL);
@@ -316,6 +350,7 @@ int main(void) {
     KC_RUN(a_redelivered_message_says_so_and_counts);
     KC_RUN(a_message_that_comes_back_goes_to_a_parked_receiver);
     KC_RUN(a_requeued_message_stands_before_parked_senders);
+    KC_RUN(a_returned_message_is_back_as_if_nobody_had_taken_it);
     KC_RUN(only_the_holding_scope_may_settle);
     KC_RUN(a_waiter_that_holds_nothing_cannot_be_acknowledged);
     KC_RUN(a_channel_that_demands_acks_refuses_plain_receives);

@@ -235,6 +235,19 @@ KC_TEST(fixed_size_elements_have_exactly_that_size) {
     w_close(&w);
 }
 
+KC_TEST(fixed_size_without_a_size_and_unknown_flags_are_refused) {
+    kc_world w = w_open();
+    kc_chan_config config = {.kind = KC_KIND_BUFFERED, .capacity = 2, .flags = KC_CHAN_FIXED_SIZE};
+    kc_chan chan = 0;
+
+    KC_CHECK_EQ(kc_chan_make(w.e, &config, &chan, NULL), KC_EINVAL);
+    config.elem_size = KC_MAX_ELEMENT_BYTES + 1;
+    KC_CHECK_EQ(kc_chan_make(w.e, &config, &chan, NULL), KC_EINVAL);
+    config = (kc_chan_config){.kind = KC_KIND_BUFFERED, .capacity = 2, .flags = 8};
+    KC_CHECK_EQ(kc_chan_make(w.e, &config, &chan, NULL), KC_EINVAL);
+    w_close(&w);
+}
+
 KC_TEST(a_body_is_taken_over_exactly_on_success) {
     kc_world w = w_open();
     kc_chan c = w_buffered(&w, 1);
@@ -269,6 +282,7 @@ int main(void) {
     KC_RUN(drop_oldest_spares_what_was_requeued);
     KC_RUN(an_element_over_elem_size_is_refused_and_stays_the_senders);
     KC_RUN(fixed_size_elements_have_exactly_that_size);
+    KC_RUN(fixed_size_without_a_size_and_unknown_flags_are_refused);
     KC_RUN(a_body_is_taken_over_exactly_on_success);
     return kc_test_report();
 }

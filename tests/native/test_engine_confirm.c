@@ -169,6 +169,39 @@ KC_TEST(a_sender_learns_how_its_accepted_message_was_lost) {
     }
 }
 
+KC_TEST(a_sender_learns_that_the_dead_letter_channel_was_full) {
+    kc_world w = w_open();
+    kc_chan letters = w_chan_of(&w, (kc_chan_config){.kind = KC_KIND_UNLIMITED, .max_items = 1});
+    kc_chan c = w_chan_of(&w, (kc_chan_config){.kind = KC_KIND_BUFFERED,
+                                               .capacity = 1,
+                                               .undelivered = KC_UNDELIVERED_DEAD_LETTER,
+                                               .dead_letter = letters});
+    kc_result result;
+
+    (void)w_try_send(&w, letters, "full");
+    (void)w_send(&w, c, "1", KC_OP_CONFIRM);
+    (void)w_destroy(&w, c);
+    result = w_next(&w);
+    KC_CHECK_EQ(result.code, KC_ECANCELED);
+    KC_CHECK_EQ(result.reason, KC_REASON_UNDELIVERED);
+    w_close(&w);
+}
+
+KC_TEST(a_sender_learns_the_reason_of_the_destroy_whoever_held_its_message) {
+    kc_world w = w_open();
+    kc_chan c = w_buffered(&w, 2);
+    kc_result held;
+
+    (void)w_send(&w, c, "held", KC_OP_CONFIRM);
+    (void)w_send(&w, c, "ready", KC_OP_CONFIRM);
+    held = w_recv(&w, c, KC_OP_ACK);
+    KC_CHECK_EQ(kc_chan_destroy(w.e, c, KC_REASON_SHUTDOWN, NULL, 0), KC_OK);
+    KC_CHECK_EQ(w_next(&w).reason, KC_REASON_SHUTDOWN);
+    KC_CHECK_EQ(w_nack(&w, held.token), KC_OK);
+    KC_CHECK_EQ(w_next(&w).reason, KC_REASON_SHUTDOWN);
+    w_close(&w);
+}
+
 KC_TEST(a_waiting_confirmed_send_counts_as_parked_until_it_is_decided) {
     kc_world w = w_open();
     kc_chan c = w_buffered(&w, 4);
@@ -214,6 +247,8 @@ int main(void) {
     KC_RUN(a_deadline_before_acceptance_is_etime);
     KC_RUN(a_confirmed_try_is_in_progress_when_accepted_and_eagain_when_not);
     KC_RUN(a_sender_learns_how_its_accepted_message_was_lost);
+    KC_RUN(a_sender_learns_that_the_dead_letter_channel_was_full);
+    KC_RUN(a_sender_learns_the_reason_of_the_destroy_whoever_held_its_message);
     KC_RUN(a_waiting_confirmed_send_counts_as_parked_until_it_is_decided);
     KC_RUN(the_death_of_a_confirmed_sender_leaves_its_accepted_message);
     return kc_test_report();

@@ -7,7 +7,7 @@
  */
 #include "kc_world.h"
 
-enum { CHANS = 6, SCOPES = 3, STEPS = 400, SEEDS = 150, VALUES = STEPS * 4, LETTERS = 5 };
+enum { CHANS = 6, SCOPES = 3, STEPS = 400, SEEDS = 600, VALUES = STEPS * 4, LETTERS = 5 };
 enum fate { UNSENT, FLYING, SETTLED };
 
 typedef struct waiter {

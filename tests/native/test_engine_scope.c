@@ -269,6 +269,96 @@ KC_TEST(an_account_pays_for_bytes_until_the_message_is_gone) {
     w_close(&w);
 }
 
+KC_TEST(an_account_pays_for_each_clause_of_a_parked_select) {
+    kc_world w = w_open();
+    kc_chan c = w_rendezvous(&w);
+    kc_account_limits limits = {.parked = 4};
+    kc_clause clauses[3] = {w_receiving(c), w_receiving(c), w_receiving(c)};
+    kc_account_usage usage;
+    uint32_t account = 0;
+    kc_scope scope = 0;
+    kc_result parked;
+
+    KC_REQUIRE(kc_account_make(w.e, &limits, &account) == KC_OK);
+    scope = w_scope(&w, 0, account, (kc_scope_limits){0});
+    parked = w_select_op(&w, clauses, 3, op_of(&w, scope, 0));
+    KC_CHECK_EQ(parked.code, KC_PARKED);
+    KC_CHECK_EQ(w_select_op(&w, clauses, 2, op_of(&w, scope, 0)).refusal.quota, KC_QUOTA_ACCOUNT_PARKED);
+    KC_CHECK_EQ(w_recv_op(&w, c, op_of(&w, scope, 0)).code, KC_PARKED);
+    KC_CHECK_EQ(w_cancel(&w, parked.token), KC_OK);
+    KC_CHECK_EQ(kc_account_measure(w.e, account, &usage), KC_OK);
+    KC_CHECK_EQ(usage.parked, 1);
+    KC_CHECK_EQ(w_end(&w, scope, KC_REASON_CANCEL), KC_OK);
+    KC_CHECK_EQ(kc_account_free(w.e, account), KC_OK);
+    w_close(&w);
+}
+
+KC_TEST(an_account_pays_for_what_its_scopes_hold_together) {
+    kc_world w = w_open();
+    kc_chan c = w_buffered(&w, 4);
+    kc_account_limits limits = {.held = 2};
+    uint32_t account = 0;
+    kc_scope scopes[2];
+    kc_result refused;
+    kc_result held;
+
+    KC_REQUIRE(kc_account_make(w.e, &limits, &account) == KC_OK);
+    for (int i = 0; i < 2; i++)
+        scopes[i] = w_scope(&w, 0, account, (kc_scope_limits){0});
+    for (int i = 0; i < 3; i++)
+        (void)w_try_send(&w, c, "x");
+    held = w_recv_op(&w, c, op_of(&w, scopes[0], KC_OP_ACK));
+    KC_CHECK_EQ(w_recv_op(&w, c, op_of(&w, scopes[1], KC_OP_HOLD)).code, KC_OK);
+    refused = w_recv_op(&w, c, op_of(&w, scopes[1], KC_OP_ACK));
+    KC_CHECK_EQ(refused.code, KC_EDQUOT);
+    KC_CHECK_EQ(refused.refusal.quota, KC_QUOTA_ACCOUNT_HELD);
+    KC_CHECK_EQ(kc_waiter_token_ack(w.e, scopes[0], held.token), KC_OK);
+    KC_CHECK_EQ(w_recv_op(&w, c, op_of(&w, scopes[1], KC_OP_ACK)).code, KC_OK);
+    KC_CHECK_EQ(w_end(&w, scopes[0], KC_REASON_DEAD), KC_OK);
+    KC_CHECK_EQ(w_end(&w, scopes[1], KC_REASON_DEAD), KC_OK);
+    KC_CHECK_EQ(kc_account_free(w.e, account), KC_OK);
+    KC_CHECK_EQ(w_usage(&w).accounts, 0);
+    w_close(&w);
+}
+
+KC_TEST(an_operation_of_a_scope_that_has_ended_is_refused) {
+    kc_world w = w_open();
+    kc_chan c = w_buffered(&w, 1);
+    kc_scope gone = w_scope(&w, 0, 0, (kc_scope_limits){0});
+
+    (void)w_end(&w, gone, KC_REASON_CANCEL);
+    KC_CHECK_EQ(w_send_op(&w, c, "x", op_of(&w, gone, KC_OP_TRY)).code, KC_ENOENT);
+    KC_CHECK_EQ(w_recv_op(&w, c, op_of(&w, gone, KC_OP_TRY)).code, KC_ENOENT);
+    w_close(&w);
+}
+
+KC_TEST(a_holder_of_thousands_that_dies_gives_them_back_in_order) {
+    enum { MANY = 4000 };
+    kc_world w = w_open_with((kc_engine_config){.channels = 2,
+                                                .tokens = MANY + 8,
+                                                .messages = MANY + 8,
+                                                .scopes = 4,
+                                                .ports = 1,
+                                                .heap_bytes = 64 << 20});
+    kc_chan c = w_chan(&w, KC_KIND_BUFFERED, MANY);
+    kc_scope scope = w_scope(&w, 0, 0, (kc_scope_limits){0});
+    kc_op op = op_of(&w, scope, KC_OP_ACK);
+    kc_result result;
+    uint32_t value = 0;
+
+    for (uint32_t i = 0; i < MANY; i++)
+        KC_CHECK_EQ(kc_chan_send(w.e, c, &op, &i, sizeof i, &result) == KC_OK || result.code == KC_PARKED, 1);
+    for (uint32_t i = 0; i < MANY; i++)
+        KC_CHECK_EQ(kc_chan_recv(w.e, c, &op, NULL, 0, &result), KC_OK);
+    KC_CHECK_EQ(w_end(&w, scope, KC_REASON_DEAD), KC_OK);
+    for (uint32_t i = 0; i < MANY; i++) {
+        op = w_op(&w, KC_OP_TRY);
+        KC_CHECK_EQ(kc_chan_recv(w.e, c, &op, &value, sizeof value, &result), KC_OK);
+        KC_CHECK_EQ(value, i);
+    }
+    w_close(&w);
+}
+
 KC_TEST(an_account_pays_for_its_channels) {
     kc_world w = w_open();
     kc_account_limits limits = {.channels = 1};
@@ -350,6 +440,10 @@ int main(void) {
     KC_RUN(waiters_of_a_channel_are_limited);
     KC_RUN(an_account_pays_for_waiters_until_they_are_decided);
     KC_RUN(an_account_pays_for_bytes_until_the_message_is_gone);
+    KC_RUN(an_account_pays_for_each_clause_of_a_parked_select);
+    KC_RUN(an_account_pays_for_what_its_scopes_hold_together);
+    KC_RUN(an_operation_of_a_scope_that_has_ended_is_refused);
+    KC_RUN(a_holder_of_thousands_that_dies_gives_them_back_in_order);
     KC_RUN(an_account_pays_for_its_channels);
     KC_RUN(a_dead_letter_of_a_forgotten_account_is_still_paid_for);
     KC_RUN(accounts_run_out_and_are_used_again);
