@@ -191,7 +191,6 @@ typedef struct kc_held { /* the frame behind a control barrier */
     kc_bodies bodies;
     uint32_t detach_bytes;
     uint16_t cmd;
-    uint8_t files;
     bool given, ungranted;
 } kc_held;
 

@@ -73,7 +73,7 @@ static void kc_frame_hold(kc_pump *pump, kc_connection *conn, kc_inbound *frame,
     const kc_request *request = &frame->request;
     bool named = conn->minor != 0 && conn->greeted && request->req_id != 0;
     kc_held held = {.cmd = request->cmd, .req_id = request->req_id, .chan_id = request->chan_id,
-                    .detach_bytes = request->detach_bytes, .files = frame->files, .ungranted = ungranted};
+                    .detach_bytes = request->detach_bytes, .ungranted = ungranted};
     if (named && !kc_pump_reserve(pump, conn, request, &held.slot)) {
         return;
     }
