@@ -224,6 +224,8 @@ class SocketWorld(World):
     seen: dict[int, Answer]
 
     def answers(self, call: Call) -> bool:
+        if self._is_overdue(call.before):
+            return False
         if call.name == "cancel":
             code = self.model.cancel(call.user)
             fits = code == call.code if call.code == _wire.KC_OK else code in LATE
@@ -232,6 +234,11 @@ class SocketWorld(World):
         else:
             fits = self._operates(call)
         return fits and self._taken_fits(call.before)
+
+    def _is_overdue(self, began_at: int) -> bool:
+        """An operation still waits whose answer had been read when this call began."""
+        waiting = (self.seen[user] for user in self.model.parked if user in self.seen)
+        return any(answer.read_at < began_at for answer in waiting)
 
     def _operates(self, call: Call) -> bool:
         operation = Operation(call.user, call.thread, -1 if call.name.startswith("try") else NEVER)
