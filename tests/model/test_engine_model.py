@@ -180,6 +180,6 @@ class EngineAgainstModel(RuleBasedStateMachine):
 TestEngineAgainstModel = EngineAgainstModel.TestCase
 TestEngineAgainstModel.settings = settings(
     settings.get_profile("long" if LONG else "ci"),
-    max_examples=50_000 if LONG else 2_000,
+    max_examples=50_000 if LONG else 800,
     stateful_step_count=50,
 )

@@ -36,6 +36,7 @@ REASONS = {
 }
 REASON_NAMES = {number: name for name, number in REASONS.items()}
 REASON_NAMES[0] = ""
+STEP_NS = 10_000  # of the manual clock
 
 # Counters of the model by the engine's names for them.
 COUNTERS = {
@@ -114,6 +115,7 @@ class Twin:
 
     def __post_init__(self) -> None:
         self.port = self.engine.port_open()
+        self.tick(1)
         self.begin(0)
         self.letters = self.make(Shape(kind="unlimited", capacity=4))
 
@@ -178,14 +180,16 @@ class Twin:
     # --- operations ---
 
     def operation(self, scope: int, patience: int | None, confirm: bool = False) -> Operation:
-        """`patience`: None for ever, -1 a try, else nanoseconds from now."""
+        """`patience`: None for ever, -1 a try, 0 a deadline in the past, else steps from now."""
         self.users += 1
         self.owners[self.users] = scope
-        if patience is None:
-            deadline = NEVER
-        else:  # no two waiters are due at the same instant: their order is nobody's promise
-            deadline = -1 if patience < 0 else (self.model.now // 1000 + patience) * 1000
-            deadline += self.users % 1000 if patience > 0 else 0
+        # No two waiters are due at the same instant: their order would be nobody's promise.
+        offset = self.users % 1000 * 2
+        now = self.model.now // STEP_NS * STEP_NS
+        if patience is None or patience < 0:
+            deadline = NEVER if patience is None else -1
+        else:
+            deadline = now + patience * STEP_NS + offset if patience else now - 1 - offset
         return Operation(self.users, scope, deadline, confirm)
 
     def native(self, op: Operation, flags: int = 0) -> native.Operation:
@@ -281,7 +285,7 @@ class Twin:
             assert code == self.model.settle(scope, user, verb)
 
     def tick(self, steps: int) -> None:
-        now = self.model.now + steps * 1000
+        now = self.model.now + steps * STEP_NS
         self.engine.tick(now)
         self.model.tick(now)
 

@@ -174,6 +174,31 @@ KC_TEST(deadlines_come_due_in_their_own_order) {
     w_close(&w);
 }
 
+KC_TEST(deadlines_keep_their_order_whoever_leaves_before) {
+    enum { MANY = 200 };
+    kc_world w = w_open();
+    kc_chan c = w_rendezvous(&w);
+    kc_token tokens[MANY];
+    uint32_t seed = 5;
+    int64_t last = 0;
+
+    for (int i = 0; i < MANY; i++) {
+        seed = seed * 1664525 + 1013904223;
+        tokens[i] = w_recv_op(&w, c, w_until(&w, 1 + (int64_t)(seed >> 16))).token;
+    }
+    for (int i = 0; i < MANY; i++) /* the check after each cancel walks the heap */
+        if (i * 7 % 3 != 0)
+            KC_CHECK_EQ(w_cancel(&w, tokens[i * 7 % MANY]), KC_OK);
+    while (kc_engine_next_deadline(w.e) != KC_NEVER) {
+        KC_CHECK(kc_engine_next_deadline(w.e) > last);
+        last = kc_engine_next_deadline(w.e);
+        KC_CHECK(w_tick(&w, last) >= 1);
+        while (w_depth(&w) != 0)
+            KC_CHECK_EQ(w_next(&w).code, KC_ETIME);
+    }
+    w_close(&w);
+}
+
 KC_TEST(the_clock_never_goes_back) {
     kc_world w = w_open();
 
@@ -253,6 +278,7 @@ int main(void) {
     KC_RUN(a_deadline_in_the_past_is_etime_without_parking);
     KC_RUN(what_can_complete_beats_a_deadline_in_the_past);
     KC_RUN(deadlines_come_due_in_their_own_order);
+    KC_RUN(deadlines_keep_their_order_whoever_leaves_before);
     KC_RUN(the_clock_never_goes_back);
     KC_RUN(a_match_disarms_the_deadline);
     KC_RUN(a_select_times_out_once_for_all_its_clauses);

@@ -163,6 +163,8 @@ KC_TEST(a_closed_clause_is_ready_and_names_itself) {
     KC_CHECK_EQ(result.code, KC_EPIPE);
     KC_CHECK_EQ(result.clause, 1);
     KC_CHECK_EQ(result.chan, b);
+    (void)w_close_chan(&w, a);
+    KC_CHECK_EQ(w_select(&w, clauses, 2, KC_OP_BIASED).clause, 0); /* the first of several */
     w_close(&w);
 }
 
