@@ -24,7 +24,7 @@ OUT = ROOT / "build" / "bench"
 INSTALL_LIMIT_S = 300.0
 BUILD_LIMIT_S = 120.0
 
-# The flags of the wheel (CMake's Release, optimised across files), so that C programs measure what is shipped.
+# The flags of the wheel (CMake's Release), so that C programs measure what is shipped.
 C_FLAGS = (
     *("-std=c11", "-D_GNU_SOURCE", "-O3", "-flto=auto", "-DNDEBUG", "-Wall", "-Wextra"),
     "-mmemset-strategy=unrolled_loop:512:noalign,libcall:-1:noalign",

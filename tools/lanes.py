@@ -22,9 +22,14 @@ ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "logs"
 AT_ONCE = 2
 
+SUITES = ("conformance", "model")
+NO_SUITES = [f"--ignore=tests/{suite}" for suite in SUITES]
+EVERY_TEST = ["-m", "long or not long", "--timeout=3600"]
+
 # Longest first, so that the two columns end together.
 LANES: dict[str, list[str]] = {
-    "pytest": [sys.executable, "-m", "pytest", "tests"],
+    "suites": [sys.executable, "-m", "pytest", *(f"tests/{s}" for s in SUITES)],
+    "pytest": [sys.executable, "-m", "pytest", "tests", *NO_SUITES],
     "native-test": ["tools/native.sh", "native-test"],
     "native-asan": ["tools/native.sh", "native-asan"],
     "native-tsan": ["tools/native.sh", "native-tsan"],
@@ -33,7 +38,8 @@ LANES: dict[str, list[str]] = {
     "lint": [sys.executable, "tools/lint.py"],
 }
 LONG: dict[str, list[str]] = {
-    "pytest": [sys.executable, "-m", "pytest", "tests", "-m", "long or not long", "--timeout=3600"],
+    "suites": [sys.executable, "-m", "pytest", *(f"tests/{s}" for s in SUITES), *EVERY_TEST],
+    "pytest": [sys.executable, "-m", "pytest", "tests", *NO_SUITES, *EVERY_TEST],
     "fuzz": [sys.executable, "tools/fuzz.py", "--seconds", "600"],
 }
 

@@ -17,9 +17,6 @@ if(KC_HAS_MEMSET_STRATEGY)
     "-mmemset-strategy=unrolled_loop:512:noalign,libcall:-1:noalign"
     "-mmemcpy-strategy=unrolled_loop:512:noalign,libcall:-1:noalign")
 endif()
-if(NOT KC_MUTANT STREQUAL "")
-  target_compile_definitions(kc_flags INTERFACE "KC_MUTANT=${KC_MUTANT}")
-endif()
 
 if(NOT KC_SANITIZE STREQUAL "")
   add_compile_options("-fsanitize=${KC_SANITIZE}" -fno-sanitize-recover=all -fno-omit-frame-pointer)
@@ -27,8 +24,8 @@ if(NOT KC_SANITIZE STREQUAL "")
 endif()
 
 # Link-time optimisation, where the compiler has it: an engine call crosses eight files, and folding them halves its cost.
-# Not under a sanitizer, whose reports should name what was written.
-if(KC_SANITIZE STREQUAL "" AND NOT KC_FUZZ)
+# Not under a sanitizer, whose reports should name what was written, nor for a planted fault, which is built to fail.
+if(KC_SANITIZE STREQUAL "" AND KC_MUTANT STREQUAL "" AND NOT KC_FUZZ)
   include(CheckIPOSupported)
   check_ipo_supported(RESULT KC_IPO LANGUAGES C OUTPUT KC_IPO_WHY)
   if(KC_IPO)
