@@ -223,21 +223,30 @@ int kc_waiter_token_awaits_ack(kc_engine *e, kc_scope scope, kc_token token) {
     return awaits;
 }
 
-int kc_waiter_token_ack(kc_engine *e, kc_scope scope, kc_token token) {
-    kc_tok *t = NULL;
-    int rc = KC_ENOENT;
+static bool acknowledge(kc_engine *e, kc_scope scope, kc_token token) {
+    kc_tok *t = holder(e, scope, token);
 
-    kc_enter(e);
-    t = holder(e, scope, token);
     if (t != NULL) {
         uint32_t msg = kc_word_peer(kc_word_load(&t->w));
         kc_stat_add(kc_chan_at(e, t->chan), KC_STAT_ACKS, (t->flags & KC_OP_ACK) != 0);
         kc_chan_waiter_scope_release(e, kc_tok_index(e, t));
         kc_flow_done(e, msg, NULL);
-        rc = KC_OK;
     }
+    return t != NULL;
+}
+
+uint32_t kc_waiter_tokens_ack(kc_engine *e, kc_scope scope, const kc_token *tokens, uint32_t count) {
+    uint32_t done = 0;
+
+    kc_enter(e);
+    for (uint32_t i = 0; i < count; i++)
+        done += acknowledge(e, scope, tokens[i]);
     kc_leave(e);
-    return rc;
+    return done;
+}
+
+int kc_waiter_token_ack(kc_engine *e, kc_scope scope, kc_token token) {
+    return kc_waiter_tokens_ack(e, scope, &token, 1) == 1 ? KC_OK : KC_ENOENT;
 }
 
 int kc_waiter_token_nack(kc_engine *e, kc_scope scope, kc_token token) {

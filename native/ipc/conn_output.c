@@ -8,7 +8,9 @@
 #include <string.h>
 #include <sys/uio.h>
 
-enum { KC_OUTPUT_KEEP_BYTES = 4096, KC_OUTPUT_KEEP_QUEUE_BYTES = 1024, KC_OUTPUT_HEADER_BYTES = 8 };
+/* Kept: the replies to 64 receives of 64 bytes, which come back every turn. */
+enum { KC_OUTPUT_KEEP_BYTES = 8192, KC_OUTPUT_KEEP_QUEUE_BYTES = 1024, KC_OUTPUT_HEADER_BYTES = 8 };
+enum { KC_OUTPUT_ACKS = 64 /* under one lock */ };
 
 typedef struct kc_insert {
     uint64_t flat_at; /* before this flat byte */
@@ -32,13 +34,22 @@ static void *kc_output_push(kc_conns *conns, kc_queue *queue, uint32_t entry_byt
     return kc_queue_push(&conns->memory, queue);
 }
 
-bool kc_output_begin(kc_conns *conns, kc_connection *conn, uint32_t n, kc_writer *writer)
+uint8_t *kc_output_room(kc_conns *conns, kc_connection *conn, uint32_t n)
 {
     uint8_t *room = kc_buffer_room(&conns->memory, &conn->output.flat, n);
-    if (room == NULL) {
-        return kc_output_lost(conns, conn);
-    }
     conn->output.frame_at = conn->output.added;
+    if (room == NULL) {
+        (void)kc_output_lost(conns, conn);
+    }
+    return room;
+}
+
+bool kc_output_begin(kc_conns *conns, kc_connection *conn, uint32_t n, kc_writer *writer)
+{
+    uint8_t *room = kc_output_room(conns, conn, n);
+    if (room == NULL) {
+        return false;
+    }
     kc_writer_init(writer, room, n, conn->minor, conn->max_out);
     return true;
 }
@@ -65,8 +76,7 @@ static bool kc_output_packet(kc_conns *conns, kc_connection *conn, uint64_t end)
     return true;
 }
 
-/* The frame's n flat bytes stand behind the tail. */
-static bool kc_output_add(kc_conns *conns, kc_connection *conn, uint32_t n, bool split)
+bool kc_output_add(kc_conns *conns, kc_connection *conn, uint32_t n, bool split)
 {
     kc_output *output = &conn->output;
     uint64_t header_end = output->frame_at + KC_OUTPUT_HEADER_BYTES;
@@ -74,7 +84,9 @@ static bool kc_output_add(kc_conns *conns, kc_connection *conn, uint32_t n, bool
     output->flat_added += n;
     output->added += n;
     conn->frames_out++;
-    kc_list_add(conns, KC_LIST_ATTENTION, conn);
+    if (!conn->links[KC_LIST_ATTENTION].in) {
+        kc_list_add(conns, KC_LIST_ATTENTION, conn);
+    }
     if (conn->transport != KC_TRANSPORT_SEQPACKET) {
         return true;
     }
@@ -94,11 +106,10 @@ bool kc_output_commit(kc_conns *conns, kc_connection *conn, kc_writer *writer, b
 
 bool kc_output_append(kc_conns *conns, kc_connection *conn, const void *frame, uint32_t n, bool split)
 {
-    uint8_t *room = kc_buffer_room(&conns->memory, &conn->output.flat, n);
+    uint8_t *room = kc_output_room(conns, conn, n);
     if (room == NULL) {
-        return kc_output_lost(conns, conn);
+        return false;
     }
-    conn->output.frame_at = conn->output.added;
     memcpy(room, frame, n);
     return kc_output_add(conns, conn, n, split);
 }
@@ -207,6 +218,22 @@ static void kc_output_rest(kc_memory *memory, kc_output *output)
     kc_queue_rest(memory, &output->packets, KC_OUTPUT_KEEP_QUEUE_BYTES);
 }
 
+/* Settles the messages whose replies are out, some at a time. True when more may be left. */
+static bool kc_output_ack(kc_conns *conns, kc_connection *conn)
+{
+    kc_queue *settles = &conn->output.settles;
+    kc_token tokens[KC_OUTPUT_ACKS];
+    uint32_t n = 0;
+    for (kc_settle *settle; n < KC_OUTPUT_ACKS && (settle = kc_queue_front(settles)) != NULL &&
+                            settle->end <= conn->output.done; kc_queue_pop(settles)) {
+        tokens[n++] = settle->token;
+    }
+    if (n != 0) {
+        (void)kc_waiter_tokens_ack(conns->engine, conn->scope, tokens, n);
+    }
+    return n == KC_OUTPUT_ACKS;
+}
+
 void kc_output_taken(kc_conns *conns, kc_connection *conn, uint64_t n)
 {
     kc_output *output = &conn->output;
@@ -217,9 +244,7 @@ void kc_output_taken(kc_conns *conns, kc_connection *conn, uint64_t n)
         bool body = insert != NULL && insert->flat_at == output->flat_done;
         n -= body ? kc_taken_body(conns, output, n) : kc_taken_flat(output, n);
     }
-    for (kc_settle *settle; (settle = kc_queue_front(&output->settles)) != NULL && settle->end <= output->done;) {
-        (void)kc_waiter_token_ack(conns->engine, conn->scope, settle->token);
-        kc_queue_pop(&output->settles);
+    while (kc_output_ack(conns, conn)) {
     }
     for (uint64_t *end; (end = kc_queue_front(&output->packets)) != NULL && *end <= output->done;) {
         kc_queue_pop(&output->packets);

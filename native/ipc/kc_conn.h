@@ -276,6 +276,10 @@ bool kc_conn_files_add(kc_conns *conns, kc_connection *conn, int fd);
 bool kc_conn_files_claim(kc_connection *conn, uint32_t n);
 
 /* ---- saying something ---- */
+/* n free bytes at the end of the output for one frame, NULL: no memory, and the connection is broken. */
+uint8_t *kc_output_room(kc_conns *conns, kc_connection *conn, uint32_t n);
+/* The frame's n flat bytes stand there. */
+bool kc_output_add(kc_conns *conns, kc_connection *conn, uint32_t n, bool split);
 /* A writer over n free bytes at the end of the output; false: no memory, and the connection is broken. */
 bool kc_output_begin(kc_conns *conns, kc_connection *conn, uint32_t n, kc_writer *writer);
 /* After kc_put_head: the body's bytes come here. One more reference is taken. */

@@ -93,6 +93,22 @@ void kc_pump_fatal(kc_pump *pump, kc_connection *conn, uint16_t cmd, int32_t cod
 /* Lets later frames of the connection run. */
 void kc_pump_lift(kc_pump *pump, kc_connection *conn);
 
+/* ---- the lane of the usual frames ---- */
+typedef struct kc_usual { /* a SEND of one element or a RECV of one message, and where it goes */
+    kc_chan chan;
+    const uint8_t *element;
+    uint32_t element_bytes;
+    uint32_t req_id, chan_id;
+    int32_t timeout_ms;
+    uint32_t slot; /* reserved */
+    bool sends;
+} kc_usual;
+
+/* Serves the usual frame that begins at bytes. Returns its length; 0: it is not one, and nothing was done. */
+uint32_t kc_lane_serve(kc_pump *pump, kc_connection *conn, const uint8_t *bytes, size_t n);
+void kc_pump_send_usual(kc_pump *pump, kc_connection *conn, const kc_usual *usual);
+void kc_pump_recv_usual(kc_pump *pump, kc_connection *conn, const kc_usual *usual);
+
 /* ---- the hot requests ---- */
 void kc_pump_send(kc_pump *pump, kc_connection *conn, kc_inbound *frame);
 void kc_pump_recv(kc_pump *pump, kc_connection *conn, kc_inbound *frame);
@@ -118,7 +134,7 @@ kc_op kc_pump_op(const kc_pump *pump, const kc_connection *conn, uint32_t slot, 
 /* Makes a slot known for a request that may park; false, and answered, when there is none. */
 bool kc_pump_reserve(kc_pump *pump, kc_connection *conn, const kc_request *request, uint32_t *slot_out);
 /* The reserved slot's request waits. */
-kc_pending *kc_pump_park(kc_connection *conn, const kc_request *request, uint8_t kind, kc_token token);
+kc_pending *kc_pump_park(kc_connection *conn, uint32_t req_id, uint8_t kind, kc_token token);
 /* Its reply was said. */
 void kc_pump_done(kc_pump *pump, kc_connection *conn, uint32_t slot);
 
@@ -140,6 +156,8 @@ typedef struct kc_answer {
 
 kc_answer kc_answer_to(uint16_t cmd, uint32_t req_id);
 void kc_reply_plain(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_t code);
+/* REQ_ID and RESULT in 1.1, nothing else. */
+void kc_reply_short(kc_pump *pump, kc_connection *conn, uint16_t cmd, uint32_t req_id, int32_t code);
 /* code with what explains it: REASON, QUOTA_*; result may be NULL. */
 void kc_reply_error(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_t code, const kc_result *result);
 void kc_reply_refusal(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_t code, const kc_refusal *refusal);
@@ -153,6 +171,8 @@ void kc_reply_batch(kc_pump *pump, kc_connection *conn, kc_answer answer, const 
 void kc_reply_count(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_t code, uint32_t count);
 /* The messages of a receive. Plain ones are settled when this reply is taken. */
 void kc_reply_items(kc_pump *pump, kc_connection *conn, kc_answer answer, const kc_item *items, uint32_t n, bool ack);
+/* The same for one short plain message in 1.1, without detours. False: it is not one, or has no room; not answered. */
+bool kc_reply_usual(kc_pump *pump, kc_connection *conn, uint32_t req_id, const kc_result *message);
 /* Bytes that one message takes in a reply. */
 uint64_t kc_reply_item_bytes(const kc_connection *conn, uint32_t len_bytes, bool ack);
 /* Bytes of payload that messages may take in a reply. */

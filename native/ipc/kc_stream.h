@@ -43,9 +43,17 @@ static inline const uint8_t *kc_buffer_front(const kc_buffer *buffer)
     return buffer->bytes + buffer->head;
 }
 
+uint8_t *kc_buffer_make_room(kc_memory *memory, kc_buffer *buffer, uint32_t n);
 /* n writable bytes after the tail (kc_buffer_added then says how many were written), or NULL. */
-uint8_t *kc_buffer_room(kc_memory *memory, kc_buffer *buffer, uint32_t n);
-void kc_buffer_added(kc_buffer *buffer, uint32_t n);
+static inline uint8_t *kc_buffer_room(kc_memory *memory, kc_buffer *buffer, uint32_t n)
+{
+    return n <= buffer->capacity - buffer->tail && n != 0 ? buffer->bytes + buffer->tail
+                                                          : kc_buffer_make_room(memory, buffer, n);
+}
+static inline void kc_buffer_added(kc_buffer *buffer, uint32_t n)
+{
+    buffer->tail += n;
+}
 bool kc_buffer_append(kc_memory *memory, kc_buffer *buffer, const void *bytes, uint32_t n);
 void kc_buffer_skip(kc_buffer *buffer, uint32_t n);
 /* Gives an empty buffer's memory back when it is more than keep_bytes. */
@@ -56,8 +64,7 @@ typedef struct kc_queue {
     uint32_t entry_bytes, capacity, head, count;
 } kc_queue;
 
-/* Memory for one entry at the back, or NULL. */
-void *kc_queue_push(kc_memory *memory, kc_queue *queue);
+bool kc_queue_grow(kc_memory *memory, kc_queue *queue);
 /* The i-th entry from the front; i < count. */
 static inline void *kc_queue_at(const kc_queue *queue, uint32_t i)
 {
@@ -67,7 +74,17 @@ static inline void *kc_queue_front(const kc_queue *queue)
 {
     return queue->count == 0 ? NULL : kc_queue_at(queue, 0);
 }
-void kc_queue_pop(kc_queue *queue);
+/* Memory for one entry at the back, or NULL. */
+static inline void *kc_queue_push(kc_memory *memory, kc_queue *queue)
+{
+    bool room = queue->count != queue->capacity || kc_queue_grow(memory, queue);
+    return room ? kc_queue_at(queue, queue->count++) : NULL;
+}
+static inline void kc_queue_pop(kc_queue *queue)
+{
+    queue->head = (queue->head + 1) & (queue->capacity - 1);
+    queue->count--;
+}
 /* Gives an empty queue's memory back when it is more than keep_bytes. */
 void kc_queue_rest(kc_memory *memory, kc_queue *queue, uint32_t keep_bytes);
 

@@ -221,9 +221,9 @@ bool kc_pump_reserve(kc_pump *pump, kc_connection *conn, const kc_request *reque
     return code == KC_OK;
 }
 
-kc_pending *kc_pump_park(kc_connection *conn, const kc_request *request, uint8_t kind, kc_token token)
+kc_pending *kc_pump_park(kc_connection *conn, uint32_t req_id, uint8_t kind, kc_token token)
 {
-    kc_pending *pending = kc_pendings_take(&conn->pendings, request->req_id, kind);
+    kc_pending *pending = kc_pendings_take(&conn->pendings, req_id, kind);
     pending->token = token;
     if (conn->minor == 0) {
         conn->barrier = KC_BARRIER_OPERATION;

@@ -54,6 +54,9 @@ static uint32_t kc_take_more(kc_pump *pump, const kc_connection *conn, const kc_
 static void kc_recv_reply(kc_pump *pump, kc_connection *conn, kc_answer answer, const kc_take *take,
                           const kc_result *first)
 {
+    if (take->items == 1 && !take->ack && kc_reply_usual(pump, conn, answer.req_id, first)) {
+        return;
+    }
     uint64_t room = kc_reply_item_room(conn);
     if (kc_reply_item_bytes(conn, first->body.len_bytes, take->ack) > room) {
         kc_recv_return(pump, conn, first->token);
@@ -92,9 +95,9 @@ static kc_take kc_recv_wish(const kc_connection *conn, const kc_request *request
     return take;
 }
 
-static void kc_recv_park(kc_connection *conn, const kc_request *request, const kc_take *take, kc_token token)
+static void kc_recv_park(kc_connection *conn, uint32_t req_id, const kc_take *take, kc_token token)
 {
-    kc_pending *pending = kc_pump_park(conn, request, KC_PENDING_RECV, token);
+    kc_pending *pending = kc_pump_park(conn, req_id, KC_PENDING_RECV, token);
     pending->flags = take->ack ? KC_PENDING_ACK : 0;
     pending->more.take.items = take->items;
     pending->more.take.limit_bytes = (uint32_t)take->limit_bytes;
@@ -127,7 +130,23 @@ void kc_pump_recv(kc_pump *pump, kc_connection *conn, kc_inbound *frame)
     if (code == KC_OK) {
         kc_recv_reply(pump, conn, answer, &take, &result);
     } else if (code == KC_PARKED) {
-        kc_recv_park(conn, request, &take, result.token);
+        kc_recv_park(conn, request->req_id, &take, result.token);
+    } else {
+        kc_reply_error(pump, conn, answer, code, &result);
+    }
+}
+
+void kc_pump_recv_usual(kc_pump *pump, kc_connection *conn, const kc_usual *usual)
+{
+    const kc_take take = {.chan = usual->chan, .items = 1, .limit_bytes = UINT32_MAX};
+    kc_answer answer = {KC_CMD_CHAN_RECV, usual->req_id, -1};
+    kc_op op = kc_pump_op(pump, conn, usual->slot, usual->timeout_ms, KC_OP_HOLD);
+    kc_result result;
+    int code = kc_chan_recv(pump->conns.engine, usual->chan, &op, NULL, 0, &result);
+    if (code == KC_OK) {
+        kc_recv_reply(pump, conn, answer, &take, &result);
+    } else if (code == KC_PARKED) {
+        kc_recv_park(conn, usual->req_id, &take, result.token);
     } else {
         kc_reply_error(pump, conn, answer, code, &result);
     }

@@ -9,6 +9,7 @@ enum {
     KC_REPLY_SCALAR_BYTES = 8,
     KC_REPLY_WIDE_BYTES = 12,
     KC_REPLY_HEAD_BYTES = KC_FRAME_HEADER_BYTES + 3 * KC_REPLY_SCALAR_BYTES, /* REQ_ID, RESULT, INDEX */
+    KC_REPLY_SHORT_BYTES = KC_FRAME_HEADER_BYTES + 2 * KC_REPLY_SCALAR_BYTES, /* REQ_ID, RESULT */
     KC_REPLY_TEXT_BYTES = KC_ATTR_HEAD_BYTES + KC_MAX_TEXT_BYTES,
     KC_REPLY_ERROR_BYTES = KC_REPLY_HEAD_BYTES + 2 * KC_REPLY_SCALAR_BYTES + 3 * KC_REPLY_TEXT_BYTES +
                            2 * KC_REPLY_WIDE_BYTES
@@ -54,7 +55,26 @@ static uint32_t kc_store_scalar(uint8_t *at, uint16_t type, uint32_t value)
     return KC_REPLY_SCALAR_BYTES;
 }
 
-/* The most frequent reply by far: of three numbers at most, it needs no writer. */
+/* Header, REQ_ID and RESULT of a frame of `whole` bytes in 1.1. */
+static void kc_store_head(uint8_t *at, uint16_t cmd, uint32_t whole, uint32_t req_id, int32_t code)
+{
+    kc_store_u32(at, (uint32_t)cmd << 16);
+    kc_store_u32(at + 4, whole - KC_FRAME_HEADER_BYTES);
+    (void)kc_store_scalar(at + 8, KC_ATTR_REQ_ID, req_id);
+    (void)kc_store_scalar(at + 16, KC_ATTR_RESULT, (uint32_t)code);
+}
+
+/* The most frequent reply by far, written where it will stand. */
+void kc_reply_short(kc_pump *pump, kc_connection *conn, uint16_t cmd, uint32_t req_id, int32_t code)
+{
+    uint8_t *at = kc_output_room(&pump->conns, conn, KC_REPLY_SHORT_BYTES);
+    if (at != NULL) {
+        kc_store_head(at, cmd, KC_REPLY_SHORT_BYTES, req_id, code);
+        (void)kc_output_add(&pump->conns, conn, KC_REPLY_SHORT_BYTES, false);
+    }
+}
+
+/* Of three numbers at most, it needs no writer. */
 void kc_reply_plain(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_t code)
 {
     uint8_t frame[KC_REPLY_HEAD_BYTES];
@@ -234,4 +254,28 @@ void kc_reply_items(kc_pump *pump, kc_connection *conn, kc_answer answer, const 
             return;
         }
     }
+}
+
+bool kc_reply_usual(kc_pump *pump, kc_connection *conn, uint32_t req_id, const kc_result *message)
+{
+    const uint32_t head = KC_REPLY_SHORT_BYTES + KC_ATTR_HEAD_BYTES;
+    uint32_t n = message->body.len_bytes;
+    const void *memory = NULL;
+    uint32_t span = 0;
+    if (conn->minor == 0 || n >= KC_DETACH_BYTES || head + n > conn->max_out) {
+        return false;
+    }
+    uint8_t *at = kc_output_room(&pump->conns, conn, head + n);
+    if (at == NULL) {
+        return true; /* the connection is broken */
+    }
+    kc_store_head(at, KC_CMD_CHAN_RECV, head + n, req_id, KC_OK);
+    kc_store_u32(at + KC_REPLY_SHORT_BYTES, (uint32_t)KC_ATTR_ELEMENT << 16 | n);
+    if (n != 0) {
+        (void)kc_body_span(pump->conns.engine, &message->body, 0, &memory, &span);
+        memcpy(at + head, memory, n);
+    }
+    (void)(kc_output_add(&pump->conns, conn, head + n, false) &&
+           kc_output_settle(&pump->conns, conn, message->token));
+    return true;
 }

@@ -127,7 +127,7 @@ static void kc_select_run(kc_pump *pump, kc_connection *conn, const kc_request *
     if (code == KC_OK) {
         kc_select_reply(pump, conn, answer, &result);
     } else if (code == KC_PARKED) {
-        (void)kc_pump_park(conn, request, KC_PENDING_SELECT, result.token);
+        (void)kc_pump_park(conn, request->req_id, KC_PENDING_SELECT, result.token);
     } else {
         kc_clauses_drop(pump, clauses, request->clauses.count);
         kc_select_refuse(pump, conn, answer, code, &result);

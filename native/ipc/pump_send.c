@@ -35,7 +35,24 @@ static void kc_send_single(kc_pump *pump, kc_connection *conn, kc_inbound *frame
     if (code == KC_OK) {
         kc_reply_sent(pump, conn, answer, (result.flags & KC_RESULT_DROPPED) != 0);
     } else if (code == KC_PARKED) {
-        (void)kc_pump_park(conn, request, KC_PENDING_SEND, result.token);
+        (void)kc_pump_park(conn, request->req_id, KC_PENDING_SEND, result.token);
+    } else {
+        kc_reply_error(pump, conn, answer, code, &result);
+    }
+}
+
+void kc_pump_send_usual(kc_pump *pump, kc_connection *conn, const kc_usual *usual)
+{
+    kc_answer answer = {KC_CMD_CHAN_SEND, usual->req_id, -1};
+    kc_op op = kc_pump_op(pump, conn, usual->slot, usual->timeout_ms, 0);
+    kc_result result;
+    int code = kc_chan_send(pump->conns.engine, usual->chan, &op, usual->element, usual->element_bytes, &result);
+    if (code == KC_OK && (result.flags & KC_RESULT_DROPPED) == 0) {
+        kc_reply_short(pump, conn, KC_CMD_CHAN_SEND, usual->req_id, KC_OK);
+    } else if (code == KC_OK) {
+        kc_reply_sent(pump, conn, answer, true);
+    } else if (code == KC_PARKED) {
+        (void)kc_pump_park(conn, usual->req_id, KC_PENDING_SEND, result.token);
     } else {
         kc_reply_error(pump, conn, answer, code, &result);
     }
@@ -94,7 +111,7 @@ static void kc_batch_park(kc_pump *pump, kc_connection *conn, const kc_request *
     kept->op_flags = batch->op_flags;
     kept->count = batch->count;
     kept->dropped = batch->dropped;
-    kc_pending *pending = kc_pump_park(conn, request, KC_PENDING_SEND, result->token);
+    kc_pending *pending = kc_pump_park(conn, request->req_id, KC_PENDING_SEND, result->token);
     pending->flags = KC_PENDING_BATCH;
     pending->more.batch = kept;
 }

@@ -25,13 +25,18 @@ static bool kc_serve_in_budget(const kc_pump *pump, const kc_connection *conn)
     return conn->turn_frames < pump->config.frames_per_turn && conn->turn_bytes < pump->config.bytes_per_turn;
 }
 
-static void kc_serve_frame(kc_pump *pump, kc_connection *conn, kc_inbound *frame)
+static void kc_serve_done(kc_pump *pump, kc_connection *conn)
 {
     conn->frames_in++;
     conn->turn_frames++;
     conn->half_since_ns = 0;
-    kc_pump_frame(pump, conn, frame);
     (void)kc_pump_results(pump);
+}
+
+static void kc_serve_frame(kc_pump *pump, kc_connection *conn, kc_inbound *frame)
+{
+    kc_pump_frame(pump, conn, frame);
+    kc_serve_done(pump, conn);
 }
 
 static void kc_serve_small(kc_pump *pump, kc_connection *conn, const kc_frame_header *header, const uint8_t *payload)
@@ -88,6 +93,11 @@ static bool kc_serve_detaches(const kc_connection *conn, uint16_t cmd)
 static size_t kc_serve_one(kc_pump *pump, kc_connection *conn, const uint8_t *bytes, size_t n)
 {
     kc_frame_header header;
+    uint32_t usual = kc_lane_serve(pump, conn, bytes, n);
+    if (usual != 0) {
+        kc_serve_done(pump, conn);
+        return usual;
+    }
     int code = kc_frame_head(bytes, n, conn->minor, conn->max_in, &header);
     if (code > 0) {
         return 0;

@@ -76,7 +76,7 @@ static void kc_buffer_close_gap(kc_buffer *buffer)
     }
 }
 
-uint8_t *kc_buffer_room(kc_memory *memory, kc_buffer *buffer, uint32_t n)
+uint8_t *kc_buffer_make_room(kc_memory *memory, kc_buffer *buffer, uint32_t n)
 {
     if (n > buffer->capacity - buffer->tail) {
         kc_buffer_close_gap(buffer);
@@ -87,11 +87,6 @@ uint8_t *kc_buffer_room(kc_memory *memory, kc_buffer *buffer, uint32_t n)
         }
     }
     return buffer->bytes + buffer->tail;
-}
-
-void kc_buffer_added(kc_buffer *buffer, uint32_t n)
-{
-    buffer->tail += n;
 }
 
 bool kc_buffer_append(kc_memory *memory, kc_buffer *buffer, const void *bytes, uint32_t n)
@@ -120,7 +115,7 @@ void kc_buffer_rest(kc_memory *memory, kc_buffer *buffer, uint32_t keep_bytes)
     }
 }
 
-static bool kc_queue_grow(kc_memory *memory, kc_queue *queue)
+bool kc_queue_grow(kc_memory *memory, kc_queue *queue)
 {
     uint32_t capacity = queue->capacity == 0 ? KC_QUEUE_LEAST_ENTRIES : queue->capacity * 2;
     uint8_t *entries = kc_memory_take(memory, (size_t)capacity * queue->entry_bytes);
@@ -135,20 +130,6 @@ static bool kc_queue_grow(kc_memory *memory, kc_queue *queue)
     queue->capacity = capacity;
     queue->head = 0;
     return true;
-}
-
-void *kc_queue_push(kc_memory *memory, kc_queue *queue)
-{
-    if (queue->count == queue->capacity && !kc_queue_grow(memory, queue)) {
-        return NULL;
-    }
-    return kc_queue_at(queue, queue->count++);
-}
-
-void kc_queue_pop(kc_queue *queue)
-{
-    queue->head = (queue->head + 1) & (queue->capacity - 1);
-    queue->count--;
 }
 
 void kc_queue_rest(kc_memory *memory, kc_queue *queue, uint32_t keep_bytes)

@@ -112,6 +112,8 @@ KC_API int kc_waiter_token_cancel(kc_engine *engine, kc_token token, uint32_t re
 KC_API int kc_waiter_token_awaits_ack(kc_engine *engine, kc_scope scope, kc_token token);
 /* The message that token holds is done: HELD -> DONE, token freed. scope: the holder's, else KC_ENOENT. */
 KC_API int kc_waiter_token_ack(kc_engine *engine, kc_scope scope, kc_token token);
+/* The same for some tokens in one step: how many were done. */
+KC_API uint32_t kc_waiter_tokens_ack(kc_engine *engine, kc_scope scope, const kc_token *tokens, uint32_t count);
 /* It was not: an acked one goes back to its place, a plain one meets the undelivered policy. Token freed. */
 KC_API int kc_waiter_token_nack(kc_engine *engine, kc_scope scope, kc_token token);
 /* Its holder never looked at it (it does not fit the reply): back to its place, as if it had not been taken: no attempt
