@@ -38,6 +38,7 @@ def no_descriptor_leaks() -> Iterator[None]:
     have closed what they opened.
     """
     gc.collect()
+    gc.freeze()  # what survives is looked at once, not again before every test (pytest keeps a lot)
     before = open_files()
     yield
     leaked = open_files() - before

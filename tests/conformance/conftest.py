@@ -1,6 +1,5 @@
 """The subjects: a case that asks for `subject` runs on each, and it is checked after."""
 
-import gc
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,7 +20,6 @@ SUBJECTS = ("engine", *ON_WIRE)
 @pytest.fixture(scope="session")
 def conformance_daemon() -> Iterator[DaemonProcess]:
     """One daemon for all cases, so that what a case leaves behind is seen by the next."""
-    gc.freeze()  # the leak check collects before each case: let it not look at pytest every time
     directory = Path(tempfile.mkdtemp(prefix="kc-", dir="/tmp"))
     try:
         with running_daemon(directory) as daemon:

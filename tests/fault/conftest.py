@@ -1,7 +1,6 @@
 """`house`: a running daemon with a bystander; every test that takes it is an attack that must cost
 nobody but the attacker anything."""
 
-import gc
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +15,6 @@ from tests.fault.house import House
 @pytest.fixture(scope="module")
 def attacked_daemon() -> Iterator[DaemonProcess]:
     """One daemon for a file's attacks: what one leaves behind, the next one sees."""
-    gc.freeze()  # the leak check collects before each test: let it not look at pytest every time
     directory = Path(tempfile.mkdtemp(prefix="kc-", dir="/tmp"))
     try:
         with running_daemon(directory, log_level="warning") as daemon:
