@@ -36,6 +36,7 @@ C_SOURCES = {
     "floor_broker": (("floor_broker.c", "floor_queue.c"), ()),
     "bench_frame": (("bench_frame.c",), ("ipc/frame.c", "ipc/request.c", "ipc/writer.c")),
     "bench_engine": (("bench_engine.c",), ("core/*.c",)),
+    "bench_pump": (("bench_pump.c",), ("core/*.c", "ipc/*.c")),
 }
 
 

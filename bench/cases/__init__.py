@@ -11,6 +11,7 @@ def all_cases() -> tuple[Case, ...]:
         *streams.CASES,
         engine.P8,
         frames.P9,
+        frames.PUMP,
         memory.MEMORY,
         idle.IDLE,
         *scale.CASES,

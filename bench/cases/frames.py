@@ -1,4 +1,4 @@
-"""P9: reading one SEND frame of 64 B."""
+"""P9: reading one SEND frame of 64 B; and what a frame costs on its whole way through the pump."""
 
 from __future__ import annotations
 
@@ -51,5 +51,17 @@ P9 = Case(
         Subject("construct", "peer", python_loop("construct", construct)),
     ),
     (Target("ours, C", None, 25.0, at_most=True),),
+    pins=(Pin.SAME,),
+)
+
+PUMP = Case(
+    "pump",
+    "a frame through the pump fed by arrays: 64 B, bursts of 64, replied and settled",
+    "ns",
+    (
+        Subject("ours, buffered", "ours", programs.native("bench_pump", "buffered")),
+        Subject("ours, parked receives", "ours", programs.native("bench_pump", "parked")),
+    ),
+    (Target("ours, buffered", None, 35.0, at_most=True),),
     pins=(Pin.SAME,),
 )
