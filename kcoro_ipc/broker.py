@@ -234,7 +234,13 @@ class Broker:
 
     # --- time ---
 
+    def is_late(self, until_ns: int | None) -> bool:
+        return until_ns is not None and self.clock() >= until_ns
+
     def next_deadline_ns(self) -> int | None:
+        """When `control.due` has something to do; the past when it has now."""
+        if self.registry.arrivals:
+            return 0
         since = next(iter(self._idle.values()), None)
         first = self.registry.deadlines.next_ns()
         times = [] if since is None else [since + LEGACY_IDLE_NS]

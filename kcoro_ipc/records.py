@@ -19,11 +19,13 @@ MANAGE = 1 << 30  # close, destroy, purge; never a right of a handle, so its num
 
 @dataclass(slots=True, eq=False)
 class User:
-    """A uid with its account in the engine."""
+    """A uid with its account in the engine; `openings`: how many of its OPENs wait."""
 
     uid: int
     account: int
     connections: int = 0
+    channels: int = 0
+    openings: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -48,12 +50,13 @@ class Handle:
 
 @dataclass(slots=True, eq=False)
 class Opening:
-    """An OPEN that waits for its name."""
+    """An OPEN that waits for its name; `flags`: the properties the channel must have."""
 
     conn: int
     req_id: int
     name: str
     rights: int
+    flags: int = 0
     ended: bool = False
 
 
@@ -131,6 +134,14 @@ class Channel:
     @property
     def closes_with_last_sender(self) -> bool:
         return bool(self.settings.flags & _wire.FLAG_CHAN_CLOSE_ON_LAST_SENDER)
+
+
+@dataclass(slots=True, eq=False)
+class Arrival:
+    """A channel whose name was waited for, and who waited when it came, first come first."""
+
+    channel: Channel
+    waiting: Iterator[Opening]
 
 
 class Deadlines:

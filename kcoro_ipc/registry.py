@@ -12,6 +12,8 @@ Invariants:
 """
 
 from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator
 from itertools import count
 
 from kcoro_ipc import _wire
@@ -28,6 +30,7 @@ from kcoro_ipc.records import (
     MANAGE,
     READ,
     WRITE,
+    Arrival,
     Channel,
     Deadlines,
     Handle,
@@ -50,7 +53,9 @@ class Registry:
         self.peers: dict[int, Peer] = {}
         self.channels: dict[int, Channel] = {}
         self.names: dict[str, Channel] = {}
-        self.openings: dict[str, list[Opening]] = {}
+        # By name, then in the order of arrival: a dict, because any of them may leave first.
+        self.openings: dict[str, dict[Opening, None]] = {}
+        self.arrivals: deque[Arrival] = deque()
         self.deadlines = Deadlines()
         self._chan_ids = count(FIRST_CHAN_ID)
         self._listed: list[int] = []  # the keys of `channels`, ascending
@@ -154,8 +159,15 @@ class Registry:
     # --- handles ---
 
     def grant(self, peer: Peer, channel: Channel, rights: int) -> int:
-        """Counts each right once more; returns the rights of the peer's handle now."""
-        handle = peer.handles.setdefault(channel.chan_id, Handle())
+        """Counts each right once more; returns the rights of the peer's handle now.
+
+        QuotaExceeded when this would be a handle too many for one connection.
+        """
+        handle = peer.handles.get(channel.chan_id)
+        if handle is None:
+            if len(peer.handles) >= self.limits.handles_per_connection:
+                raise self.limits.refuse("handles_per_connection", len(peer.handles))
+            handle = peer.handles[channel.chan_id] = Handle()
         before = handle.rights
         handle.add(rights)
         self._recount(channel, before, handle.rights)
@@ -191,19 +203,53 @@ class Registry:
     # --- requests that wait ---
 
     def wait_for_name(self, peer: Peer, opening: Opening, deadline_ns: int | None) -> None:
+        """QuotaExceeded when the connection or its user has too many that wait."""
+        for name, usage in (
+            ("openings_per_connection", len(peer.openings)),
+            ("openings_per_uid", peer.user.openings),
+        ):
+            if usage >= getattr(self.limits, name):
+                raise self.limits.refuse(name, usage)
         peer.openings[opening.req_id] = opening
-        self.openings.setdefault(opening.name, []).append(opening)
+        peer.user.openings += 1
+        self.openings.setdefault(opening.name, {})[opening] = None
         if deadline_ns is not None:
             self.deadlines.add(deadline_ns, opening)
 
     def end_opening(self, peer: Peer, opening: Opening) -> None:
+        """Idempotent."""
+        if opening.ended:
+            return
         opening.ended = True
-        peer.openings.pop(opening.req_id, None)
-        waiting = self.openings.get(opening.name, [])
-        if opening in waiting:
-            waiting.remove(opening)
+        peer.user.openings -= 1
+        del peer.openings[opening.req_id]
+        waiting = self.openings[opening.name]
+        del waiting[opening]
         if not waiting:
-            self.openings.pop(opening.name, None)
+            del self.openings[opening.name]
+
+    def arrive(self, channel: Channel) -> None:
+        """The channel was made: who waits for its name now is in `arrived` from here on."""
+        waiting = self.openings.get(channel.name) if channel.name is not None else None
+        if waiting:
+            self.arrivals.append(Arrival(channel, iter(tuple(waiting))))
+
+    def arrived(self, most: int) -> Iterator[tuple[Channel, Opening]]:
+        """Up to `most` that waited for what has come, in their order; each is told once.
+
+        Who ended since is left out. A channel that was destroyed brings nobody: they wait on.
+        """
+        for _ in range(most):
+            while self.arrivals:
+                arrival = self.arrivals[0]
+                opening = None if arrival.channel.destroyed else next(arrival.waiting, None)
+                if opening is None:
+                    self.arrivals.popleft()
+                elif not opening.ended:
+                    yield arrival.channel, opening
+                    break
+            else:
+                return
 
     def subscribe(self, peer: Peer, subscription: Subscription) -> None:
         if len(peer.subscriptions) >= self.limits.subscriptions_per_connection:

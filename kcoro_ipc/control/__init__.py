@@ -1,7 +1,8 @@
 """Control frames: one function per command, (broker, request) -> outcome. No trio, no waiting.
 
     request    a frame as its function sees it, forms of answers     greeting  HELLO, GET_INFO
-    channels   MAKE, OPEN, RELEASE, CLOSE, DESTROY, PURGE            making    settings of MAKE
+    channels   MAKE, RELEASE, CLOSE, DESTROY, PURGE                  making    settings of MAKE
+    opening    OPEN, also of names that are still to come
     looking    LIST, GET_STATS, SUBSCRIBE
 
 `serve` runs one frame: whatever a client sends ends in exactly one outcome for its own connection.
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 from kcoro_ipc import _wire
 from kcoro_ipc.broker import SHUTTING_DOWN, Broker
-from kcoro_ipc.control import channels, greeting, looking
+from kcoro_ipc.control import channels, greeting, looking, opening
 from kcoro_ipc.control.request import LET_GO, Outcome, Request, Then, last_words
 from kcoro_ipc.errors import (
     AccessDenied,
@@ -48,7 +49,7 @@ COMMANDS: dict[int, Command] = {
     _wire.CMD_CHAN_MAKE: Command(0, channels.make),
     _wire.CMD_CHAN_CLOSE: Command(0, channels.close),
     _wire.CMD_CHAN_DESTROY: Command(0, channels.destroy),
-    _wire.CMD_CHAN_OPEN: Command(1, channels.open_channel),
+    _wire.CMD_CHAN_OPEN: Command(1, opening.open_channel),
     _wire.CMD_CHAN_RELEASE: Command(1, channels.release),
     _wire.CMD_CHAN_PURGE: Command(1, channels.purge),
     _wire.CMD_SUBSCRIBE: Command(1, looking.subscribe),
@@ -136,13 +137,22 @@ def cancelled(broker: Broker, conn: int, req_id: int) -> None:
         _end(broker, peer, req_id, "cancelled")
 
 
-def due(broker: Broker, most: int) -> None:
-    """Runs up to `most` records whose time has come."""
+def due(broker: Broker, most: int, until_ns: int | None = None) -> None:
+    """Answers up to `most` OPENs whose name came, then up to `most` records whose time has come.
+
+    Each part stops at `until_ns` too, but not before its first; what is left stays due.
+    """
+    for channel, waited in broker.registry.arrived(most):
+        opening.answer_arrived(broker, channel, waited)
+        if broker.is_late(until_ns):
+            break
     for record in broker.due(most):
         if isinstance(record, Opening):
-            channels.finish_opening(broker, record, TimedOut())
+            opening.finish_opening(broker, record, TimedOut())
         else:
             looking.tell(broker, record)
+        if broker.is_late(until_ns):
+            break
 
 
 def end_waiting(broker: Broker, openings_only: bool) -> None:
@@ -156,6 +166,6 @@ def end_waiting(broker: Broker, openings_only: bool) -> None:
 def _end(broker: Broker, peer: Peer, req_id: int, reason: str) -> None:
     error = OperationCancelled(reason=reason)
     if req_id in peer.openings:
-        channels.finish_opening(broker, peer.openings[req_id], error)
+        opening.finish_opening(broker, peer.openings[req_id], error)
     elif req_id in peer.subscriptions:
         looking.finish_subscription(broker, peer.subscriptions[req_id], error)

@@ -8,7 +8,7 @@ import struct
 
 from kcoro_ipc import _wire
 from kcoro_ipc.broker import Broker
-from kcoro_ipc.control.channels import target
+from kcoro_ipc.control.opening import target
 from kcoro_ipc.control.request import LET_GO, Outcome, Request, failure, request_frame
 from kcoro_ipc.errors import InvalidArgument, KcoroError, OperationCancelled
 from kcoro_ipc.frames import Pair

@@ -116,8 +116,11 @@ _COMPARED: dict[int, Callable[[Settings], object]] = {
 
 def check_agrees(request: Request, asked: Settings, channel: Channel) -> None:
     """ChannelExists unless every attribute and every property that was given agrees."""
+    given = set(request.given)
+    if request.number(_wire.ATTR_KIND) > _wire.KIND_BUFFERED:
+        given.add(_wire.ATTR_CAPACITY)  # KIND n > 1 names the capacity too
     for number, value_of in _COMPARED.items():
-        if number in request.given and value_of(asked) != value_of(channel.settings):
+        if number in given and value_of(asked) != value_of(channel.settings):
             raise ChannelExists(
                 f"it exists with another {_wire.ATTRIBUTE_NAMES[number]}: "
                 f"{value_of(channel.settings)}, not {value_of(asked)}"
