@@ -441,6 +441,9 @@ def test_37_a_hostile_client_name_does_not_write_the_log(house: House) -> None:
     assert "\nroot: all is well" not in log
 
 
+BEHIND = 0x12345678  # no edge: an answer to this PING is no answer to anything else
+
+
 # --- every command with every attribute at its edges ---
 
 
@@ -466,9 +469,9 @@ def test_edges_of_every_attribute_get_an_answer_or_an_end(house: House) -> None:
 
 def _after_edge(peer: Peer, data: bytes) -> Peer | None:
     """Says it, with a CANCEL and a PING behind it; None when the daemon ended the connection."""
-    peer.say(data + peer.frame("CANCEL", REQ_ID=9) + peer.frame("PING", REQ_ID=0x7FFFFFFF))
+    peer.say(data + peer.frame("CANCEL", REQ_ID=9) + peer.frame("PING", REQ_ID=BEHIND))
     while (answer := peer.read()) is not None:
-        if answer["cmd"] == "PING" and answer.get("REQ_ID") == 0x7FFFFFFF:
+        if answer["cmd"] == "PING" and answer.get("REQ_ID") == BEHIND:
             return peer
     peer.socket.close()
     return None
