@@ -6,6 +6,8 @@ drive it beside the engine and compare each answer, each result at the port and 
 Where the contract leaves an order open, this says which one is meant: channels that one step
 touched come to rest in the order in which they were touched, dead letters move after that, and a
 select that ends for no channel's sake is counted at the channel of its first arm.
+
+One file, because it is read as one: who doubts an answer finds the whole contract here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 /* Threads on one engine, each with its own scope and port, each waiting on its port's descriptor: every message is
  * received exactly once, a cancelled one never, and the thread sanitizer has nothing to say. Nobody sleeps and nobody
- * measures time: whoever waits is woken by a result, or the test hangs and ctest ends it. */
+ * measures time: whoever waits is woken by a result, or the test hangs and ctest ends it.
+ * One file, because every race is run by the same crew. */
 #include <poll.h>
 #include <pthread.h>
 #include <unistd.h>
