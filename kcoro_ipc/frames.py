@@ -112,6 +112,12 @@ def build_payload(attributes: Iterable[Pair], minor: int) -> bytes:
     return b"".join(parts)
 
 
+def short_text(text: str) -> bytes:
+    """UTF-8 of at most MAX_TEXT_BYTES, cut between two characters."""
+    data = text.encode(errors="replace")
+    return data[: _wire.MAX_TEXT_BYTES].decode(errors="ignore").encode()
+
+
 def _encoded(number: int, value: Value, minor: int) -> bytes:
     if isinstance(value, int):
         return _SCALARS[_wire.ATTRIBUTE_TYPES[number]].pack(value)

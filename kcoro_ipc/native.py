@@ -21,6 +21,7 @@ from kcoro_ipc import _wire, quotas
 from kcoro_ipc._kcoro import ffi as ffi
 from kcoro_ipc._kcoro import lib as lib
 from kcoro_ipc.errors import KcoroError, error_for
+from kcoro_ipc.frames import short_text
 
 NEVER = (1 << 63) - 1  # a deadline that never comes; others are CLOCK_MONOTONIC nanoseconds
 PARKED: int = lib.KC_PARKED
@@ -387,7 +388,7 @@ class NativeEngine:
         return int(lib.kc_chan_close(self.handle, chan))
 
     def chan_destroy(self, chan: int, reason: int = REASON_DESTROYED, text: str = "") -> int:
-        words = text.encode()[: _wire.MAX_TEXT_BYTES]
+        words = short_text(text)
         return int(lib.kc_chan_destroy(self.handle, chan, reason, words, len(words)))
 
     def chan_reason(self, chan: int) -> str:

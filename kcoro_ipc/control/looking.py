@@ -1,7 +1,8 @@
 """LIST, GET_STATS and SUBSCRIBE: what there is, what it has done, who waits.
 
 Nothing here slows a channel: a list looks at a bounded number of channels per page, a peer that
-does not read its events skips them, and who waits is told 256 at a time.
+does not read its events skips them, and who waits is told 256 at a time, or fewer where the peer's
+MAX_FRAME holds no more.
 """
 
 import struct
@@ -11,16 +12,17 @@ from kcoro_ipc.broker import Broker
 from kcoro_ipc.control.opening import target
 from kcoro_ipc.control.request import LET_GO, Outcome, Request, failure, request_frame
 from kcoro_ipc.errors import InvalidArgument, KcoroError, OperationCancelled
-from kcoro_ipc.frames import Pair
+from kcoro_ipc.frames import Pair, build_payload
 from kcoro_ipc.native import CLAUSE_RECV, CLAUSE_SEND, Waiter
 from kcoro_ipc.records import Channel, Subscription
 
-PAGE = 256  # entries in a page of LIST or of waiters: under 80 KiB, so it fits every MAX_FRAME
-LEAST_MAX_FRAME_FOR_PAGE = 320  # bytes one entry needs at most
-LEAST_INTERVAL_MS = 10
+PAGE = 256  # entries in a page of LIST or of waiters
+LARGEST_ENTRY_BYTES = 320  # of LIST: a NAME of 255 bytes and three numbers
+LEAST_INTERVAL_MS = 100
 
 _LIST_CURSOR = struct.Struct(">I")
 _WAITER_CURSOR = struct.Struct(">BI")
+_CURSOR_BYTES = 4 + _WAITER_CURSOR.size  # with its head
 _SIDES = {_wire.WAITER_SENDS: CLAUSE_SEND, _wire.WAITER_RECEIVES: CLAUSE_RECV}
 
 
@@ -28,7 +30,7 @@ def _page_size(request: Request) -> int:
     most = request.number(_wire.ATTR_MAX_ITEMS, PAGE)
     if not 1 <= most <= _wire.MAX_ITEMS:
         raise InvalidArgument(f"MAX_ITEMS is 1 to {_wire.MAX_ITEMS}, not {most}")
-    return max(1, min(most, PAGE, request.peer.max_frame // LEAST_MAX_FRAME_FOR_PAGE))
+    return min(most, PAGE)
 
 
 def list_channels(broker: Broker, request: Request) -> Outcome:
@@ -36,7 +38,8 @@ def list_channels(broker: Broker, request: Request) -> Outcome:
     if cursor is not None and len(cursor) != _LIST_CURSOR.size:
         raise InvalidArgument("CURSOR is not one that LIST gave out")
     after = _LIST_CURSOR.unpack(cursor)[0] if cursor is not None else 0
-    channels, more = broker.registry.page(request.peer, after, _page_size(request))
+    fitting = request.peer.max_frame // LARGEST_ENTRY_BYTES
+    channels, more = broker.registry.page(request.peer, after, min(_page_size(request), fitting))
     pairs: list[Pair] = [(_wire.ATTR_ITEM, _entry(channel)) for channel in channels]
     if more is not None:
         pairs.append((_wire.ATTR_CURSOR, _LIST_CURSOR.pack(more)))
@@ -63,7 +66,8 @@ def get_stats(broker: Broker, request: Request) -> Outcome:
         return request.done((_wire.ATTR_SEND_OPS, stats[1]), (_wire.ATTR_RECV_OPS, stats[2]))
     pairs = [(_wire.ATTR_CHAN_ID, channel.chan_id), *_counters(stats)]
     if request.flags(_wire.FLAG_STATS_ALL) & _wire.FLAG_STATS_WAITERS:
-        pairs += _waiters(broker, request, channel)
+        room_bytes = request.peer.max_frame - len(request.done(*pairs).frame)
+        pairs += _waiters(broker, request, channel, room_bytes)
     return request.done(*pairs)
 
 
@@ -74,19 +78,26 @@ def _counters(stats: list[int]) -> list[Pair]:
     ]
 
 
-def _waiters(broker: Broker, request: Request, channel: Channel) -> list[Pair]:
-    """Senders, then receivers, in queue order; CURSOR when there are more."""
+def _waiters(broker: Broker, request: Request, channel: Channel, room_bytes: int) -> list[Pair]:
+    """Senders, then receivers, in queue order; CURSOR when there are more than fit."""
     cursor = request.octets(_wire.ATTR_CURSOR)
     if cursor is not None and len(cursor) != _WAITER_CURSOR.size:
         raise InvalidArgument("CURSOR is not one that GET_STATS gave out")
     first, skip = _WAITER_CURSOR.unpack(cursor) if cursor is not None else (0, 0)
-    room, pairs = _page_size(request), list[Pair]()
+    most, pairs = _page_size(request), list[Pair]()
+    room_bytes -= _CURSOR_BYTES
     for side in range(first, len(_SIDES)):
-        found = broker.engine.chan_waiters(channel.ticket, _SIDES[side], skip, room)
-        pairs += [(_wire.ATTR_ITEM, _waiter(broker, side, waiter)) for waiter in found]
-        if len(found) == room:
-            return [*pairs, (_wire.ATTR_CURSOR, _WAITER_CURSOR.pack(side, skip + room))]
-        room, skip = room - len(found), 0
+        found = broker.engine.chan_waiters(channel.ticket, _SIDES[side], skip, most - len(pairs))
+        for waiter in found:
+            item: Pair = (_wire.ATTR_ITEM, _waiter(broker, side, waiter))
+            room_bytes -= len(build_payload([item], 1))
+            if room_bytes < 0:
+                break
+            pairs.append(item)
+            skip += 1
+        if room_bytes < 0 or len(pairs) == most:
+            return [*pairs, (_wire.ATTR_CURSOR, _WAITER_CURSOR.pack(side, skip))]
+        skip = 0
     return pairs
 
 
@@ -115,7 +126,7 @@ def _waiter(broker: Broker, side: int, waiter: Waiter) -> list[Pair]:
 
 
 def subscribe(broker: Broker, request: Request) -> Outcome:
-    """Counters now and every INTERVAL_MS (at least 10) until CANCEL or the channel's end."""
+    """Counters now and every INTERVAL_MS (at least 100) until CANCEL or the channel's end."""
     channel = target(broker, request)
     broker.check_alive(channel)
     interval_ms = request.number(_wire.ATTR_INTERVAL_MS)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from kcoro_ipc import _wire
 from kcoro_ipc.errors import InvalidArgument, KcoroError, ProtocolError
-from kcoro_ipc.frames import Pair, Value, build_frame, parse_payload
+from kcoro_ipc.frames import Pair, Value, build_frame, parse_payload, short_text
 from kcoro_ipc.pump import Control
 from kcoro_ipc.records import BOTH, Peer
 
@@ -72,9 +72,13 @@ class Request:
         return value if isinstance(value, bytes) else None
 
     def text(self, number: int) -> str | None:
-        """A text for eyes: up to 255 bytes, what is no UTF-8 is replaced."""
+        """A text for eyes: what is no UTF-8 is replaced, then cut to 255 bytes."""
         value = self.octets(number)
-        return None if value is None else value[: _wire.MAX_TEXT_BYTES].decode(errors="replace")
+        if value is None:
+            return None
+        # Twice as much: a character broken here is cut off by short_text.
+        some = value[: 2 * _wire.MAX_TEXT_BYTES].decode(errors="replace")
+        return short_text(some).decode()
 
     def flags(self, known: int) -> int:
         flags = self.number(_wire.ATTR_FLAGS)
@@ -119,7 +123,7 @@ def _reasons(error: KcoroError) -> list[Pair]:
     pairs: list[Pair] = []
     reason = error.reason or (None if error.quota else error.args[0])
     if isinstance(reason, str):
-        pairs.append((_wire.ATTR_REASON, reason.encode()[: _wire.MAX_TEXT_BYTES]))
+        pairs.append((_wire.ATTR_REASON, short_text(reason)))
     if isinstance(error.quota, str):
         pairs += [
             (_wire.ATTR_QUOTA_NAME, error.quota),
@@ -131,7 +135,6 @@ def _reasons(error: KcoroError) -> list[Pair]:
 
 
 def last_words(control: Control, code: int) -> Outcome:
-    """The answer that ends a connection: the command and RESULT, nothing else."""
-    cmd = REPLY_CMD.get(control.cmd, control.cmd)
-    frame = build_frame(cmd, [(_wire.ATTR_RESULT, code)], 0)
+    """The answer that ends a connection: the command as it came (a TRY_ too) and RESULT alone."""
+    frame = build_frame(control.cmd, [(_wire.ATTR_RESULT, code)], 0)
     return Outcome(Then.REPLY, frame, end=code)

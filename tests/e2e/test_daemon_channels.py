@@ -244,7 +244,7 @@ def test_stats_count_and_name_who_waits(daemon: Any, connect: Any) -> None:
 def test_a_subscription_tells_counters_until_it_is_cancelled(daemon: Any, connect: Any) -> None:
     wire = connect(daemon)
     chan_id = wire.make("jobs", KIND=4)
-    wire.write("SUBSCRIBE", REQ_ID=7, CHAN_ID=chan_id, INTERVAL_MS=10)
+    wire.write("SUBSCRIBE", REQ_ID=7, CHAN_ID=chan_id, INTERVAL_MS=100)
     first = wire.read()
     assert (first["cmd"], first["REQ_ID"], first["CHAN_ID"]) == ("SUBSCRIBE", 7, chan_id)
     assert "RESULT" not in first
@@ -269,9 +269,9 @@ def test_a_subscriber_that_does_not_read_skips_events_and_slows_nobody(
     chan_id = deaf.make("jobs", KIND=4)
     wire.make("jobs", KIND=4)
     for req_id in range(1, 65):
-        deaf.write("SUBSCRIBE", REQ_ID=req_id, CHAN_ID=chan_id, INTERVAL_MS=10)
+        deaf.write("SUBSCRIBE", REQ_ID=req_id, CHAN_ID=chan_id, INTERVAL_MS=100)
     answer = deaf_over_limit = None
-    deaf.write("SUBSCRIBE", REQ_ID=65, CHAN_ID=chan_id, INTERVAL_MS=10)
+    deaf.write("SUBSCRIBE", REQ_ID=65, CHAN_ID=chan_id, INTERVAL_MS=100)
     for _ in range(200):
         answer = wire.ask("CHAN_SEND", CHAN_ID=chan_id, ELEMENT=[b"x"])
         assert answer["RESULT"] == 0

@@ -13,7 +13,7 @@ import pytest
 from kcoro_ipc import _wire, control, frames
 from kcoro_ipc.broker import LEGACY_IDLE_NS, Broker
 from kcoro_ipc.control import COMMANDS, Command, Then
-from kcoro_ipc.errors import QuotaExceeded
+from kcoro_ipc.errors import OperationCancelled, QuotaExceeded
 from kcoro_ipc.native import CLAUSE_SEND, ChannelConfig, Waiter
 from kcoro_ipc.pump import SEQPACKET, STREAM, Closed, Control
 from kcoro_ipc.quotas import Limits
@@ -262,6 +262,41 @@ def test_a_malformed_request_is_answered_without_req_id_and_ends_the_connection(
     assert answer == {"cmd": "CHAN_MAKE", "RESULT": _wire.KC_EPROTO}
     assert house.last is not None
     assert house.last.end == _wire.KC_EPROTO
+
+
+@pytest.mark.parametrize("command", ["CHAN_TRY_SEND", "CHAN_TRY_RECV"])
+def test_the_last_answer_repeats_the_command_that_came_also_a_try(command: str) -> None:
+    house = House()
+    assert house.ask(house.connect(), command, greeted=False) == {
+        "cmd": command,
+        "RESULT": _wire.KC_EPROTO,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        (b"\xff" * 255, 255),
+        ("ä".encode() * 128, 254),
+        (b"a" + b"\xf0" * 254, 253),
+        (b"x" * 60_000, 255),
+    ],
+)
+def test_texts_are_cut_to_255_bytes_after_they_were_mended(text: bytes, length: int) -> None:
+    house = House()
+    peer = house.connect()
+    house.ask(peer, "HELLO", ABI_MAJOR=1, ABI_MINOR=1, CLIENT_NAME=text)
+    assert peer.client_name is not None
+    assert len(peer.client_name.encode()) == length
+    house.ask(peer, "CHAN_MAKE", NAME="jobs")
+    house.ask(peer, "CHAN_DESTROY", NAME="jobs", REASON=text)
+    assert house.engine.done[0] == (f"destroy: {peer.client_name}", 1001)
+
+
+def test_a_reason_is_cut_between_two_characters() -> None:
+    error = OperationCancelled(reason="x" + 200 * "ä")
+    pairs = dict(control.request.failure(error, minor=1))
+    assert pairs[_wire.ATTR_REASON] == ("x" + 127 * "ä").encode()
 
 
 @pytest.mark.parametrize("command", [99, 35, 65_535])
@@ -967,7 +1002,10 @@ def test_after_destroy_the_name_is_free_and_old_handles_hear_the_reason() -> Non
     assert house.engine.done == [("destroy: enough", 1001)]
     for command in ("CHAN_CLOSE", "CHAN_PURGE", "CHAN_OPEN", "SUBSCRIBE"):
         answer = house.ask(
-            holder, command, CHAN_ID=1001, **({"INTERVAL_MS": 50} if command == "SUBSCRIBE" else {})
+            holder,
+            command,
+            CHAN_ID=1001,
+            **({"INTERVAL_MS": 100} if command == "SUBSCRIBE" else {}),
         )
         assert (answer["RESULT"], answer["REASON"]) == (_wire.KC_ECANCELED, b"enough")
     assert house.ask(holder, "CHAN_DESTROY", CHAN_ID=1001)["RESULT"] == 0
@@ -1059,14 +1097,43 @@ def test_get_stats_with_waiters_tells_who_waits_in_queue_order_page_by_page() ->
     assert "VALUE" not in seen[1]  # not a connection of this daemon
 
 
+@pytest.mark.parametrize("max_frame", [4096, 8192, 1 << 17])
+def test_a_page_of_waiters_never_exceeds_the_askers_max_frame(max_frame: int) -> None:
+    house = House()
+    peer = house.connect()
+    house.ask(
+        peer,
+        "HELLO",
+        ABI_MAJOR=1,
+        ABI_MINOR=1,
+        MAX_FRAME=max_frame,
+        CLIENT_NAME=b"\xff" * 255,
+    )
+    house.ask(peer, "CHAN_MAKE", NAME="jobs")
+    house.engine.waiters = [waiter(1, CLAUSE_SEND, age) for age in range(300)]
+    house.engine.waiters += [waiter(1, 0, age) for age in range(300, 600)]
+    seen: list[Any] = []
+    cursor: dict[str, Any] = {}
+    while True:
+        answer = house.ask(peer, "GET_STATS", NAME="jobs", FLAGS=1, MAX_ITEMS=1024, **cursor)
+        assert house.last is not None
+        assert len(house.last.frame) <= max_frame
+        assert len(answer["STAT"]) == len(_wire.STAT_NAMES)
+        seen += answer["ITEM"]
+        if "CURSOR" not in answer:
+            break
+        cursor = {"CURSOR": answer["CURSOR"]}
+    assert [item["AGE_NS"] for item in seen] == list(range(600))
+
+
 def test_a_subscription_tells_at_once_and_every_interval_until_cancel() -> None:
     house = House()
     peer = house.peer()
     house.ask(peer, "CHAN_MAKE", NAME="jobs")
-    assert house.ask(peer, "SUBSCRIBE", NAME="jobs", INTERVAL_MS=50) is None
+    assert house.ask(peer, "SUBSCRIBE", NAME="jobs", INTERVAL_MS=100) is None
     control.due(house.broker, 64)
-    assert house.broker.next_deadline_ns() == 50_000_000
-    house.now_ns = 50_000_000
+    assert house.broker.next_deadline_ns() == 100_000_000
+    house.now_ns = 100_000_000
     control.due(house.broker, 64)
     assert len(house.pump.events) == 2
     event = house.pump.events[1][1]
@@ -1079,7 +1146,7 @@ def test_a_subscription_tells_at_once_and_every_interval_until_cancel() -> None:
     assert len(house.pump.events) == 2
 
 
-@pytest.mark.parametrize("interval_ms", [0, 9])
+@pytest.mark.parametrize("interval_ms", [0, 99])
 def test_a_subscription_that_is_too_fast_is_einval(interval_ms: int) -> None:
     house = House()
     peer = house.peer()
@@ -1092,7 +1159,7 @@ def test_a_subscription_ends_with_its_channel() -> None:
     house = House()
     peer = house.peer()
     house.ask(peer, "CHAN_MAKE", NAME="jobs")
-    house.ask(peer, "SUBSCRIBE", NAME="jobs", INTERVAL_MS=50)
+    house.ask(peer, "SUBSCRIBE", NAME="jobs", INTERVAL_MS=100)
     house.ask(peer, "CHAN_DESTROY", NAME="jobs", REASON="enough")
     control.due(house.broker, 64)
     ((_, answer),) = house.pump.finished
@@ -1115,7 +1182,7 @@ def test_at_the_end_everything_that_was_let_go_hears_of_it() -> None:
     house = House()
     peer = house.peer()
     house.ask(peer, "CHAN_MAKE", NAME="jobs")
-    house.ask(peer, "SUBSCRIBE", NAME="jobs", INTERVAL_MS=50, req_id=8)
+    house.ask(peer, "SUBSCRIBE", NAME="jobs", INTERVAL_MS=100, req_id=8)
     house.ask(peer, "CHAN_OPEN", NAME="late", TIMEOUT_MS=-1, req_id=9)
     control.end_waiting(house.broker, openings_only=True)
     assert [answer["REQ_ID"] for _, answer in house.pump.finished] == [9]
