@@ -208,10 +208,13 @@ static void record(int32_t kind, uint32_t capacity, uint64_t seed) {
 
     need(kc_engine_make(&sizes, &engine) == KC_OK, "engine");
     need(kc_chan_make(engine, &config, &channel, NULL) == KC_OK, "channel");
-    for (uint32_t i = 0; i < MAX_USERS; i++)
-        tokens[i] = cancelled[i] = 0;
-    ticket = users = 0;
-    awake = threads;
+    for (uint32_t i = 0; i < MAX_USERS; i++) {
+        atomic_store(&tokens[i], 0);
+        atomic_store(&cancelled[i], 0);
+    }
+    atomic_store(&ticket, 0);
+    atomic_store(&users, 0);
+    atomic_store(&awake, threads);
     need(pthread_barrier_init(&together, NULL, threads) == 0, "barrier");
     for (uint32_t i = 0; i < threads; i++)
         open_actor(&actors[i], i, seed);
