@@ -2,8 +2,9 @@
  *
  * Elements of 16 KiB and more of a SEND go straight into bodies; everything else is gathered in `flat`, which then reads
  * as the payload without those bytes (kc_request_parse_detached). Memory grows with what came, never with what was
- * announced, and is charged to the peer's account. When the account or the memory refuses, the frame is read to its
- * end all the same, of its attributes only the short ones are kept, and the request is answered with the refusal.
+ * announced, and is charged to the peer's account. When the account or the memory refuses, or the frame has more
+ * attributes than any request needs, it is read to its end all the same, of what is still to come only the REQ_ID is
+ * kept, and the request is answered with the refusal.
  */
 #include "ipc/kc_conn.h"
 
@@ -12,6 +13,7 @@
 
 enum { KC_PHASE_HEAD = 0, KC_PHASE_FLAT, KC_PHASE_BODY, KC_PHASE_SKIP };
 enum { KC_TOLL_STEP_BYTES = 65536, KC_KEPT_VALUE_BYTES = 16 };
+enum { KC_LARGE_ATTRS = 65536 + 512 /* as many elements as a SEND may have, and more than goes with them */ };
 
 void kc_large_end(kc_conns *conns, kc_connection *conn)
 {
@@ -29,13 +31,15 @@ void kc_large_end(kc_conns *conns, kc_connection *conn)
     kc_conn_charge_input(conns, conn);
 }
 
-bool kc_large_begin(kc_conns *conns, kc_connection *conn, const kc_frame_header *header, bool detaches)
+bool kc_large_begin(kc_conns *conns, kc_connection *conn, const kc_frame_header *header, bool detaches,
+                    int32_t refused)
 {
     kc_large *large = kc_memory_take(&conns->memory, sizeof *large);
     if (large == NULL) {
         return false;
     }
-    *large = (kc_large){.cmd = header->cmd, .files = header->files, .left = header->length, .detaches = detaches};
+    *large = (kc_large){.cmd = header->cmd, .files = header->files, .left = header->length, .detaches = detaches,
+                        .refused = refused};
     conn->large = large;
     if (kc_buffer_room(&conns->memory, &large->flat, KC_ATTR_HEAD_BYTES_MAX) == NULL) {
         kc_large_end(conns, conn);
@@ -49,7 +53,6 @@ static void kc_large_refuse(kc_conns *conns, kc_large *large, int code)
     bool again = large->refused == KC_OK && large->phase == KC_PHASE_FLAT && large->value_left <= KC_KEPT_VALUE_BYTES;
     large->refused = code;
     kc_bodies_drop(conns->engine, &conns->memory, &large->bodies);
-    kc_body_drop(conns->engine, &large->toll);
     large->body_bytes = 0;
     if (!again && (large->phase == KC_PHASE_FLAT || large->phase == KC_PHASE_BODY)) {
         large->flat.tail = large->head_at;
@@ -88,6 +91,13 @@ static int kc_large_append(kc_conns *conns, const kc_connection *conn, const uin
     return code;
 }
 
+/* Of a refused frame: one REQ_ID, for the answer, and a second one, for the reader to find. */
+static bool kc_large_keeps(kc_large *large, const kc_attr *attr)
+{
+    bool name = (attr->type & ~KC_FRAME_CRITICAL) == KC_ATTR_REQ_ID && attr->length <= KC_KEPT_VALUE_BYTES;
+    return name && large->names++ < 2;
+}
+
 /* The head at head_at is whole: where its value goes. */
 static int kc_large_head_done(kc_conns *conns, const kc_connection *conn, const kc_attr *attr)
 {
@@ -97,9 +107,12 @@ static int kc_large_head_done(kc_conns *conns, const kc_connection *conn, const 
     if (attr->length > large->left) {
         return KC_EPROTO;
     }
-    if (large->refused != KC_OK && attr->length > KC_KEPT_VALUE_BYTES) {
+    if (++large->attrs > KC_LARGE_ATTRS && large->refused == KC_OK) {
+        kc_large_refuse(conns, large, KC_EINVAL);
+    }
+    if (large->refused != KC_OK && !kc_large_keeps(large, attr)) {
         large->flat.tail = large->head_at;
-        large->phase = KC_PHASE_SKIP;
+        large->phase = attr->length == 0 ? KC_PHASE_HEAD : KC_PHASE_SKIP;
         return KC_OK;
     }
     large->phase = attr->length == 0 ? KC_PHASE_HEAD : KC_PHASE_FLAT;

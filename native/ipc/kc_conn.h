@@ -149,10 +149,12 @@ typedef struct kc_large {
     uint32_t body_at; /* bytes of the last body that have come */
     uint32_t body_bytes; /* in all bodies: what the input budget counts, with flat */
     uint32_t tolled_bytes; /* of flat, paid by the toll */
+    uint32_t attrs;   /* begun so far */
+    uint32_t names;   /* REQ_IDs since it was refused */
     kc_buffer flat;   /* the payload without what went to bodies */
     kc_bodies bodies;
     kc_body toll;
-    int32_t refused;  /* KC_EDQUOT, KC_ENOMEM, KC_EMSGSIZE: the frame is read to its end and answered so */
+    int32_t refused;  /* KC_EDQUOT, KC_ENOMEM, KC_EMSGSIZE, KC_EINVAL: the frame is read to its end and answered so */
     kc_refusal refusal;
 } kc_large;
 
@@ -307,7 +309,9 @@ void kc_output_taken(kc_conns *conns, kc_connection *conn, uint64_t n);
 void kc_output_free(kc_conns *conns, kc_connection *conn);
 
 /* ---- hearing something long ---- */
-bool kc_large_begin(kc_conns *conns, kc_connection *conn, const kc_frame_header *header, bool detaches);
+/* refused: KC_OK, or the answer it will get whatever it holds. False: no memory. */
+bool kc_large_begin(kc_conns *conns, kc_connection *conn, const kc_frame_header *header, bool detaches,
+                    int32_t refused);
 /* KC_OK: more is needed; KC_LARGE_WHOLE; KC_EPROTO; KC_ENOMEM. used_out: how many of the n bytes belong to it. */
 int kc_large_take(kc_conns *conns, kc_connection *conn, const uint8_t *bytes, size_t n, size_t *used_out);
 /* Memory of the body that is being filled, for the next bytes to be received into. Returns iovecs used, 0: none. */

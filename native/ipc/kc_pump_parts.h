@@ -15,6 +15,8 @@
 #include "ipc/kc_conn.h"
 
 enum { KC_PUMP_RESULTS = 64, KC_BATCH_ELEMENTS = 65536 /* more in one SEND would stop everybody for milliseconds */ };
+/* What Python parses, at a microsecond an attribute. A longer first frame is no HELLO. */
+enum { KC_CONTROL_BYTES = 16384, KC_CONTROL_ATTRS = 512 };
 
 typedef struct kc_item { /* one received message on its way into a reply */
     kc_token token;
@@ -88,6 +90,8 @@ typedef struct kc_inbound { /* one whole frame */
 } kc_inbound;
 
 void kc_pump_frame(kc_pump *pump, kc_connection *conn, kc_inbound *frame);
+/* Whether C serves the command, on a handle. */
+bool kc_pump_is_hot(uint16_t cmd, unsigned minor);
 /* A reply that repeats cmd, then the end of the connection. */
 void kc_pump_fatal(kc_pump *pump, kc_connection *conn, uint16_t cmd, int32_t code);
 /* Lets later frames of the connection run. */

@@ -173,6 +173,7 @@ int kc_conn_speak(kc_pump *pump, kc_conn ticket, uint32_t minor, uint32_t max_fr
     }
     conn->minor = (uint8_t)minor;
     conn->greeted = 1;
+    conn->max_in = kc_pump_max_frame(conn->transport);
     if (max_frame != 0 && max_frame < conn->max_out) {
         conn->max_out = max_frame;
     }

@@ -5,7 +5,7 @@
 
 static const int64_t KC_MS_NS = 1000000;
 
-static bool kc_frame_is_hot(uint16_t cmd, unsigned minor)
+bool kc_pump_is_hot(uint16_t cmd, unsigned minor)
 {
     bool old = cmd >= KC_CMD_CHAN_SEND && cmd <= KC_CMD_CHAN_TRY_RECV;
     return old || (minor != 0 && cmd >= KC_CMD_SELECT && cmd <= KC_CMD_PING);
@@ -67,10 +67,40 @@ static void kc_held_free(kc_pump *pump, kc_held *held)
     *held = (kc_held){0};
 }
 
+static bool kc_frame_has_few_attrs(const kc_request *request)
+{
+    const uint8_t *at = request->payload;
+    uint32_t left = request->length;
+    kc_attr attr;
+    for (uint32_t n = 0; n < KC_CONTROL_ATTRS && left != 0; n++) {
+        (void)kc_attr_head(at, left, request->minor, &attr); /* the payload was judged: heads and values are whole */
+        at += attr.head_bytes + attr.length;
+        left -= attr.head_bytes + attr.length;
+    }
+    return left == 0;
+}
+
+/* Whether Python may have to read it: one long frame would stop everybody. A SEND that waits for its handle may be long,
+ * because of its element; when that lies in blocks, Python reads nothing. */
+static bool kc_frame_is_modest(const kc_request *request, bool ungranted)
+{
+    bool send = ungranted && (request->cmd == KC_CMD_CHAN_SEND || request->cmd == KC_CMD_CHAN_TRY_SEND);
+    bool detached = send && request->detach_bytes != 0;
+    return detached || ((send || request->length <= KC_CONTROL_BYTES) && kc_frame_has_few_attrs(request));
+}
+
 /* Puts the frame into the control queue. */
 static void kc_frame_hold(kc_pump *pump, kc_connection *conn, kc_inbound *frame, bool ungranted)
 {
     const kc_request *request = &frame->request;
+    if (!kc_frame_is_modest(request, ungranted)) {
+        if (conn->greeted) {
+            kc_reply_plain(pump, conn, kc_answer_to(request->cmd, request->req_id), KC_EMSGSIZE);
+        } else {
+            kc_pump_fatal(pump, conn, request->cmd, KC_EMSGSIZE);
+        }
+        return;
+    }
     bool named = conn->minor != 0 && conn->greeted && request->req_id != 0;
     kc_held held = {.cmd = request->cmd, .req_id = request->req_id, .chan_id = request->chan_id,
                     .detach_bytes = request->detach_bytes, .ungranted = ungranted};
@@ -158,7 +188,7 @@ void kc_pump_frame(kc_pump *pump, kc_connection *conn, kc_inbound *frame)
     } else if (request->cmd == KC_CMD_HELLO || !kc_frame_req_id_is_right(conn, request)) {
         kc_pump_fatal(pump, conn, request->cmd, KC_EPROTO);
     } else if (!kc_frame_turned_away(pump, conn, frame)) {
-        if (!kc_frame_is_hot(request->cmd, conn->minor)) {
+        if (!kc_pump_is_hot(request->cmd, conn->minor)) {
             kc_frame_hold(pump, conn, frame, false);
         } else {
             kc_frame_hot(pump, conn, frame);

@@ -107,7 +107,8 @@ static size_t kc_serve_one(kc_pump *pump, kc_connection *conn, const uint8_t *by
         return 0;
     }
     if (header.length > KC_LARGE_BYTES) {
-        if (!kc_large_begin(&pump->conns, conn, &header, kc_serve_detaches(conn, header.cmd))) {
+        int32_t refused = kc_pump_is_hot(header.cmd, conn->minor) ? KC_OK : KC_EMSGSIZE;
+        if (!kc_large_begin(&pump->conns, conn, &header, kc_serve_detaches(conn, header.cmd), refused)) {
             kc_connection_break(&pump->conns, conn, KC_ENOMEM);
         }
         return KC_FRAME_HEADER_BYTES;

@@ -137,7 +137,8 @@ int kc_conn_add(kc_pump *pump, int fd, uint32_t transport, uint32_t account, kc_
     int code = transport <= KC_TRANSPORT_SEQPACKET ? kc_conns_add(&pump->conns, account, &conn) : KC_EINVAL;
     if (code == KC_OK) {
         conn->transport = (uint8_t)transport;
-        conn->max_in = conn->max_out = kc_pump_max_frame(transport);
+        conn->max_in = KC_CONTROL_BYTES; /* of a HELLO */
+        conn->max_out = kc_pump_max_frame(transport);
         conn->writable = true;
         conn->interest = KC_WATCH_IN;
         code = fd < 0 ? KC_OK : kc_set_join(pump->set, fd, kc_set_events(KC_WATCH_IN), kc_conn_ticket(conn));

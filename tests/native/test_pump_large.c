@@ -120,13 +120,13 @@ KC_TEST(a_large_frame_with_half_an_attribute_at_its_end_ends_the_connection)
     rig_free(&r);
 }
 
-KC_TEST(a_large_control_frame_is_whole_when_the_daemon_gets_it)
+KC_TEST(a_control_frame_of_16_kib_is_whole_when_the_daemon_gets_it)
 {
     open_one(NULL, KC_KIND_BUFFERED, 3);
-    rig_say(&r, 0, "LIST r1 E:30000 E:300000; PING r2");
+    rig_say(&r, 0, "LIST r1 E:368 E:16000; PING r2");
     kc_control control;
     KC_CHECK_EQ(kc_pump_control(r.pump, &control), KC_OK);
-    KC_CHECK_EQ(control.length, 8 + 4 + 30000 + 8 + 300000);
+    KC_CHECK_EQ(control.length, 8 + 4 + 368 + 4 + 16000);
     kc_request request;
     KC_CHECK_EQ(kc_request_parse(control.payload, control.length, 1, KC_CMD_LIST, &request), KC_OK);
     KC_CHECK_EQ(request.elements.count, 2);
@@ -138,12 +138,96 @@ KC_TEST(a_large_control_frame_is_whole_when_the_daemon_gets_it)
     rig_free(&r);
 }
 
-KC_TEST(a_large_control_frame_over_the_quota_is_refused_and_the_connection_lives)
+KC_TEST(a_longer_control_frame_is_emsgsize_and_never_reaches_the_daemon)
+{
+    open_one(NULL, KC_KIND_BUFFERED, 3);
+    rig_say(&r, 0, "LIST r1 E:369 E:16000; MAKE E:70000 r2; LIST r3 E:3000000 E:300000; PING r4");
+    KC_CHECK_STR(rig_hear(&r, 0), "LIST r1 =-90; MAKE r2 =-90; LIST r3 =-90; PING r4 =0");
+    kc_control control;
+    KC_CHECK_EQ(kc_pump_control(r.pump, &control), KC_EAGAIN);
+    rig_free(&r);
+}
+
+/* A frame of n empty attributes that nobody knows, with REQ_ID behind them. */
+static void build_empty_attrs(uint16_t cmd, uint32_t n)
+{
+    kc_writer w;
+    kc_writer_init(&w, r.frame, RIG_FRAME_BYTES, 1, UINT32_MAX);
+    kc_frame_begin(&w, cmd, 0);
+    for (uint32_t i = 0; i < n; i++) {
+        kc_put_bytes(&w, 0x7000, "", 0);
+    }
+    kc_put_u32(&w, KC_ATTR_REQ_ID, 7);
+    KC_REQUIRE(kc_frame_finish(&w) == KC_OK);
+    r.frame_bytes = w.length;
+}
+
+KC_TEST(a_control_frame_of_more_than_512_attributes_is_emsgsize)
+{
+    static const uint32_t refused[] = {512, 4000, 17000, 4000000};
+    open_one(NULL, KC_KIND_BUFFERED, 3);
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        build_empty_attrs(KC_CMD_LIST, refused[i]);
+        (void)rig_feed(&r, 0, r.frame, r.frame_bytes, 0);
+        KC_CHECK_STR(rig_hear(&r, 0), "LIST r7 =-90");
+    }
+    build_empty_attrs(KC_CMD_LIST, 511);
+    (void)rig_feed(&r, 0, r.frame, r.frame_bytes, 0);
+    kc_control control;
+    KC_CHECK_EQ(kc_pump_control(r.pump, &control), KC_OK);
+    KC_CHECK_EQ(control.length, 511 * 4 + 8);
+    rig_free(&r);
+}
+
+KC_TEST(a_hot_frame_of_attributes_without_end_is_einval_and_costs_no_more_than_it_holds)
+{
+    open_one(NULL, KC_KIND_BUFFERED, 3);
+    build_empty_attrs(KC_CMD_PING, 66048 - 1);
+    (void)rig_feed(&r, 0, r.frame, r.frame_bytes, 0);
+    KC_CHECK_STR(rig_hear(&r, 0), "PING r7 =0");
+    build_empty_attrs(KC_CMD_PING, 4000000);
+    (void)rig_feed(&r, 0, r.frame, r.frame_bytes - 1, 0);
+    kc_pump_usage usage;
+    kc_pump_measure(r.pump, &usage);
+    KC_CHECK(usage.input_bytes < 1000000);
+    (void)rig_feed(&r, 0, r.frame + r.frame_bytes - 1, 1, 0);
+    KC_CHECK_STR(rig_hear(&r, 0), "PING r7 =-22");
+    rig_free(&r);
+}
+
+KC_TEST(a_refused_frame_with_two_names_is_still_malformed)
+{
+    open_one(NULL, KC_KIND_BUFFERED, 3);
+    rig_say(&r, 0, "LIST r1 E:70000 r2 r3 r4");
+    KC_CHECK_STR(rig_hear(&r, 0), "LIST =-71");
+    KC_CHECK_EQ(rig_closed(&r), KC_EPROTO);
+    rig_free(&r);
+}
+
+KC_TEST(a_first_frame_longer_than_16_kib_ends_the_connection_at_its_header)
+{
+    open_one(NULL, KC_KIND_BUFFERED, 3);
+    r.conn_count = 4;
+    for (int i = 2; i < 4; i++) {
+        KC_REQUIRE(kc_conn_add(r.pump, -1, KC_TRANSPORT_STREAM, r.account, &r.conns[i]) == KC_OK);
+    }
+    rig_build(&r, 1, "HELLO v1 E:16365");
+    KC_CHECK_EQ(rig_feed(&r, 2, r.frame, 8, 0), KC_OK);
+    KC_CHECK_STR(rig_hear(&r, 2), "HELLO =-90");
+    KC_CHECK_EQ(rig_closed(&r), KC_EMSGSIZE);
+    build_empty_attrs(KC_CMD_HELLO, 600);
+    KC_CHECK_EQ(rig_feed(&r, 3, r.frame, r.frame_bytes, 0), KC_OK);
+    KC_CHECK_STR(rig_hear(&r, 3), "HELLO =-90");
+    KC_CHECK_EQ(rig_closed(&r), KC_EMSGSIZE);
+    rig_free(&r);
+}
+
+KC_TEST(a_large_frame_over_the_quota_is_refused_and_the_connection_lives)
 {
     open_one(NULL, KC_KIND_BUFFERED, 3);
     KC_CHECK_EQ(kc_account_limit(r.engine, r.account, &(kc_account_limits){.bytes = 200000}), KC_OK);
-    rig_say(&r, 0, "LIST E:300000 E:300000 r1; PING r2");
-    KC_CHECK_STR(rig_hear(&r, 0), "LIST r1 =-122 q:bytes per uid s:limits.bytes_per_uid; PING r2 =0");
+    rig_say(&r, 0, "PING E:300000 E:300000 r1; PING r2");
+    KC_CHECK_STR(rig_hear(&r, 0), "PING r1 =-122 q:bytes per uid s:limits.bytes_per_uid; PING r2 =0");
     kc_account_usage usage;
     KC_CHECK_EQ(kc_account_measure(r.engine, r.account, &usage), KC_OK);
     KC_CHECK_EQ(usage.bytes, 0);
@@ -279,8 +363,13 @@ int main(void)
     KC_RUN(a_select_sends_a_large_element);
     KC_RUN(an_attribute_that_overruns_a_large_frame_ends_the_connection);
     KC_RUN(a_large_frame_with_half_an_attribute_at_its_end_ends_the_connection);
-    KC_RUN(a_large_control_frame_is_whole_when_the_daemon_gets_it);
-    KC_RUN(a_large_control_frame_over_the_quota_is_refused_and_the_connection_lives);
+    KC_RUN(a_control_frame_of_16_kib_is_whole_when_the_daemon_gets_it);
+    KC_RUN(a_longer_control_frame_is_emsgsize_and_never_reaches_the_daemon);
+    KC_RUN(a_control_frame_of_more_than_512_attributes_is_emsgsize);
+    KC_RUN(a_hot_frame_of_attributes_without_end_is_einval_and_costs_no_more_than_it_holds);
+    KC_RUN(a_refused_frame_with_two_names_is_still_malformed);
+    KC_RUN(a_first_frame_longer_than_16_kib_ends_the_connection_at_its_header);
+    KC_RUN(a_large_frame_over_the_quota_is_refused_and_the_connection_lives);
     KC_RUN(announced_bytes_cost_nothing_and_arrived_ones_are_charged);
     KC_RUN(at_the_budget_one_large_frame_progresses);
     KC_RUN(half_a_frame_under_pressure_ends_after_its_time_and_without_pressure_never);
