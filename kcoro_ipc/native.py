@@ -269,6 +269,10 @@ class NativeEngine:
         lib.kc_engine_measure(self.handle, usage)
         return {name: int(getattr(usage, name)) for name in dir(usage)}
 
+    def trim(self, keep: int, most: int) -> int:
+        """Gives empty chunks of 1 MiB back to the system; how many beyond `keep` are left."""
+        return int(lib.kc_engine_trim(self.handle, keep, most))
+
     def fail_alloc(self, n: int) -> int:
         return int(lib.kc_engine_fail_alloc(self.handle, n))
 

@@ -82,6 +82,16 @@ static uint32_t idle_chunk(kc_heap *heap) {
     return chunk;
 }
 
+static uint32_t take_listed(kc_heap *heap, uint32_t *head, uint32_t *count) {
+    uint32_t chunk = *head;
+
+    if (chunk != 0) {
+        unlist_chunk(heap, head, chunk);
+        --*count;
+    }
+    return chunk;
+}
+
 /* A chunk with a free block of the class: an open one, else an empty one, else a fresh one; 0 when the heap is full. */
 static uint32_t open_chunk(kc_engine *e, uint32_t class_of) {
     kc_heap *heap = &e->heap;
@@ -89,8 +99,9 @@ static uint32_t open_chunk(kc_engine *e, uint32_t class_of) {
 
     if (chunk == 0) {
         if (heap->free_chunks != 0) {
-            chunk = heap->free_chunks;
-            unlist_chunk(heap, &heap->free_chunks, chunk);
+            chunk = take_listed(heap, &heap->free_chunks, &heap->free_count);
+        } else if (heap->cold_chunks != 0) {
+            chunk = take_listed(heap, &heap->cold_chunks, &heap->cold_count);
         } else if (heap->high < heap->capacity) {
             chunk = ++heap->high;
         } else {
@@ -154,6 +165,7 @@ uint32_t kc_block_refs(const kc_engine *e, uint32_t block) { return block_head(e
 static void retire_chunk(kc_heap *heap, uint32_t chunk) {
     unlist_chunk(heap, &heap->open[heap->chunks[chunk].class_of], chunk);
     list_chunk(heap, &heap->free_chunks, chunk);
+    heap->free_count++;
 }
 
 void kc_block_free(kc_engine *e, uint32_t block) {
@@ -175,3 +187,18 @@ void kc_block_free(kc_engine *e, uint32_t block) {
     else if (c->next != 0 && e->heap.chunks[c->next].live == 0)
         retire_chunk(&e->heap, c->next);
 }
+
+uint32_t kc_block_empty_over(const kc_engine *e, uint32_t keep) {
+    return e->heap.free_count > keep ? e->heap.free_count - keep : 0;
+}
+
+uint32_t kc_block_take_empty(kc_engine *e) {
+    return take_listed(&e->heap, &e->heap.free_chunks, &e->heap.free_count);
+}
+
+void kc_block_put_cold(kc_engine *e, uint32_t chunk) {
+    list_chunk(&e->heap, &e->heap.cold_chunks, chunk);
+    e->heap.cold_count++;
+}
+
+void *kc_block_chunk(const kc_engine *e, uint32_t chunk) { return chunk_base(e, chunk); }

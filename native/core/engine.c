@@ -87,6 +87,6 @@ void kc_engine_measure(kc_engine *e, kc_engine_usage *usage_out) {
                                    .parked = e->parked,
                                    .held = e->held,
                                    .block_bytes = e->heap.used_bytes,
-                                   .heap_bytes = (uint64_t)e->heap.high * KC_CHUNK_BYTES};
+                                   .heap_bytes = (uint64_t)(e->heap.high - e->heap.cold_count) * KC_CHUNK_BYTES};
     kc_leave(e);
 }

@@ -21,4 +21,11 @@ bool kc_block_drop(kc_engine *engine, uint32_t block);
 void kc_block_free(kc_engine *engine, uint32_t block);
 uint32_t kc_block_refs(const kc_engine *engine, uint32_t block);
 
+/* Empty chunks (trim.c): how many have memory beyond `keep`; one of these, now the caller's, or 0; back, as one whose
+ * memory is gone and reads as zeros; where it lies. */
+uint32_t kc_block_empty_over(const kc_engine *engine, uint32_t keep);
+uint32_t kc_block_take_empty(kc_engine *engine);
+void kc_block_put_cold(kc_engine *engine, uint32_t chunk);
+void *kc_block_chunk(const kc_engine *engine, uint32_t chunk);
+
 #endif

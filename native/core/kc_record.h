@@ -134,7 +134,9 @@ typedef struct kc_chunk {
 typedef struct kc_heap {
     uint8_t *base;
     kc_chunk *chunks; /* 1..capacity */
-    uint32_t capacity, high, free_chunks;
+    uint32_t capacity, high;
+    uint32_t free_chunks, cold_chunks; /* lists of empty ones: with memory, and without (kc_engine_trim) */
+    uint32_t free_count, cold_count;
     uint32_t open[KC_CLASSES];
     uint64_t used_bytes;
 } kc_heap;

@@ -5,6 +5,7 @@ Numbers are those of the hostile list: 2 never reads, 28 many connections, 29 a 
 """
 
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -288,3 +289,23 @@ def test_35_a_thousand_parked_receivers_hear_one_end_each(house: House, command:
         assert {one and one["RESULT"] for one in answers} == {expected}
         assert sorted(one["REQ_ID"] for one in answers if one) == list(range(1, 1001))
         assert crowd.lives()
+
+
+# --- afterwards ---
+
+
+def test_memory_of_a_burst_goes_back_to_the_system(house: House) -> None:
+    """RELIABILITY: resources return to the baseline. 96 MiB wait in a channel, are received, and a
+    moment later the daemon is as small as before. (It keeps asking: time passes between PINGs.)"""
+    with house.peer() as peer:
+        before = house.process.resident_bytes()
+        chan = peer.make(KIND=-2, MAX_BYTES=128 * MIB)
+        for _ in range(96):
+            assert peer.result("CHAN_SEND", CHAN_ID=chan, ELEMENT=b"x" * MIB) == 0
+        assert house.process.resident_bytes() - before > 90 * MIB
+        for _ in range(96):
+            assert len(peer.ask("CHAN_RECV", CHAN_ID=chan)["ELEMENT"][0]) == MIB
+        until = time.monotonic() + 60
+        while house.process.resident_bytes() - before > 16 * MIB:
+            assert time.monotonic() < until, "memory stays with the daemon"
+            assert peer.lives()

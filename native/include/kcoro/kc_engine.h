@@ -53,6 +53,10 @@ typedef struct kc_engine_usage {
 } kc_engine_usage;
 KC_API void kc_engine_measure(kc_engine *engine, kc_engine_usage *usage_out);
 
+/* Gives the memory of up to `most` empty 1 MiB chunks of payload back to the system, but for `keep` of them. Returns how
+ * many are left to give. No lock is held over the system calls. For when a burst is over and nothing else is to do. */
+KC_API uint32_t kc_engine_trim(kc_engine *engine, uint32_t keep, uint32_t most);
+
 /* Test hook: the n-th allocation from now fails (1 = the next), 0 = none. Returns the allocations made since the
  * last call. */
 KC_API uint64_t kc_engine_fail_alloc(kc_engine *engine, uint64_t n);
