@@ -185,8 +185,6 @@ static void kc_connection_drop_input(kc_conns *conns, kc_connection *conn)
     conn->held = (kc_held){0};
     kc_memory_give(&conns->memory, conn->input.bytes, conn->input.capacity);
     conn->input = (kc_buffer){0};
-    kc_memory_give(&conns->memory, conn->files, KC_CONN_FILES * sizeof *conn->files);
-    conn->files = NULL;
     kc_conn_charge_input(conns, conn);
 }
 
@@ -215,25 +213,18 @@ void kc_connection_forget(kc_conns *conns, kc_connection *conn)
     kc_memory_give(&conns->memory, conn, sizeof *conn);
 }
 
-bool kc_conn_files_add(kc_conns *conns, kc_connection *conn, int fd)
+bool kc_conn_files_add(kc_connection *conn)
 {
-    if (conn->files == NULL) {
-        conn->files = kc_memory_take(&conns->memory, KC_CONN_FILES * sizeof *conn->files);
-    }
-    if (conn->files == NULL || conn->file_count == KC_CONN_FILES) {
-        return false;
-    }
-    conn->files[conn->file_count++] = fd;
     conn->files_in++;
-    return true;
+    return ++conn->file_count <= KC_CONN_FILES;
 }
 
 bool kc_conn_files_claim(kc_connection *conn, uint32_t n)
 {
-    if (n > conn->file_count - conn->files_claimed) {
+    if (n > conn->file_count) {
         return false;
     }
-    conn->files_claimed += n;
+    conn->file_count -= n;
     return true;
 }
 

@@ -216,8 +216,7 @@ struct kc_connection {
     kc_large *large;
     kc_held held;
     kc_output output;
-    int *files;        /* received and not yet closed; the first `claimed` of them belong to frames that were served */
-    uint32_t file_count, files_claimed;
+    uint32_t file_count; /* received (and closed) ahead of the frames that name them */
     uint32_t charged_bytes; /* of input memory, in the budget */
     int64_t half_since_ns;  /* since when the beginning of a frame waits; 0: none does */
     uint64_t frames_in, frames_out, bytes_in, bytes_out, files_in;
@@ -272,9 +271,9 @@ void kc_list_add(kc_conns *conns, enum kc_conn_list list, kc_connection *conn);
 void kc_list_drop(kc_conns *conns, enum kc_conn_list list, kc_connection *conn);
 kc_connection *kc_list_take(kc_conns *conns, enum kc_conn_list list);
 
-/* A received descriptor joins the queue; false when that is full or has no memory: it is still the caller's. */
-bool kc_conn_files_add(kc_conns *conns, kc_connection *conn, int fd);
-/* A frame names n files: the next n of the queue are its. False when there are fewer. */
+/* One more file came; false when there are too many that no frame has named. */
+bool kc_conn_files_add(kc_connection *conn);
+/* A frame names n files: the next n that came are its. False when there are fewer. */
 bool kc_conn_files_claim(kc_connection *conn, uint32_t n);
 
 /* ---- saying something ---- */

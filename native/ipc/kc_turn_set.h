@@ -46,7 +46,7 @@ void kc_set_close(kc_pump *pump);
 void kc_set_follow(kc_pump *pump, kc_connection *conn);
 /* Stops watching for input that nobody wants now. */
 void kc_set_deafen(kc_pump *pump, kc_connection *conn);
-/* Closes its socket and the files it sent, then ends it. */
+/* Closes its socket, then ends it. */
 void kc_set_end(kc_pump *pump, kc_connection *conn);
 /* The timer rings at the engine's next deadline; never before it. */
 void kc_set_arm_timer(kc_pump *pump);

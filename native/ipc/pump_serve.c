@@ -162,7 +162,7 @@ static uint32_t kc_serve_missing(const kc_pump *pump, const kc_connection *conn)
 static bool kc_serve_has_surplus_files(const kc_pump *pump, const kc_connection *conn)
 {
     kc_frame_header header = {0};
-    uint32_t unclaimed = conn->file_count - conn->files_claimed;
+    uint32_t unclaimed = conn->file_count;
     uint32_t n = kc_buffer_length(&conn->input);
     if (unclaimed == 0 || !kc_serve_is_open(pump, conn) || !kc_serve_in_budget(pump, conn)) {
         return false;

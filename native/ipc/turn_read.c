@@ -1,6 +1,6 @@
 /* turn_read.c: one read per connection and turn, into scratch memory, or first into the blocks of the element that is
- * arriving. Files that travel with the bytes are received, counted and, in this version, closed: nothing is leaked,
- * whatever a peer attaches. */
+ * arriving. Files that travel with the bytes are closed as they come, because in this version every frame that names
+ * files is refused; only their number is kept, so nobody's files are held, whatever a peer attaches. */
 #include "ipc/kc_turn_set.h"
 
 #include <errno.h>
@@ -22,16 +22,8 @@ typedef struct kc_read {
     } control;
 } kc_read;
 
-static void kc_read_file(kc_pump *pump, kc_connection *conn, int fd, bool *lost)
-{
-    if (!kc_conn_files_add(&pump->conns, conn, fd)) {
-        (void)close(fd);
-        *lost = true;
-    }
-}
-
-/* Takes the descriptors out of the control message. False when some were lost on the way. */
-static bool kc_read_files(kc_pump *pump, kc_connection *conn, struct msghdr *msg)
+/* Closes the descriptors in the control message. False when some were lost on the way, or too many came. */
+static bool kc_read_files(kc_connection *conn, struct msghdr *msg)
 {
     bool lost = (msg->msg_flags & MSG_CTRUNC) != 0;
     for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg != NULL; cmsg = CMSG_NXTHDR(msg, cmsg)) {
@@ -42,25 +34,11 @@ static bool kc_read_files(kc_pump *pump, kc_connection *conn, struct msghdr *msg
         for (size_t i = 0; i < n; i++) {
             int fd;
             memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof fd, sizeof fd);
-            kc_read_file(pump, conn, fd, &lost);
+            (void)close(fd);
+            lost |= !kc_conn_files_add(conn);
         }
     }
     return !lost;
-}
-
-/* Files of frames that were served are of no use to anybody in this version. */
-static void kc_read_close_claimed(kc_connection *conn)
-{
-    uint32_t claimed = conn->files_claimed;
-    if (claimed == 0) {
-        return;
-    }
-    for (uint32_t i = 0; i < claimed; i++) {
-        (void)close(conn->files[i]);
-    }
-    conn->file_count -= claimed;
-    conn->files_claimed = 0;
-    memmove(conn->files, conn->files + claimed, conn->file_count * sizeof *conn->files);
 }
 
 static bool kc_read_once(kc_pump *pump, kc_connection *conn, kc_read *in)
@@ -80,7 +58,7 @@ static bool kc_read_once(kc_pump *pump, kc_connection *conn, kc_read *in)
         return false;
     }
     in->flags = msg.msg_flags;
-    return msg.msg_controllen == 0 || kc_read_files(pump, conn, &msg);
+    return msg.msg_controllen == 0 || kc_read_files(conn, &msg);
 }
 
 static void kc_read_serve(kc_pump *pump, kc_connection *conn, const kc_read *in)
@@ -125,6 +103,5 @@ void kc_turn_read(kc_pump *pump, kc_connection *conn, uint32_t events)
         bool whole = kc_read_once(pump, conn, &in);
         pump->now_ns = kc_turn_clock(); /* deadlines count from here: never early */
         more = kc_read_judge(pump, conn, &in, whole, events);
-        kc_read_close_claimed(conn);
     }
 }

@@ -113,17 +113,8 @@ void kc_set_deafen(kc_pump *pump, kc_connection *conn)
     kc_set_watch(pump, conn, (uint8_t)(conn->interest & ~KC_WATCH_IN));
 }
 
-static void kc_set_close_files(kc_connection *conn)
-{
-    for (uint32_t i = 0; i < conn->file_count; i++) {
-        (void)close(conn->files[i]);
-    }
-    conn->file_count = conn->files_claimed = 0;
-}
-
 void kc_set_end(kc_pump *pump, kc_connection *conn)
 {
-    kc_set_close_files(conn);
     if (conn->fd >= 0) {
         (void)close(conn->fd); /* nobody else has it, so it leaves the set by itself */
     }
@@ -240,7 +231,6 @@ void kc_pump_free(kc_pump *pump)
     for (uint32_t i = 1; i <= pump->conns.high; i++) {
         kc_connection *conn = kc_conns_at(&pump->conns, i);
         if (conn != NULL && conn->fd >= 0) {
-            kc_set_close_files(conn);
             (void)close(conn->fd);
         }
     }

@@ -27,7 +27,8 @@ static void busy_day(void)
     rig_say(&r, 1, "SEND r1 c1002 t-1 e:a e:b e:c E:20000; RECV r2 c1003 t-1 n9; SELECT r3 t-1 (c1003) (c1002 e:x)");
     rig_say(&r, 2, "RECV r1 c1002 n9 f1; RECV r2 c1002; RECV r3 c1002; RECV r4 c1002 t-1; SEND r5 c1003 E:20000 e:z");
     rig_say(&r, 1, "SEND r10 c1003 t-1 E:70000 e:p E:17000; SEND r11 c1003 E:100 E:200 e:q; RECV r12 c1003 n100");
-    rig_say(&r, 2, "MAKE r11; PING r12; OPEN r14; RECV r13 c1003 n9; LIST r16 E:90000");
+    rig_say(&r, 2, "MAKE r11; PING r12; OPEN r14; RECV r13 c1003 n9; LIST r16 E:9000");
+    rig_say(&r, 1, "PING r15 E:90000");
     answer_control(2);
     answer_control(2);
     (void)rig_hear(&r, 2);

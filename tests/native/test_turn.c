@@ -466,6 +466,40 @@ KC_TEST(files_that_no_frame_names_and_names_without_files_end_the_connection)
     finish();
 }
 
+KC_TEST(files_are_closed_as_they_come_and_only_counted_for_the_frame_that_names_them)
+{
+    for (uint32_t transport = 0; transport < 2; transport++) {
+        begin(NULL, transport);
+        say(0, "MAKE r1"); /* behind this barrier nothing is served */
+        int fds = count_fds();
+        rig_build(&r, 1, "PING r2");
+        r.frame[3] = KC_MAX_FILES;
+        send_with_files(0, r.frame, r.frame_bytes, KC_MAX_FILES);
+        turn_until_quiet();
+        KC_CHECK_EQ(count_fds(), fds);
+        kc_control control;
+        KC_CHECK_EQ(kc_pump_control(r.pump, &control), KC_OK);
+        rig_build(&r, 1, "MAKE r1");
+        KC_CHECK_EQ(kc_pump_reply(r.pump, r.conns[0], r.frame, (uint32_t)r.frame_bytes), KC_OK);
+        KC_CHECK_STR(hear(0), "MAKE r1; PING r2 =-95");
+        finish();
+    }
+}
+
+KC_TEST(more_files_than_may_wait_end_the_connection)
+{
+    begin(NULL, KC_TRANSPORT_STREAM);
+    say(0, "MAKE r1");
+    rig_build(&r, 1, "PING r2");
+    r.frame[3] = KC_MAX_FILES;
+    for (int i = 0; i * KC_MAX_FILES <= 512; i++) {
+        KC_CHECK_EQ(closed_code(), KC_EAGAIN);
+        send_with_files(0, r.frame, r.frame_bytes, KC_MAX_FILES);
+    }
+    KC_CHECK_EQ(closed_code(), KC_EPROTO);
+    finish();
+}
+
 KC_TEST(files_sent_with_the_first_byte_of_a_frame_wait_for_its_header)
 {
     begin(NULL, KC_TRANSPORT_STREAM);
@@ -706,6 +740,8 @@ int main(void)
     KC_RUN(a_connection_can_be_closed_from_above);
     KC_RUN(a_request_with_files_is_refused_politely_and_the_files_are_closed);
     KC_RUN(files_that_no_frame_names_and_names_without_files_end_the_connection);
+    KC_RUN(files_are_closed_as_they_come_and_only_counted_for_the_frame_that_names_them);
+    KC_RUN(more_files_than_may_wait_end_the_connection);
     KC_RUN(files_sent_with_the_first_byte_of_a_frame_wait_for_its_header);
     KC_RUN(the_descriptor_rings_at_a_deadline_and_not_before);
     KC_RUN(parked_waiters_wake_nobody);
