@@ -190,6 +190,37 @@ KC_TEST(the_heap_gives_every_block_back_in_any_order) {
     w_close(&w);
 }
 
+KC_TEST(a_trimmed_heap_gives_its_memory_back_and_serves_again) {
+    enum { BODIES = 40, LENGTH = 600000 };
+    kc_world w = w_open();
+    static kc_body bodies[BODIES];
+    static uint8_t data[LENGTH];
+    uint64_t most = 0;
+
+    for (int round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < LENGTH; i++)
+            data[i] = pattern(i + (uint32_t)round);
+        for (int i = 0; i < BODIES; i++)
+            KC_CHECK_EQ(kc_body_make(w.e, 0, data, LENGTH, &bodies[i], NULL), KC_OK);
+        most = w_usage(&w).heap_bytes;
+        KC_CHECK(most >= (uint64_t)BODIES * LENGTH);
+        KC_CHECK_EQ(kc_engine_trim(w.e, 0, 1000), 0); /* nothing is empty */
+        KC_CHECK_EQ(w_usage(&w).heap_bytes, most);
+        for (int i = 0; i < BODIES; i++) {
+            uint8_t back[16];
+            KC_CHECK_EQ(kc_body_copy(w.e, &bodies[i], LENGTH - 16, back, 16), KC_OK);
+            KC_CHECK_MEM(back, data + LENGTH - 16, 16);
+            kc_body_drop(w.e, &bodies[i]);
+        }
+        KC_CHECK(kc_engine_trim(w.e, 4, 5) > 0);
+        KC_CHECK_EQ(w_usage(&w).heap_bytes, most - (5 << 20));
+        KC_CHECK_EQ(kc_engine_trim(w.e, 4, 1000), 0);
+        KC_CHECK_EQ(kc_engine_trim(w.e, 4, 1000), 0);
+        KC_CHECK(w_usage(&w).heap_bytes <= 8 << 20); /* four, and the last one of each size in use */
+    }
+    w_close(&w);
+}
+
 KC_TEST(an_armed_port_rings_once_and_only_when_a_result_comes) {
     kc_world w = w_open();
     kc_chan c = w_buffered(&w, 1);
@@ -304,6 +335,7 @@ int main(void) {
     KC_RUN(a_body_without_memory_says_which_limit);
     KC_RUN(a_heap_of_one_chunk_serves_one_size_after_the_other);
     KC_RUN(the_heap_gives_every_block_back_in_any_order);
+    KC_RUN(a_trimmed_heap_gives_its_memory_back_and_serves_again);
     KC_RUN(an_armed_port_rings_once_and_only_when_a_result_comes);
     KC_RUN(each_waiter_answers_at_the_port_it_named);
     KC_RUN(a_port_that_is_none_is_refused_before_anything_moves);

@@ -438,6 +438,49 @@ KC_TEST(a_message_whose_holder_dies_is_acknowledged_once_by_another) {
     dismiss(c);
 }
 
+/* Sends long bodies and drops them again, and looks at their last bytes before. */
+static void *fill_and_empty(void *arg) {
+    enum { LENGTH = 300000, AT_ONCE = 8 };
+    worker *k = arg;
+    uint8_t *data = malloc(LENGTH);
+
+    KC_REQUIRE(data != NULL);
+    for (uint32_t i = 0; i < 60; i++) {
+        kc_body bodies[AT_ONCE];
+        memset(data, (int)(k->number * 64 + i), LENGTH);
+        for (int n = 0; n < AT_ONCE; n++)
+            KC_REQUIRE(kc_body_make(k->e, 0, data, LENGTH, &bodies[n], NULL) == KC_OK);
+        for (int n = 0; n < AT_ONCE; n++) {
+            uint8_t back[64];
+            KC_CHECK_EQ(kc_body_copy(k->e, &bodies[n], LENGTH - 64, back, 64), KC_OK);
+            KC_CHECK_MEM(back, data, 64);
+            kc_body_drop(k->e, &bodies[n]);
+        }
+    }
+    atomic_fetch_add(k->clock, 1);
+    free(data);
+    return NULL;
+}
+
+static void *trim_until_done(void *arg) {
+    worker *k = arg;
+
+    while (atomic_load(k->clock) < 2)
+        (void)kc_engine_trim(k->e, 0, 1);
+    return NULL;
+}
+
+KC_TEST(memory_that_goes_back_to_the_system_is_nobodys) {
+    crew *c = hire();
+    worker *workers[3] = {start(c, fill_and_empty, 0, 0, 0), start(c, fill_and_empty, 0, 0, 0),
+                          start(c, trim_until_done, 0, 0, 0)};
+
+    for (int i = 0; i < 3; i++)
+        join(workers[i]);
+    w_check(&c->w);
+    dismiss(c);
+}
+
 int main(void) {
     KC_RUN(rendezvous_delivers_each_message_once);
     KC_RUN(a_buffer_delivers_each_message_once);
@@ -447,5 +490,6 @@ int main(void) {
     KC_RUN(what_was_accepted_before_the_close_is_received_once);
     KC_RUN(a_deadline_that_races_a_match_loses_and_doubles_nothing);
     KC_RUN(a_message_whose_holder_dies_is_acknowledged_once_by_another);
+    KC_RUN(memory_that_goes_back_to_the_system_is_nobodys);
     return kc_test_report();
 }
