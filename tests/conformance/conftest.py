@@ -13,31 +13,50 @@ from tests.conformance.pump_subject import PumpSubject
 from tests.conformance.subject import Subject
 from tests.e2e.harness import DaemonProcess, running_daemon
 
-ON_WIRE = ("pump", "daemon-stream", "daemon-seqpacket")
+ON_WIRE = ("pump", "daemon-stream", "daemon-seqpacket", "io-thread-stream")
 SUBJECTS = ("engine", *ON_WIRE)
 
 
-@pytest.fixture(scope="session")
-def conformance_daemon() -> Iterator[DaemonProcess]:
-    """One daemon for all cases, so that what a case leaves behind is seen by the next."""
+def serving(*options: str) -> Iterator[DaemonProcess]:
     directory = Path(tempfile.mkdtemp(prefix="kc-", dir="/tmp"))
     try:
-        with running_daemon(directory) as daemon:
+        with running_daemon(directory, *options) as daemon:
             yield daemon
     finally:
         shutil.rmtree(directory)
 
 
-def make_subject(label: str, daemon: DaemonProcess) -> Subject:
+@pytest.fixture(scope="session")
+def conformance_daemon() -> Iterator[DaemonProcess]:
+    """One daemon for all cases, so that what a case leaves behind is seen by the next."""
+    yield from serving()
+
+
+@pytest.fixture(scope="session")
+def threaded_daemon() -> Iterator[DaemonProcess]:
+    """The same whose turns run in a thread of their own."""
+    yield from serving("--io", "thread")
+
+
+Daemons = dict[str, DaemonProcess]
+
+
+@pytest.fixture(scope="session")
+def daemons(conformance_daemon: DaemonProcess, threaded_daemon: DaemonProcess) -> Daemons:
+    return {"daemon": conformance_daemon, "io-thread": threaded_daemon}
+
+
+def make_subject(label: str, daemons: Daemons) -> Subject:
     if label == "engine":
         return EngineSubject()
     if label == "pump":
         return PumpSubject()
-    return DaemonSubject(daemon, label.removeprefix("daemon-"))
+    which, _, transport = label.rpartition("-")
+    return DaemonSubject(daemons[which], transport)
 
 
-def checked(label: str, daemon: DaemonProcess) -> Iterator[Subject]:
-    made = make_subject(label, daemon)
+def checked(label: str, daemons: Daemons) -> Iterator[Subject]:
+    made = make_subject(label, daemons)
     try:
         yield made
         made.check()
@@ -46,13 +65,11 @@ def checked(label: str, daemon: DaemonProcess) -> Iterator[Subject]:
 
 
 @pytest.fixture(params=SUBJECTS)
-def subject(request: pytest.FixtureRequest, conformance_daemon: DaemonProcess) -> Iterator[Subject]:
-    yield from checked(request.param, conformance_daemon)
+def subject(request: pytest.FixtureRequest, daemons: Daemons) -> Iterator[Subject]:
+    yield from checked(request.param, daemons)
 
 
 @pytest.fixture(params=ON_WIRE)
-def wire_subject(
-    request: pytest.FixtureRequest, conformance_daemon: DaemonProcess
-) -> Iterator[Subject]:
+def wire_subject(request: pytest.FixtureRequest, daemons: Daemons) -> Iterator[Subject]:
     """Those with frames: batches, handles, replies that a dead client did not read."""
-    yield from checked(request.param, conformance_daemon)
+    yield from checked(request.param, daemons)
