@@ -176,7 +176,7 @@ def test_a_batch_of_1024_elements_passes_whole(wire_subject: WireSubject) -> Non
 
 
 def test_a_batch_of_more_than_1024_items_is_refused(wire_subject: WireSubject) -> None:
-    """WIRE rule 4: MAX_ITEMS is 1 to 1,024; the connection lives."""
+    """PROTOCOL, commands: MAX_ITEMS is 1 to 1,024; the connection lives."""
     user, chan = wire_subject.user(), RENDEZVOUS.make(wire_subject)
     assert user.receive_many(chan, 1025).code == EINVAL
     assert user.try_receive(chan).code == EAGAIN

@@ -155,7 +155,7 @@ def test_a_drop_policy_is_for_buffered_channels_only(
 
 
 def test_a_buffered_channel_has_at_least_one_place(subject: Subject) -> None:
-    """Contract 4.3, WIRE: buffered with CAPACITY 0 is EINVAL; 2^20 is the largest."""
+    """Contract 4.3, PROTOCOL: buffered with CAPACITY 0 is EINVAL; 2^20 is the largest."""
     for capacity in (0, (1 << 20) + 1):
         with pytest.raises(InvalidArgument):
             subject.channel("buffered", capacity)

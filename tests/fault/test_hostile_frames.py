@@ -108,7 +108,7 @@ def test_06_frames_byte_by_byte_are_frames(house: House, transport: str) -> None
 
 @both_transports
 def test_07_a_length_of_0_is_a_frame_without_a_request(house: House, transport: str) -> None:
-    """WIRE rule 2: a request of 1.1 has a REQ_ID, so this is EPROTO and the end."""
+    """PROTOCOL, requests: a request of 1.1 has a REQ_ID, so this is EPROTO and the end."""
     for cmd in (_wire.CMD_CHAN_SEND, _wire.CMD_CHAN_MAKE, _wire.CMD_PING, _wire.CMD_SELECT):
         with house.peer(transport) as peer:
             peer.say(raw_frame(cmd, b""))
@@ -127,7 +127,7 @@ def test_07_a_length_over_the_limit_is_emsgsize_and_the_end(
 
 
 def test_07_a_packet_frame_over_128_kib_is_emsgsize_and_the_end(house: House) -> None:
-    """WIRE, transports: MAX_FRAME is 128 KiB there."""
+    """PROTOCOL, transports: MAX_FRAME is 128 KiB there."""
     with house.peer("seqpacket") as peer:
         length = _wire.MAX_SEQPACKET_FRAME_BYTES + 1
         peer.say(raw_frame(_wire.CMD_CHAN_SEND, b"", length=length))
@@ -177,7 +177,7 @@ def test_09_a_thousand_nested_levels_cost_nothing(house: House) -> None:
 
 
 def test_09_ten_thousand_attributes_are_read_once(house: House) -> None:
-    """WIRE: unknown types are skipped, however many; the answer is that of the frame without."""
+    """PROTOCOL, frame: unknown types are skipped, however many; the answer is that of the frame without."""
     with house.peer() as peer:
         peer.say(raw_frame(_wire.CMD_PING, attribute(999, b"y" * 3) * 10_000 + REQ_ID))
         answer = peer.read()
@@ -186,7 +186,7 @@ def test_09_ten_thousand_attributes_are_read_once(house: House) -> None:
 
 
 def test_09_unknown_flags_in_the_header_are_eproto(house: House) -> None:
-    """WIRE, frame: the high byte must be 0; a file that did not come is missing."""
+    """PROTOCOL, frame: the high byte must be 0; a file that did not come is missing."""
     for flags in (0x0100, 0x8000, 0x0001, 0x00FD):
         with house.peer() as peer:
             peer.say(raw_frame(_wire.CMD_PING, REQ_ID, flags=flags))
@@ -194,7 +194,7 @@ def test_09_unknown_flags_in_the_header_are_eproto(house: House) -> None:
 
 
 def test_09_files_are_refused_and_closed(house: House) -> None:
-    """WIRE, transports: surplus files end the connection; none stays open in the daemon."""
+    """PROTOCOL, transports: surplus files end the connection; none stays open in the daemon."""
     with house.peer() as peer:
         data = peer.frame("PING", REQ_ID=5)
         socket.send_fds(peer.socket, [data], [peer.socket.fileno()] * 3)
@@ -209,7 +209,7 @@ def test_09_files_are_refused_and_closed(house: House) -> None:
 
 @both_transports
 def test_10_another_version_is_told_ours_and_ended(house: House, transport: str) -> None:
-    """WIRE rule 1: numbers, RESULT -EPROTONOSUPPORT, the end."""
+    """PROTOCOL, greeting: numbers, RESULT -EPROTONOSUPPORT, the end."""
     with house.peer(transport, greet=False) as peer:
         peer.write("HELLO", ABI_MAJOR=2, ABI_MINOR=0)
         answer = peer.read()
@@ -220,7 +220,7 @@ def test_10_another_version_is_told_ours_and_ended(house: House, transport: str)
 
 @both_transports
 def test_10_hello_twice_is_eproto_and_the_end(house: House, transport: str) -> None:
-    """WIRE rule 1."""
+    """PROTOCOL, greeting."""
     with house.peer(transport) as peer:
         peer.write("HELLO", ABI_MAJOR=1, ABI_MINOR=1)
         assert peer.last_word() == EPROTO
@@ -231,7 +231,7 @@ def test_10_hello_twice_is_eproto_and_the_end(house: House, transport: str) -> N
 def test_10_a_command_before_hello_is_eproto_and_the_end(
     house: House, transport: str, command: str
 ) -> None:
-    """WIRE rule 1."""
+    """PROTOCOL, greeting."""
     with house.peer(transport, greet=False) as peer:
         peer.write(command, REQ_ID=5, CHAN_ID=1001)
         assert peer.last_word() == EPROTO
@@ -249,7 +249,7 @@ def test_10_an_unknown_command_is_enosys_and_the_connection_lives(house: House) 
 
 
 def test_10_a_live_request_id_twice_is_eproto_and_the_end(house: House) -> None:
-    """WIRE rule 2: a live duplicate; the parked request is cancelled with its connection."""
+    """PROTOCOL, requests: a live duplicate; the parked request is cancelled with its connection."""
     with house.peer() as other:
         chan = other.make()
         with house.peer() as peer:
@@ -261,7 +261,7 @@ def test_10_a_live_request_id_twice_is_eproto_and_the_end(house: House) -> None:
 
 
 def test_a_channel_without_a_handle_is_ebadf(house: House) -> None:
-    """DESIGN rule 5, contract 4.15: C answers, whether the channel exists or not."""
+    """ARCHITECTURE rule 5, contract 4.15: C answers, whether the channel exists or not."""
     with house.peer() as peer:
         for chan in (house.filled, 0, 1, 2**32 - 1):
             assert peer.result("CHAN_SEND", CHAN_ID=chan, ELEMENT=b"x") == EBADF
@@ -302,7 +302,7 @@ def clause(**attributes: object) -> tuple[str, object]:
 def test_34_a_select_of_none_or_65_clauses_is_einval_and_the_connection_lives(
     house: House,
 ) -> None:
-    """WIRE rule 5: 1 to 64; nothing was done on any channel."""
+    """PROTOCOL, commands: 1 to 64; nothing was done on any channel."""
     with house.peer() as peer:
         chan = peer.make(**BUFFERED)
         assert peer.result("SELECT") == EINVAL
@@ -344,7 +344,7 @@ def test_34_a_clause_without_a_channel_or_with_unknown_flags_is_refused(house: H
 
 
 def test_36_the_most_negative_timeout_waits_for_ever(house: House) -> None:
-    """WIRE rule 6: the top bit means for ever."""
+    """PROTOCOL, values: the top bit means for ever."""
     with house.peer() as peer, house.peer() as other:
         chan = peer.make()
         other.open(chan)
@@ -401,7 +401,7 @@ def test_36_a_timeout_that_is_no_number_is_refused_by_the_client(house: House) -
 def test_37_a_name_that_is_none_is_einval_and_the_connection_lives(
     house: House, name: bytes
 ) -> None:
-    """WIRE rule 8: UTF-8 without NUL, control characters or '/'."""
+    """PROTOCOL, handles: UTF-8 without NUL, control characters or '/'."""
     with house.peer() as peer:
         named = REQ_ID + attribute(_wire.ATTR_NAME, name)
         for cmd in (_wire.CMD_CHAN_MAKE, _wire.CMD_CHAN_OPEN):
@@ -413,7 +413,7 @@ def test_37_a_name_that_is_none_is_einval_and_the_connection_lives(
 
 
 def test_37_a_name_that_is_too_long_is_enametoolong(house: House) -> None:
-    """WIRE rule 8: 255 bytes; 64 KiB are as wrong as 256."""
+    """PROTOCOL, handles: 255 bytes; 64 KiB are as wrong as 256."""
     with house.peer() as peer:
         for length in (256, 60_000, 65_536):
             answer = peer.ask("CHAN_MAKE", NAME="n" * length)

@@ -295,7 +295,7 @@ def test_35_a_thousand_parked_receivers_hear_one_end_each(house: House, command:
 
 
 def test_memory_of_a_burst_goes_back_to_the_system(house: House) -> None:
-    """RELIABILITY: resources return to the baseline. 96 MiB wait in a channel, are received, and a
+    """Resources return to the baseline: 96 MiB wait in a channel, are received, and a
     moment later the daemon is as small as before. (It keeps asking: time passes between PINGs.)"""
     with house.peer() as peer:
         before = house.process.resident_bytes()
