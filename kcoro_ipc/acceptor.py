@@ -15,7 +15,7 @@ from contextlib import suppress
 from kcoro_ipc.broker import Broker
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.logs import say
-from kcoro_ipc.records import Peer
+from kcoro_ipc.records import Peer, User
 from kcoro_ipc.transport import Listener, credentials
 
 PER_TURN = 64
@@ -42,6 +42,7 @@ class Acceptor:
             self.broker.pump.unlisten(fd)
             listener.close()
         self._listeners.clear()
+        self._resume_at_ns = None
         self._release_reserve()
 
     # --- descriptors that ran out ---
@@ -88,15 +89,18 @@ class Acceptor:
     # --- connections ---
 
     def accept(self) -> None:
-        """Up to PER_TURN connections from the listeners that are readable."""
+        """Up to PER_TURN connections from each listener that is readable."""
+        while (fd := self.broker.pump.accept_ready()) is not None:
+            if fd in self._listeners and self._resume_at_ns is None:
+                self._accept_from(self._listeners[fd])
+
+    def _accept_from(self, listener: Listener) -> None:
         for _ in range(PER_TURN):
-            fd = self.broker.pump.accept_ready()
-            if fd is None or fd not in self._listeners:
-                break
-            listener = self._listeners[fd]
             try:
                 connected, _ = listener.socket.accept()
-            except (BlockingIOError, ConnectionAbortedError):
+            except BlockingIOError:
+                break  # that was all
+            except ConnectionAbortedError:
                 continue  # who was there is gone
             except OSError as error:
                 self._pause(error)
@@ -118,13 +122,19 @@ class Acceptor:
         connected.setblocking(False)
         who = credentials(connected)
         user = self.broker.user(who.uid)
-        limit = self.broker.registry.limits.connections_per_uid
-        if user.connections >= limit + OVER_QUOTA_MOST:
-            raise self.broker.registry.limits.refuse("connections_per_uid", user.connections)
-        conn = self.broker.pump.add(connected.detach(), transport, user.account)
-        peer = Peer(conn, user, who.gid, who.groups, who.pid, transport)
-        self.broker.join(peer)
+        try:
+            conn = self._add(connected, transport, user)
+        except BaseException:
+            self.broker.settle(user)
+            raise
+        self.broker.join(Peer(conn, user, who.gid, who.groups, who.pid, transport))
         say(logging.DEBUG, "connected", conn=conn, uid=who.uid, pid=who.pid)
+
+    def _add(self, connected: socket.socket, transport: int, user: User) -> int:
+        limits = self.broker.registry.limits
+        if user.connections >= limits.connections_per_uid + OVER_QUOTA_MOST:
+            raise limits.refuse("connections_per_uid", user.connections)
+        return self.broker.pump.add(connected.detach(), transport, user.account)
 
 
 def raise_descriptor_limit() -> int:

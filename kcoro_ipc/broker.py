@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 from kcoro_ipc import _wire, native
 from kcoro_ipc.errors import InvalidArgument, OperationCancelled, error_for
-from kcoro_ipc.logs import say
+from kcoro_ipc.logs import Throttle
 from kcoro_ipc.native import ChannelConfig, NativeEngine
 from kcoro_ipc.pump import Closed, NativePump
 from kcoro_ipc.quotas import Limits
@@ -68,13 +68,17 @@ class Broker:
         self.registry = registry
         self.clock = clock
         self.draining = False
+        self.talk = Throttle(clock)
         self._users: dict[int, User] = {}
         self._idle: dict[int, int] = {}  # uid -> since when it has no connection, oldest first
 
     # --- users and peers ---
 
     def user(self, uid: int) -> User:
-        """The user, with an account from now on. Raises when no account is left."""
+        """The user, with an account from now on. Raises when no account is left.
+
+        Whoever asked calls `settle` when nothing came of it.
+        """
         user = self._users.get(uid)
         if user is None:
             limits = self.registry.limits
@@ -103,15 +107,20 @@ class Broker:
         if not peer.user.connections:
             self._idle[peer.uid] = self.clock()
 
-    def forget_user(self, user: User) -> None:
-        """Idle for long: its anonymous 1.0 channels end, its account goes unless channels stay."""
-        channels = [one for one in self.registry.channels.values() if one.uid == user.uid]
-        for channel in channels:
-            if channel.legacy and not channel.destroyed:
-                self.destroy(channel, "its user has been gone for 60 s")
-        if not any(one.uid == user.uid for one in self.registry.channels.values()):
+    def _end_legacy(self, user: User) -> None:
+        """Idle for long: its anonymous 1.0 channels end."""
+        if user.channels:
+            channels = [one for one in self.registry.channels.values() if one.uid == user.uid]
+            for channel in channels:
+                if channel.legacy and not channel.destroyed:
+                    self.destroy(channel, "its user has been gone for 60 s")
+        self.settle(user)
+
+    def settle(self, user: User) -> None:
+        """Returns the account of a user without connections and channels. Safe twice."""
+        used = user.connections or user.channels or user.uid in self._idle
+        if not used and self._users.pop(user.uid, None) is not None:
             self.engine.account_free(user.account)
-            del self._users[user.uid]
 
     # --- channels ---
 
@@ -134,7 +143,9 @@ class Broker:
         ticket = self.engine.chan_make(config)
         channel = Channel(chan_id, ticket, name, peer.uid, peer.gid, settings, legacy)
         self.registry.add(channel)
-        say(logging.INFO, "channel made", chan_id=chan_id, name=name, uid=peer.uid, pid=peer.pid)
+        peer.user.channels += 1
+        about = {"chan_id": chan_id, "name": name, "uid": peer.uid, "pid": peer.pid}
+        self.talk.say(peer.uid, logging.INFO, "channel made", **about)
         return channel
 
     def _dead_letter(self, peer: Peer, settings: Settings) -> int:
@@ -171,7 +182,8 @@ class Broker:
             return
         self.engine.chan_destroy(channel.ticket, reason, why)
         self.registry.end_name(channel)
-        say(logging.INFO, "channel destroyed", chan_id=channel.chan_id, name=channel.name, why=why)
+        about = {"chan_id": channel.chan_id, "name": channel.name, "why": why}
+        self.talk.say(channel.uid, logging.INFO, "channel destroyed", **about)
         self._forget_if_unused(channel)
 
     def lost(self, channel: Channel) -> None:
@@ -231,6 +243,9 @@ class Broker:
         if not channel.holders:
             self.registry.forget(channel)
             self.engine.chan_drop(channel.ticket)
+            owner = self._users[channel.uid]
+            owner.channels -= 1
+            self.settle(owner)
 
     # --- time ---
 
@@ -243,16 +258,16 @@ class Broker:
             return 0
         since = next(iter(self._idle.values()), None)
         first = self.registry.deadlines.next_ns()
-        times = [] if since is None else [since + LEGACY_IDLE_NS]
-        times += [] if first is None else [first]
-        return min(times, default=None)
+        times = [None if since is None else since + LEGACY_IDLE_NS, first, self.talk.next_ns()]
+        return min((when for when in times if when is not None), default=None)
 
     def due(self, most: int) -> Iterator[Opening | Subscription]:
         """Requests whose time has come; users that were idle for long are forgotten on the way."""
         now_ns = self.clock()
+        self.talk.due()
         for uid, since in list(self._idle.items()):
             if since + LEGACY_IDLE_NS > now_ns:
                 break
             del self._idle[uid]
-            self.forget_user(self._users[uid])
+            self._end_legacy(self._users[uid])
         yield from self.registry.deadlines.due(now_ns, most)

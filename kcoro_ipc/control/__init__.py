@@ -65,10 +65,12 @@ def serve(broker: Broker, control: Control) -> Outcome:
     try:
         return _answer(broker, peer, control)
     except ProtocolError as error:
-        say(logging.WARNING, "malformed", **_who(peer), cmd=control.cmd, why=error.args[0])
+        about = {**_who(peer), "cmd": control.cmd}
+        broker.talk.say(peer.uid, logging.WARNING, "malformed", **about, why=error.args[0])
         return last_words(control, error.code)
     except Exception as error:  # noqa: BLE001  a fault of ours must cost one connection, not all
-        say(logging.ERROR, "control failed", error, **_who(peer), cmd=control.cmd)
+        about = {**_who(peer), "cmd": control.cmd}
+        broker.talk.say(peer.uid, logging.ERROR, "control failed", error, **about)
         return last_words(control, _wire.KC_ECONNRESET)
 
 
@@ -85,7 +87,7 @@ def _answer(broker: Broker, peer: Peer, control: Control) -> Outcome:
         raise
     except KcoroError as error:
         if isinstance(error, (AccessDenied, HiddenChannel, QuotaExceeded)):
-            _say_refused(request, error)
+            _say_refused(broker, request, error)
         return request.failed(error)
 
 
@@ -98,8 +100,9 @@ def _function(request: Request) -> Function:
     return command.function
 
 
-def _say_refused(request: Request, error: KcoroError) -> None:
-    say(
+def _say_refused(broker: Broker, request: Request, error: KcoroError) -> None:
+    broker.talk.say(
+        request.peer.uid,
         logging.WARNING,
         "refused",
         **_who(request.peer),

@@ -14,6 +14,7 @@ from kcoro_ipc import _wire, control, frames
 from kcoro_ipc.broker import LEGACY_IDLE_NS, Broker
 from kcoro_ipc.control import COMMANDS, Command, Then
 from kcoro_ipc.errors import OperationCancelled, QuotaExceeded
+from kcoro_ipc.logs import LINES_PER_WINDOW, WINDOW_NS
 from kcoro_ipc.native import CLAUSE_SEND, ChannelConfig, Waiter
 from kcoro_ipc.pump import SEQPACKET, STREAM, Closed, Control
 from kcoro_ipc.quotas import Limits
@@ -657,6 +658,59 @@ def test_channels_of_1_0_clients_outlive_them_until_their_user_was_gone_for_60_s
     assert house.registry.channels == {}
     assert house.engine.done[-1] == ("drop", 1001)
     assert house.engine.freed_accounts == [500]
+    assert house.broker.next_deadline_ns() is None
+
+
+def test_the_account_of_a_user_goes_with_its_last_channel_when_it_is_gone_for_long() -> None:
+    house = House()
+    peer, other = house.peer(), house.peer(STRANGER)
+    house.ask(peer, "CHAN_MAKE", NAME="jobs", MODE=0o607)
+    house.leave(peer)
+    house.now_ns = LEGACY_IDLE_NS
+    control.due(house.broker, 64)
+    assert house.engine.freed_accounts == []  # its channel is still charged to it
+    house.ask(other, "CHAN_OPEN", NAME="jobs")
+    house.ask(other, "CHAN_DESTROY", NAME="jobs")
+    assert house.engine.freed_accounts == []  # the handle keeps the record
+    house.ask(other, "CHAN_RELEASE", CHAN_ID=1001)
+    assert house.engine.freed_accounts == [500]
+    house.peer()  # and the user may come back
+    house.leave(other)
+    house.now_ns = 3 * LEGACY_IDLE_NS
+    control.due(house.broker, 64)
+    assert house.engine.freed_accounts == [500, 500]
+
+
+def test_a_user_without_channels_keeps_its_account_for_60_s_after_its_last_connection() -> None:
+    house = House()
+    peer = house.peer()
+    house.ask(peer, "CHAN_MAKE", NAME="jobs", FLAGS=EPHEMERAL)
+    house.leave(peer)
+    assert house.registry.channels == {}
+    assert house.engine.freed_accounts == []
+    house.now_ns = LEGACY_IDLE_NS
+    control.due(house.broker, 64)
+    assert house.engine.freed_accounts == [500]
+
+
+def test_a_flood_of_refusals_is_counted_in_the_log_and_hides_nobody_elses(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    house = House()
+    house.ask(house.peer(), "CHAN_MAKE", NAME="jobs")
+    stranger, other = house.peer(STRANGER), house.peer(STRANGER + 1)
+    with caplog.at_level(logging.WARNING, "kcoro"):
+        for _ in range(LINES_PER_WINDOW + 30):
+            house.ask(stranger, "CHAN_OPEN", NAME="jobs")
+        house.ask(other, "CHAN_OPEN", NAME="jobs")
+        assert [record.fields["uid"] for record in caplog.records] == (  # type: ignore[attr-defined]
+            [STRANGER] * LINES_PER_WINDOW + [STRANGER + 1]
+        )
+        assert house.broker.next_deadline_ns() == WINDOW_NS
+        house.now_ns = WINDOW_NS
+        control.due(house.broker, 64)
+    assert caplog.records[-1].getMessage() == "log lines left out"
+    assert caplog.records[-1].fields == {"uid": STRANGER, "count": 30}  # type: ignore[attr-defined]
     assert house.broker.next_deadline_ns() is None
 
 
