@@ -22,17 +22,19 @@ from kcoro_ipc.acceptor import Acceptor
 from kcoro_ipc.broker import Broker, make_engine
 from kcoro_ipc.control import Outcome, Then
 from kcoro_ipc.draining import Drain
-from kcoro_ipc.errors import CODE_NAMES
+from kcoro_ipc.errors import CODE_NAMES, KC_ECONNRESET
 from kcoro_ipc.logs import say
 from kcoro_ipc.native import EVENT_POISONED, Event
-from kcoro_ipc.pump import Control, NativePump, Report
+from kcoro_ipc.pump import Closed, Control, NativePump, Report
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.registry import Registry
 from kcoro_ipc.transport import Listener
+from kcoro_ipc.trimming import Trimmer
 
 REPOLL_NS = 50_000  # how long a turn looks for more work before it gives up; docs/PERFORMANCE.md
 DUE_PER_TURN = 64
 EVENTS_PER_TURN = 64
+TURN_NS = 2_000_000  # after which Python leaves the rest to the next turn: others wait
 FLUSH_S = 1.0  # for the last answers to be read by their clients
 
 Args = TypeVarTuple("Args")
@@ -46,14 +48,16 @@ async def serve(
     io_thread: bool = False,
     signals: bool = True,
     ready: Callable[[], None] | None = None,
+    stopping: Callable[[], object] | None = None,
     beside: Callable[["Daemon"], Awaitable[object]] | None = None,
 ) -> int:
     """Serves until SIGTERM or SIGINT (`signals`) or `stop`; 0, or 1 when messages were lost.
 
-    Closes the listeners. `ready` is called when connections are accepted; `beside` runs as long as
-    the daemon and may call its `stop`. Cancelling the caller ends everything without a word.
+    Closes the listeners. `ready` is called when connections are accepted, `stopping` once when it
+    begins to drain or, without that, to end; `beside` runs as long as the daemon and may call its
+    `stop`. Cancelling the caller ends everything without a word.
     """
-    daemon = Daemon(listeners, limits or Limits(), drain_s)
+    daemon = Daemon(listeners, limits or Limits(), drain_s, stopping)
     try:
         async with trio.open_nursery() as nursery:
             if signals:
@@ -88,7 +92,13 @@ class Stop(IntEnum):
 
 
 class Daemon:
-    def __init__(self, listeners: Sequence[Listener], limits: Limits, drain_s: float) -> None:
+    def __init__(
+        self,
+        listeners: Sequence[Listener],
+        limits: Limits,
+        drain_s: float,
+        stopping: Callable[[], object] | None = None,
+    ) -> None:
         self.engine = make_engine(limits)
         self.pump = NativePump(
             self.engine,
@@ -99,7 +109,8 @@ class Daemon:
         )
         self.broker = Broker(self.engine, self.pump, Registry(limits), time.monotonic_ns)
         self.acceptor = Acceptor(self.broker, listeners)
-        self.going = Drain(self.broker, self.acceptor, drain_s)
+        self.trimmer = Trimmer(self.engine, time.monotonic_ns)
+        self.going = Drain(self.broker, self.acceptor, drain_s, stopping)
         self._stop = Stop.NOT
 
     def free(self) -> None:
@@ -158,38 +169,63 @@ class Daemon:
 
     def _left_ns(self) -> int | None:
         """Until the earliest deadline that Python holds; None: there is none."""
-        broker, acceptor = self.broker.next_deadline_ns(), self.acceptor.next_deadline_ns()
-        times = [when for when in (broker, acceptor, self.going.until_ns) if when is not None]
+        deadlines = (
+            self.broker.next_deadline_ns(),
+            self.acceptor.next_deadline_ns(),
+            self.trimmer.next_deadline_ns(),
+            self.going.next_deadline_ns(),
+        )
+        times = [when for when in deadlines if when is not None]
         return max(0, min(times) - self.broker.clock()) if times else None
 
     # --- one report ---
 
     def handle(self, report: Report) -> None:
-        """All that a turn leaves to Python; each part is bounded."""
+        """All that a turn leaves to Python.
+
+        Each part is bounded by a count or by TURN_NS and does at least one piece; what is left is
+        in the next report.
+        """
+        until_ns = self.broker.clock() + TURN_NS
         if report.closed:
-            self._handle_closed()
+            _guarded(self._handle_closed, until_ns)
         if report.control:
-            self._handle_control()
+            _guarded(self._handle_control, until_ns)
         if report.cancelled:
-            self._handle_cancelled()
+            _guarded(self._handle_cancelled, until_ns)
         if report.accept:
             _guarded(self.acceptor.accept)
         if report.events:
-            self._handle_events()
-        self.acceptor.resume_if_due()
-        _guarded(control.due, self.broker, DUE_PER_TURN)
+            _guarded(self._handle_events)
+        _guarded(self.acceptor.resume_if_due)
+        _guarded(self.trimmer.look)
+        _guarded(control.due, self.broker, DUE_PER_TURN, until_ns)
 
-    def _handle_closed(self) -> None:
+    def _handle_closed(self, until_ns: int) -> None:
         while (closed := self.pump.next_closed()) is not None:
-            level = logging.INFO if closed.code else logging.DEBUG
-            code = CODE_NAMES.get(closed.code, str(closed.code))
-            say(level, "disconnected", conn=closed.conn, code=code, frames=closed.frames_in)
+            _guarded(self._say_closed, closed)
             _guarded(self.broker.depart, closed)
+            if self.broker.is_late(until_ns):
+                break
         self.acceptor.resume()
 
-    def _handle_control(self) -> None:
+    def _say_closed(self, closed: Closed) -> None:
+        peer = self.broker.registry.peers.get(closed.conn)
+        level = logging.INFO if closed.code else logging.DEBUG
+        code = CODE_NAMES.get(closed.code, str(closed.code))
+        about = {"conn": closed.conn, "code": code, "frames": closed.frames_in}
+        if peer is not None:
+            self.broker.talk.say(peer.uid, level, "disconnected", **about)
+
+    def _handle_control(self, until_ns: int) -> None:
         while (frame := self.pump.next_control()) is not None:
-            self._apply(frame, control.serve(self.broker, frame))
+            if not _guarded(self._answer, frame):
+                self.pump.close(frame.conn, KC_ECONNRESET)
+            if self.broker.is_late(until_ns):
+                break
+
+    def _answer(self, frame: Control) -> None:
+        self._apply(frame, control.serve(self.broker, frame))
 
     def _apply(self, frame: Control, outcome: Outcome) -> None:
         """A connection that is gone by now refuses each of these, and nothing is lost by it."""
@@ -204,9 +240,11 @@ class Daemon:
         if outcome.end is not None:
             self.pump.close(frame.conn, outcome.end)
 
-    def _handle_cancelled(self) -> None:
+    def _handle_cancelled(self, until_ns: int) -> None:
         while (target := self.pump.next_cancelled()) is not None:
             _guarded(control.cancelled, self.broker, *target)
+            if self.broker.is_late(until_ns):
+                break
 
     def _handle_events(self) -> None:
         for _ in range(EVENTS_PER_TURN):
@@ -217,29 +255,40 @@ class Daemon:
 
     def _tell_event(self, event: Event) -> None:
         channel = self.broker.registry.channels.get(event.chan_user)
-        name = channel.name if channel is not None else None
-        say(logging.WARNING, event.words, chan_id=event.chan_user, name=name, missed=event.lost)
-        if channel is not None and event.kind == EVENT_POISONED:
+        about = {"chan_id": event.chan_user, "missed": event.lost}
+        if channel is None:
+            say(logging.WARNING, event.words, **about)
+            return
+        named = about | {"name": channel.name}
+        self.broker.talk.say(channel.uid, logging.WARNING, event.words, **named)
+        if event.kind == EVENT_POISONED:
             say(logging.ERROR, "poisoned channel", dump=self.engine.chan_dump(channel.ticket))
             self.broker.lost(channel)
 
     async def _finish(self) -> None:
+        """Turns until all that was said is read. A turn that served something may have parked it
+        too late to hear of the end: `end` again, and another turn."""
         self.going.end()
         with trio.move_on_after(FLUSH_S):
-            while self._is_unread():
-                self.handle(await self._turn_here(busy=False))
+            served = True
+            while served or self._is_unread():
+                report = await self._turn_here(busy=served)
+                self.handle(report)
+                served = bool(report.frames or report.control)
+                if served:
+                    self.going.end()
         self.going.count_lost()
 
     def _is_unread(self) -> bool:
-        """One turn, then whether somebody has not read all that was said."""
-        self.handle(self.pump.turn())
         infos = (self.pump.info(conn) for conn in self.broker.registry.peers)
         return any(info is not None and info.queued_bytes for info in infos)
 
 
-def _guarded(function: Callable[[*Args], object], *args: *Args) -> None:
-    """A fault of ours while dealing with one connection must not end the others."""
+def _guarded(function: Callable[[*Args], object], *args: *Args) -> bool:
+    """A fault of ours while dealing with one connection must not end the others. False: one was."""
     try:
         function(*args)
     except Exception as error:  # noqa: BLE001  logged, and the loop goes on
         say(logging.ERROR, "fault", error)
+        return False
+    return True

@@ -11,6 +11,7 @@ Invariants:
 
 from typing import Any, NamedTuple
 
+from kcoro_ipc.errors import KC_ENOMEM
 from kcoro_ipc.native import NativeEngine, checked, ffi, lib
 
 STREAM: int = lib.KC_TRANSPORT_STREAM
@@ -186,11 +187,18 @@ class NativePump:
     # --- control frames ---
 
     def next_control(self) -> Control | None:
-        """The next control frame; its connection is behind the barrier until it is answered."""
+        """The next control frame; its connection is behind the barrier until it is answered.
+
+        MemoryError ends the connection: nobody else would lift the barrier.
+        """
         control: Any = self._control
         if lib.kc_pump_control(self.handle, control) != 0:
             return None
-        payload = bytes(ffi.buffer(control.payload, control.length)) if control.length else b""
+        try:
+            payload = bytes(ffi.buffer(control.payload, control.length)) if control.length else b""
+        except MemoryError:
+            self.close(control.conn, KC_ENOMEM)
+            raise
         return Control(
             control.conn,
             control.cmd,

@@ -115,7 +115,7 @@ def serve(
     """
     import trio
 
-    from kcoro_ipc import daemon, logs
+    from kcoro_ipc import daemon, logs, service
     from kcoro_ipc.acceptor import raise_descriptor_limit
 
     logs.start("debug" if debug else log_level)
@@ -130,6 +130,7 @@ def serve(
             drain_s=drain_s,
             io_thread=io == "thread",
             ready=lambda: say_ready(listeners, quiet),
+            stopping=lambda: service.notify("STOPPING=1"),
             beside=stop_at_eof if until_eof else None,
         )
 

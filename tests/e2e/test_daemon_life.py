@@ -138,6 +138,24 @@ def test_an_empty_daemon_ends_at_once_with_0_and_removes_its_sockets(
     assert os.listdir(socket_dir) == ["log"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_service_manager_hears_ready_and_stopping(socket_dir: Path, number: int) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(socket_dir / "notify"))
+        manager.settimeout(PATIENCE_S)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "kcoro_ipc.cli.serve", "--quiet", "--listen", "k.sock"],
+            cwd=socket_dir,
+            env=os.environ
+            | {"NOTIFY_SOCKET": str(socket_dir / "notify"), "PYTHONPATH": os.getcwd()},
+        )
+        with process:
+            assert manager.recv(4096) == f"READY=1\nMAINPID={process.pid}".encode()
+            process.send_signal(number)
+            assert manager.recv(4096) == b"STOPPING=1"
+            assert process.wait(PATIENCE_S) == 0
+
+
 @BOTH_WAYS
 def test_sigterm_waits_until_receivers_have_emptied_the_channels(
     start_daemon: Any, connect: Any, io: str

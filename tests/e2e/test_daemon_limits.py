@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -198,8 +198,13 @@ class Inside:
         try:
             yield self
         finally:
-            trio.from_thread.run_sync(self.daemon.stop, False, trio_token=self._token)
+            self.stop()
             self._thread.join(PATIENCE_S)
+
+    def stop(self) -> None:
+        """Safe twice: a run that has ended is stopped."""
+        with suppress(trio.RunFinishedError):
+            trio.from_thread.run_sync(self.daemon.stop, False, trio_token=self._token)
 
 
 @pytest.fixture(params=["trio", "thread"])
@@ -238,6 +243,29 @@ def test_a_planted_fault_costs_one_connection_and_never_the_daemon(
     assert bystander.ask("CHAN_RECV", CHAN_ID=1001)["ELEMENT"] == [b"x"]
     monkeypatch.undo()
     assert connect(inside).ask("PING")["RESULT"] == 0
+
+
+def test_a_receive_that_parks_during_the_last_flush_hears_of_the_end(
+    inside: Inside, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kcoro_ipc.daemon.FLUSH_S", PATIENCE_S)
+    deaf, wire = connect(inside), connect(inside)
+    chan_id = deaf.make("jobs", KIND=64)
+    large = bytes(4 << 20)  # more than a socket buffers
+    assert deaf.ask("CHAN_SEND", CHAN_ID=chan_id, ELEMENT=[large])["RESULT"] == 0
+    deaf.write("CHAN_RECV", REQ_ID=1, CHAN_ID=chan_id)
+    empty = wire.make("empty")
+    while not wire.stats(chan_id)["held"]:
+        pass
+    wire.write("CHAN_RECV", REQ_ID=1, CHAN_ID=empty, TIMEOUT_MS=-1)
+    inside.stop()
+    for req_id in (1, 2):
+        answer = wire.read()
+        assert (answer["REQ_ID"], answer["REASON"]) == (req_id, b"shutting down")
+        if req_id == 1:
+            wire.write("CHAN_RECV", REQ_ID=2, CHAN_ID=empty, TIMEOUT_MS=-1)
+    assert deaf.read()["ELEMENT"] == [large]
+    assert deaf.at_end()
 
 
 def test_an_idle_daemon_does_not_turn_however_many_wait(inside: Inside, connect: Any) -> None:

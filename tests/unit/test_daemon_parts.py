@@ -1,0 +1,285 @@
+"""The daemon's parts with stand-ins: accepting, draining, and what one turn leaves to the next."""
+
+import errno
+import logging
+import socket
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kcoro_ipc import _wire, control, transport
+from kcoro_ipc.acceptor import OVER_QUOTA_MOST, PAUSE_NS, PER_TURN, Acceptor
+from kcoro_ipc.broker import Broker
+from kcoro_ipc.daemon import TURN_NS, Daemon
+from kcoro_ipc.draining import Drain
+from kcoro_ipc.errors import KcoroError
+from kcoro_ipc.protocol.address import Address
+from kcoro_ipc.pump import Closed, Control, Report
+from kcoro_ipc.quotas import Limits
+from kcoro_ipc.records import Channel, Peer, Settings, User
+from kcoro_ipc.registry import Registry
+
+QUIET = Report(0, 0, 0, 0, 0, 0, 0, 0)
+SMALL = Limits(
+    connections=8, channels=8, tokens=64, clauses=64, messages=64, accounts=8, bytes=1 << 20
+)
+
+
+class Engine:
+    """Accounts and depths as the test sets them."""
+
+    def __init__(self) -> None:
+        self.accounts: list[int] = []
+        self.depths: dict[int, int] = {}
+
+    def account_make(self, **limits: int) -> int:
+        self.accounts.append(len(self.accounts) + 1)
+        return self.accounts[-1]
+
+    def account_free(self, account: int) -> None:
+        self.accounts.remove(account)
+
+    def chan_stats(self, ticket: int) -> list[int]:
+        depth = _wire.STAT_NAMES.index("depth") + 1
+        return [self.depths.get(ticket, 0) if number == depth else 0 for number in range(64)]
+
+
+class Pump:
+    """Listeners that were found readable, connections that were added, what the end asked for."""
+
+    def __init__(self) -> None:
+        self.ready: deque[int] = deque()
+        self.added: list[socket.socket] = []
+        self.refuse_add: KcoroError | None = None
+        self.paused: list[bool] = []
+        self.ended = 0
+
+    def listen(self, fd: int) -> None:
+        pass
+
+    def unlisten(self, fd: int) -> None:
+        pass
+
+    def accept_ready(self) -> int | None:
+        return self.ready.popleft() if self.ready else None
+
+    def accept_pause(self, on: bool) -> None:
+        self.paused.append(on)
+
+    def add(self, fd: int, transport: int, account: int) -> int:
+        connected = socket.socket(fileno=fd)
+        if self.refuse_add:
+            connected.close()
+            raise self.refuse_add
+        self.added.append(connected)
+        return len(self.added)
+
+    def drain(self) -> None:
+        pass
+
+    def cancel_all(self) -> None:
+        self.ended += 1
+
+
+class Hall:
+    """An acceptor with two listeners in a broker of stand-ins and its own clock."""
+
+    def __init__(self, directory: Path, **limits: int) -> None:
+        self.engine, self.pump, self.now_ns = Engine(), Pump(), 0
+        stand_ins: Any = (self.engine, self.pump)
+        self.registry = Registry(Limits(**limits))
+        self.broker = Broker(*stand_ins, self.registry, lambda: self.now_ns)
+        addresses = [Address("stream", str(directory / name)) for name in ("a", "b")]
+        self.listeners = [transport.listen(address) for address in addresses]
+        self.acceptor = Acceptor(self.broker, self.listeners)
+        self.clients: list[socket.socket] = []
+
+    def connect(self, count: int, listener: int = 0) -> None:
+        for _ in range(count):
+            client = socket.socket(socket.AF_UNIX)
+            self.clients.append(client)
+            client.connect(self.listeners[listener].address.path)
+
+    def accept(self) -> int:
+        """A turn in which both listeners were readable; how many connections there are now."""
+        self.pump.ready.extend(listener.socket.fileno() for listener in self.listeners)
+        self.acceptor.accept()
+        return len(self.pump.added)
+
+    def close(self) -> None:
+        self.acceptor.close()
+        for one in (*self.clients, *self.pump.added):
+            one.close()
+
+
+@pytest.fixture
+def hall(socket_dir: Path) -> Iterator[Hall]:
+    made = Hall(socket_dir, connections_per_uid=1_000)
+    yield made
+    made.close()
+
+
+# --- accepting ---
+
+
+def test_all_who_wait_at_a_listener_are_accepted_in_one_turn(hall: Hall) -> None:
+    hall.connect(20, listener=0)
+    hall.connect(10, listener=1)
+    assert hall.accept() == 30
+
+
+def test_one_listener_takes_no_more_than_its_share_of_a_turn(hall: Hall) -> None:
+    hall.connect(PER_TURN + 5, listener=0)
+    hall.connect(3, listener=1)
+    assert hall.accept() == PER_TURN + 3
+    assert hall.accept() == PER_TURN + 8
+
+
+def test_after_the_listeners_closed_a_pause_of_accepting_is_no_deadline(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(self: socket.socket) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket.socket, "accept", none_left)
+    hall.accept()
+    assert hall.pump.paused == [True]
+    assert hall.acceptor.next_deadline_ns() == PAUSE_NS
+    hall.acceptor.close()
+    assert hall.acceptor.next_deadline_ns() is None
+
+
+@pytest.mark.parametrize("why", ["pump", "quota"])
+def test_the_account_of_a_user_whose_only_connection_failed_is_returned(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    if why == "pump":
+        hall.pump.refuse_add = KcoroError("no")
+    else:
+        monkeypatch.setattr("kcoro_ipc.acceptor.OVER_QUOTA_MOST", -1_000)
+    hall.connect(1)
+    assert hall.accept() == 0
+    assert hall.engine.accounts == []
+    hall.pump.refuse_add = None
+    monkeypatch.setattr("kcoro_ipc.acceptor.OVER_QUOTA_MOST", OVER_QUOTA_MOST)
+    hall.connect(1)
+    assert hall.accept() == 1
+    assert hall.engine.accounts == [1]
+
+
+# --- draining ---
+
+
+def drain_of(hall: Hall, said: list[str]) -> Drain:
+    """A drain that has begun, with one peer and two empty channels, of tickets 1 and 2."""
+    for ticket in (1, 2):
+        hall.registry.add(Channel(ticket, ticket, None, 1000, 1000, Settings()))
+    hall.broker.join(Peer(1, User(1000, 1), 1000, frozenset(), 1, 0))
+    return Drain(hall.broker, hall.acceptor, 10.0, lambda: said.append("stopping"))
+
+
+def test_a_channel_that_was_found_empty_and_filled_later_keeps_the_daemon(hall: Hall) -> None:
+    drain = drain_of(hall, [])
+    hall.engine.depths = {1: 1}
+    drain.begin()
+    assert not drain.over()
+    hall.engine.depths = {2: 1}  # the last message of 1 became a dead letter in 2
+    assert not drain.over()
+    assert not drain.over()
+    hall.engine.depths = {}
+    assert drain.over()
+
+
+@pytest.mark.parametrize("drains", [True, False])
+def test_the_service_manager_hears_of_the_end_once(hall: Hall, drains: bool) -> None:
+    said: list[str] = []
+    drain = drain_of(hall, said)
+    assert said == []
+    if drains:
+        drain.begin()
+        assert said == ["stopping"]
+    drain.end()
+    drain.end()
+    assert said == ["stopping"]
+
+
+def test_the_end_of_the_time_to_drain_is_no_deadline_of_the_last_flush(hall: Hall) -> None:
+    drain = drain_of(hall, [])
+    drain.begin()
+    assert drain.next_deadline_ns() == 10_000_000_000
+    drain.end()
+    assert drain.next_deadline_ns() is None
+
+
+# --- one turn ---
+
+
+class Turns:
+    """What a turn left: control frames and ended connections; each piece takes a millisecond."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, daemon: Daemon) -> None:
+        self.now_ns = 0
+        self.frames = deque(Control(n, _wire.CMD_LIST, 1, 1, True, False, 0, b"") for n in range(9))
+        self.ended = deque(Closed(n, 0, 0, 0, 0, 0, 0, 0) for n in range(9))
+        self.closed: list[tuple[int, int]] = []
+        self.broken: BaseException | None = None
+        monkeypatch.setattr(daemon, "pump", self)
+        monkeypatch.setattr(daemon.broker, "clock", lambda: self.now_ns)
+        monkeypatch.setattr(daemon.broker, "depart", self.work)
+        monkeypatch.setattr(control, "serve", self.work)
+
+    def work(self, *_: Any) -> control.Outcome:
+        self.now_ns += 1_000_000
+        return control.LET_GO
+
+    def next_control(self) -> Control | None:
+        if self.broken is not None:
+            raise self.broken
+        return self.frames.popleft() if self.frames else None
+
+    def next_closed(self) -> Closed | None:
+        return self.ended.popleft() if self.ended else None
+
+    def resume(self, conn: int) -> None:
+        if conn == 1:
+            raise ZeroDivisionError("planted")
+
+    def close(self, conn: int, code: int) -> None:
+        self.closed.append((conn, code))
+
+
+@pytest.fixture
+def daemon() -> Iterator[Daemon]:
+    with ExitStack() as stack:
+        made = Daemon([], SMALL, 0.0)
+        stack.callback(made.free)
+        yield made
+
+
+def test_control_work_is_left_to_the_next_turn_when_its_time_is_up(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        turns = Turns(patch, daemon)
+        daemon.handle(QUIET._replace(control=9))
+        assert len(turns.frames) == 9 - TURN_NS // 1_000_000
+        daemon.handle(QUIET._replace(closed=9, control=9))
+        assert len(turns.ended) == 9 - TURN_NS // 1_000_000
+        assert len(turns.frames) == 8 - TURN_NS // 1_000_000  # at least one of each
+
+
+def test_a_fault_in_answering_or_in_fetching_a_control_frame_does_not_end_the_loop(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patch, caplog.at_level(logging.ERROR, "kcoro"):
+        turns = Turns(patch, daemon)
+        daemon.handle(QUIET._replace(control=9))
+        assert turns.closed == [(1, _wire.KC_ECONNRESET)]
+        turns.broken = MemoryError("planted too")
+        daemon.handle(QUIET._replace(control=9))
+    assert "ZeroDivisionError: planted" in caplog.text
+    assert "MemoryError: planted too" in caplog.text
