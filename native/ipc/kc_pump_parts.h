@@ -42,6 +42,8 @@ struct kc_pump {
     int64_t stale_check_ns;
     struct kc_turn_set *set;  /* the turn's */
     kc_result results[KC_PUMP_RESULTS];
+    kc_result aside[KC_PUMP_RESULTS]; /* taken from the port ahead of their turn, oldest first */
+    uint32_t aside_first, aside_end;
     kc_item items[KC_MAX_ITEMS];
 };
 
@@ -145,6 +147,9 @@ void kc_pump_done(kc_pump *pump, kc_connection *conn, uint32_t slot);
 /* ---- results of what parked ---- */
 /* Empties the port. True when there was something. */
 bool kc_pump_results(kc_pump *pump);
+/* Batches of sends whose element was taken offer their next one now; other results keep their order and wait for
+ * kc_pump_results. False when no batch went on. */
+bool kc_pump_batches_go_on(kc_pump *pump);
 /* The same for one result that was not at the port. */
 void kc_pump_result(kc_pump *pump, kc_connection *conn, uint32_t slot, kc_result *result);
 void kc_pump_send_result(kc_pump *pump, kc_connection *conn, uint32_t slot, kc_result *result);

@@ -1,7 +1,9 @@
 /* pump_recv.c: RECV and TRY_RECV, one message or a batch, plain or acknowledged.
  *
  * Every message is held by a token: a plain one until the kernel took its reply, an acknowledged one until ACK. A batch
- * waits for its first message only and then takes what is there, so it never parks in the middle.
+ * waits for its first message only and then takes what is there, so it never parks in the middle. What is there
+ * includes the rest of a batch of sends whose element was just taken: its next element parks at once, or a rendezvous
+ * would pass one message a round trip.
  */
 #include "ipc/kc_pump_parts.h"
 
@@ -28,6 +30,15 @@ static void kc_recv_return(kc_pump *pump, const kc_connection *conn, kc_token to
     (void)kc_waiter_token_return(pump->conns.engine, conn->scope, token);
 }
 
+static bool kc_take_one(kc_pump *pump, const kc_take *take, const kc_op *op, kc_result *result)
+{
+    int code;
+    do {
+        code = kc_chan_recv(pump->conns.engine, take->chan, op, NULL, 0, result);
+    } while (code == KC_EAGAIN && kc_pump_batches_go_on(pump));
+    return code == KC_OK;
+}
+
 /* Takes more messages behind items[0], until one is not there or does not fit. Returns how many there are. */
 static uint32_t kc_take_more(kc_pump *pump, const kc_connection *conn, const kc_take *take, uint64_t room)
 {
@@ -36,8 +47,7 @@ static uint32_t kc_take_more(kc_pump *pump, const kc_connection *conn, const kc_
     uint32_t n = 1;
     kc_result result;
     room -= kc_reply_item_bytes(conn, pump->items[0].body.len_bytes, take->ack);
-    while (n < take->items &&
-           kc_chan_recv(pump->conns.engine, take->chan, &op, NULL, 0, &result) == KC_OK) {
+    while (n < take->items && kc_take_one(pump, take, &op, &result)) {
         uint64_t cost = kc_reply_item_bytes(conn, result.body.len_bytes, take->ack);
         if (cost > room || bytes + result.body.len_bytes > take->limit_bytes) {
             kc_recv_return(pump, conn, result.token);
@@ -110,15 +120,15 @@ void kc_pump_recv(kc_pump *pump, kc_connection *conn, kc_inbound *frame)
     const kc_handle *handle;
     kc_result result;
     uint32_t slot;
+    if (request->deliveries.count != 0 && conn->minor != 0) {
+        (void)kc_pump_settle_deliveries(pump, conn, request, false); /* done before it starts, whatever becomes of it */
+    }
     if (!kc_pump_granted(pump, conn, frame, KC_RIGHT_READ, &handle)) {
         return;
     }
     if (kc_recv_judge(conn, request) != KC_OK) {
         kc_reply_plain(pump, conn, answer, KC_EINVAL);
         return;
-    }
-    if (request->deliveries.count != 0 && conn->minor != 0) {
-        (void)kc_pump_settle_deliveries(pump, conn, request, false);
     }
     if (!kc_pump_reserve(pump, conn, request, &slot)) {
         return;

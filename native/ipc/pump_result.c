@@ -33,14 +33,52 @@ static void kc_result_take(kc_pump *pump, kc_result *result)
     }
 }
 
+static bool kc_result_is_of_a_batch(const kc_pump *pump, const kc_result *result)
+{
+    const kc_connection *conn = kc_conns_at(&pump->conns, (uint32_t)(result->user >> 32));
+    uint32_t slot = (uint32_t)result->user;
+    if (conn == NULL || conn->state >= KC_CONN_CLOSING || slot >= conn->pendings.capacity) {
+        return false;
+    }
+    const kc_pending *pending = &conn->pendings.slots[slot];
+    return pending->kind == KC_PENDING_SEND && (pending->flags & KC_PENDING_BATCH) != 0;
+}
+
+bool kc_pump_batches_go_on(kc_pump *pump)
+{
+    kc_result result;
+    bool some = false;
+    while (pump->aside_end < KC_PUMP_RESULTS && kc_port_take(pump->conns.engine, pump->port, &result, 1) != 0) {
+        if (kc_result_is_of_a_batch(pump, &result)) {
+            kc_result_take(pump, &result);
+            some = true;
+        } else {
+            pump->aside[pump->aside_end++] = result;
+        }
+    }
+    return some;
+}
+
+/* What was put aside is older than what is at the port. Serving it may put more aside, behind it. */
+static bool kc_results_aside(kc_pump *pump)
+{
+    bool some = pump->aside_end != 0;
+    while (pump->aside_first < pump->aside_end) {
+        kc_result_take(pump, &pump->aside[pump->aside_first++]);
+    }
+    pump->aside_first = pump->aside_end = 0;
+    return some;
+}
+
 bool kc_pump_results(kc_pump *pump)
 {
-    bool some = false;
+    bool some = kc_results_aside(pump);
     uint32_t n;
     while ((n = kc_port_take(pump->conns.engine, pump->port, pump->results, KC_PUMP_RESULTS)) != 0) {
         for (uint32_t i = 0; i < n; i++) {
             kc_result_take(pump, &pump->results[i]);
         }
+        (void)kc_results_aside(pump);
         some = true;
     }
     return some;

@@ -140,12 +140,12 @@ void kc_pump_select(kc_pump *pump, kc_connection *conn, kc_inbound *frame)
     bool counted = request->clauses.count != 0 && request->clauses.count <= KC_MAX_CLAUSES;
     bool known = (request->flags & ~(uint32_t)KC_FLAG_SELECT_ALL) == 0;
     uint32_t slot;
+    if (request->deliveries.count != 0) {
+        (void)kc_pump_settle_deliveries(pump, conn, request, false);
+    }
     if (!counted || !known) {
         kc_reply_plain(pump, conn, kc_answer_to(KC_CMD_SELECT, request->req_id), KC_EINVAL);
         return;
-    }
-    if (request->deliveries.count != 0) {
-        (void)kc_pump_settle_deliveries(pump, conn, request, false);
     }
     if (kc_pump_reserve(pump, conn, request, &slot)) {
         kc_select_run(pump, conn, request, slot);

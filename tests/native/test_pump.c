@@ -181,8 +181,66 @@ KC_TEST(a_parked_batch_goes_on_as_room_appears_and_is_answered_once)
     KC_CHECK_STR(rig_hear(&r, 1), "RECV r1 =0 e:a");
     KC_CHECK_STR(rig_hear(&r, 0), "");
     rig_say(&r, 1, "RECV r1 c1001 t0 n10");
-    KC_CHECK_STR(rig_hear(&r, 1), "RECV r1 =0 e:b e:c e:d");
+    KC_CHECK_STR(rig_hear(&r, 1), "RECV r1 =0 e:b e:c e:d e:e");
     KC_CHECK_STR(rig_hear(&r, 0), "SEND r1 =0 k5 d0");
+    rig_free(&r);
+}
+
+KC_TEST(a_batch_of_receives_takes_a_whole_batch_of_sends_over_a_rendezvous)
+{
+    open_two(KC_KIND_RENDEZVOUS, 0);
+    rig_say(&r, 0, "SEND r1 c1001 t-1 e:a e:b e:c e:d; SEND r2 c1001 t-1 e:1 e:2; SEND r3 c1001 t-1 e:x");
+    rig_say(&r, 1, "RECV r1 c1001 n3; RECV r2 c1001 n3; RECV r3 c1001 n9");
+    KC_CHECK_STR(rig_hear(&r, 1), "RECV r1 =0 e:a e:1 e:x; RECV r2 =0 e:b e:2 e:c; RECV r3 =0 e:d");
+    KC_CHECK_STR(rig_hear(&r, 0), "SEND r3 =0; SEND r2 =0 k2 d0; SEND r1 =0 k4 d0");
+    rig_free(&r);
+}
+
+KC_TEST(a_parked_batch_of_receives_takes_a_whole_batch_of_sends)
+{
+    open_two(KC_KIND_RENDEZVOUS, 0);
+    rig_say(&r, 1, "RECV r1 c1001 t-1 n3; RECV r2 c1001 t-1 n9");
+    rig_say(&r, 0, "SEND r1 c1001 t-1 e:a e:b e:c e:d e:e");
+    KC_CHECK_STR(rig_hear(&r, 1), "RECV r1 =0 e:a e:c e:d; RECV r2 =0 e:b e:e");
+    KC_CHECK_STR(rig_hear(&r, 0), "SEND r1 =0 k5 d0");
+    rig_free(&r);
+}
+
+KC_TEST(results_that_a_batch_of_receives_met_on_its_way_are_said_after_it_in_their_order)
+{
+    open_two(KC_KIND_BUFFERED, 1);
+    (void)rig_kind(&r, KC_KIND_RENDEZVOUS, 0);
+    rig_say(&r, 0, "SEND r1 c1001 e:a; SEND r2 c1001 t-1 e:b; SEND r3 c1001 t-1 e:c e:d; SELECT r4 t-1 (c1001 e:e)");
+    rig_say(&r, 1, "RECV r1 c1001 n9; PING r2");
+    KC_CHECK_STR(rig_hear(&r, 1), "RECV r1 =0 e:a e:b e:c e:e e:d; PING r2 =0");
+    KC_CHECK_STR(rig_hear(&r, 0), "SEND r1 =0; SEND r3 =0 k2 d0; SEND r2 =0; SELECT r4 =0 i0");
+    rig_free(&r);
+}
+
+KC_TEST(a_batch_of_receives_that_finds_more_results_than_it_can_put_aside_loses_none)
+{
+    open_two(KC_KIND_RENDEZVOUS, 0);
+    enum { SENDERS = 200 };
+    for (int i = 1; i <= SENDERS; i++) {
+        char words[48];
+        (void)snprintf(words, sizeof words, i % 4 == 0 ? "SEND r%d c1001 t-1 e:b e:b" : "SEND r%d c1001 t-1 e:s", i);
+        rig_say(&r, 0, words);
+    }
+    int heard = 0;
+    while (heard < SENDERS + SENDERS / 4) {
+        rig_say(&r, 1, "RECV r1 c1001 n1000");
+        const char *items = rig_hear(&r, 1);
+        KC_REQUIRE(strncmp(items, "RECV r1 =0 ", 11) == 0);
+        for (; (items = strstr(items, " e:")) != NULL; items++) {
+            heard++;
+        }
+    }
+    KC_CHECK_EQ(heard, SENDERS + SENDERS / 4);
+    int answers = 0;
+    for (const char *at = rig_hear(&r, 0); (at = strstr(at, "SEND r")) != NULL; at++) {
+        answers++;
+    }
+    KC_CHECK_EQ(answers, SENDERS);
     rig_free(&r);
 }
 
@@ -263,6 +321,10 @@ int main(void)
     KC_RUN(an_element_over_elem_size_is_emsgsize_and_the_connection_lives);
     KC_RUN(a_batch_counts_what_was_accepted_and_ends_at_the_first_failure);
     KC_RUN(a_parked_batch_goes_on_as_room_appears_and_is_answered_once);
+    KC_RUN(a_batch_of_receives_takes_a_whole_batch_of_sends_over_a_rendezvous);
+    KC_RUN(a_parked_batch_of_receives_takes_a_whole_batch_of_sends);
+    KC_RUN(results_that_a_batch_of_receives_met_on_its_way_are_said_after_it_in_their_order);
+    KC_RUN(a_batch_of_receives_that_finds_more_results_than_it_can_put_aside_loses_none);
     KC_RUN(the_next_element_of_a_batch_starts_before_the_next_frame);
     KC_RUN(a_cancelled_batch_says_how_far_it_came);
     KC_RUN(one_deadline_covers_a_whole_batch);

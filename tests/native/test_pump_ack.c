@@ -58,6 +58,21 @@ KC_TEST(delivery_ids_in_a_receive_are_acks_before_it_starts)
     rig_free(&r);
 }
 
+KC_TEST(delivery_ids_in_a_refused_receive_are_acks_all_the_same)
+{
+    open_two(&buffered);
+    rig_say(&r, 0, "SEND r1 c1001 e:a e:b e:c e:d e:e e:f");
+    rig_say(&r, 1, "RECV r1 c1001 f1 n6");
+    (void)rig_hear(&r, 1);
+    rig_say(&r, 1, "RECV r2 c77 #0; RECV r3 #1; RECV r4 c1001 f8 #2; RECV r5 c1001 n0 #3; SELECT r6 #4; "
+                   "SELECT r7 f8 #5 (c1001)");
+    KC_CHECK_STR(rig_hear(&r, 1), "RECV r2 =-9; RECV r3 =-22; RECV r4 =-22; RECV r5 =-22; SELECT r6 =-22; "
+                                  "SELECT r7 =-22");
+    KC_CHECK_EQ(rig_stat(&r, 0, KC_STAT_ACKS), 6);
+    KC_CHECK_EQ(rig_stat(&r, 0, KC_STAT_HELD), 0);
+    rig_free(&r);
+}
+
 KC_TEST(foreign_stale_and_forged_deliveries_are_skipped)
 {
     open_two(&buffered);
@@ -305,6 +320,7 @@ int main(void)
     KC_RUN(an_acknowledged_receive_answers_items_and_holds_until_ack);
     KC_RUN(nack_puts_it_back_in_its_place_and_says_redelivered);
     KC_RUN(delivery_ids_in_a_receive_are_acks_before_it_starts);
+    KC_RUN(delivery_ids_in_a_refused_receive_are_acks_all_the_same);
     KC_RUN(foreign_stale_and_forged_deliveries_are_skipped);
     KC_RUN(a_plain_receive_cannot_be_given_back_by_a_guessed_number);
     KC_RUN(a_plain_message_is_held_until_its_reply_was_taken);
