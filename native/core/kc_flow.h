@@ -62,6 +62,8 @@ void kc_chan_reap(kc_engine *engine, uint32_t chan);
 void kc_chan_end(kc_engine *engine, kc_chan_rec *chan, uint32_t reason); /* destroy, without a text */
 void kc_event_push(kc_engine *engine, uint32_t kind, uint32_t reason, uint64_t chan_user);
 
+/* Adds the message that the token holds, if it does; the rest of the result is as it was. */
+void kc_result_hold(kc_engine *engine, uint32_t tok, kc_result *result);
 void kc_result_of(kc_engine *engine, uint32_t tok, kc_result *result);
 /* Collects a decided token: its result, the message's body unless it is held; frees the token unless it holds. */
 void kc_result_collect(kc_engine *engine, uint32_t tok, kc_result *result);

@@ -22,8 +22,7 @@ int kc_offer_check(const kc_offer *o) {
 
 /* What the asking scope itself holds by plain receives does not keep a closing channel open for it: those bytes are on
  * their way to it, and it reads them before this answer (contract 4.5). */
-static bool all_held_by(kc_engine *e, const kc_chan_rec *c, kc_scope scope) {
-    const kc_scope_rec *s = kc_scope_find(e, scope);
+static bool all_held_by(kc_engine *e, const kc_chan_rec *c, const kc_scope_rec *s) {
     uint32_t chan = kc_chan_index(e, c);
     uint32_t own = 0;
 
@@ -34,7 +33,7 @@ static bool all_held_by(kc_engine *e, const kc_chan_rec *c, kc_scope scope) {
     return own == c->held;
 }
 
-static bool drained(kc_engine *e, const kc_chan_rec *c, kc_scope scope) {
+static bool drained(kc_engine *e, const kc_chan_rec *c, const kc_scope_rec *scope) {
     uint32_t state = kc_chan_state_of(c);
     bool empty = c->ready.count == 0 && c->waiters[KC_CLAUSE_SEND].count == 0;
 
@@ -55,7 +54,7 @@ static bool recv_can_run(const kc_chan_rec *c) {
     return c->ready.count != 0 || partner;
 }
 
-enum kc_verdict kc_offer_look(kc_engine *e, const kc_offer *o, kc_scope scope, kc_result *result) {
+enum kc_verdict kc_offer_look(kc_engine *e, const kc_offer *o, kc_result *result) {
     kc_chan_rec *c = o->chan;
     uint32_t state = kc_chan_state_of(c);
     bool send = o->dir == KC_CLAUSE_SEND;
@@ -65,7 +64,7 @@ enum kc_verdict kc_offer_look(kc_engine *e, const kc_offer *o, kc_scope scope, k
         result->code = KC_ECANCELED;
         result->reason = kc_word_reason(kc_word_load(&c->w));
         verdict = KC_CAN_NEVER;
-    } else if (send ? state != KC_CHAN_OPEN : !recv_can_run(c) && drained(e, c, scope)) {
+    } else if (send ? state != KC_CHAN_OPEN : !recv_can_run(c) && drained(e, c, o->scope)) {
         result->code = KC_EPIPE;
         verdict = KC_CAN_NEVER;
     } else if (send ? send_can_run(c, o->len_bytes) : recv_can_run(c)) {
@@ -74,14 +73,8 @@ enum kc_verdict kc_offer_look(kc_engine *e, const kc_offer *o, kc_scope scope, k
     return verdict;
 }
 
-static uint32_t account_of(kc_engine *e, kc_scope scope) {
-    const kc_scope_rec *s = kc_scope_find(e, scope);
-
-    return s != NULL ? s->account : 0;
-}
-
-int kc_offer_stage(kc_engine *e, const kc_offer *o, kc_scope scope, uint32_t *msg_out, kc_refusal *refusal) {
-    uint32_t account = account_of(e, scope);
+int kc_offer_stage(kc_engine *e, const kc_offer *o, uint32_t *msg_out, kc_refusal *refusal) {
+    uint32_t account = o->scope != NULL ? o->scope->account : 0;
     uint32_t chan = kc_chan_index(e, o->chan);
     kc_body copy = {0};
     int rc = KC_OK;
@@ -112,8 +105,8 @@ static int drop_newest(kc_engine *e, const kc_offer *o, kc_result *result) {
 }
 
 /* The token of a send that waits for its ack, made before anything moves; 0 when it does not. */
-static int confirm_token(kc_engine *e, const kc_op *op, uint32_t *tok_out, kc_refusal *refusal) {
-    kc_scope_rec *s = kc_scope_find(e, op->scope);
+static int confirm_token(kc_engine *e, const kc_offer *o, const kc_op *op, uint32_t *tok_out, kc_refusal *refusal) {
+    const kc_scope_rec *s = o->scope;
     int rc = KC_OK;
 
     if ((op->flags & KC_OP_CONFIRM) == 0)
@@ -165,8 +158,8 @@ static int run_send(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result 
 
     if (drops_this(o->chan, o->len_bytes))
         return drop_newest(e, o, result);
-    rc = confirm_token(e, op, &tok, &result->refusal);
-    if (rc == KC_OK && (rc = kc_offer_stage(e, o, op->scope, &msg, &result->refusal)) != KC_OK && tok != 0) {
+    rc = confirm_token(e, o, op, &tok, &result->refusal);
+    if (rc == KC_OK && (rc = kc_offer_stage(e, o, &msg, &result->refusal)) != KC_OK && tok != 0) {
         kc_chan_waiter_scope_settle(e, tok);
         kc_chan_waiter_scope_release(e, tok);
     }
@@ -179,9 +172,9 @@ static int run_send(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result 
     return rc;
 }
 
-int kc_offer_may_hold(kc_engine *e, const kc_offer *o, kc_scope scope, kc_refusal *refusal) {
+int kc_offer_may_hold(kc_engine *e, const kc_offer *o, kc_refusal *refusal) {
     bool holds = o->dir == KC_CLAUSE_RECV && (o->flags & KC_OP_HOLD) != 0;
-    const kc_scope_rec *s = holds ? kc_scope_find(e, scope) : NULL;
+    const kc_scope_rec *s = holds ? o->scope : NULL;
     int rc = KC_OK;
 
     if (s != NULL && s->held.count >= s->held_limit)
@@ -192,7 +185,7 @@ int kc_offer_may_hold(kc_engine *e, const kc_offer *o, kc_scope scope, kc_refusa
 }
 
 static int hold_token(kc_engine *e, const kc_offer *o, const kc_op *op, uint32_t *tok_out, kc_refusal *refusal) {
-    kc_scope_rec *s = kc_scope_find(e, op->scope);
+    const kc_scope_rec *s = o->scope;
     int rc = s != NULL ? kc_tok_make(e, op, kc_scope_index(e, s), tok_out, refusal) : KC_ENOENT;
 
     if (rc == KC_OK)
@@ -232,7 +225,7 @@ static int run_recv(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result 
         rc = hold_token(e, o, op, &tok, &result->refusal);
         if (rc == KC_OK) {
             kc_flow_hold(e, o->chan, tok, next_message(e, o->chan));
-            kc_result_of(e, tok, result);
+            kc_result_hold(e, tok, result);
         }
     }
     return rc;

@@ -18,10 +18,10 @@ static int attempt(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *
     int rc = kc_offer_check(o);
 
     if (rc == KC_OK)
-        rc = kc_offer_may_hold(e, o, op->scope, &result->refusal);
+        rc = kc_offer_may_hold(e, o, &result->refusal);
     if (rc != KC_OK)
         return rc;
-    verdict = kc_offer_look(e, o, op->scope, result);
+    verdict = kc_offer_look(e, o, result);
     if (verdict == KC_CAN_NEVER)
         rc = result->code;
     else if (verdict == KC_CAN_RUN)
@@ -38,7 +38,8 @@ static int operate(kc_engine *e, kc_chan chan, kc_offer *o, const kc_op *op, kc_
     *result = (kc_result){.user = op->user, .chan = chan};
     kc_enter(e);
     o->chan = kc_chan_find(e, chan);
-    if (o->chan != NULL && (op->scope == 0 || kc_scope_find(e, op->scope) != NULL))
+    o->scope = kc_scope_find(e, op->scope);
+    if (o->chan != NULL && (op->scope == 0 || o->scope != NULL))
         rc = attempt(e, o, op, result);
     kc_leave(e);
     result->code = rc;

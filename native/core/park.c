@@ -57,8 +57,7 @@ static const kc_offer *offer_of(const kc_offer *offers, uint32_t count, uint32_t
     return &offers[i];
 }
 
-static int stage_sends(kc_engine *e, uint32_t tok, const kc_offer *offers, uint32_t count, kc_scope scope,
-                       kc_result *result) {
+static int stage_sends(kc_engine *e, uint32_t tok, const kc_offer *offers, uint32_t count, kc_result *result) {
     int rc = KC_OK;
 
     for (uint32_t clause = kc_tok_at(e, tok)->first; clause != 0 && rc == KC_OK;
@@ -66,7 +65,7 @@ static int stage_sends(kc_engine *e, uint32_t tok, const kc_offer *offers, uint3
         kc_clause_rec *q = kc_clause_at(e, clause);
         result->clause = q->index;
         if (q->dir == KC_CLAUSE_SEND)
-            rc = kc_offer_stage(e, offer_of(offers, count, q->index), scope, &q->msg, &result->refusal);
+            rc = kc_offer_stage(e, offer_of(offers, count, q->index), &q->msg, &result->refusal);
     }
     return rc;
 }
@@ -83,7 +82,7 @@ static void undo(kc_engine *e, uint32_t tok, const kc_offer *offers, uint32_t co
 }
 
 int kc_offer_park(kc_engine *e, const kc_offer *offers, uint32_t count, const kc_op *op, kc_result *result) {
-    kc_scope_rec *s = kc_scope_find(e, op->scope);
+    const kc_scope_rec *s = offers[0].scope;
     uint32_t tok = 0;
     int rc = s != NULL ? kc_tok_make(e, op, kc_scope_index(e, s), &tok, &result->refusal) : KC_ENOENT;
 
@@ -91,7 +90,7 @@ int kc_offer_park(kc_engine *e, const kc_offer *offers, uint32_t count, const kc
         return rc;
     rc = add_clauses(e, tok, offers, count, result);
     if (rc == KC_OK)
-        rc = stage_sends(e, tok, offers, count, op->scope, result);
+        rc = stage_sends(e, tok, offers, count, result);
     if (rc == KC_OK) {
         result->clause = offers[0].index;
         rc = kc_chan_waiter_scope_admit(e, tok, &result->refusal);

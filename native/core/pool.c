@@ -39,7 +39,16 @@ typedef struct record_head {
 static record_head *head_at(const kc_pool *pool, uint32_t index) { return kc_pool_at(pool, index); }
 
 void kc_list_push(const kc_pool *pool, kc_list *list, uint32_t index) {
-    kc_list_insert_after(pool, list, list->tail, index);
+    record_head *record = head_at(pool, index);
+
+    record->prev = list->tail;
+    record->next = 0;
+    if (list->tail != 0)
+        head_at(pool, list->tail)->next = index;
+    else
+        list->head = index;
+    list->tail = index;
+    list->count++;
 }
 
 void kc_list_insert_after(const kc_pool *pool, kc_list *list, uint32_t after, uint32_t index) {

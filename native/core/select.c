@@ -7,12 +7,14 @@
 
 static int find_channels(kc_engine *e, kc_clause *clauses, uint32_t count, kc_offer *offers, kc_scope scope,
                          kc_result *result) {
+    kc_scope_rec *owner = kc_scope_find(e, scope);
     int rc = KC_OK;
 
     for (uint32_t i = 0; i < count && rc == KC_OK; i++) {
         bool send = clauses[i].dir == KC_CLAUSE_SEND;
         uint32_t hold = (clauses[i].flags & KC_OP_ACK) != 0 ? KC_OP_HOLD : 0;
         offers[i] = (kc_offer){.chan = kc_chan_find(e, clauses[i].chan),
+                               .scope = owner,
                                .dir = clauses[i].dir,
                                .flags = send ? 0 : (clauses[i].flags & (KC_OP_HOLD | KC_OP_ACK)) | hold,
                                .index = i,
@@ -23,7 +25,7 @@ static int find_channels(kc_engine *e, kc_clause *clauses, uint32_t count, kc_of
         else
             rc = offers[i].chan != NULL ? kc_offer_check(&offers[i]) : KC_ENOENT;
         if (rc == KC_OK)
-            rc = kc_offer_may_hold(e, &offers[i], scope, &result->refusal);
+            rc = kc_offer_may_hold(e, &offers[i], &result->refusal);
         result->clause = i;
     }
     return rc;
@@ -48,7 +50,7 @@ static enum kc_verdict look(kc_engine *e, const kc_offer *offers, uint32_t count
     for (uint32_t k = 0; k < count && best != KC_CAN_RUN; k++) {
         uint32_t i = (start + k) % count;
         kc_result one = {0};
-        enum kc_verdict verdict = kc_offer_look(e, &offers[i], op->scope, &one);
+        enum kc_verdict verdict = kc_offer_look(e, &offers[i], &one);
         if (verdict == KC_CAN_RUN || (verdict == KC_CAN_NEVER && best == KC_CAN_WAIT)) {
             best = verdict;
             *winner = i;

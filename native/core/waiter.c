@@ -97,6 +97,19 @@ static bool holds(const kc_tok *t) {
     return t->list == KC_LIST_HELD && kc_word_state(w) == KC_TOK_CLAIMED;
 }
 
+void kc_result_hold(kc_engine *e, uint32_t tok, kc_result *result) {
+    const kc_tok *t = kc_tok_at(e, tok);
+    uint64_t w = kc_word_load(&t->w);
+
+    if (holds(t)) {
+        describe_message(e, t, kc_word_peer(w), result);
+        if ((t->flags & KC_OP_HOLD) != 0) {
+            result->token = kc_ticket_of(tok, w);
+            result->flags |= KC_RESULT_HELD;
+        }
+    }
+}
+
 void kc_result_of(kc_engine *e, uint32_t tok, kc_result *result) {
     const kc_tok *t = kc_tok_at(e, tok);
     uint64_t w = kc_word_load(&t->w);
@@ -108,13 +121,7 @@ void kc_result_of(kc_engine *e, uint32_t tok, kc_result *result) {
                           .flags = t->dir == KC_CLAUSE_SEND ? KC_RESULT_SEND : 0U};
     if (t->chan != 0)
         result->chan = (uint64_t)t->chan_gen << 32 | t->chan;
-    if (holds(t)) {
-        describe_message(e, t, kc_word_peer(w), result);
-        if ((t->flags & KC_OP_HOLD) != 0) {
-            result->token = kc_ticket_of(tok, w);
-            result->flags |= KC_RESULT_HELD;
-        }
-    }
+    kc_result_hold(e, tok, result);
 }
 
 void kc_result_collect(kc_engine *e, uint32_t tok, kc_result *result) {
@@ -204,9 +211,8 @@ int kc_waiter_token_cancel(kc_engine *e, kc_token token, uint32_t reason, kc_res
 }
 
 /* The token, if it holds a message for this scope; the lock is held. */
-static kc_tok *holder(kc_engine *e, kc_scope scope, kc_token token) {
+static kc_tok *holder(kc_engine *e, const kc_scope_rec *s, kc_token token) {
     kc_tok *t = kc_tok_find(e, token);
-    kc_scope_rec *s = kc_scope_find(e, scope);
     bool mine = t != NULL && s != NULL && t->scope == kc_scope_index(e, s) && holds(t) && !t->at_port;
 
     return mine ? t : NULL;
@@ -217,13 +223,13 @@ int kc_waiter_token_awaits_ack(kc_engine *e, kc_scope scope, kc_token token) {
     int awaits = 0;
 
     kc_enter(e);
-    t = holder(e, scope, token);
+    t = holder(e, kc_scope_find(e, scope), token);
     awaits = t != NULL && (t->flags & KC_OP_ACK) != 0;
     kc_leave(e);
     return awaits;
 }
 
-static bool acknowledge(kc_engine *e, kc_scope scope, kc_token token) {
+static bool acknowledge(kc_engine *e, const kc_scope_rec *scope, kc_token token) {
     kc_tok *t = holder(e, scope, token);
 
     if (t != NULL) {
@@ -236,11 +242,13 @@ static bool acknowledge(kc_engine *e, kc_scope scope, kc_token token) {
 }
 
 uint32_t kc_waiter_tokens_ack(kc_engine *e, kc_scope scope, const kc_token *tokens, uint32_t count) {
+    const kc_scope_rec *s = NULL;
     uint32_t done = 0;
 
     kc_enter(e);
+    s = kc_scope_find(e, scope);
     for (uint32_t i = 0; i < count; i++)
-        done += acknowledge(e, scope, tokens[i]);
+        done += acknowledge(e, s, tokens[i]);
     kc_leave(e);
     return done;
 }
@@ -254,7 +262,7 @@ int kc_waiter_token_nack(kc_engine *e, kc_scope scope, kc_token token) {
     int rc = KC_ENOENT;
 
     kc_enter(e);
-    t = holder(e, scope, token);
+    t = holder(e, kc_scope_find(e, scope), token);
     if (t != NULL) {
         kc_stat_add(kc_chan_at(e, t->chan), KC_STAT_NACKS, (t->flags & KC_OP_ACK) != 0);
         kc_flow_give_back(e, kc_tok_index(e, t));
@@ -269,7 +277,7 @@ int kc_waiter_token_return(kc_engine *e, kc_scope scope, kc_token token) {
     int rc = KC_ENOENT;
 
     kc_enter(e);
-    t = holder(e, scope, token);
+    t = holder(e, kc_scope_find(e, scope), token);
     if (t != NULL) {
         kc_flow_untake(e, kc_tok_index(e, t));
         rc = KC_OK;

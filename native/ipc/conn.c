@@ -1,5 +1,5 @@
 /* conn.c: the table of connections, their lists, and the one way in which each of them ends. */
-#include "ipc/kc_conn.h"
+#include "ipc/kc_conn_output.h"
 
 enum { KC_CONNS_LEAST = 64, KC_INPUT_FREE_BYTES = 4096 };
 

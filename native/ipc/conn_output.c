@@ -3,7 +3,7 @@
  * Small elements are copied behind their frame's head; large ones stay in the engine's blocks, with a reference of
  * their own, because an acknowledged message may be gone before its last byte is.
  */
-#include "ipc/kc_conn.h"
+#include "ipc/kc_conn_output.h"
 
 #include <string.h>
 #include <sys/uio.h>
@@ -22,7 +22,7 @@ typedef struct kc_settle {
     kc_token token;
 } kc_settle;
 
-static bool kc_output_lost(kc_conns *conns, kc_connection *conn)
+bool kc_output_lost(kc_conns *conns, kc_connection *conn)
 {
     kc_connection_break(conns, conn, KC_ENOMEM);
     return false;
@@ -32,16 +32,6 @@ static void *kc_output_push(kc_conns *conns, kc_queue *queue, uint32_t entry_byt
 {
     queue->entry_bytes = entry_bytes;
     return kc_queue_push(&conns->memory, queue);
-}
-
-uint8_t *kc_output_room(kc_conns *conns, kc_connection *conn, uint32_t n)
-{
-    uint8_t *room = kc_buffer_room(&conns->memory, &conn->output.flat, n);
-    conn->output.frame_at = conn->output.added;
-    if (room == NULL) {
-        (void)kc_output_lost(conns, conn);
-    }
-    return room;
 }
 
 bool kc_output_begin(kc_conns *conns, kc_connection *conn, uint32_t n, kc_writer *writer)
@@ -76,20 +66,10 @@ static bool kc_output_packet(kc_conns *conns, kc_connection *conn, uint64_t end)
     return true;
 }
 
-bool kc_output_add(kc_conns *conns, kc_connection *conn, uint32_t n, bool split)
+bool kc_output_packets(kc_conns *conns, kc_connection *conn, bool split)
 {
-    kc_output *output = &conn->output;
+    const kc_output *output = &conn->output;
     uint64_t header_end = output->frame_at + KC_OUTPUT_HEADER_BYTES;
-    kc_buffer_added(&output->flat, n);
-    output->flat_added += n;
-    output->added += n;
-    conn->frames_out++;
-    if (!conn->links[KC_LIST_ATTENTION].in) {
-        kc_list_add(conns, KC_LIST_ATTENTION, conn);
-    }
-    if (conn->transport != KC_TRANSPORT_SEQPACKET) {
-        return true;
-    }
     if (split && header_end < output->added && !kc_output_packet(conns, conn, header_end)) {
         return false;
     }

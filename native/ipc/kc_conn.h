@@ -276,37 +276,6 @@ bool kc_conn_files_add(kc_connection *conn);
 /* A frame names n files: the next n that came are its. False when there are fewer. */
 bool kc_conn_files_claim(kc_connection *conn, uint32_t n);
 
-/* ---- saying something ---- */
-/* n free bytes at the end of the output for one frame, NULL: no memory, and the connection is broken. */
-uint8_t *kc_output_room(kc_conns *conns, kc_connection *conn, uint32_t n);
-/* The frame's n flat bytes stand there. */
-bool kc_output_add(kc_conns *conns, kc_connection *conn, uint32_t n, bool split);
-/* A writer over n free bytes at the end of the output; false: no memory, and the connection is broken. */
-bool kc_output_begin(kc_conns *conns, kc_connection *conn, uint32_t n, kc_writer *writer);
-/* After kc_put_head: the body's bytes come here. One more reference is taken. */
-bool kc_output_insert(kc_conns *conns, kc_connection *conn, const kc_writer *writer, const kc_body *body);
-/* The frame in the writer stands. `split`: on SEQPACKET header and payload are packets of their own. */
-bool kc_output_commit(kc_conns *conns, kc_connection *conn, kc_writer *writer, bool split);
-/* The same for a frame that somebody else wrote. */
-bool kc_output_append(kc_conns *conns, kc_connection *conn, const void *frame, uint32_t n, bool split);
-/* The message that token holds is done once all that was said so far is taken. */
-bool kc_output_settle(kc_conns *conns, kc_connection *conn, kc_token token);
-
-static inline uint64_t kc_output_queued(const kc_connection *conn)
-{
-    return conn->output.added - conn->output.done;
-}
-
-/* iovecs of up to n bytes from the cursor on, which moves; starts at what is not yet done. */
-kc_gather kc_output_start(const kc_connection *conn);
-int kc_output_gather(kc_conns *conns, const kc_connection *conn, kc_gather *cursor, uint64_t n, struct iovec *iov,
-                     int max, uint64_t *bytes_out);
-/* The kernel took n more bytes: bodies are dropped, messages settled. */
-void kc_output_taken(kc_conns *conns, kc_connection *conn, uint64_t n);
-
-/* Drops what was not said. */
-void kc_output_free(kc_conns *conns, kc_connection *conn);
-
 /* ---- hearing something long ---- */
 /* refused: KC_OK, or the answer it will get whatever it holds. False: no memory. */
 bool kc_large_begin(kc_conns *conns, kc_connection *conn, const kc_frame_header *header, bool detaches,

@@ -12,7 +12,7 @@
 
 #include <stdatomic.h>
 
-#include "ipc/kc_conn.h"
+#include "ipc/kc_conn_output.h"
 
 enum { KC_PUMP_RESULTS = 64, KC_BATCH_ELEMENTS = 65536 /* more in one SEND would stop everybody for milliseconds */ };
 /* What Python parses, at a microsecond an attribute. A longer first frame is no HELLO. */

@@ -148,11 +148,14 @@ void kc_pump_recv(kc_pump *pump, kc_connection *conn, kc_inbound *frame)
 
 void kc_pump_recv_usual(kc_pump *pump, kc_connection *conn, const kc_usual *usual)
 {
-    const kc_take take = {.chan = usual->chan, .items = 1, .limit_bytes = UINT32_MAX};
-    kc_answer answer = {KC_CMD_CHAN_RECV, usual->req_id, -1};
     kc_op op = kc_pump_op(pump, conn, usual->slot, usual->timeout_ms, KC_OP_HOLD);
     kc_result result;
     int code = kc_chan_recv(pump->conns.engine, usual->chan, &op, NULL, 0, &result);
+    if (code == KC_OK && kc_reply_usual(pump, conn, usual->req_id, &result)) {
+        return;
+    }
+    const kc_take take = {.chan = usual->chan, .items = 1, .limit_bytes = UINT32_MAX};
+    kc_answer answer = {KC_CMD_CHAN_RECV, usual->req_id, -1};
     if (code == KC_OK) {
         kc_recv_reply(pump, conn, answer, &take, &result);
     } else if (code == KC_PARKED) {
