@@ -5,11 +5,12 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { KC_READ_IOVECS = 8 };
+enum { KC_READ_IOVECS = 8, KC_READ_FORGONE = 4096 /* packets of a peer with a default send buffer, and more */ };
 
 typedef struct kc_read {
     struct iovec iov[KC_READ_IOVECS];
@@ -73,6 +74,14 @@ static void kc_read_serve(kc_pump *pump, kc_connection *conn, const kc_read *in)
     }
 }
 
+/* A read of SEQPACKET that brought nothing: an empty packet, or the end. Behind an empty packet of a peer that has
+ * stopped writing its last frames may lie: it is the end when no byte is queued any more. */
+static bool kc_read_is_end(const kc_connection *conn, uint32_t events)
+{
+    int queued = 0;
+    return (events & (EPOLLRDHUP | EPOLLHUP)) != 0 && (ioctl(conn->fd, FIONREAD, &queued) != 0 || queued == 0);
+}
+
 /* What one read brought. False: nothing more is to be read now. */
 static bool kc_read_judge(kc_pump *pump, kc_connection *conn, const kc_read *in, bool whole, uint32_t events)
 {
@@ -89,10 +98,21 @@ static bool kc_read_judge(kc_pump *pump, kc_connection *conn, const kc_read *in,
         kc_pump_fatal(pump, conn, 0, KC_EMSGSIZE);
     } else if (in->got != 0) {
         kc_read_serve(pump, conn, in);
-    } else if (!packets || (events & (EPOLLRDHUP | EPOLLHUP)) != 0) {
+    } else if (!packets || kc_read_is_end(conn, events)) {
         kc_pump_eof(pump, conn);
     }
     return packets && conn->state == KC_CONN_OPEN;
+}
+
+void kc_turn_forgo(kc_pump *pump, const kc_connection *conn)
+{
+    uint32_t empty = 0;
+    (void)shutdown(conn->fd, SHUT_RDWR);
+    for (uint32_t n = 0; n < KC_READ_FORGONE && empty < 2; n++) {
+        /* without memory for control messages the kernel drops what files there are */
+        ssize_t got = recv(conn->fd, pump->set->scratch, KC_TURN_SCRATCH_BYTES, MSG_DONTWAIT);
+        empty = got > 0 ? 0 : got == 0 ? empty + 1 : 2;
+    }
 }
 
 void kc_turn_read(kc_pump *pump, kc_connection *conn, uint32_t events)

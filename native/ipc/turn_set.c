@@ -113,12 +113,20 @@ void kc_set_deafen(kc_pump *pump, kc_connection *conn)
     kc_set_watch(pump, conn, (uint8_t)(conn->interest & ~KC_WATCH_IN));
 }
 
+static void kc_set_close_socket(kc_pump *pump, kc_connection *conn)
+{
+    if (conn->state != KC_CONN_BROKEN) {
+        kc_turn_forgo(pump, conn);
+    }
+    (void)close(conn->fd); /* nobody else has it, so it leaves the set by itself */
+    conn->fd = -1;
+}
+
 void kc_set_end(kc_pump *pump, kc_connection *conn)
 {
     if (conn->fd >= 0) {
-        (void)close(conn->fd); /* nobody else has it, so it leaves the set by itself */
+        kc_set_close_socket(pump, conn);
     }
-    conn->fd = -1;
     kc_connection_end(&pump->conns, conn, KC_REASON_DEAD);
 }
 
@@ -231,7 +239,7 @@ void kc_pump_free(kc_pump *pump)
     for (uint32_t i = 1; i <= pump->conns.high; i++) {
         kc_connection *conn = kc_conns_at(&pump->conns, i);
         if (conn != NULL && conn->fd >= 0) {
-            (void)close(conn->fd);
+            kc_set_close_socket(pump, conn);
         }
     }
     kc_pump_shut(pump);

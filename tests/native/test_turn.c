@@ -262,6 +262,27 @@ KC_TEST(at_the_input_budget_large_elements_come_in_one_after_the_other)
     finish();
 }
 
+static void send_with_files(int i, const uint8_t *bytes, size_t n, int files)
+{
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(KC_MAX_FILES * sizeof(int))];
+    } control = {0};
+    int fds[KC_MAX_FILES];
+    struct iovec iov = {(void *)(uintptr_t)bytes, n};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+                         .msg_controllen = CMSG_SPACE((size_t)files * sizeof(int))};
+    for (int f = 0; f < files; f++) {
+        fds[f] = 0;
+    }
+    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+    cmsg->cmsg_level = SOL_SOCKET;
+    cmsg->cmsg_type = SCM_RIGHTS;
+    cmsg->cmsg_len = CMSG_LEN((size_t)files * sizeof(int));
+    memcpy(CMSG_DATA(cmsg), fds, (size_t)files * sizeof(int));
+    KC_REQUIRE(sendmsg(peers[i], &msg, MSG_NOSIGNAL) == (ssize_t)n);
+}
+
 /* ---- packets ---- */
 
 static ssize_t packet(int i, const char *expected_words)
@@ -338,7 +359,63 @@ KC_TEST(an_empty_packet_is_no_end_of_input)
     finish();
 }
 
+KC_TEST(frames_behind_an_empty_packet_are_served_although_the_peer_has_stopped_writing)
+{
+    for (int empty = 1; empty < 4; empty++) {
+        begin(NULL, KC_TRANSPORT_SEQPACKET);
+        for (int i = 0; i < empty; i++) {
+            KC_CHECK_EQ(send(peers[0], "", 0, 0), 0);
+        }
+        rig_build(&r, 1, "PING r1");
+        KC_CHECK_EQ(send(peers[0], r.frame, r.frame_bytes, 0), r.frame_bytes);
+        KC_CHECK_EQ(send(peers[0], "", 0, 0), 0);
+        KC_CHECK_EQ(shutdown(peers[0], SHUT_WR), 0);
+        KC_CHECK_STR(hear(0), "PING r1 =0");
+        KC_CHECK_EQ(closed_code(), KC_OK);
+        finish();
+    }
+}
+
 /* ---- ends ---- */
+
+KC_TEST(input_that_is_not_read_any_more_does_not_hide_the_last_words)
+{
+    for (uint32_t transport = 0; transport < 2; transport++) {
+        begin(NULL, transport);
+        int fds = count_fds();
+        rig_build(&r, 1, "PING r1; PING r0");
+        KC_CHECK_EQ(send(peers[0], r.frame, r.frame_bytes, 0), r.frame_bytes);
+        rig_build(&r, 1, "PING r2");
+        for (int i = 0; i < 10; i++) {
+            KC_CHECK_EQ(send(peers[0], r.frame, r.frame_bytes, 0), r.frame_bytes);
+            KC_CHECK_EQ(send(peers[0], "", 0, 0), 0);
+            send_with_files(0, r.frame, r.frame_bytes, 3);
+        }
+        KC_CHECK_STR(hear(0), "PING r1 =0; PING =-71");
+        KC_CHECK_EQ(recv(peers[0], r.out, 1, 0), 0);
+        KC_CHECK_EQ(send(peers[0], "x", 1, MSG_NOSIGNAL), -1);
+        KC_CHECK_EQ(errno, EPIPE);
+        KC_CHECK_EQ(closed_code(), KC_EPROTO);
+        KC_CHECK_EQ(count_fds(), fds - 1);
+        finish();
+    }
+}
+
+KC_TEST(a_connection_that_is_closed_while_it_is_not_read_ends_without_a_reset)
+{
+    for (uint32_t transport = 0; transport < 2; transport++) {
+        begin(NULL, transport);
+        say(0, "MAKE r1"); /* its barrier keeps input from being read */
+        uint8_t junk[10000] = {0};
+        while (send(peers[0], junk, sizeof junk, MSG_DONTWAIT) > 0) {
+            turn_until_quiet();
+        }
+        KC_CHECK_EQ(kc_conn_close(r.pump, r.conns[0], KC_EACCES), KC_OK);
+        KC_CHECK_EQ(closed_code(), KC_EACCES);
+        KC_CHECK_EQ(recv(peers[0], r.out, 1, 0), 0);
+        finish();
+    }
+}
 
 KC_TEST(a_peer_that_stops_writing_still_hears_its_answers)
 {
@@ -392,27 +469,6 @@ KC_TEST(a_connection_can_be_closed_from_above)
 }
 
 /* ---- files ---- */
-
-static void send_with_files(int i, const uint8_t *bytes, size_t n, int files)
-{
-    union {
-        struct cmsghdr head;
-        char bytes[CMSG_SPACE(KC_MAX_FILES * sizeof(int))];
-    } control = {0};
-    int fds[KC_MAX_FILES];
-    struct iovec iov = {(void *)(uintptr_t)bytes, n};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-                         .msg_controllen = CMSG_SPACE((size_t)files * sizeof(int))};
-    for (int f = 0; f < files; f++) {
-        fds[f] = 0;
-    }
-    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-    cmsg->cmsg_level = SOL_SOCKET;
-    cmsg->cmsg_type = SCM_RIGHTS;
-    cmsg->cmsg_len = CMSG_LEN((size_t)files * sizeof(int));
-    memcpy(CMSG_DATA(cmsg), fds, (size_t)files * sizeof(int));
-    KC_REQUIRE(sendmsg(peers[i], &msg, MSG_NOSIGNAL) == (ssize_t)n);
-}
 
 KC_TEST(a_request_with_files_is_refused_politely_and_the_files_are_closed)
 {
@@ -734,6 +790,9 @@ int main(void)
     KC_RUN(a_message_too_large_for_a_packet_is_emsgsize_and_stays_in_its_place);
     KC_RUN(a_frame_over_the_packet_limit_is_emsgsize_and_the_end);
     KC_RUN(an_empty_packet_is_no_end_of_input);
+    KC_RUN(frames_behind_an_empty_packet_are_served_although_the_peer_has_stopped_writing);
+    KC_RUN(input_that_is_not_read_any_more_does_not_hide_the_last_words);
+    KC_RUN(a_connection_that_is_closed_while_it_is_not_read_ends_without_a_reset);
     KC_RUN(a_peer_that_stops_writing_still_hears_its_answers);
     KC_RUN(a_dead_peer_takes_its_waiters_along_and_closes_nothing);
     KC_RUN(an_error_reply_is_flushed_before_the_end);
