@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the project into .venv, editable: Python files are used where they stand, the native part is compiled only
-# when a file under native/ or pyproject.toml changed since the last build (by content, not by time).
+# when a file under native/ or pyproject.toml changed since the last build (by content, not by time), or when a Python
+# file came or went: the editable install knows the modules by a list made here, and takes what is not in it for empty.
 # One builder at a time: the lock is released when this process ends.
 set -eu
 cd "$(dirname "$0")/.."
@@ -8,7 +9,8 @@ mkdir -p build
 exec 9>build/build.lock
 flock 9
 
-stamp=$({ cat .venv/stamp; find native pyproject.toml -type f | LC_ALL=C sort | xargs sha256sum; } | sha256sum | cut -d' ' -f1)
+stamp=$({ cat .venv/stamp; find native pyproject.toml -type f | LC_ALL=C sort | xargs sha256sum; find kcoro_ipc -name '*.py' | LC_ALL=C sort; } |
+    sha256sum | cut -d' ' -f1)
 if [ "$(cat build/stamp 2>/dev/null)" = "$stamp" ]; then
     exit 0
 fi

@@ -6,7 +6,6 @@ No output here: the judge tells a `Show` how far each worker is, `demo.py` draws
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -16,12 +15,11 @@ from kcoro_ipc import blocking
 from kcoro_ipc.cli._demo_material import Result, expected, library
 from kcoro_ipc.cli._demo_work import REPORTS
 from kcoro_ipc.cli.exits import OutsideError
-from kcoro_ipc.errors import NoDaemon, TimedOut
+from kcoro_ipc.embedded import embedded_daemon
+from kcoro_ipc.errors import TimedOut
 from kcoro_ipc.metrics import ChannelSnapshot
 
 ROLES = ("producer", "consumer")
-READY_LIMIT_S = 20.0
-READY_PAUSE_S = 0.01
 CHECK_EVERY_S = 0.25
 STOP_LIMIT_S = 10.0
 LINES_CAPACITY = 256
@@ -63,27 +61,14 @@ def process(*words: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextmanager
-def embedded_daemon() -> Iterator[str]:
+def own_daemon() -> Iterator[str]:
     """A daemon on a private socket; the path of that socket."""
-    with tempfile.TemporaryDirectory(prefix="kcoro-") as folder:
-        socket = f"{folder}/kcoro.sock"
-        listen = ("--listen", f"stream:{socket}")
-        # --until-eof: it ends with us, however we end.
-        with process("kcoro_ipc", "serve", *listen, "--quiet", "--until-eof") as daemon:
-            wait_until_ready(socket, daemon)
-            yield socket
-
-
-def wait_until_ready(socket: str, daemon: subprocess.Popen[bytes]) -> None:
-    limit = time.monotonic() + READY_LIMIT_S
-    while True:
+    with tempfile.TemporaryDirectory(prefix="kcoro-") as folder, ExitStack() as stack:
         try:
-            with blocking.open_client(socket) as client:
-                return client.ping()
-        except NoDaemon:
-            if daemon.poll() is not None or time.monotonic() > limit:
-                raise OutsideError(f"the demo's daemon did not start: {words_of(daemon)}") from None
-        time.sleep(READY_PAUSE_S)
+            daemon = stack.enter_context(embedded_daemon(Path(folder, "kcoro.sock")))
+        except RuntimeError as error:
+            raise OutsideError(f"the demo cannot run: {error}") from None
+        yield daemon.path
 
 
 def words_of(child: subprocess.Popen[bytes]) -> str:
@@ -106,7 +91,7 @@ class Judge:
 
     def run(self, show: Show) -> list[Verdict]:
         with ExitStack() as stack:
-            socket = stack.enter_context(embedded_daemon())
+            socket = stack.enter_context(own_daemon())
             client = stack.enter_context(blocking.open_client(socket, name="demo judge"))
             channels = {
                 "files": client.make_channel("files", kind="rendezvous"),
