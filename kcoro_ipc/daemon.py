@@ -127,12 +127,14 @@ class Daemon:
     # --- the loop ---
 
     async def run(self, io_thread: bool) -> None:
-        turn = self._turn_in_thread if io_thread else self._turn_here
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._wake_when_cancelled)
             busy = True
             while not self._over():
-                report = await turn(busy)
+                # A turn that blocks does not return for a message that was taken: it would not be
+                # seen that the last one is gone.
+                in_thread = io_thread and not self.broker.draining
+                report = await (self._turn_in_thread if in_thread else self._turn_here)(busy)
                 self.handle(report)
                 busy = not report.idle
             nursery.cancel_scope.cancel()

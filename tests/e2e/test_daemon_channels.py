@@ -122,7 +122,7 @@ def test_an_open_that_waits_ends_by_its_deadline_and_by_cancel(daemon: Any, conn
     assert wire.ask("CHAN_OPEN", req_id=7, NAME="never")["RESULT"] == ENOENT  # the id is free
 
 
-@pytest.mark.parametrize("name", [b"", b"a\0b", b"a/b", b"\xff\xfe", b"\x1b[2J", b"x" * 65_536])
+@pytest.mark.parametrize("name", [b"", b"a\0b", b"a/b", b"\xff\xfe", b"\x1b[2J", b"x" * 65_000])
 def test_a_bad_name_is_refused_and_the_connection_lives(
     daemon: Any, connect: Any, name: bytes
 ) -> None:

@@ -172,7 +172,11 @@ class Inside:
         self._token = trio.lowlevel.current_trio_token()
         listeners = [transport.listen(Address("stream", self.path))]
         return await serve(
-            listeners, io_thread=self._io_thread, signals=False, beside=self._hold_on
+            listeners,
+            drain_s=1_000.0,
+            io_thread=self._io_thread,
+            signals=False,
+            beside=self._hold_on,
         )
 
     async def _hold_on(self, daemon: Daemon) -> None:
@@ -201,10 +205,10 @@ class Inside:
             self.stop()
             self._thread.join(PATIENCE_S)
 
-    def stop(self) -> None:
+    def stop(self, drain: bool = False) -> None:
         """Safe twice: a run that has ended is stopped."""
         with suppress(trio.RunFinishedError):
-            trio.from_thread.run_sync(self.daemon.stop, False, trio_token=self._token)
+            trio.from_thread.run_sync(self.daemon.stop, drain, trio_token=self._token)
 
 
 @pytest.fixture(params=["trio", "thread"])
@@ -266,6 +270,20 @@ def test_a_receive_that_parks_during_the_last_flush_hears_of_the_end(
             wire.write("CHAN_RECV", REQ_ID=2, CHAN_ID=empty, TIMEOUT_MS=-1)
     assert deaf.read()["ELEMENT"] == [large]
     assert deaf.at_end()
+
+
+def test_a_drain_sees_the_last_message_go_although_no_frame_was_for_python(
+    inside: Inside, connect: Any
+) -> None:
+    wire = connect(inside)
+    chan_id = wire.make("jobs", KIND=4)
+    for element in (b"a", b"b"):
+        assert wire.ask("CHAN_SEND", CHAN_ID=chan_id, ELEMENT=[element])["RESULT"] == 0
+    inside.stop(drain=True)
+    for element in (b"a", b"b"):
+        inside.settle()
+        assert wire.ask("CHAN_RECV", CHAN_ID=chan_id)["ELEMENT"] == [element]
+    assert wire.at_end()
 
 
 def test_an_idle_daemon_does_not_turn_however_many_wait(inside: Inside, connect: Any) -> None:
