@@ -178,6 +178,7 @@ enum kc_conn_list {
     KC_LIST_CANCELLED,    /* kept requests of it were cancelled */
     KC_LIST_ENDED,
     KC_LIST_PAUSED,       /* not read because of the input budget */
+    KC_LIST_STARVED,      /* the kernel had no memory for its output */
     KC_CONN_LISTS
 };
 

@@ -29,6 +29,7 @@ typedef struct kc_listener {
 typedef struct kc_turn_set {
     int epoll_fd, timer_fd, port_fd;
     int64_t armed_ns;
+    int64_t retry_ns; /* when starved connections are written again; KC_NEVER: none is */
     kc_listener *listeners;
     uint32_t listener_count, listeners_ready;
     bool accept_paused, woken;
@@ -48,6 +49,10 @@ void kc_set_follow(kc_pump *pump, kc_connection *conn);
 void kc_set_deafen(kc_pump *pump, kc_connection *conn);
 /* Closes its socket, then ends it. */
 void kc_set_end(kc_pump *pump, kc_connection *conn);
+/* The kernel has no memory for its output, which is nobody's fault: it is written again a little later. */
+void kc_set_starve(kc_pump *pump, kc_connection *conn);
+/* That time has come for some, or not. */
+void kc_set_retry(kc_pump *pump);
 /* The timer rings at the engine's next deadline; never before it. */
 void kc_set_arm_timer(kc_pump *pump);
 void kc_set_timer_rang(kc_turn_set *set);

@@ -127,6 +127,7 @@ static int kc_turn_round(kc_pump *pump, kc_turn_time *time, int timeout_ms)
     bool ended = kc_engine_tick(pump->conns.engine, pump->now_ns) != 0;
     ended |= kc_pump_results(pump);
     kc_pump_check_stale(pump);
+    kc_set_retry(pump);
     (void)kc_pump_round(pump);
     kc_turn_events(pump, n);
     kc_turn_attend(pump);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 static const int64_t KC_S_NS = 1000000000;
+static const int64_t KC_STARVED_NS = 10000000;
 
 int64_t kc_turn_clock(void)
 {
@@ -51,7 +52,7 @@ int kc_set_open(kc_pump *pump)
     }
     pump->set = set;
     set->epoll_fd = set->timer_fd = set->port_fd = -1;
-    set->armed_ns = KC_NEVER;
+    set->armed_ns = set->retry_ns = KC_NEVER;
     int code = kc_set_fill(pump);
     if (code != KC_OK) {
         kc_set_close(pump);
@@ -100,7 +101,8 @@ static void kc_set_watch(kc_pump *pump, kc_connection *conn, uint8_t interest)
 
 void kc_set_follow(kc_pump *pump, kc_connection *conn)
 {
-    uint8_t out = kc_output_queued(conn) != 0 && !conn->writable ? KC_WATCH_OUT : 0;
+    bool waits = kc_output_queued(conn) != 0 && !conn->writable && !conn->links[KC_LIST_STARVED].in;
+    uint8_t out = waits ? KC_WATCH_OUT : 0;
     bool in = (conn->interest & KC_WATCH_IN) != 0 || kc_pump_wants_input(pump, conn);
     if (conn->state != KC_CONN_OPEN) {
         in = false;
@@ -111,6 +113,28 @@ void kc_set_follow(kc_pump *pump, kc_connection *conn)
 void kc_set_deafen(kc_pump *pump, kc_connection *conn)
 {
     kc_set_watch(pump, conn, (uint8_t)(conn->interest & ~KC_WATCH_IN));
+}
+
+void kc_set_starve(kc_pump *pump, kc_connection *conn)
+{
+    conn->writable = false; /* and not watched: the kernel would call it writable at once, again and again */
+    kc_list_add(&pump->conns, KC_LIST_STARVED, conn);
+    if (pump->set->retry_ns == KC_NEVER) {
+        pump->set->retry_ns = pump->now_ns + KC_STARVED_NS;
+    }
+}
+
+void kc_set_retry(kc_pump *pump)
+{
+    kc_connection *conn;
+    if (pump->now_ns < pump->set->retry_ns) {
+        return;
+    }
+    pump->set->retry_ns = KC_NEVER;
+    while ((conn = kc_list_take(&pump->conns, KC_LIST_STARVED)) != NULL) {
+        conn->writable = true;
+        kc_list_add(&pump->conns, KC_LIST_ATTENTION, conn);
+    }
 }
 
 static void kc_set_close_socket(kc_pump *pump, kc_connection *conn)
@@ -163,7 +187,8 @@ static int64_t kc_set_next_ns(const kc_pump *pump)
 {
     int64_t next = kc_engine_next_deadline(pump->conns.engine);
     bool pressed = pump->conns.input_bytes >= pump->conns.input_budget;
-    return pressed && pump->stale_check_ns < next ? pump->stale_check_ns : next;
+    next = pressed && pump->stale_check_ns < next ? pump->stale_check_ns : next;
+    return pump->set->retry_ns < next ? pump->set->retry_ns : next;
 }
 
 void kc_set_arm_timer(kc_pump *pump)

@@ -12,6 +12,8 @@ static uint64_t kc_write_failed(kc_pump *pump, kc_connection *conn)
 {
     if (errno == EAGAIN || errno == EWOULDBLOCK) {
         conn->writable = false;
+    } else if (errno == ENOBUFS || errno == ENOMEM) {
+        kc_set_starve(pump, conn);
     } else if (errno != EINTR) {
         kc_connection_break(&pump->conns, conn, KC_ECONNRESET);
     }

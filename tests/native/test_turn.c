@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +17,37 @@
 static rig r;
 static int peers[RIG_CONNS]; /* the clients' ends */
 static int fds_before;
+
+/* The pump's writes, of which some fail as if the kernel had no memory. */
+static int starved_writes;
+static int starved_errno;
+
+static bool is_starved(int flags)
+{
+    if ((flags & MSG_DONTWAIT) == 0 || starved_writes == 0) {
+        return false;
+    }
+    starved_writes--;
+    errno = starved_errno;
+    return true;
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+    return is_starved(flags) ? -1 : syscall(SYS_sendmsg, fd, msg, flags);
+}
+
+int sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
+{
+    return is_starved(flags) ? -1 : (int)syscall(SYS_sendmmsg, fd, msgs, n, flags);
+}
+
+static int64_t clock_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
 
 static int count_fds(void)
 {
@@ -281,6 +313,28 @@ static void send_with_files(int i, const uint8_t *bytes, size_t n, int files)
     cmsg->cmsg_len = CMSG_LEN((size_t)files * sizeof(int));
     memcpy(CMSG_DATA(cmsg), fds, (size_t)files * sizeof(int));
     KC_REQUIRE(sendmsg(peers[i], &msg, MSG_NOSIGNAL) == (ssize_t)n);
+}
+
+KC_TEST(a_kernel_without_memory_delays_an_answer_and_neither_ends_the_connection_nor_spins_the_loop)
+{
+    static const int codes[] = {ENOBUFS, ENOMEM};
+    for (uint32_t i = 0; i < 4; i++) {
+        begin(NULL, i / 2);
+        starved_errno = codes[i % 2];
+        starved_writes = 3;
+        int64_t before = clock_ns();
+        say(0, "PING r1");
+        const char *heard = hear(0);
+        while (heard[0] == 0) {
+            KC_CHECK(pump_is_readable(-1)); /* the timer */
+            heard = hear(0);
+        }
+        KC_CHECK_STR(heard, "PING r1 =0");
+        KC_CHECK_EQ(starved_writes, 0);
+        KC_CHECK(clock_ns() - before >= 3 * 10000000);
+        KC_CHECK(!pump_is_readable(0));
+        finish();
+    }
 }
 
 /* ---- packets ---- */
@@ -571,13 +625,6 @@ KC_TEST(files_sent_with_the_first_byte_of_a_frame_wait_for_its_header)
 
 /* ---- the timer, listeners, other threads ---- */
 
-static int64_t clock_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 KC_TEST(the_descriptor_rings_at_a_deadline_and_not_before)
 {
     begin(NULL, KC_TRANSPORT_STREAM);
@@ -784,6 +831,7 @@ int main(void)
     KC_RUN(a_message_is_done_when_the_kernel_took_its_last_byte);
     KC_RUN(a_turn_is_fair_and_says_more);
     KC_RUN(a_peer_that_never_reads_is_not_read_and_does_not_spin_the_loop);
+    KC_RUN(a_kernel_without_memory_delays_an_answer_and_neither_ends_the_connection_nor_spins_the_loop);
     KC_RUN(at_the_input_budget_large_elements_come_in_one_after_the_other);
     KC_RUN(on_seqpacket_a_frame_of_1_1_is_one_packet);
     KC_RUN(on_seqpacket_a_frame_of_1_0_is_header_and_payload);
