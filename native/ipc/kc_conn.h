@@ -244,6 +244,7 @@ typedef struct kc_conns {
     uint64_t input_bytes, input_budget;
     kc_scope_limits limits; /* of one connection */
     kc_connection *progressing; /* the one large frame that is read at the budget */
+    uint64_t progressed_bytes;  /* its bytes_in at the last look */
     kc_conn_list_head lists[KC_CONN_LISTS];
 } kc_conns;
 

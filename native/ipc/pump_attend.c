@@ -1,7 +1,8 @@
 /* pump_attend.c: which connections may be read, and which are over.
  *
  * Back-pressure is here: a connection above its output's high-water mark, with whole frames that wait, or (at the input
- * budget) with a frame in assembly is not read. One frame in assembly always progresses, so the budget cannot lock.
+ * budget) with a frame in assembly is not read. One frame in assembly always progresses, so the budget cannot lock; when
+ * it brings nothing for a second, another one does. Only who is read can be late with the rest of a frame.
  */
 #include "ipc/kc_pump_parts.h"
 
@@ -17,8 +18,11 @@ static bool kc_attend_may_grow(kc_pump *pump, kc_connection *conn)
     if (conns->input_bytes < conns->input_budget || (!gathers && conn->barrier == KC_BARRIER_NONE)) {
         return true;
     }
-    if (gathers && (conns->progressing == NULL || conns->progressing == conn)) {
+    if (gathers && conns->progressing == NULL) {
         conns->progressing = conn;
+        conns->progressed_bytes = conn->bytes_in;
+    }
+    if (conns->progressing == conn) {
         return true;
     }
     kc_list_add(conns, KC_LIST_PAUSED, conn);
@@ -51,21 +55,45 @@ void kc_pump_taken(kc_pump *pump, kc_connection *conn, uint64_t n)
     kc_list_add(&pump->conns, KC_LIST_ATTENTION, conn);
 }
 
+/* Whoever has the budget and brought nothing since the last look lets another one have it. */
+static void kc_attend_pass_on(kc_conns *conns)
+{
+    kc_connection *conn = conns->progressing;
+    if (conn != NULL && conn->bytes_in != conns->progressed_bytes) {
+        conns->progressed_bytes = conn->bytes_in;
+    } else if (conn != NULL && conns->lists[KC_LIST_PAUSED].first != NULL) {
+        conns->progressing = NULL;
+        while ((conn = kc_list_take(conns, KC_LIST_PAUSED)) != NULL) {
+            kc_list_add(conns, KC_LIST_ATTENTION, conn); /* all but the first are put aside again */
+        }
+    }
+}
+
+/* Whether half a frame waits for its sender, not for us: one that we do not read may have sent the rest long ago. */
+static bool kc_attend_is_late(const kc_pump *pump, kc_connection *conn)
+{
+    bool half = conn->state < KC_CONN_CLOSING && conn->half_since_ns != 0;
+    bool read = !conn->links[KC_LIST_PAUSED].in && kc_output_queued(conn) <= pump->config.output_high_bytes;
+    if (half && !read) {
+        conn->half_since_ns = pump->now_ns;
+    }
+    return half && pump->now_ns - conn->half_since_ns > (int64_t)pump->config.stale_half_frame_ms * 1000000;
+}
+
 void kc_pump_check_stale(kc_pump *pump)
 {
     kc_conns *conns = &pump->conns;
-    int64_t limit_ns = (int64_t)pump->config.stale_half_frame_ms * 1000000;
     if (conns->input_bytes < conns->input_budget || pump->now_ns < pump->stale_check_ns) {
         return;
     }
     pump->stale_check_ns = pump->now_ns + KC_STALE_CHECK_NS;
     for (uint32_t i = 1; i <= conns->high; i++) {
         kc_connection *conn = kc_conns_at(conns, i);
-        bool half = conn != NULL && conn->state < KC_CONN_CLOSING && conn->half_since_ns != 0;
-        if (half && pump->now_ns - conn->half_since_ns > limit_ns) {
+        if (conn != NULL && kc_attend_is_late(pump, conn)) {
             kc_connection_close(conns, conn, KC_ETIME);
         }
     }
+    kc_attend_pass_on(conns);
 }
 
 static bool kc_attend_eof_is_over(const kc_connection *conn)

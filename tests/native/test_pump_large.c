@@ -1,5 +1,6 @@
 /* test_pump_large.c: frames over 64 KiB, elements in blocks, the input budget; and that cutting the input into bytes
  * changes nothing that is said. */
+#include "ipc/kc_pump_parts.h"
 #include "kc_ipc_fixture.h"
 
 static rig r;
@@ -282,6 +283,77 @@ KC_TEST(half_a_frame_under_pressure_ends_after_its_time_and_without_pressure_nev
     rig_free(&r);
 }
 
+static kc_connection *look(int i)
+{
+    return kc_conns_find(&r.pump->conns, r.conns[i]);
+}
+
+KC_TEST(half_a_frame_that_we_do_not_read_is_not_late)
+{
+    open_one(&(kc_pump_config){.input_budget_bytes = 80000, .stale_half_frame_ms = 5000}, KC_KIND_BUFFERED, 3);
+    rig_build(&r, 1, "SEND r1 c1001 E:120000");
+    KC_CHECK_EQ(rig_feed(&r, 0, r.frame, 90000, 0), KC_OK);
+    KC_CHECK_EQ(rig_feed(&r, 1, r.frame, 90000, 0), KC_OK);
+    KC_CHECK(kc_pump_wants_input(r.pump, look(0)));  /* it has the budget */
+    KC_CHECK(!kc_pump_wants_input(r.pump, look(1))); /* and this one is put aside */
+    for (int second = 0; second < 5; second++) {
+        KC_CHECK_EQ(rig_feed(&r, 0, r.frame + 90000 + second, 1, 0), KC_OK); /* it brings a little */
+        KC_CHECK(!kc_pump_wants_input(r.pump, look(1)));
+        rig_tick_ms(&r, 1001);
+    }
+    KC_CHECK(kc_pump_wants_input(r.pump, look(1)));
+    kc_closed closed;
+    KC_CHECK_EQ(kc_pump_closed(r.pump, &closed), KC_OK); /* the first: read all the time, and late */
+    KC_CHECK_EQ(closed.code, KC_ETIME);
+    KC_CHECK_EQ(closed.conn, r.conns[0]);
+    rig_tick_ms(&r, 4000); /* the clock of the second began anew when it was read again */
+    KC_CHECK_EQ(rig_closed(&r), KC_EAGAIN);
+    KC_CHECK_EQ(rig_feed(&r, 1, r.frame + 90000, r.frame_bytes - 90000, 0), KC_OK);
+    KC_CHECK_STR(rig_hear(&r, 1), "SEND r1 =0");
+    rig_free(&r);
+}
+
+KC_TEST(half_a_frame_behind_a_full_output_is_not_late)
+{
+    open_one(&(kc_pump_config){.input_budget_bytes = 1, .stale_half_frame_ms = 1000, .output_high_bytes = 100},
+             KC_KIND_BUFFERED, 3);
+    (void)rig_kind(&r, KC_KIND_RENDEZVOUS, 0);
+    rig_say(&r, 0, "RECV r9 c1002 t-1");
+    rig_build(&r, 1, "SEND r1 c1001 E:120000");
+    KC_CHECK_EQ(rig_feed(&r, 0, r.frame, 90000, 0), KC_OK);
+    rig_say(&r, 1, "SEND r1 c1002 E:200");
+    rig_tick_ms(&r, 5000);
+    rig_tick_ms(&r, 5000);
+    KC_CHECK_EQ(rig_closed(&r), KC_EAGAIN);
+    KC_CHECK_STR(rig_hear(&r, 0), "RECV r9 =0 E:200");
+    rig_tick_ms(&r, 1001);
+    KC_CHECK_EQ(rig_closed(&r), KC_ETIME);
+    rig_free(&r);
+}
+
+KC_TEST(whoever_has_the_budget_and_brings_nothing_lets_another_one_have_it)
+{
+    open_one(&(kc_pump_config){.input_budget_bytes = 100000}, KC_KIND_BUFFERED, 3);
+    rig_build(&r, 1, "SEND r1 c1001 E:120000");
+    KC_CHECK_EQ(rig_feed(&r, 0, r.frame, 90000, 0), KC_OK);
+    KC_CHECK_EQ(rig_feed(&r, 1, r.frame, 90000, 0), KC_OK);
+    KC_CHECK(kc_pump_wants_input(r.pump, look(0)));
+    KC_CHECK(!kc_pump_wants_input(r.pump, look(1)));
+    rig_run(&r); /* looks, and then once a second */
+    KC_CHECK_EQ(rig_feed(&r, 0, r.frame + 90000, 1, 0), KC_OK);
+    rig_tick_ms(&r, 1001);
+    KC_CHECK(!kc_pump_wants_input(r.pump, look(1)));
+    rig_tick_ms(&r, 1001);
+    KC_CHECK(kc_pump_wants_input(r.pump, look(1)));
+    KC_CHECK(!kc_pump_wants_input(r.pump, look(0)));
+    KC_CHECK_EQ(rig_feed(&r, 1, r.frame + 90000, r.frame_bytes - 90000, 0), KC_OK);
+    KC_CHECK(kc_pump_wants_input(r.pump, look(0)));
+    KC_CHECK_EQ(rig_feed(&r, 0, r.frame + 90001, r.frame_bytes - 90001, 0), KC_OK);
+    KC_CHECK_STR(rig_hear(&r, 0), "SEND r1 =0");
+    KC_CHECK_STR(rig_hear(&r, 1), "SEND r1 =0");
+    rig_free(&r);
+}
+
 /* ---- whole and byte by byte ---- */
 
 static const char *const corpus[] = {
@@ -374,6 +446,9 @@ int main(void)
     KC_RUN(announced_bytes_cost_nothing_and_arrived_ones_are_charged);
     KC_RUN(at_the_budget_one_large_frame_progresses);
     KC_RUN(half_a_frame_under_pressure_ends_after_its_time_and_without_pressure_never);
+    KC_RUN(half_a_frame_that_we_do_not_read_is_not_late);
+    KC_RUN(half_a_frame_behind_a_full_output_is_not_late);
+    KC_RUN(whoever_has_the_budget_and_brings_nothing_lets_another_one_have_it);
     KC_RUN(input_fed_byte_by_byte_says_the_same_bytes_as_input_fed_whole);
     return kc_test_report();
 }
