@@ -55,7 +55,9 @@ class KcoroError(Exception):
         super().__init__(self.message + self._suffix())
 
     def _suffix(self) -> str:
-        said = [f"{key} {value}" for key, value in self.details.items()]
+        # A reason that only repeats the message stays in `details` and is not said twice.
+        details = self.details.items()
+        said = [f"{key} {value}" for key, value in details if value != self.message]
         return f" ({', '.join(said)})" if said else ""
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -155,10 +155,11 @@ class Channel:
         self, max_items: int = _wire.MAX_ITEMS, *, timeout: float | None = None
     ) -> list[Any]:
         """Waits for one message and returns it with what else is there, `max_items` at most."""
+        most = batches.batch_size(max_items)
         if not self._kept:
-            self._kept.extend(self._receive(timeout, max_items))
+            self._kept.extend(self._receive(timeout, most))
         self._usable()
-        return self._decode_kept(max_items)
+        return self._decode_kept(most)
 
     def __iter__(self) -> Iterator[Any]:
         """Messages until the end of the channel."""
@@ -171,6 +172,8 @@ class Channel:
 
     def _receive(self, timeout: float | None, max_items: int) -> Sequence[bytes]:
         handle = self._usable()
+        if not handle.may_receive:
+            handle.check_receive()
         connection = handle.connection
         req_id = connection.new_id()
         timeout_ms = FOREVER_MS if timeout is None else to_ms(timeout)
@@ -204,7 +207,7 @@ class Channel:
 
     def receiving(self) -> Clause:
         """An arm of `Client.select` that receives."""
-        self._usable()
+        self._usable().check_receive()
         return Clause(self, self._handle, self._codec)
 
     def sending(self, value: Any) -> Clause:

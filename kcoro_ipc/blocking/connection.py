@@ -99,6 +99,9 @@ class Connection:
             reply = whole_reply(received[0])
             return reply if reply is not None and reply.req_id == req_id else self._reply(req_id)
         except OSError as error:
+            if error.errno is None:  # a signal handler's own, TimeoutError say; the kernel's have one
+                self._interrupted(req_id, frame, sent, late)
+                raise
             raise self._lose(error) from None
         except KcoroError:
             raise
@@ -195,7 +198,7 @@ class Connection:
             self._end(ClosedResourceError("this client is closed; open another one"))
 
     def _lose(self, error: OSError) -> KcoroError:
-        why = error.strerror
+        why = error.strerror or str(error)
         if isinstance(error, BlockingIOError):
             why = f"no answer within {self._bound} s"
         return self._end(

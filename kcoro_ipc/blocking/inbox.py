@@ -11,6 +11,7 @@ from kcoro_ipc.blocking.timeouts import to_ms
 from kcoro_ipc.codecs import Codec
 from kcoro_ipc.errors import ClosedResourceError, EndOfChannel, KcoroError, UnknownDelivery
 from kcoro_ipc.protocol import requests
+from kcoro_ipc.protocol.batches import batch_size
 from kcoro_ipc.protocol.deliveries import deliveries_of
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.selects import Clause
@@ -110,11 +111,12 @@ class Inbox:
         self, max_items: int = _wire.MAX_ITEMS, *, timeout: float | None = None
     ) -> list[Job]:
         """Waits for one job and returns it with what else is there, `max_items` at most."""
-        return self._receive(timeout, max_items)
+        return self._receive(timeout, batch_size(max_items))
 
     def receiving(self) -> Clause:
         """An arm of `Client.select` whose value is a Job."""
         self._check_open()
+        self._handle.check_receive()
         return Clause(self._channel, self._handle, self._codec, inbox=self)
 
     def ack(self, *jobs: Job) -> None:
@@ -159,6 +161,7 @@ class Inbox:
 
     def _receive(self, timeout: float | None, max_items: int) -> list[Job]:
         self._check_open()
+        self._handle.check_receive()
         connection = self._handle.connection
         req_id = connection.new_id()
         frame = requests.receive(

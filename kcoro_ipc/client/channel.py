@@ -139,11 +139,12 @@ class Channel(trio.abc.Channel[Any]):
 
     async def receive_many(self, max_items: int = _wire.MAX_ITEMS) -> list[Any]:
         """Waits for one message and returns it with what else is there, `max_items` at most."""
-        elements = await self._receive(FOREVER_MS, max_items, "receive")
+        elements = await self._receive(FOREVER_MS, batches.batch_size(max_items), "receive")
         return decode_many(self._codec, elements)
 
     async def _receive(self, timeout_ms: int, max_items: int, place: str) -> Sequence[bytes]:
         handle = self._usable()
+        handle.check_receive()
         req_id = handle.connection.new_id()
         frame = requests.receive(req_id, handle.chan_id, timeout_ms, max_items)
         reply = await handle.connection.request(req_id, frame, place, self)
@@ -159,7 +160,7 @@ class Channel(trio.abc.Channel[Any]):
 
     def receiving(self) -> Clause:
         """An arm of `Client.select` that receives."""
-        self._usable()
+        self._usable().check_receive()
         return Clause(self, self._handle, self._codec)
 
     def sending(self, value: Any) -> Clause:

@@ -11,6 +11,7 @@ from kcoro_ipc.client.handle import Handle
 from kcoro_ipc.codecs import Codec
 from kcoro_ipc.errors import UnknownDelivery
 from kcoro_ipc.protocol import requests
+from kcoro_ipc.protocol.batches import batch_size
 from kcoro_ipc.protocol.deliveries import deliveries_of
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
@@ -109,11 +110,12 @@ class Inbox:
 
     async def receive_many(self, max_items: int = _wire.MAX_ITEMS) -> list[Job]:
         """Waits for one job and returns it with what else is there, `max_items` at most."""
-        return await self._receive(FOREVER_MS, max_items, "receive")
+        return await self._receive(FOREVER_MS, batch_size(max_items), "receive")
 
     def receiving(self) -> Clause:
         """An arm of `Client.select` whose value is a Job."""
         self._check_open()
+        self._handle.check_receive()
         return Clause(self._channel, self._handle, self._codec, inbox=self)
 
     async def ack(self, *jobs: Job) -> None:
@@ -144,6 +146,7 @@ class Inbox:
 
     async def _receive(self, timeout_ms: int, max_items: int, place: str) -> list[Job]:
         self._check_open()
+        self._handle.check_receive()
         connection = self._handle.connection
         req_id = connection.new_id()
         frame = requests.receive(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from kcoro_ipc import _wire
+from kcoro_ipc.errors import InvalidArgument
 
 # The attributes beside the elements of a frame (REQ_ID, CHAN_ID, TIMEOUT_MS, FLAGS) take 32 bytes,
 # one element's head 8 at most.
@@ -11,6 +12,13 @@ HEAD_BYTES = 8
 LARGEST_OVERHEAD_BYTES = FRAME_OVERHEAD_BYTES + HEAD_BYTES
 # A batch goes out in frames of about this size: the daemon settles one while the next is written.
 FRAME_TARGET_BYTES = 1 << 20
+
+
+def batch_size(max_items: int) -> int:
+    """MAX_ITEMS for a receiver that takes up to `max_items`: a frame carries 1,024 at most."""
+    if max_items < 1:
+        raise InvalidArgument(f"max_items is 1 or more, not {max_items}")
+    return min(max_items, _wire.MAX_ITEMS)
 
 
 def split(elements: Sequence[bytes], max_frame_bytes: int) -> Iterator[Sequence[bytes]]:

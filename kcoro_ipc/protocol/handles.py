@@ -1,11 +1,13 @@
 """A client's handle on one channel: what the daemon granted, shared by clones, without waiting."""
 
 from kcoro_ipc import _wire
-from kcoro_ipc.errors import ERRORS, ErrorTable, KcoroError, MessageTooLong
+from kcoro_ipc.errors import ERRORS, ErrorTable, KcoroError, MessageTooLong, error_for
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.channels import ChannelInfo
 from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply
+
+NOT_ALLOWED = -1  # the longest element of a handle without the right to send
 
 
 class Handle:
@@ -19,16 +21,30 @@ class Handle:
         self.users = 1
         self.chan_id = info.chan_id
         self.max_frame_bytes = max_frame_bytes
-        self.longest_element = info.longest_element(max_frame_bytes)
+        self.may_receive = bool(rights & _wire.FLAG_CHAN_READ)
+        may_send = rights & _wire.FLAG_CHAN_WRITE
+        self.longest_element = info.longest_element(max_frame_bytes) if may_send else NOT_ALLOWED
         self.label = info.name if info.name is not None else str(info.chan_id)
 
     def check_length(self, length: int) -> None:
-        """Here, so that too long an element costs neither a transfer nor the connection."""
+        """Here, so that too long an element costs neither a transfer nor the connection. A handle
+        that may not send takes no length at all: the daemon knows what the whole connection may,
+        this handle was asked to do less."""
+        if self.longest_element == NOT_ALLOWED:
+            raise self._denied("send", "write")
         if length > self.longest_element:
             raise MessageTooLong(
                 f"an element of {length} bytes is over the {self.longest_element} that "
                 f"channel {self.label} takes from here; send it in parts, or raise elem_size"
             )
+
+    def check_receive(self) -> None:
+        if not self.may_receive:
+            raise self._denied("receive", "read")
+
+    def _denied(self, deed: str, right: str) -> KcoroError:
+        message = f"this handle may not {deed}: it was opened with {right}=False; open another one"
+        return error_for(_wire.KC_EACCES, message, table=self.errors, channel=self.label)
 
     def failure(self, reply: Reply, side: str = "") -> KcoroError:
         return failure_of(reply, side, self.errors, self.label)

@@ -315,3 +315,24 @@ async def test_closing_a_handle_ends_its_own_waits_and_no_others(face: Face, roo
     assert ends == ["closed", 7]
     with pytest.raises(trio.ClosedResourceError):
         await channel.receive()
+
+
+async def test_a_handle_does_only_what_it_was_opened_for(
+    conformance_daemon: DaemonProcess,
+) -> None:
+    """Contract 4.15: also where its connection has another handle with more rights."""
+    async with kcoro_ipc.open_client(conformance_daemon.address()) as client:
+        both = await client.make_channel(kind="buffered", capacity=3)
+        reader = await client.open_channel(both.chan_id, write=False)
+        writer = await client.open_channel(both.chan_id, read=False)
+        with pytest.raises(kcoro_ipc.errors.AccessDenied, match="may not send"):
+            await reader.send(b"x")
+        with pytest.raises(kcoro_ipc.errors.AccessDenied, match="may not send"):
+            reader.sending(b"x")
+        with pytest.raises(kcoro_ipc.errors.AccessDenied, match="may not receive"):
+            await writer.receive()
+        async with writer.acking() as inbox:
+            with pytest.raises(kcoro_ipc.errors.AccessDenied, match="may not receive"):
+                await inbox.receive()
+        await writer.send(b"x")
+        assert await reader.receive() == b"x"

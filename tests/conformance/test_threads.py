@@ -16,7 +16,14 @@ import pytest
 
 from kcoro_ipc import blocking
 from kcoro_ipc.blocking import Channel, Client
-from kcoro_ipc.errors import BrokenResourceError, EndOfChannel, TimedOut, WouldBlock
+from kcoro_ipc.errors import (
+    AccessDenied,
+    BrokenResourceError,
+    EndOfChannel,
+    InvalidArgument,
+    TimedOut,
+    WouldBlock,
+)
 from tests.conformance.cases import conserved
 from tests.e2e.harness import DaemonProcess
 
@@ -352,3 +359,39 @@ def test_batches_and_singles_mix(crowd: Crowd) -> None:
     assert sorted(one + two) == list(range(total))
     assert one == sorted(one)
     assert two == sorted(two)
+
+
+def test_a_batch_of_none_is_refused_and_a_huge_one_takes_what_is_there(crowd: Crowd) -> None:
+    """Contract 4.14: 0 would wait for nothing; over 1,024 is as many as a frame may carry."""
+    chan = crowd.make(7)
+    for number in range(5):
+        chan.send(number)
+    for most in (0, -1):
+        with pytest.raises(InvalidArgument, match="max_items"):
+            chan.receive_many(most)
+        with pytest.raises(InvalidArgument, match="max_items"):
+            chan.acking().receive_many(most)
+    assert chan.receive_many(1_000_000) == list(range(5))
+
+
+def test_a_handle_does_only_what_it_was_opened_for(crowd: Crowd) -> None:
+    """Contract 4.15: also where its connection has another handle with more rights."""
+    both = crowd.make(3)
+    reader = crowd.client.open_channel(both.chan_id, codec="json", write=False)
+    writer = crowd.client.open_channel(both.chan_id, codec="json", read=False)
+    for forbidden in (
+        lambda: reader.send(1),
+        lambda: reader.try_send(1),
+        lambda: reader.send_many([]),
+        lambda: reader.sending(1),
+        writer.receive,
+        writer.try_receive,
+        writer.receive_many,
+        writer.receiving,
+        lambda: writer.acking().receive(),
+        lambda: writer.acking().receiving(),
+    ):
+        with pytest.raises(AccessDenied, match="may not"):
+            forbidden()
+    writer.send(1)
+    assert reader.receive() == 1
