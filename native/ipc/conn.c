@@ -183,6 +183,7 @@ static void kc_connection_drop_input(kc_conns *conns, kc_connection *conn)
     kc_bodies_drop(conns->engine, &conns->memory, &conn->held.bodies);
     kc_memory_give(&conns->memory, conn->held.payload, conn->held.payload_bytes);
     conn->held = (kc_held){0};
+    kc_toll_drop(conns, conn);
     kc_memory_give(&conns->memory, conn->input.bytes, conn->input.capacity);
     conn->input = (kc_buffer){0};
     kc_conn_charge_input(conns, conn);

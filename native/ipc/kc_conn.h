@@ -117,7 +117,10 @@ void kc_pendings_remove(kc_pendings *pendings, uint32_t slot);
 void kc_pendings_rest(kc_memory *memory, kc_pendings *pendings);
 
 /* ---- output ---- */
-enum { KC_DETACH_BYTES = 16384 /* elements from here on travel in blocks, without a copy */ };
+enum {
+    KC_DETACH_BYTES = 16384,      /* elements from here on travel in blocks, without a copy */
+    KC_UNPAID_DETACH_BYTES = 2048 /* so many fit into a packet that its pieces fit into one call */
+};
 
 typedef struct kc_output {
     kc_buffer flat;
@@ -205,6 +208,7 @@ struct kc_connection {
     uint8_t transport, minor, greeted, state, barrier;
     uint8_t interest;  /* the turn's: what the epoll set watches */
     bool writable;     /* the turn's: the last write was not cut short */
+    bool unpaid;       /* its account refused to pay for what it makes us hold */
     uint32_t account;
     uint32_t max_in, max_out; /* bytes of payload of one frame */
     int32_t code;      /* why it ends */
@@ -219,6 +223,8 @@ struct kc_connection {
     kc_output output;
     uint32_t file_count; /* received (and closed) ahead of the frames that name them */
     uint32_t charged_bytes; /* of input memory, in the budget */
+    uint32_t tolled_bytes;  /* paid by the toll, for output and input */
+    kc_body toll;
     int64_t half_since_ns;  /* since when the beginning of a frame waits; 0: none does */
     uint64_t frames_in, frames_out, bytes_in, bytes_out, files_in;
     kc_link links[KC_CONN_LISTS];
@@ -289,6 +295,10 @@ int kc_large_room(kc_conns *conns, kc_connection *conn, struct iovec *iov, int m
 /* n bytes were received into that memory. */
 void kc_large_filled(kc_conns *conns, kc_connection *conn, uint32_t n);
 void kc_large_end(kc_conns *conns, kc_connection *conn);
+/* Charges the uid's account for output and waiting input above what is free, and for `more` bytes of output to come.
+ * False: refused, and conn->unpaid. */
+bool kc_conn_pay(kc_conns *conns, kc_connection *conn, uint32_t more);
+void kc_toll_drop(kc_conns *conns, kc_connection *conn);
 /* Tells the budget what this connection's input holds now. */
 void kc_conn_charge_input(kc_conns *conns, kc_connection *conn);
 

@@ -56,6 +56,8 @@ static inline void kc_buffer_added(kc_buffer *buffer, uint32_t n)
 }
 bool kc_buffer_append(kc_memory *memory, kc_buffer *buffer, const void *bytes, uint32_t n);
 void kc_buffer_skip(kc_buffer *buffer, uint32_t n);
+/* Gives back what is beyond `bytes` of a buffer that holds half of that or less. */
+void kc_buffer_fit(kc_memory *memory, kc_buffer *buffer, uint32_t bytes);
 /* Gives an empty buffer's memory back when it is more than keep_bytes. */
 void kc_buffer_rest(kc_memory *memory, kc_buffer *buffer, uint32_t keep_bytes);
 

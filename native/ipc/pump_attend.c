@@ -1,7 +1,7 @@
 /* pump_attend.c: which connections may be read, and which are over.
  *
- * Back-pressure is here: a connection above its output's high-water mark, with whole frames that wait, or (at the input
- * budget) with a frame in assembly is not read. One frame in assembly always progresses, so the budget cannot lock; when
+ * Back-pressure is here: a connection above its output's high-water mark, with whole frames that wait, with more than
+ * its uid's account pays for (conn_toll.c), or (at the input budget) with a frame in assembly is not read. One frame in assembly always progresses, so the budget cannot lock; when
  * it brings nothing for a second, another one does. Only who is read can be late with the rest of a frame.
  */
 #include "ipc/kc_pump_parts.h"
@@ -38,6 +38,9 @@ bool kc_pump_wants_input(kc_pump *pump, kc_connection *conn)
         return false;
     }
     if (conn->barrier != KC_BARRIER_NONE && kc_buffer_length(&conn->input) >= KC_BARRIER_INPUT_BYTES) {
+        return false;
+    }
+    if (conn->unpaid && !kc_conn_pay(&pump->conns, conn, 0)) {
         return false;
     }
     return kc_attend_may_grow(pump, conn);
@@ -125,6 +128,8 @@ void kc_pump_attend(kc_pump *pump)
             kc_list_add(&pump->conns, KC_LIST_ATTENTION, conn); /* the turn's */
         } else if (kc_pump_is_over(pump, conn)) {
             kc_connection_end(&pump->conns, conn, KC_REASON_DEAD);
+        } else {
+            (void)kc_conn_pay(&pump->conns, conn, 0);
         }
     }
 }

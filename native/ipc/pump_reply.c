@@ -203,11 +203,17 @@ uint64_t kc_reply_item_room(const kc_connection *conn)
     return conn->max_out > head ? conn->max_out - head : 0;
 }
 
+/* Elements from here on are lent to the reply by their block. When nobody pays for copies, nearly all are. */
+static uint32_t kc_reply_lends(const kc_connection *conn)
+{
+    return conn->unpaid ? KC_UNPAID_DETACH_BYTES : KC_DETACH_BYTES;
+}
+
 static void kc_put_element(kc_pump *pump, kc_connection *conn, kc_writer *writer, const kc_body *body)
 {
     const void *memory = NULL;
     uint32_t n = 0;
-    if (body->len_bytes >= KC_DETACH_BYTES) {
+    if (body->len_bytes >= kc_reply_lends(conn)) {
         kc_put_head(writer, KC_ATTR_ELEMENT, body->len_bytes);
         (void)kc_output_insert(&pump->conns, conn, writer, body);
         return;
@@ -234,7 +240,7 @@ static uint32_t kc_items_flat_bytes(const kc_connection *conn, const kc_item *it
     uint64_t sum = KC_REPLY_HEAD_BYTES;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t length = items[i].body.len_bytes;
-        sum += kc_reply_item_bytes(conn, length, ack) - (length >= KC_DETACH_BYTES ? length : 0);
+        sum += kc_reply_item_bytes(conn, length, ack) - (length >= kc_reply_lends(conn) ? length : 0);
     }
     return (uint32_t)sum; /* bounded by max_out, which kc_reply_item_room keeps to */
 }
@@ -242,6 +248,7 @@ static uint32_t kc_items_flat_bytes(const kc_connection *conn, const kc_item *it
 void kc_reply_items(kc_pump *pump, kc_connection *conn, kc_answer answer, const kc_item *items, uint32_t n, bool ack)
 {
     kc_writer writer;
+    (void)kc_conn_pay(&pump->conns, conn, kc_items_flat_bytes(conn, items, n, ack));
     if (!kc_reply_begin(pump, conn, answer, KC_OK, kc_items_flat_bytes(conn, items, n, ack), &writer)) {
         return;
     }
@@ -262,7 +269,7 @@ bool kc_reply_usual(kc_pump *pump, kc_connection *conn, uint32_t req_id, const k
     uint32_t n = message->body.len_bytes;
     const void *memory = NULL;
     uint32_t span = 0;
-    if (conn->minor == 0 || n >= KC_DETACH_BYTES || head + n > conn->max_out) {
+    if (conn->minor == 0 || n >= kc_reply_lends(conn) || head + n > conn->max_out) {
         return false;
     }
     uint8_t *at = kc_output_room(&pump->conns, conn, head + n);

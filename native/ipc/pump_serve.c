@@ -7,7 +7,7 @@
  */
 #include "ipc/kc_pump_parts.h"
 
-enum { KC_INPUT_KEEP_BYTES = 4096 };
+enum { KC_INPUT_KEEP_BYTES = 4096, KC_INPUT_FIT_BYTES = 131072 /* has half a frame, with room to be finished */ };
 
 static bool kc_serve_has_room(const kc_pump *pump, const kc_connection *conn)
 {
@@ -214,6 +214,7 @@ static void kc_serve_after(kc_pump *pump, kc_connection *conn)
     }
     kc_serve_mark_half(pump, conn);
     kc_buffer_rest(&pump->conns.memory, &conn->input, KC_INPUT_KEEP_BYTES);
+    kc_buffer_fit(&pump->conns.memory, &conn->input, KC_INPUT_FIT_BYTES);
     kc_conn_charge_input(&pump->conns, conn);
     kc_list_add(&pump->conns, KC_LIST_ATTENTION, conn);
 }

@@ -107,6 +107,22 @@ void kc_buffer_skip(kc_buffer *buffer, uint32_t n)
     }
 }
 
+void kc_buffer_fit(kc_memory *memory, kc_buffer *buffer, uint32_t bytes)
+{
+    uint32_t length = kc_buffer_length(buffer);
+    if (buffer->capacity <= bytes || length > bytes / 2 + KC_BUFFER_LEAST_BYTES) {
+        return;
+    }
+    memmove(buffer->bytes, buffer->bytes + buffer->head, length);
+    buffer->head = 0;
+    buffer->tail = length;
+    uint8_t *smaller = kc_memory_grow(memory, buffer->bytes, buffer->capacity, bytes);
+    if (smaller != NULL) {
+        buffer->bytes = smaller;
+        buffer->capacity = bytes;
+    }
+}
+
 void kc_buffer_rest(kc_memory *memory, kc_buffer *buffer, uint32_t keep_bytes)
 {
     if (kc_buffer_length(buffer) == 0 && buffer->capacity > keep_bytes) {

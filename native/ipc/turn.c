@@ -92,6 +92,7 @@ static void kc_turn_attend_one(kc_pump *pump, kc_connection *conn)
     if (fed || conn->state == KC_CONN_ENDED) {
         return;
     }
+    (void)kc_conn_pay(&pump->conns, conn, 0);
     kc_set_follow(pump, conn);
     if (conn->writable && kc_output_queued(conn) != 0) {
         kc_list_add(&pump->conns, KC_LIST_ATTENTION, conn);

@@ -1,4 +1,5 @@
 /* test_pump_control.c: the control barrier, bad input, ends of connections, back-pressure, quotas, draining. */
+#include "ipc/kc_pump_parts.h"
 #include "kc_ipc_fixture.h"
 
 static rig r;
@@ -339,6 +340,126 @@ KC_TEST(above_its_high_water_mark_a_connection_is_not_served_but_its_receives_ma
     rig_free(&r);
 }
 
+static uint64_t account_bytes(uint32_t account)
+{
+    kc_account_usage usage;
+    KC_REQUIRE(kc_account_measure(r.engine, account, &usage) == KC_OK);
+    return usage.bytes;
+}
+
+static bool is_read(int i)
+{
+    return kc_pump_wants_input(r.pump, kc_conns_find(&r.pump->conns, r.conns[i]));
+}
+
+static void say_pings(int i, int n)
+{
+    kc_writer w;
+    kc_writer_init(&w, r.frame, RIG_FRAME_BYTES, 1, UINT32_MAX);
+    for (int ping = 1; ping <= n; ping++) {
+        kc_frame_begin(&w, KC_CMD_PING, 0);
+        kc_put_u32(&w, KC_ATTR_REQ_ID, (uint32_t)ping);
+        KC_REQUIRE(kc_frame_finish(&w) == KC_OK);
+    }
+    KC_CHECK_EQ(rig_feed(&r, i, r.frame, w.length, 0), KC_OK);
+}
+
+KC_TEST(answers_that_nobody_reads_are_on_the_account_of_their_uid)
+{
+    open_two(NULL);
+    say_pings(0, 2000);
+    KC_CHECK_EQ(account_bytes(r.account), 0); /* 48,000 bytes in 65,536 are free */
+    say_pings(0, 38000);
+    uint64_t bytes = account_bytes(r.account);
+    KC_CHECK(bytes >= 40000 * 24 - 65536 && bytes <= 1100000);
+    KC_CHECK(is_read(0));
+    KC_CHECK_EQ(rig_fetch(&r, 0), 40000 * 24);
+    KC_CHECK_EQ(account_bytes(r.account), 0);
+    rig_free(&r);
+}
+
+KC_TEST(whose_account_refuses_is_not_read_until_it_reads_and_never_ended)
+{
+    open_two(NULL);
+    KC_CHECK_EQ(kc_account_limit(r.engine, r.account, &(kc_account_limits){.bytes = 300000}), KC_OK);
+    say_pings(0, 20000);
+    KC_CHECK(account_bytes(r.account) <= 300000);
+    KC_CHECK(!is_read(0));
+    KC_CHECK(is_read(1));
+    say_pings(1, 1000); /* this one holds little */
+    KC_CHECK(is_read(1));
+    KC_CHECK_EQ(rig_fetch(&r, 1), 1000 * 24);
+    KC_CHECK_EQ(rig_closed(&r), KC_EAGAIN);
+    KC_CHECK_EQ(rig_fetch(&r, 0), 20000 * 24);
+    KC_CHECK(is_read(0));
+    KC_CHECK_EQ(account_bytes(r.account), 0);
+    rig_free(&r);
+}
+
+KC_TEST(input_that_waits_is_on_the_account_and_half_a_frame_is_not)
+{
+    open_two(NULL);
+    rig_say(&r, 0, "MAKE r9");
+    say_pings(0, 20000);
+    KC_CHECK(account_bytes(r.account) >= 320000 - 131072);
+    kc_control control;
+    KC_CHECK_EQ(kc_pump_control(r.pump, &control), KC_OK);
+    (void)reply("MAKE r9");
+    KC_CHECK_EQ(kc_pump_reply(r.pump, r.conns[0], r.frame, (uint32_t)r.frame_bytes), KC_OK);
+    rig_run(&r);
+    KC_CHECK_EQ(rig_fetch(&r, 0), 16 + 20000 * 24);
+    KC_CHECK_EQ(account_bytes(r.account), 0);
+    KC_CHECK_EQ(kc_account_limit(r.engine, r.account, &(kc_account_limits){.bytes = 1}), KC_OK);
+    rig_say(&r, 0, "MAKE r9");
+    say_pings(0, 20000);
+    KC_CHECK(!is_read(0));
+    rig_build(&r, 1, "SEND r1 c1001 E:65000");
+    KC_CHECK_EQ(rig_feed(&r, 0, r.frame, r.frame_bytes - 1, 0), KC_OK);
+    KC_CHECK_EQ(kc_pump_control(r.pump, &control), KC_OK);
+    (void)reply("MAKE r9");
+    KC_CHECK_EQ(kc_pump_reply(r.pump, r.conns[0], r.frame, (uint32_t)r.frame_bytes), KC_OK);
+    rig_run(&r);
+    KC_CHECK_EQ(rig_fetch(&r, 0), 16 + 20000 * 24);
+    KC_CHECK(is_read(0)); /* only half a frame is left */
+    rig_free(&r);
+}
+
+KC_TEST(messages_for_receives_that_nobody_pays_for_stay_in_their_blocks)
+{
+    enum { WAITING = 400, ELEMENT_BYTES = 10000 };
+    for (uint32_t transport = 0; transport < 2; transport++) {
+        rig_make(&r, NULL, NULL);
+        (void)rig_kind(&r, KC_KIND_BUFFERED, WAITING);
+        int sender = rig_open(&r, 1);
+        uint32_t senders = r.account;
+        KC_REQUIRE(kc_account_make(r.engine, &(kc_account_limits){.bytes = 1}, &r.account) == KC_OK);
+        int receiver = rig_open_over(&r, 1, transport);
+        char words[64];
+        for (int i = 1; i <= WAITING; i++) {
+            (void)snprintf(words, sizeof words, "RECV r%d c1001 t-1%s", i, i % 2 == 0 ? " n2" : "");
+            rig_say(&r, receiver, words);
+        }
+        kc_pump_usage before;
+        kc_pump_usage after;
+        kc_pump_measure(r.pump, &before);
+        for (int i = 1; i <= WAITING; i++) {
+            (void)snprintf(words, sizeof words, "SEND r%d c1001 E:%d", i, ELEMENT_BYTES);
+            rig_say(&r, sender, words);
+            (void)rig_hear(&r, sender);
+        }
+        kc_pump_measure(r.pump, &after);
+        KC_CHECK(after.memory_bytes - before.memory_bytes < 4 * 65536);
+        KC_CHECK(account_bytes(senders) >= (WAITING - 20) * ELEMENT_BYTES);
+        int items = 0;
+        for (const char *at = rig_hear(&r, receiver); (at = strstr(at, "E:10000")) != NULL; at++) {
+            items++;
+        }
+        KC_CHECK_EQ(items, WAITING);
+        KC_CHECK_EQ(account_bytes(senders), 0);
+        rig_free(&r);
+    }
+}
+
 KC_TEST(a_turn_serves_so_many_frames_of_one_connection_and_no_more)
 {
     open_two(&(kc_pump_config){.frames_per_turn = 2});
@@ -419,6 +540,10 @@ int main(void)
     KC_RUN(a_stale_ticket_meets_nobody);
     KC_RUN(a_waiter_tells_its_connection);
     KC_RUN(above_its_high_water_mark_a_connection_is_not_served_but_its_receives_match);
+    KC_RUN(answers_that_nobody_reads_are_on_the_account_of_their_uid);
+    KC_RUN(whose_account_refuses_is_not_read_until_it_reads_and_never_ended);
+    KC_RUN(input_that_waits_is_on_the_account_and_half_a_frame_is_not);
+    KC_RUN(messages_for_receives_that_nobody_pays_for_stay_in_their_blocks);
     KC_RUN(a_turn_serves_so_many_frames_of_one_connection_and_no_more);
     KC_RUN(a_refusal_by_quota_names_quota_limit_usage_and_setting);
     KC_RUN(the_byte_quota_of_a_uid_is_charged_for_parked_sends);
