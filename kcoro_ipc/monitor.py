@@ -15,6 +15,7 @@ from kcoro_ipc.metrics import ChannelSnapshot, Rates, rates
 if TYPE_CHECKING:
     from kcoro_ipc.blocking import Client
 
+NO_RATES = Rates(0.0, 0.0, 0.0, 0.0, 0.0)
 GONE = (NoSuchChannel, OperationCancelled)
 HEADINGS = ["NAME", "KIND", "DEPTH", "HELD", "SENDERS", "RECEIVERS", "SENT/S", "RECV/S", "MB/S"]
 TEXT_COLUMNS = (0, 1)
@@ -62,10 +63,14 @@ class Observed:
             one.name or f"#{one.chan_id}",
             one.kind_name if one.state_name == "open" else f"{one.kind_name} ({one.state_name})",
             *map(str, numbers),
-            f"{self.rates.sends:.0f}",
-            f"{self.rates.recvs:.0f}",
-            f"{self.rates.bytes_recv / 1e6:.2f}",
+            *self._rate_cells(),
         ]
+
+    def _rate_cells(self) -> list[str]:
+        one = self.rates
+        if not one.interval_sec:
+            return ["-"] * 3
+        return [f"{one.sends:.0f}", f"{one.recvs:.0f}", f"{one.bytes_recv / 1e6:.2f}"]
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -88,7 +93,7 @@ class Monitor:
 
     def observe(self) -> list[Observed]:
         """One round over all channels that may be seen, by name; rates are since the last round,
-        in the first one since the channel's first operation."""
+        so a channel that is seen for the first time has none."""
         before, self._before = self._before, {}
         found = []
         for info in self._client.list_channels():
@@ -104,5 +109,5 @@ class Monitor:
         seen_at = self._clock()
         self._before[now.chan_id] = (seen_at, now)
         if before is None:
-            return rates(None, now)
+            return NO_RATES
         return rates(before[1], now, seen_at - before[0])

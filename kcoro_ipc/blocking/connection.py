@@ -99,7 +99,7 @@ class Connection:
             reply = whole_reply(received[0])
             return reply if reply is not None and reply.req_id == req_id else self._reply(req_id)
         except OSError as error:
-            if error.errno is None:  # a signal handler's own, TimeoutError say; the kernel's have one
+            if error.errno is None:  # a signal handler's own; the kernel's have one
                 self._interrupted(req_id, frame, sent, late)
                 raise
             raise self._lose(error) from None

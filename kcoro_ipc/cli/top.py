@@ -1,6 +1,7 @@
 """`kcoro top`: all channels in a table that refreshes, or as lines of JSON."""
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ def top(invocation: Invocation, as_json: bool, count: int | None, interval: floa
     with invocation.client() as client, screen(in_place):
         monitor = Monitor(client)
         for left in rounds(count):
-            show(monitor.observe(), as_json, HOME_AND_CLEAR if in_place else "")
+            show(monitor.observe(), as_json, in_place)
             if left:
                 time.sleep(interval)
 
@@ -58,10 +59,22 @@ def screen(in_place: bool) -> Iterator[None]:
         sys.stdout.flush()
 
 
-def show(observed: list[Observed], as_json: bool, before: str) -> None:
+def show(observed: list[Observed], as_json: bool, in_place: bool) -> None:
     if as_json:
         lines = [json.dumps(one.as_dict(), ensure_ascii=False) for one in observed]
     else:
         lines = [*table(observed), ""]
+    if in_place:
+        lines = fitting(lines, shutil.get_terminal_size().lines)
+    before = HOME_AND_CLEAR if in_place else ""
     sys.stdout.write(before + "".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
+
+
+def fitting(lines: list[str], height: int) -> list[str]:
+    """The heading and as many rows as the screen has, so that nothing scrolls away."""
+    room = max(2, height - 1)
+    if len(lines) <= room:
+        return lines
+    kept = lines[: room - 1]
+    return [*kept, f"... {len(lines) - 1 - len(kept)} more; a taller window shows them"]

@@ -2,9 +2,10 @@
 
 from typing import Any, cast
 
+from kcoro_ipc.cli.top import fitting
 from kcoro_ipc.errors import NoSuchChannel
 from kcoro_ipc.metrics import ChannelSnapshot
-from kcoro_ipc.monitor import Monitor, columns, dump, table
+from kcoro_ipc.monitor import NO_RATES, Monitor, columns, dump, table
 from kcoro_ipc.protocol.channels import ChannelInfo
 
 
@@ -54,7 +55,7 @@ def test_a_channel_that_went_away_is_left_out_and_starts_anew_when_it_is_back() 
     monitor.observe()
     clock[0] += 1.0
     client.now = {2: snapshot(2, total_sends=5)}
-    assert [one.rates.sends for one in monitor.observe()] == [5 / 1e-6]
+    assert [one.rates for one in monitor.observe()] == [NO_RATES]  # totals are no rates
 
 
 def test_the_table_is_sorted_by_name_and_names_what_is_closed() -> None:
@@ -66,10 +67,18 @@ def test_the_table_is_sorted_by_name_and_names_what_is_closed() -> None:
     }
     assert [line.split() for line in table(monitor.observe())] == [
         ["NAME", "KIND", "DEPTH", "HELD", "SENDERS", "RECEIVERS", "SENT/S", "RECV/S", "MB/S"],
-        ["#2", "buffered", "0", "0", "0", "0", "0", "0", "0.00"],
-        ["alpha", "rendezvous", "(closed)", "0", "0", "0", "0", "0", "0", "0.00"],
-        ["zeta", "buffered", "2", "0", "1", "0", "0", "0", "0.00"],
+        ["#2", "buffered", "0", "0", "0", "0", "-", "-", "-"],
+        ["alpha", "rendezvous", "(closed)", "0", "0", "0", "0", "-", "-", "-"],
+        ["zeta", "buffered", "2", "0", "1", "0", "-", "-", "-"],
     ]
+
+
+def test_on_a_screen_the_heading_stays_and_the_rest_is_counted() -> None:
+    lines = ["HEADING", *(f"row {number}" for number in range(30)), ""]
+    shown = fitting(lines, 10)
+    assert (len(shown), shown[0], shown[1]) == (9, "HEADING", "row 0")
+    assert shown[-1].startswith("... 23 more")
+    assert fitting(lines, 40) == lines
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:

@@ -52,6 +52,29 @@ def test_an_interrupted_receive_is_cancelled_and_the_client_lives(
         assert jobs.receive() == b"later"
 
 
+def test_an_exception_of_a_handler_is_not_taken_for_one_of_the_socket(
+    played: Any, interrupt: Callable[[], None]
+) -> None:
+    """TimeoutError, what alarm handlers raise, is an OSError too, but not the kernel's."""
+
+    def script(peer: Any) -> None:
+        peer.opens()
+        frame = peer.expect("CHAN_RECV")
+        interrupt()
+        peer.expect("CANCEL", REQ_ID=frame.get("REQ_ID"))
+        peer.reply(frame, 0, ("ELEMENT", b"still came"))
+
+    def alarm(*_: object) -> None:
+        raise TimeoutError("mine")
+
+    signal.signal(signal.SIGUSR1, alarm)
+    with played(script) as path, open_client(path) as client:
+        jobs = client.open_channel("jobs")
+        with pytest.raises(TimeoutError, match="mine"):
+            jobs.receive()
+        assert jobs.receive() == b"still came"
+
+
 def test_a_message_that_still_came_is_kept_for_the_next_receive(
     played: Any, interrupt: Callable[[], None]
 ) -> None:
