@@ -245,7 +245,8 @@ class SocketWorld(World):
         message = Message(call.user.to_bytes(4, "little")) if call.name.endswith("send") else None
         outcome = self.model.operate(operation, [Arm(self.channel, message)])
         if outcome.code == _wire.KC_EPIPE and message is None and call.code != outcome.code:
-            waited = call.code == PARKED and self.seen[call.user].code == outcome.code
+            answer = self.seen.get(call.user)
+            waited = call.code == PARKED and answer is not None and answer.code == outcome.code
             return waited or call.code == _wire.KC_EAGAIN
         return (outcome.code, number(outcome.value)) == (call.code, call.value)
 
