@@ -116,6 +116,19 @@ KC_TEST(a_live_duplicate_or_a_missing_req_id_ends_the_connection)
     }
 }
 
+KC_TEST(last_words_repeat_the_command_that_came_in)
+{
+    static const char *const commands[] = {"SEND", "TRY_SEND", "RECV", "TRY_RECV"};
+    for (int i = 0; i < 4; i++) {
+        char heard[32];
+        open_two(KC_KIND_RENDEZVOUS, 0);
+        rig_say(&r, 0, commands[i]); /* without a REQ_ID */
+        (void)snprintf(heard, sizeof heard, "%s =-71", commands[i]);
+        KC_CHECK_STR(rig_hear(&r, 0), heard);
+        rig_free(&r);
+    }
+}
+
 KC_TEST(a_closed_channel_refuses_sends_and_drains)
 {
     open_two(KC_KIND_BUFFERED, 4);
@@ -315,6 +328,7 @@ int main(void)
     KC_RUN(a_send_without_an_element_and_unknown_flags_are_einval);
     KC_RUN(cancel_ends_the_wait_and_an_unknown_target_is_ignored);
     KC_RUN(a_live_duplicate_or_a_missing_req_id_ends_the_connection);
+    KC_RUN(last_words_repeat_the_command_that_came_in);
     KC_RUN(a_closed_channel_refuses_sends_and_drains);
     KC_RUN(a_destroyed_channel_answers_with_its_reason);
     KC_RUN(a_dropped_send_says_so);
