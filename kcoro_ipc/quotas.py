@@ -29,7 +29,7 @@ class Limits:
     parked_per_connection: int = 1_024
     held_per_connection: int = 4_096
     requests_per_connection: int = 2_048
-    handles_per_connection: int = 4_096
+    handles_per_connection: int = 16_384
     openings_per_connection: int = 64
     openings_per_uid: int = 1_024
     subscriptions_per_connection: int = 64

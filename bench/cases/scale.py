@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench import raw
-from bench.crowd import Crowd
+from bench.crowd import Crowd, ping
 from bench.lab import Lab
 from bench.model import Case, Pin, Role, Sample, Subject, Target
 from kcoro_ipc import _wire
@@ -100,13 +100,14 @@ def waiters_here(path: str, count: int) -> Bench:
     crowd.join(1 + connections, "line")
     number = crowd.channels[0]
     requests = [raw.recv_frame(i + 1, number) for i in range(count // connections)]
-    line = [
-        raw.Burst(link, requests[at : at + FEW])
-        for link in crowd.links[1:]
-        for at in range(0, len(requests), FEW)
-    ]
-    for block in line:
-        block.write()
+    line = []
+    for link in crowd.links[1:]:
+        for at in range(0, len(requests), FEW):
+            line.append(raw.Burst(link, requests[at : at + FEW]))
+            line[-1].write()
+        # Turns are fair between connections: only an answer behind them tells that these stand in
+        # line before those of the next connection.
+        link.call(ping(len(requests) + 1))
     sends = [raw.send_frame(i + 1, number, ELEMENT) for i in range(FEW)]
     producer = raw.Burst(crowd.links[0], sends)
 
