@@ -41,11 +41,11 @@ def flood(peer: Peer, data: bytes) -> int:
 
 
 def flood_until_deaf(house: House, peer: Peer, data: bytes) -> int:
-    """Floods with turns between them, until one finds that nothing was read meanwhile."""
-    taken, more = 0, 1
-    while more:
+    """Floods with turns between them, until several in a row find that nothing was read."""
+    taken, idle = 0, 0
+    while idle < 4:
         more = flood(peer, data)
-        taken += more
+        taken, idle = taken + more, 0 if more else idle + 1
         assert taken < 256 * MIB, "a peer that never reads was read without bound"
         for _ in range(TURNS_PER_WRITE):
             house.turns()
