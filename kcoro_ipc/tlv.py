@@ -113,7 +113,7 @@ class Attribute(NamedTuple):
 ATTRIBUTES: dict[str, Attribute] = {
     "ABI_MAJOR": Attribute(1, U32, "1"),
     "ABI_MINOR": Attribute(2, U32, "the lower minor of the two is spoken"),
-    "CAPS": Attribute(3, U32, "optional abilities, 0 for now"),
+    "CAPS": Attribute(3, U32, "optional abilities; none is defined, so 0"),
     "ID": Attribute(4, RESERVED, ""),
     "KIND": Attribute(5, I32, "kind of the channel; n > 1: buffered with capacity n"),
     "ELEM_SIZE": Attribute(6, U32, "largest element in bytes; with FIXED_SIZE the exact one"),
