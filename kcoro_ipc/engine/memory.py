@@ -5,6 +5,7 @@ breaks it, and who sends or waits to send gets BrokenResourceError.
 """
 
 import math
+from abc import abstractmethod
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -63,9 +64,9 @@ class MemoryEnd(Handle):
         }
         return trio.MemoryChannelStatistics(**{name: values[name] for name in STATISTICS})
 
+    @abstractmethod
     def close(self) -> None:
         """Closes this handle; its own waiting calls end with ClosedResourceError. Idempotent."""
-        raise NotImplementedError
 
     async def aclose(self) -> None:
         """As `close`, and a checkpoint."""

@@ -48,18 +48,20 @@ static inline uint64_t kc_word_make(uint32_t gen, uint32_t state, uint32_t six, 
            ((uint64_t)(next_six & 63U) << 24) | (peer & 0xFFFFFFU);
 }
 
-/* allowed[from] has bit `to` set. One table per kind of record, in word.c. */
-extern const uint16_t kc_tok_steps[16];
-extern const uint16_t kc_msg_steps[16];
-extern const uint16_t kc_chan_steps[16];
-extern const uint16_t kc_scope_steps[16];
+/* steps[from][to] is 1 when the step is allowed. One matrix per kind of record, in word.c. */
+enum { KC_STATES_MAX = 16 };
+typedef uint8_t kc_steps[KC_STATES_MAX][KC_STATES_MAX];
+extern const kc_steps kc_tok_steps;
+extern const kc_steps kc_msg_steps;
+extern const kc_steps kc_chan_steps;
+extern const kc_steps kc_scope_steps;
 
 /* Stores the word of the next state; false, and nothing stored, when the step is not allowed. */
-static inline bool kc_word_step(kc_word *word, const uint16_t *steps, uint32_t to, uint32_t six, uint32_t next_six,
+static inline bool kc_word_step(kc_word *word, const kc_steps steps, uint32_t to, uint32_t six, uint32_t next_six,
                                 uint32_t peer) {
     uint64_t old = kc_word_load(word);
     uint32_t from = kc_word_state(old);
-    bool allowed = (steps[from] >> to & 1U) != 0;
+    bool allowed = steps[from][to] != 0;
 
     if (allowed) {
         uint32_t gen = kc_word_gen(old) + (from == 0 ? 1U : 0U);
