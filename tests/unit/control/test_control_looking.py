@@ -1,0 +1,156 @@
+"""LIST, GET_INFO, GET_STATS, SUBSCRIBE."""
+
+from typing import Any
+
+import pytest
+
+from kcoro_ipc import _wire, control
+from kcoro_ipc.native import CLAUSE_SEND, Waiter
+from tests.unit.control.house import OWNER, READ, STRANGER, House, refused
+
+
+def test_list_pages_through_what_the_peer_may_see() -> None:
+    house = House()
+    owner = house.peer()
+    for i in range(5):
+        mode = 0o600 if i == 2 else 0o604
+        house.ask(owner, "CHAN_MAKE", NAME=f"c{i}", KIND=i + 2, MODE=mode, FLAGS=READ)
+    first = house.ask(house.peer(STRANGER), "LIST", MAX_ITEMS=3)
+    assert [item["NAME"] for item in first["ITEM"]] == [b"c0", b"c1", b"c3"]
+    assert first["ITEM"][0] == {"NAME": b"c0", "CHAN_ID": 1001, "KIND": 1, "CAPACITY": 2}
+    last = house.ask(house.peer(STRANGER), "LIST", MAX_ITEMS=3, CURSOR=first["CURSOR"])
+    assert [item["NAME"] for item in last["ITEM"]] == [b"c4"]
+    assert "CURSOR" not in last
+
+
+@pytest.mark.parametrize("attributes", [{"CURSOR": b"abc"}, {"MAX_ITEMS": 0}, {"MAX_ITEMS": 1025}])
+def test_list_refuses_a_strange_cursor_or_page(attributes: dict[str, Any]) -> None:
+    house = House()
+    assert refused(house.ask(house.peer(), "LIST", **attributes), _wire.KC_EINVAL)
+
+
+def test_get_info_tells_versions_and_limits() -> None:
+    house = House()
+    answer = house.ask(house.peer(), "GET_INFO")
+    assert (answer["RESULT"], answer["ABI_MAJOR"], answer["ABI_MINOR"]) == (0, 1, 1)
+    assert answer["MAX_FRAME"] == _wire.MAX_FRAME_BYTES
+    legacy = house.ask(house.peer(minor=0), "GET_INFO")
+    assert legacy == {
+        "cmd": "GET_INFO",
+        "REQ_ID": 5,
+        "RESULT": 0,
+        "ABI_MAJOR": 1,
+        "ABI_MINOR": 0,
+        "CAPS": 0,
+    }
+
+
+def test_get_stats_tells_every_counter_and_the_registrys_handles() -> None:
+    house = House()
+    peer = house.peer()
+    house.ask(peer, "CHAN_MAKE", NAME="jobs", FLAGS=READ)
+    answer = house.ask(peer, "GET_STATS", NAME="jobs")
+    stats = {stat["STAT_ID"]: stat["VALUE"] for stat in answer["STAT"]}
+    assert list(stats) == list(range(1, len(_wire.STAT_NAMES) + 1))
+    assert (stats[1], stats[52], stats[53]) == (101, 1, 0)
+    legacy = house.ask(house.peer(minor=0), "GET_STATS", CHAN_ID=1001)
+    assert (legacy["RESULT"], legacy["SEND_OPS"], legacy["RECV_OPS"]) == (0, 101, 102)
+
+
+def waiter(conn: int, dir: int, age_ns: int) -> Waiter:
+    return Waiter(1, 1, conn, age_ns, dir, "enqueued", 1, 0)
+
+
+def test_get_stats_with_waiters_tells_who_waits_in_queue_order_page_by_page() -> None:
+    house = House()
+    peer = house.peer()
+    house.ask(peer, "CHAN_MAKE", NAME="jobs")
+    house.engine.waiters = [waiter(1, CLAUSE_SEND, 30), waiter(9, 0, 20), waiter(1, 0, 10)]
+    seen: list[Any] = []
+    cursor: dict[str, Any] = {}
+    while True:
+        answer = house.ask(peer, "GET_STATS", NAME="jobs", FLAGS=1, MAX_ITEMS=2, **cursor)
+        seen += answer.get("ITEM", [])
+        if "CURSOR" not in answer:
+            break
+        cursor = {"CURSOR": answer["CURSOR"]}
+    assert [(item["WAITER_SIDE"], item["AGE_NS"]) for item in seen] == [(0, 30), (1, 20), (1, 10)]
+    assert seen[0] == {
+        "WAITER_SIDE": 0,
+        "WAITER_STATUS": b"enqueued",
+        "AGE_NS": 30,
+        "VALUE": 1,
+        "SENDER_UID": OWNER,
+        "SENDER_PID": 10,
+        "CLIENT_NAME": b"test",
+    }
+    assert "VALUE" not in seen[1]  # not a connection of this daemon
+
+
+@pytest.mark.parametrize("max_frame", [4096, 8192, 1 << 17])
+def test_a_page_of_waiters_never_exceeds_the_askers_max_frame(max_frame: int) -> None:
+    house = House()
+    peer = house.connect()
+    house.ask(
+        peer,
+        "HELLO",
+        ABI_MAJOR=1,
+        ABI_MINOR=1,
+        MAX_FRAME=max_frame,
+        CLIENT_NAME=b"\xff" * 255,
+    )
+    house.ask(peer, "CHAN_MAKE", NAME="jobs")
+    house.engine.waiters = [waiter(1, CLAUSE_SEND, age) for age in range(300)]
+    house.engine.waiters += [waiter(1, 0, age) for age in range(300, 600)]
+    seen: list[Any] = []
+    cursor: dict[str, Any] = {}
+    while True:
+        answer = house.ask(peer, "GET_STATS", NAME="jobs", FLAGS=1, MAX_ITEMS=1024, **cursor)
+        assert house.last is not None
+        assert len(house.last.frame) <= max_frame
+        assert len(answer["STAT"]) == len(_wire.STAT_NAMES)
+        seen += answer["ITEM"]
+        if "CURSOR" not in answer:
+            break
+        cursor = {"CURSOR": answer["CURSOR"]}
+    assert [item["AGE_NS"] for item in seen] == list(range(600))
+
+
+def test_a_subscription_tells_at_once_and_every_interval_until_cancel() -> None:
+    house = House()
+    peer = house.peer()
+    house.ask(peer, "CHAN_MAKE", NAME="jobs")
+    assert house.ask(peer, "SUBSCRIBE", NAME="jobs", INTERVAL_MS=100) is None
+    control.due(house.broker, 64)
+    assert house.broker.next_deadline_ns() == 100_000_000
+    house.now_ns = 100_000_000
+    control.due(house.broker, 64)
+    assert len(house.pump.events) == 2
+    event = house.pump.events[1][1]
+    assert (event["cmd"], event["REQ_ID"], event["CHAN_ID"]) == ("SUBSCRIBE", 5, 1001)
+    assert "RESULT" not in event
+    control.cancelled(house.broker, peer.conn, 5)
+    assert house.pump.finished[0][1]["RESULT"] == _wire.KC_ECANCELED
+    house.now_ns = 10**12
+    control.due(house.broker, 64)
+    assert len(house.pump.events) == 2
+
+
+@pytest.mark.parametrize("interval_ms", [0, 99])
+def test_a_subscription_that_is_too_fast_is_einval(interval_ms: int) -> None:
+    house = House()
+    peer = house.peer()
+    house.ask(peer, "CHAN_MAKE", NAME="jobs")
+    answer = house.ask(peer, "SUBSCRIBE", NAME="jobs", INTERVAL_MS=interval_ms)
+    assert refused(answer, _wire.KC_EINVAL)
+
+
+def test_a_subscription_ends_with_its_channel() -> None:
+    house = House()
+    peer = house.peer()
+    house.ask(peer, "CHAN_MAKE", NAME="jobs")
+    house.ask(peer, "SUBSCRIBE", NAME="jobs", INTERVAL_MS=100)
+    house.ask(peer, "CHAN_DESTROY", NAME="jobs", REASON="enough")
+    control.due(house.broker, 64)
+    ((_, answer),) = house.pump.finished
+    assert (answer["RESULT"], answer["REASON"]) == (_wire.KC_ECANCELED, b"enough")
