@@ -18,6 +18,13 @@ if(KC_HAS_MEMSET_STRATEGY)
     "-mmemcpy-strategy=unrolled_loop:512:noalign,libcall:-1:noalign")
 endif()
 
+# The module calls its own public functions directly: nobody is meant to put another in their place.
+check_c_compiler_flag("-fno-semantic-interposition" KC_HAS_NO_INTERPOSITION)
+if(KC_HAS_NO_INTERPOSITION)
+  target_compile_options(kc_flags INTERFACE "-fno-semantic-interposition")
+  add_link_options("-fno-semantic-interposition")
+endif()
+
 if(NOT KC_SANITIZE STREQUAL "")
   add_compile_options("-fsanitize=${KC_SANITIZE}" -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options("-fsanitize=${KC_SANITIZE}")

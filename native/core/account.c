@@ -5,7 +5,7 @@
 
 enum { PARKED = 65536, CHANNELS = 16384, HELD = 65536, BYTES = 256 << 20 };
 
-int kc_refuse(kc_refusal *refusal, int code, uint32_t quota, uint64_t limit, uint64_t usage) {
+KC_RARE int kc_refuse(kc_refusal *refusal, int code, uint32_t quota, uint64_t limit, uint64_t usage) {
     if (refusal != NULL)
         *refusal = (kc_refusal){.quota = quota, .limit = limit, .usage = usage};
     return code;
@@ -19,11 +19,10 @@ static int over(kc_refusal *refusal, uint32_t account, uint32_t quota, uint64_t 
     return rc;
 }
 
-/* The record outlives its name until the last charge is back. */
-static void settle_account(kc_engine *e, uint32_t account) {
+KC_RARE void kc_account_end(kc_engine *e, uint32_t account) {
     kc_account_rec *a = &e->accounts[account];
 
-    if (account != 0 && a->used == 2 && a->scopes == 0 && a->parked == 0 && a->channels == 0 && a->held == 0 && a->bytes == 0) {
+    if (account != 0 && a->scopes == 0 && a->parked == 0 && a->channels == 0 && a->held == 0 && a->bytes == 0) {
         a->used = 0;
         a->next = e->account_free;
         e->account_free = account;
@@ -31,29 +30,13 @@ static void settle_account(kc_engine *e, uint32_t account) {
     }
 }
 
-static bool alive(const kc_engine *e, uint32_t account) {
-    return account <= e->account_high && e->accounts[account].used != 0;
-}
-
-int kc_account_charge_bytes(kc_engine *e, uint32_t account, uint64_t bytes, kc_refusal *refusal) {
-    kc_account_rec *a = NULL;
+KC_RARE int kc_account_refuse_bytes(const kc_engine *e, uint32_t account, kc_refusal *refusal) {
+    const kc_account_rec *a = account <= e->account_high ? &e->accounts[account] : NULL;
     int rc = KC_ENOENT;
 
-    if (account == 0)
-        return KC_OK;
-    if (alive(e, account)) {
-        a = &e->accounts[account];
-        rc = over(refusal, account, KC_QUOTA_ACCOUNT_BYTES, a->limits.bytes, a->bytes, bytes);
-        a->bytes += rc == KC_OK ? bytes : 0;
-    }
+    if (a != NULL && a->used != 0)
+        rc = kc_refuse(refusal, KC_EDQUOT, KC_QUOTA_ACCOUNT_BYTES, a->limits.bytes, a->bytes);
     return rc;
-}
-
-void kc_account_return_bytes(kc_engine *e, uint32_t account, uint64_t bytes) {
-    if (account != 0) {
-        e->accounts[account].bytes -= bytes;
-        settle_account(e, account);
-    }
 }
 
 int kc_account_charge_parked(kc_engine *e, uint32_t account, uint32_t clauses, kc_refusal *refusal) {
@@ -66,7 +49,7 @@ int kc_account_charge_parked(kc_engine *e, uint32_t account, uint32_t clauses, k
 
 void kc_account_return_parked(kc_engine *e, uint32_t account, uint32_t clauses) {
     e->accounts[account].parked -= clauses;
-    settle_account(e, account);
+    kc_account_settle(e, account);
 }
 
 int kc_account_may_hold(const kc_engine *e, uint32_t account, kc_refusal *refusal) {
@@ -79,7 +62,7 @@ void kc_account_hold(kc_engine *e, uint32_t account) { e->accounts[account].held
 
 void kc_account_unhold(kc_engine *e, uint32_t account) {
     e->accounts[account].held--;
-    settle_account(e, account);
+    kc_account_settle(e, account);
 }
 
 int kc_account_charge_channel(kc_engine *e, uint32_t account, kc_refusal *refusal) {
@@ -92,7 +75,7 @@ int kc_account_charge_channel(kc_engine *e, uint32_t account, kc_refusal *refusa
 
 void kc_account_return_channel(kc_engine *e, uint32_t account) {
     e->accounts[account].channels--;
-    settle_account(e, account);
+    kc_account_settle(e, account);
 }
 
 static bool named(const kc_engine *e, uint32_t account) {
@@ -111,7 +94,7 @@ void kc_account_keep(kc_engine *e, uint32_t account) { e->accounts[account].scop
 
 void kc_account_leave(kc_engine *e, uint32_t account) {
     e->accounts[account].scopes--;
-    settle_account(e, account);
+    kc_account_settle(e, account);
 }
 
 static void limit(kc_account_rec *a, const kc_account_limits *limits) {
@@ -153,8 +136,8 @@ int kc_account_free(kc_engine *e, uint32_t account) {
 
     kc_lock_take(&e->lock);
     if (account != 0 && named(e, account)) {
-        e->accounts[account].used = 2;
-        settle_account(e, account);
+        e->accounts[account].used = KC_ACCOUNT_ENDS;
+        kc_account_settle(e, account);
         rc = KC_OK;
     }
     kc_lock_give(&e->lock);

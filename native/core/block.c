@@ -40,16 +40,16 @@ static kc_block_head *head_of(const kc_engine *e, uint32_t chunk, uint32_t slot)
 
 void *kc_block_at(const kc_engine *e, uint32_t block) {
     uint32_t chunk = block >> SLOT_BITS;
-    uint32_t c = e->heap.chunks[chunk].class_of;
+    const kc_chunk *c = &e->heap.chunks[chunk];
 
-    return chunk_base(e, chunk) + class_heads[c] + (size_t)(block & SLOT_MASK) * class_bytes[c];
+    return chunk_base(e, chunk) + c->first_at + (size_t)(block & SLOT_MASK) * c->block_bytes;
 }
 
 uint32_t kc_block_bytes(const kc_engine *e, uint32_t block) {
-    return class_bytes[e->heap.chunks[block >> SLOT_BITS].class_of];
+    return e->heap.chunks[block >> SLOT_BITS].block_bytes;
 }
 
-static void list_chunk(kc_heap *heap, uint32_t *head, uint32_t chunk) {
+static KC_APART void list_chunk(kc_heap *heap, uint32_t *head, uint32_t chunk) {
     heap->chunks[chunk].prev = 0;
     heap->chunks[chunk].next = *head;
     if (*head != 0)
@@ -58,7 +58,7 @@ static void list_chunk(kc_heap *heap, uint32_t *head, uint32_t chunk) {
     heap->chunks[chunk].listed = 1;
 }
 
-static void unlist_chunk(kc_heap *heap, uint32_t *head, uint32_t chunk) {
+static KC_APART void unlist_chunk(kc_heap *heap, uint32_t *head, uint32_t chunk) {
     kc_chunk *c = &heap->chunks[chunk];
 
     if (c->prev != 0)
@@ -92,27 +92,33 @@ static uint32_t take_listed(kc_heap *heap, uint32_t *head, uint32_t *count) {
     return chunk;
 }
 
-/* A chunk with a free block of the class: an open one, else an empty one, else a fresh one; 0 when the heap is full. */
-static uint32_t open_chunk(kc_engine *e, uint32_t class_of) {
-    kc_heap *heap = &e->heap;
-    uint32_t chunk = heap->open[class_of];
+/* An empty chunk for the class, else a fresh one; 0 when the heap is full. */
+static KC_RARE uint32_t another_chunk(kc_heap *heap, uint32_t class_of) {
+    uint32_t chunk = 0;
 
-    if (chunk == 0) {
-        if (heap->free_chunks != 0) {
-            chunk = take_listed(heap, &heap->free_chunks, &heap->free_count);
-        } else if (heap->cold_chunks != 0) {
-            chunk = take_listed(heap, &heap->cold_chunks, &heap->cold_count);
-        } else if (heap->high < heap->capacity) {
-            chunk = ++heap->high;
-        } else {
-            chunk = idle_chunk(heap);
-        }
-        if (chunk != 0) {
-            heap->chunks[chunk] = (kc_chunk){.class_of = (uint8_t)class_of};
-            list_chunk(heap, &heap->open[class_of], chunk);
-        }
+    if (heap->free_chunks != 0) {
+        chunk = take_listed(heap, &heap->free_chunks, &heap->free_count);
+    } else if (heap->cold_chunks != 0) {
+        chunk = take_listed(heap, &heap->cold_chunks, &heap->cold_count);
+    } else if (heap->high < heap->capacity) {
+        chunk = ++heap->high;
+    } else {
+        chunk = idle_chunk(heap);
+    }
+    if (chunk != 0) {
+        heap->chunks[chunk] = (kc_chunk){.class_of = (uint8_t)class_of,
+                                         .block_bytes = class_bytes[class_of],
+                                         .first_at = class_heads[class_of]};
+        list_chunk(heap, &heap->open[class_of], chunk);
     }
     return chunk;
+}
+
+/* A chunk with a free block of the class; 0 when the heap is full. */
+static uint32_t open_chunk(kc_engine *e, uint32_t class_of) {
+    uint32_t chunk = e->heap.open[class_of];
+
+    return chunk != 0 ? chunk : another_chunk(&e->heap, class_of);
 }
 
 static uint32_t take_slot(kc_engine *e, uint32_t chunk) {
@@ -162,7 +168,7 @@ bool kc_block_drop(kc_engine *e, uint32_t block) { return --block_head(e, block)
 
 uint32_t kc_block_refs(const kc_engine *e, uint32_t block) { return block_head(e, block)->refs; }
 
-static void retire_chunk(kc_heap *heap, uint32_t chunk) {
+static KC_APART void retire_chunk(kc_heap *heap, uint32_t chunk) {
     unlist_chunk(heap, &heap->open[heap->chunks[chunk].class_of], chunk);
     list_chunk(heap, &heap->free_chunks, chunk);
     heap->free_count++;
@@ -171,7 +177,7 @@ static void retire_chunk(kc_heap *heap, uint32_t chunk) {
 void kc_block_free(kc_engine *e, uint32_t block) {
     uint32_t chunk = block >> SLOT_BITS;
     kc_chunk *c = &e->heap.chunks[chunk];
-    uint32_t size = class_bytes[c->class_of];
+    uint32_t size = c->block_bytes;
     kc_block_head *head = block_head(e, block);
 
     kc_account_return_bytes(e, head->link, size);

@@ -83,26 +83,25 @@ static int span(const kc_engine *e, const kc_body *body, uint32_t offset, const 
     return rc;
 }
 
+static KC_RARE void release_names(kc_engine *e, const kc_body *body) {
+    for (uint32_t i = 0; i < pieces(body->len_bytes); i++)
+        if (names(e, body)[i] != 0)
+            kc_block_free(e, names(e, body)[i]);
+}
+
 void kc_body_release(kc_engine *e, kc_body *body) {
     if (body->block != 0 && kc_block_drop(e, body->block)) {
-        for (uint32_t i = 0; body->len_bytes > STEP && i < pieces(body->len_bytes); i++)
-            if (names(e, body)[i] != 0)
-                kc_block_free(e, names(e, body)[i]);
+        if (body->len_bytes > STEP)
+            release_names(e, body);
         kc_block_free(e, body->block);
     }
     *body = (kc_body){0};
 }
 
-int kc_body_fill(kc_engine *e, uint32_t account, const void *data, uint32_t len_bytes, kc_body *body,
-                 kc_refusal *refusal) {
+static KC_RARE int fill_many(kc_engine *e, uint32_t account, const void *data, uint32_t len_bytes, kc_body *body,
+                             kc_refusal *refusal) {
     int rc = open_body(e, account, len_bytes, body, refusal);
 
-    if (rc == KC_OK && len_bytes - 1 < STEP) { /* one block: by far the most */
-        rc = kc_block_take(e, account, len_bytes, &body->block, refusal);
-        if (rc == KC_OK)
-            memcpy(kc_block_at(e, body->block), data, len_bytes);
-        return rc;
-    }
     for (uint32_t at = 0; rc == KC_OK && at < len_bytes;) {
         void *memory = NULL;
         uint32_t n = 0;
@@ -114,6 +113,19 @@ int kc_body_fill(kc_engine *e, uint32_t account, const void *data, uint32_t len_
     }
     if (rc != KC_OK)
         kc_body_release(e, body);
+    return rc;
+}
+
+int kc_body_fill(kc_engine *e, uint32_t account, const void *data, uint32_t len_bytes, kc_body *body,
+                 kc_refusal *refusal) {
+    int rc = KC_OK;
+
+    if (len_bytes - 1 >= STEP) /* none or more than one block: rare */
+        return fill_many(e, account, data, len_bytes, body, refusal);
+    *body = (kc_body){.len_bytes = len_bytes, .account = account};
+    rc = kc_block_take(e, account, len_bytes, &body->block, refusal);
+    if (rc == KC_OK)
+        memcpy(kc_block_at(e, body->block), data, len_bytes);
     return rc;
 }
 

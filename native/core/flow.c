@@ -4,25 +4,6 @@
 
 #include "kc_pool.h"
 
-bool kc_chan_has_room(const kc_chan_rec *c, uint32_t len_bytes) {
-    uint64_t depth = (uint64_t)c->ready.count - c->requeued;
-    uint64_t capacity = c->config.capacity;
-    bool bytes_fit = c->bytes + len_bytes <= c->config.max_bytes || c->ready.count + c->held == 0;
-
-#if KC_MUTANT == 2 /* a buffered channel takes one message too many */
-    capacity += kc_chan_is(c, KC_KIND_BUFFERED);
-#endif
-    if (kc_chan_is(c, KC_KIND_RENDEZVOUS))
-        return false;
-    return kc_chan_is(c, KC_KIND_CONFLATED) || (depth < capacity && bytes_fit);
-}
-
-void kc_flow_stamp(kc_engine *e, kc_chan_rec *c) {
-    if (c->stat[KC_STAT_FIRST_OP_TIME_NS] == 0)
-        c->stat[KC_STAT_FIRST_OP_TIME_NS] = (uint64_t)e->now_ns;
-    c->stat[KC_STAT_LAST_OP_TIME_NS] = (uint64_t)e->now_ns;
-}
-
 /* The message is the channel's from here on: it gets its place and is counted as sent. */
 static void accept(kc_engine *e, kc_chan_rec *c, kc_msg *m) {
     m->qseq = ++c->seq;
@@ -51,7 +32,7 @@ static void unqueue(kc_engine *e, kc_chan_rec *c, uint32_t msg, uint64_t w) {
     kc_list_unlink(&e->msgs, &c->ready, msg);
 }
 
-static void evict(kc_engine *e, kc_chan_rec *c, uint32_t newest) {
+static KC_APART void evict(kc_engine *e, kc_chan_rec *c, uint32_t newest) {
     while (e->breach == 0) {
         uint32_t front = kc_chan_is(c, KC_KIND_CONFLATED) || c->requeue_tail == 0
                              ? c->ready.head
@@ -104,7 +85,7 @@ void kc_flow_hold(kc_engine *e, kc_chan_rec *c, uint32_t tok, uint32_t msg) {
         hold(e, c, tok, msg);
 }
 
-bool kc_flow_deliver(kc_engine *e, kc_chan_rec *c, uint32_t clause, uint32_t msg) {
+KC_APART bool kc_flow_deliver(kc_engine *e, kc_chan_rec *c, uint32_t clause, uint32_t msg) {
     kc_clause_rec *q = kc_clause_at(e, clause);
     uint32_t tok = q->tok;
     kc_tok *t = kc_tok_at(e, tok);
@@ -122,7 +103,7 @@ bool kc_flow_deliver(kc_engine *e, kc_chan_rec *c, uint32_t clause, uint32_t msg
     return true;
 }
 
-uint32_t kc_flow_claim_sender(kc_engine *e, kc_chan_rec *c, uint32_t clause) {
+KC_APART uint32_t kc_flow_claim_sender(kc_engine *e, kc_chan_rec *c, uint32_t clause) {
     kc_clause_rec *q = kc_clause_at(e, clause);
     uint32_t tok = q->tok;
     uint32_t msg = q->msg;
@@ -147,7 +128,7 @@ uint32_t kc_flow_claim_sender(kc_engine *e, kc_chan_rec *c, uint32_t clause) {
     return msg;
 }
 
-void kc_flow_confirm(kc_engine *e, uint32_t tok, uint32_t msg) {
+KC_APART void kc_flow_confirm(kc_engine *e, uint32_t tok, uint32_t msg) {
     kc_tok *t = kc_tok_at(e, tok);
 
     kc_tok_name_chan(e, t, kc_msg_at(e, msg)->chan);
@@ -158,8 +139,8 @@ void kc_flow_confirm(kc_engine *e, uint32_t tok, uint32_t msg) {
     }
 }
 
-void kc_flow_tell(kc_engine *e, kc_token sender, uint32_t res, uint32_t reason) {
-    kc_tok *t = sender != 0 ? kc_tok_find(e, sender) : NULL;
+KC_APART void kc_flow_tell_sender(kc_engine *e, kc_token sender, uint32_t res, uint32_t reason) {
+    kc_tok *t = kc_tok_find(e, sender);
 
     if (t != NULL && kc_state_of(&t->w) == KC_TOK_TAKEN) {
         uint32_t tok = kc_tok_index(e, t);
@@ -213,7 +194,7 @@ static bool goes_to_dead_letter(const kc_chan_rec *c, uint32_t reason) {
            (c->config.undelivered == KC_UNDELIVERED_DEAD_LETTER || reason == KC_REASON_ATTEMPTS);
 }
 
-void kc_flow_lose(kc_engine *e, uint32_t msg, uint32_t stat, uint32_t reason) {
+KC_APART void kc_flow_lose(kc_engine *e, uint32_t msg, uint32_t stat, uint32_t reason) {
     kc_msg *m = kc_msg_at(e, msg);
     kc_chan_rec *c = kc_chan_at(e, m->chan);
     uint64_t w = kc_word_load(&m->w);

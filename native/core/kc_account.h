@@ -7,9 +7,33 @@
 /* Fills a refusal (NULL allowed) and returns its code. */
 int kc_refuse(kc_refusal *refusal, int code, uint32_t quota, uint64_t limit, uint64_t usage);
 
-/* KC_EDQUOT, or KC_ENOENT for an account that is none. */
-int kc_account_charge_bytes(kc_engine *engine, uint32_t account, uint64_t bytes, kc_refusal *refusal);
-void kc_account_return_bytes(kc_engine *engine, uint32_t account, uint64_t bytes);
+enum { KC_ACCOUNT_ENDS = 2 /* kc_account_rec.used: nobody names it any more */ };
+/* Frees the record of an account that ends when its last charge is back. */
+void kc_account_end(kc_engine *engine, uint32_t account);
+static inline void kc_account_settle(kc_engine *e, uint32_t account) {
+    if (e->accounts[account].used == KC_ACCOUNT_ENDS)
+        kc_account_end(e, account);
+}
+
+/* Why the bytes were not charged: KC_EDQUOT, or KC_ENOENT for an account that is none. */
+int kc_account_refuse_bytes(const kc_engine *engine, uint32_t account, kc_refusal *refusal);
+/* Every message pays and is paid back, so these two cost no call while nothing is wrong. */
+KC_PART int kc_account_charge_bytes(kc_engine *e, uint32_t account, uint64_t bytes, kc_refusal *refusal) {
+    kc_account_rec *a = account <= e->account_high ? &e->accounts[account] : NULL;
+
+    if (account == 0)
+        return KC_OK;
+    if (a == NULL || a->used == 0 || a->bytes + bytes > a->limits.bytes)
+        return kc_account_refuse_bytes(e, account, refusal);
+    a->bytes += bytes;
+    return KC_OK;
+}
+static inline void kc_account_return_bytes(kc_engine *e, uint32_t account, uint64_t bytes) {
+    if (account != 0) {
+        e->accounts[account].bytes -= bytes;
+        kc_account_settle(e, account);
+    }
+}
 /* A waiter is charged once per clause, and at least once. */
 int kc_account_charge_parked(kc_engine *engine, uint32_t account, uint32_t clauses, kc_refusal *refusal);
 void kc_account_return_parked(kc_engine *engine, uint32_t account, uint32_t clauses);

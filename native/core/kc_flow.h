@@ -21,17 +21,38 @@ static inline void kc_leave(kc_engine *e) {
 /* The settling alone, for callers that want to see its results before they leave. */
 void kc_settle(kc_engine *engine);
 
-static inline kc_chan_rec *kc_chan_find(kc_engine *e, kc_chan chan) { return kc_ticket_find(&e->chans, chan); }
-static inline kc_scope_rec *kc_scope_find(kc_engine *e, kc_scope scope) { return kc_ticket_find(&e->scopes, scope); }
-static inline kc_tok *kc_tok_find(kc_engine *e, kc_token token) { return kc_ticket_find(&e->toks, token); }
+static inline kc_chan_rec *kc_chan_find(kc_engine *e, kc_chan chan) {
+    return kc_ticket_find(&e->chans, sizeof(kc_chan_rec), chan);
+}
+static inline kc_scope_rec *kc_scope_find(kc_engine *e, kc_scope scope) {
+    return kc_ticket_find(&e->scopes, sizeof(kc_scope_rec), scope);
+}
+static inline kc_tok *kc_tok_find(kc_engine *e, kc_token token) {
+    return kc_ticket_find(&e->toks, sizeof(kc_tok), token);
+}
 static inline uint32_t kc_chan_state_of(const kc_chan_rec *c) { return kc_state_of(&c->w); }
 static inline bool kc_chan_is(const kc_chan_rec *c, int32_t kind) { return c->config.kind == kind; }
 
 /* Room for one more message of this length that nobody takes at once. */
-bool kc_chan_has_room(const kc_chan_rec *chan, uint32_t len_bytes);
+static inline bool kc_chan_has_room(const kc_chan_rec *c, uint32_t len_bytes) {
+    uint64_t depth = (uint64_t)c->ready.count - c->requeued;
+    uint64_t capacity = c->config.capacity;
+    bool bytes_fit = c->bytes + len_bytes <= c->config.max_bytes || c->ready.count + c->held == 0;
+
+#if KC_MUTANT == 2 /* a buffered channel takes one message too many */
+    capacity += kc_chan_is(c, KC_KIND_BUFFERED);
+#endif
+    if (kc_chan_is(c, KC_KIND_RENDEZVOUS))
+        return false;
+    return kc_chan_is(c, KC_KIND_CONFLATED) || (depth < capacity && bytes_fit);
+}
 
 /* The times of the first and the last operation. */
-void kc_flow_stamp(kc_engine *engine, kc_chan_rec *chan);
+static inline void kc_flow_stamp(const kc_engine *e, kc_chan_rec *c) {
+    if (c->stat[KC_STAT_FIRST_OP_TIME_NS] == 0)
+        c->stat[KC_STAT_FIRST_OP_TIME_NS] = (uint64_t)e->now_ns;
+    c->stat[KC_STAT_LAST_OP_TIME_NS] = (uint64_t)e->now_ns;
+}
 /* STAGED -> READY at the end of the queue, evicting what the overflow policy says. */
 void kc_flow_put(kc_engine *engine, kc_chan_rec *chan, uint32_t msg);
 /* Gives the message (STAGED or READY) to the parked receive that owns the clause; false and nothing moved when that
@@ -53,7 +74,11 @@ void kc_flow_give_back(kc_engine *engine, uint32_t tok);
 /* The holder never looked at it: back to its place as if it had not been taken. The token is freed. */
 void kc_flow_untake(kc_engine *engine, uint32_t tok);
 /* A message has come to its end: the sender that waits for it (TAKEN, or 0 for none) learns how. */
-void kc_flow_tell(kc_engine *engine, kc_token sender, uint32_t res, uint32_t reason);
+void kc_flow_tell_sender(kc_engine *engine, kc_token sender, uint32_t res, uint32_t reason);
+static inline void kc_flow_tell(kc_engine *e, kc_token sender, uint32_t res, uint32_t reason) {
+    if (sender != 0)
+        kc_flow_tell_sender(e, sender, res, reason);
+}
 /* Ends a waiting token (ENQUEUED, TAKEN) with KC_RES_*; its result is not yet pushed anywhere. */
 void kc_flow_end_waiter(kc_engine *engine, uint32_t tok, uint32_t chan, uint32_t res, uint32_t reason);
 

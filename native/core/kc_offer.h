@@ -3,6 +3,7 @@
 #ifndef KC_OFFER_H
 #define KC_OFFER_H
 
+#include "kc_account.h"
 #include "kc_flow.h"
 
 /* One clause on its way: data or body of a send, flags of a receive. */
@@ -19,23 +20,17 @@ typedef struct kc_offer {
     uint32_t buffer_bytes;
 } kc_offer;
 
-enum kc_verdict { KC_CAN_WAIT = 0, KC_CAN_RUN = 1, KC_CAN_NEVER = 2 };
-
-/* KC_OK, or why this clause can never stand here: KC_EINVAL, KC_EMSGSIZE. */
-int kc_offer_check(const kc_offer *offer);
-/* KC_EDQUOT for a receive that would hold one message too many: refused before it waits, not when its message comes. */
-int kc_offer_may_hold(kc_engine *engine, const kc_offer *offer, kc_refusal *refusal);
-/* Can it proceed now; KC_CAN_NEVER: the channel is closed (KC_EPIPE) or destroyed (KC_ECANCELED), code in result. */
-enum kc_verdict kc_offer_look(kc_engine *engine, const kc_offer *offer, kc_result *result);
-/* Runs it: KC_OK, KC_PARKED (a send that now waits for its ack), or a refusal with nothing changed. */
-int kc_offer_run(kc_engine *engine, const kc_offer *offer, const kc_op *op, kc_result *result);
+/* Run it: KC_OK, KC_PARKED (a send that now waits for its ack), or a refusal with nothing changed. */
+int kc_offer_send(kc_engine *engine, const kc_offer *offer, const kc_op *op, kc_result *result);
+int kc_offer_recv(kc_engine *engine, const kc_offer *offer, const kc_op *op, kc_result *result);
+/* What that answers when a word forbade a step of it. */
+int kc_offer_spoiled(kc_engine *engine, kc_result *result);
 /* Makes the STAGED message of a send; the offer's body is taken over on success. */
 int kc_offer_stage(kc_engine *engine, const kc_offer *offer, uint32_t *msg_out, kc_refusal *refusal);
 /* Parks the operation on all its clauses: KC_PARKED, or a refusal with nothing changed. */
 int kc_offer_park(kc_engine *engine, const kc_offer *offers, uint32_t count, const kc_op *op, kc_result *result);
-/* Counts EAGAIN, ETIME and EPIPE where they were met. */
-void kc_offer_count(const kc_offer *offer, int code);
-/* An operation that cannot proceed and may not wait: KC_EAGAIN, KC_ETIME, or KC_OK when it may. */
-int kc_offer_patience(kc_engine *engine, const kc_op *op);
+/* Nothing is left to receive, and nothing will come: CLOSED, or CLOSING and empty but for what the scope itself holds. */
+bool kc_offer_drained(kc_engine *engine, const kc_chan_rec *chan, const kc_scope_rec *scope);
+void kc_offer_count_refusal(const kc_offer *offer, int code);
 
 #endif

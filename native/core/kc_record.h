@@ -6,9 +6,11 @@
 #ifndef KC_RECORD_H
 #define KC_RECORD_H
 
+#include "kc_layout.h"
 #include "kc_lock.h"
 #include "kc_word.h"
 #include "kcoro/kc_chan.h"
+
 
 /* Who wants to be freed shares these first 16 bytes: pools chain free records through next. */
 #define KC_RECORD_HEAD \
@@ -29,8 +31,9 @@ typedef struct kc_msg {
     uint64_t qseq;   /* place in the channel: given when accepted, kept on requeue */
     kc_token sender; /* a TAKEN token that waits for this message's end, or 0 */
     uint32_t counter; /* which counter moved when it was dropped */
-    uint32_t spare;
+    uint32_t spare[3];
 } kc_msg;
+_Static_assert(sizeof(kc_msg) == 64, "a message touches one cache line");
 
 /* Clause records 1..tokens are the first clause of the token with the same index; the rest are a pool for selects. */
 typedef struct kc_clause_rec {
@@ -127,6 +130,8 @@ enum { KC_CHUNK_BYTES = 1 << 20, KC_CLASSES = 6 };
 typedef struct kc_chunk {
     uint32_t next, prev; /* chunks of one class with a free block, or free chunks */
     uint32_t free_block; /* slot + 1 of the first free one */
+    uint32_t block_bytes; /* of its class, */
+    uint32_t first_at;    /* and where the first block begins */
     uint16_t live, fresh;
     uint8_t class_of, listed;
 } kc_chunk;
@@ -193,12 +198,12 @@ static inline kc_ticket kc_ticket_of(uint32_t index, uint64_t word) {
     return ((uint64_t)kc_word_gen(word) << 32) | index;
 }
 /* The record a ticket names, NULL when its life is over or never was. */
-static inline void *kc_ticket_find(const kc_pool *pool, kc_ticket ticket) {
+static inline void *kc_ticket_find(const kc_pool *pool, size_t record_bytes, kc_ticket ticket) {
     uint32_t index = (uint32_t)ticket;
     void *record = NULL;
 
     if (index != 0 && index <= pool->high) {
-        void *candidate = kc_pool_at(pool, index);
+        void *candidate = pool->base + index * record_bytes; /* constant where it is called */
         uint64_t w = kc_word_load((const kc_word *)candidate);
 #if KC_MUTANT == 1 /* a ticket whose life is over is taken for the record's next one */
         if (kc_word_state(w) != 0)
@@ -217,7 +222,7 @@ static inline void kc_tok_name_chan(kc_engine *e, kc_tok *t, uint32_t chan) {
 
 /* Something moved in this channel: it is settled (settle.c) before the lock is given back. An open channel at which
  * nobody waits is always at rest. */
-static inline void kc_chan_touch(kc_engine *e, uint32_t chan) {
+KC_PART void kc_chan_touch(kc_engine *e, uint32_t chan) {
     kc_chan_rec *c = kc_chan_at(e, chan);
     bool restless = c->waiters[0].count + c->waiters[1].count != 0 ||
                     kc_word_state(kc_word_load(&c->w)) != KC_CHAN_OPEN;

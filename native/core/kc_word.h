@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kc_layout.h"
 #include "kc_state.h"
 
 typedef _Atomic uint64_t kc_word;
@@ -57,7 +58,7 @@ extern const kc_steps kc_chan_steps;
 extern const kc_steps kc_scope_steps;
 
 /* Stores the word of the next state; false, and nothing stored, when the step is not allowed. */
-static inline bool kc_word_step(kc_word *word, const kc_steps steps, uint32_t to, uint32_t six, uint32_t next_six,
+KC_PART bool kc_word_step(kc_word *word, const kc_steps steps, uint32_t to, uint32_t six, uint32_t next_six,
                                 uint32_t peer) {
     uint64_t old = kc_word_load(word);
     uint32_t from = kc_word_state(old);

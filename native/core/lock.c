@@ -1,6 +1,8 @@
 /* lock.c: the futex lock of kc_lock.h. */
 #include "kc_lock.h"
 
+#include "kc_layout.h"
+
 #include <linux/futex.h>
 #include <stddef.h>
 #include <sys/syscall.h>
@@ -22,11 +24,9 @@ enum { SPINS = 100, ALONE = 1 /* the only thread needs no name */ };
 
 static _Thread_local uint32_t self;
 
-static uint32_t member_id(void) {
-    if (self == 0)
-        self = (uint32_t)syscall(SYS_gettid);
-    return self;
-}
+static KC_RARE uint32_t learn_id(void) { return self = (uint32_t)syscall(SYS_gettid); }
+
+static uint32_t member_id(void) { return self != 0 ? self : learn_id(); }
 
 static void sleep_while(kc_lock *lock, uint32_t seen) {
     (void)syscall(SYS_futex, &lock->word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
@@ -44,7 +44,7 @@ static int spin(kc_lock *lock, uint32_t me) {
     return taken;
 }
 
-static void take_slowly(kc_lock *lock, uint32_t me) {
+static KC_RARE void take_slowly(kc_lock *lock, uint32_t me) {
     if (spin(lock, me))
         return;
     for (;;) {

@@ -1,24 +1,8 @@
-/* offer.c: looking and running (kc_offer.h). Parking is park.c. */
+/* offer.c: running (kc_offer.h), and what only some operations need. Looking is kc_look.h, parking park.c. */
 #include "kc_offer.h"
 
 #include "kc_account.h"
 #include "kc_pool.h"
-
-int kc_offer_check(const kc_offer *o) {
-    const kc_chan_config *c = &o->chan->config;
-    bool send = o->dir == KC_CLAUSE_SEND;
-    int rc = KC_OK;
-
-    if (c->kind == KC_KIND_CONFLATED && (o->flags & (send ? KC_OP_CONFIRM : KC_OP_ACK)) != 0)
-        rc = KC_EINVAL;
-    else if (!send && (c->flags & KC_CHAN_ACK_REQUIRED) != 0 && (o->flags & KC_OP_ACK) == 0)
-        rc = KC_EINVAL;
-    else if (send && (c->flags & KC_CHAN_FIXED_SIZE) != 0 && o->len_bytes != c->elem_size)
-        rc = KC_EINVAL;
-    else if (send && o->len_bytes > c->elem_size)
-        rc = KC_EMSGSIZE;
-    return rc;
-}
 
 /* What the asking scope itself holds by plain receives does not keep a closing channel open for it: those bytes are on
  * their way to it, and it reads them before this answer (contract 4.5). */
@@ -33,44 +17,11 @@ static bool all_held_by(kc_engine *e, const kc_chan_rec *c, const kc_scope_rec *
     return own == c->held;
 }
 
-static bool drained(kc_engine *e, const kc_chan_rec *c, const kc_scope_rec *scope) {
+KC_APART bool kc_offer_drained(kc_engine *e, const kc_chan_rec *c, const kc_scope_rec *scope) {
     uint32_t state = kc_chan_state_of(c);
     bool empty = c->ready.count == 0 && c->waiters[KC_CLAUSE_SEND].count == 0;
 
     return state == KC_CHAN_CLOSED || (state == KC_CHAN_CLOSING && empty && all_held_by(e, c, scope));
-}
-
-static bool send_can_run(const kc_chan_rec *c, uint32_t len_bytes) {
-    bool partner = kc_chan_is(c, KC_KIND_RENDEZVOUS) && c->waiters[KC_CLAUSE_RECV].count != 0;
-    bool lossy = c->config.overflow != KC_OVERFLOW_SUSPEND;
-
-    /* No barging: whoever is parked stands in front, whatever the length of this message. */
-    return partner || lossy || (c->waiters[KC_CLAUSE_SEND].count == 0 && kc_chan_has_room(c, len_bytes));
-}
-
-static bool recv_can_run(const kc_chan_rec *c) {
-    bool partner = kc_chan_is(c, KC_KIND_RENDEZVOUS) && c->waiters[KC_CLAUSE_SEND].count != 0;
-
-    return c->ready.count != 0 || partner;
-}
-
-enum kc_verdict kc_offer_look(kc_engine *e, const kc_offer *o, kc_result *result) {
-    kc_chan_rec *c = o->chan;
-    uint32_t state = kc_chan_state_of(c);
-    bool send = o->dir == KC_CLAUSE_SEND;
-    enum kc_verdict verdict = KC_CAN_WAIT;
-
-    if (state == KC_CHAN_DESTROYED) {
-        result->code = KC_ECANCELED;
-        result->reason = kc_word_reason(kc_word_load(&c->w));
-        verdict = KC_CAN_NEVER;
-    } else if (send ? state != KC_CHAN_OPEN : !recv_can_run(c) && drained(e, c, o->scope)) {
-        result->code = KC_EPIPE;
-        verdict = KC_CAN_NEVER;
-    } else if (send ? send_can_run(c, o->len_bytes) : recv_can_run(c)) {
-        verdict = KC_CAN_RUN;
-    }
-    return verdict;
 }
 
 int kc_offer_stage(kc_engine *e, const kc_offer *o, uint32_t *msg_out, kc_refusal *refusal) {
@@ -82,9 +33,8 @@ int kc_offer_stage(kc_engine *e, const kc_offer *o, uint32_t *msg_out, kc_refusa
     if (o->body != NULL)
         return kc_msg_stage(e, account, chan, o->body, msg_out, refusal);
     rc = kc_body_fill(e, account, o->data, o->len_bytes, &copy, refusal);
-    if (rc == KC_OK)
-        rc = kc_msg_stage(e, account, chan, &copy, msg_out, refusal);
-    kc_body_release(e, &copy);
+    if (rc == KC_OK && (rc = kc_msg_stage(e, account, chan, &copy, msg_out, refusal)) != KC_OK)
+        kc_body_release(e, &copy);
     return rc;
 }
 
@@ -93,7 +43,7 @@ static bool drops_this(const kc_chan_rec *c, uint32_t len_bytes) {
     return c->config.overflow == KC_OVERFLOW_DROP_NEWEST && !kc_chan_has_room(c, len_bytes);
 }
 
-static int drop_newest(kc_engine *e, const kc_offer *o, kc_result *result) {
+static KC_RARE int drop_newest(kc_engine *e, const kc_offer *o, kc_result *result) {
     kc_stat_add(o->chan, KC_STAT_TOTAL_SENDS, 1);
     kc_stat_add(o->chan, KC_STAT_TOTAL_BYTES_SENT, o->len_bytes);
     kc_stat_add(o->chan, KC_STAT_DROPS_NEWEST, 1);
@@ -104,13 +54,11 @@ static int drop_newest(kc_engine *e, const kc_offer *o, kc_result *result) {
     return KC_OK;
 }
 
-/* The token of a send that waits for its ack, made before anything moves; 0 when it does not. */
-static int confirm_token(kc_engine *e, const kc_offer *o, const kc_op *op, uint32_t *tok_out, kc_refusal *refusal) {
+/* The token of a send that waits for its ack, made before anything moves. */
+static KC_APART int confirm_token(kc_engine *e, const kc_offer *o, const kc_op *op, uint32_t *tok_out, kc_refusal *refusal) {
     const kc_scope_rec *s = o->scope;
     int rc = KC_OK;
 
-    if ((op->flags & KC_OP_CONFIRM) == 0)
-        return KC_OK;
     rc = s != NULL ? kc_tok_make(e, op, kc_scope_index(e, s), tok_out, refusal) : KC_ENOENT;
     if (rc == KC_OK && (rc = kc_chan_waiter_scope_admit(e, *tok_out, refusal)) != KC_OK) {
         kc_chan_waiter_scope_release(e, *tok_out);
@@ -130,7 +78,7 @@ static bool send_away(kc_engine *e, kc_chan_rec *c, uint32_t msg) {
     return gone;
 }
 
-static void take_back(kc_engine *e, const kc_offer *o, uint32_t tok, uint32_t msg) {
+static KC_RARE void take_back(kc_engine *e, const kc_offer *o, uint32_t tok, uint32_t msg) {
     if (tok != 0) {
         kc_flow_end_waiter(e, tok, 0, KC_RES_UNCONFIRMED, KC_REASON_POISONED);
         kc_chan_waiter_scope_release(e, tok);
@@ -139,7 +87,7 @@ static void take_back(kc_engine *e, const kc_offer *o, uint32_t tok, uint32_t ms
 }
 
 /* A try that was accepted does not wait for the ack either: the message is on its way, unconfirmed. */
-static int confirmed_later(kc_engine *e, const kc_op *op, uint32_t tok, kc_result *result) {
+static KC_RARE int confirmed_later(kc_engine *e, const kc_op *op, uint32_t tok, kc_result *result) {
     int rc = KC_PARKED;
 
     result->token = kc_ticket_of(tok, kc_word_load(&kc_tok_at(e, tok)->w));
@@ -151,14 +99,15 @@ static int confirmed_later(kc_engine *e, const kc_op *op, uint32_t tok, kc_resul
     return rc;
 }
 
-static int run_send(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *result) {
+int kc_offer_send(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *result) {
     uint32_t msg = 0;
     uint32_t tok = 0;
     int rc = KC_OK;
 
     if (drops_this(o->chan, o->len_bytes))
         return drop_newest(e, o, result);
-    rc = confirm_token(e, o, op, &tok, &result->refusal);
+    if ((op->flags & KC_OP_CONFIRM) != 0)
+        rc = confirm_token(e, o, op, &tok, &result->refusal);
     if (rc == KC_OK && (rc = kc_offer_stage(e, o, &msg, &result->refusal)) != KC_OK && tok != 0) {
         kc_chan_waiter_scope_settle(e, tok);
         kc_chan_waiter_scope_release(e, tok);
@@ -169,18 +118,6 @@ static int run_send(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result 
         take_back(e, o, tok, msg);
     else if (rc == KC_OK && tok != 0)
         rc = confirmed_later(e, op, tok, result);
-    return rc;
-}
-
-int kc_offer_may_hold(kc_engine *e, const kc_offer *o, kc_refusal *refusal) {
-    bool holds = o->dir == KC_CLAUSE_RECV && (o->flags & KC_OP_HOLD) != 0;
-    const kc_scope_rec *s = holds ? o->scope : NULL;
-    int rc = KC_OK;
-
-    if (s != NULL && s->held.count >= s->held_limit)
-        rc = kc_refuse(refusal, KC_EDQUOT, KC_QUOTA_SCOPE_HELD, s->held_limit, s->held.count);
-    else if (s != NULL)
-        rc = kc_account_may_hold(e, s->account, refusal);
     return rc;
 }
 
@@ -215,7 +152,7 @@ static void hand_out(kc_engine *e, const kc_offer *o, uint32_t msg, kc_result *r
     kc_flow_done(e, msg, copied ? NULL : &result->body);
 }
 
-static int run_recv(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *result) {
+int kc_offer_recv(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *result) {
     uint32_t tok = 0;
     int rc = KC_OK;
 
@@ -232,32 +169,21 @@ static int run_recv(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result 
 }
 
 /* A word forbade a step of this very operation: its channel is about to be destroyed, and it did not happen. */
-static int spoiled(kc_engine *e, kc_result *result) {
+KC_RARE int kc_offer_spoiled(kc_engine *e, kc_result *result) {
     if ((result->flags & KC_RESULT_HELD) == 0)
         kc_body_release(e, &result->body);
     *result = (kc_result){.user = result->user, .chan = result->chan, .reason = KC_REASON_POISONED};
     return KC_ECANCELED;
 }
 
-int kc_offer_run(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *result) {
-    int rc = o->dir == KC_CLAUSE_SEND ? run_send(e, o, op, result) : run_recv(e, o, op, result);
+KC_APART void kc_offer_count_refusal(const kc_offer *o, int code) {
+    kc_chan_rec *c = o->chan;
+    bool send = o->dir == KC_CLAUSE_SEND;
 
-    if (e->breach != 0 && rc == KC_OK)
-        rc = spoiled(e, result);
-    if (rc >= 0) {
-        result->clause = o->index;
-        result->flags |= o->dir == KC_CLAUSE_SEND ? KC_RESULT_SEND : 0U;
-        result->chan = kc_ticket_of(kc_chan_index(e, o->chan), kc_word_load(&o->chan->w));
-    }
-    return rc;
-}
-
-int kc_offer_patience(kc_engine *e, const kc_op *op) {
-    int rc = KC_OK;
-
-    if ((op->flags & KC_OP_TRY) != 0)
-        rc = KC_EAGAIN;
-    else if (op->deadline_ns <= e->now_ns)
-        rc = KC_ETIME;
-    return rc;
+    if (code == KC_EAGAIN)
+        kc_stat_add(c, send ? KC_STAT_SEND_EAGAIN : KC_STAT_RECV_EAGAIN, 1);
+    else if (code == KC_ETIME)
+        kc_stat_add(c, send ? KC_STAT_SEND_ETIME : KC_STAT_RECV_ETIME, 1);
+    else if (code == KC_EPIPE)
+        kc_stat_add(c, send ? KC_STAT_SEND_EPIPE : KC_STAT_RECV_EPIPE, 1);
 }

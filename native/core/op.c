@@ -1,46 +1,37 @@
 /* op.c: send and receive, the two plain operations: check, look, run, patience, park; in this order, as Go does. */
-#include "kc_offer.h"
+#include "kc_look.h"
 
-void kc_offer_count(const kc_offer *o, int code) {
-    kc_chan_rec *c = o->chan;
-    bool send = o->dir == KC_CLAUSE_SEND;
-
-    if (code == KC_EAGAIN)
-        kc_stat_add(c, send ? KC_STAT_SEND_EAGAIN : KC_STAT_RECV_EAGAIN, 1);
-    else if (code == KC_ETIME)
-        kc_stat_add(c, send ? KC_STAT_SEND_ETIME : KC_STAT_RECV_ETIME, 1);
-    else if (code == KC_EPIPE)
-        kc_stat_add(c, send ? KC_STAT_SEND_EPIPE : KC_STAT_RECV_EPIPE, 1);
-}
-
-static int attempt(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *result) {
+/* Once for each direction. */
+KC_PART int attempt(kc_engine *e, const kc_offer *o, uint32_t dir, const kc_op *op, kc_result *result) {
     enum kc_verdict verdict = KC_CAN_WAIT;
-    int rc = kc_offer_check(o);
+    int rc = kc_offer_check(o, dir);
 
     if (rc == KC_OK)
-        rc = kc_offer_may_hold(e, o, &result->refusal);
+        rc = kc_offer_may_hold(e, o, dir, &result->refusal);
     if (rc != KC_OK)
         return rc;
-    verdict = kc_offer_look(e, o, result);
+    verdict = kc_offer_look(e, o, dir, result);
     if (verdict == KC_CAN_NEVER)
         rc = result->code;
     else if (verdict == KC_CAN_RUN)
-        rc = kc_offer_run(e, o, op, result);
+        rc = kc_offer_run(e, o, dir, op, result);
     else if ((rc = kc_offer_patience(e, op)) == KC_OK)
         rc = kc_offer_park(e, o, 1, op, result);
     kc_offer_count(o, rc);
     return rc;
 }
 
-static int operate(kc_engine *e, kc_chan chan, kc_offer *o, const kc_op *op, kc_result *result) {
+KC_PART int operate(kc_engine *e, kc_chan chan, kc_offer *o, uint32_t dir, const kc_op *op,
+                    kc_result *result) {
     int rc = KC_ENOENT;
 
     *result = (kc_result){.user = op->user, .chan = chan};
+    o->dir = dir;
     kc_enter(e);
     o->chan = kc_chan_find(e, chan);
     o->scope = kc_scope_find(e, op->scope);
     if (o->chan != NULL && (op->scope == 0 || o->scope != NULL))
-        rc = attempt(e, o, op, result);
+        rc = attempt(e, o, dir, op, result);
     kc_leave(e);
     result->code = rc;
     return rc;
@@ -63,7 +54,7 @@ static uint32_t account_of(kc_engine *e, kc_scope scope) {
 }
 
 /* Long payloads are copied before the lock is taken for the operation: nobody waits for somebody else's memcpy. */
-static int send_long(kc_engine *e, kc_chan chan, const kc_op *op, const void *data, uint32_t len_bytes,
+static KC_APART int send_long(kc_engine *e, kc_chan chan, const kc_op *op, const void *data, uint32_t len_bytes,
                      kc_result *result) {
     kc_body body = {0};
     int rc = KC_OK;
@@ -78,29 +69,28 @@ static int send_long(kc_engine *e, kc_chan chan, const kc_op *op, const void *da
     return rc;
 }
 
-int kc_chan_send(kc_engine *e, kc_chan chan, const kc_op *op, const void *data, uint32_t len_bytes,
+KC_WHOLE int kc_chan_send(kc_engine *e, kc_chan chan, const kc_op *op, const void *data, uint32_t len_bytes,
                  kc_result *result) {
     kc_offer offer = {
-        .dir = KC_CLAUSE_SEND, .flags = op->flags & KC_OP_CONFIRM, .len_bytes = len_bytes, .data = data};
+        .flags = op->flags & KC_OP_CONFIRM, .len_bytes = len_bytes, .data = data};
 
     if (len_bytes > KC_BLOCK_MAX_BYTES)
         return send_long(e, chan, op, data, len_bytes, result);
-    return operate(e, chan, &offer, op, result);
+    return operate(e, chan, &offer, KC_CLAUSE_SEND, op, result);
 }
 
 int kc_chan_send_body(kc_engine *e, kc_chan chan, const kc_op *op, kc_body *body, kc_result *result) {
     kc_offer offer = {
-        .dir = KC_CLAUSE_SEND, .flags = op->flags & KC_OP_CONFIRM, .len_bytes = body->len_bytes, .body = body};
+        .flags = op->flags & KC_OP_CONFIRM, .len_bytes = body->len_bytes, .body = body};
 
-    return operate(e, chan, &offer, op, result);
+    return operate(e, chan, &offer, KC_CLAUSE_SEND, op, result);
 }
 
-int kc_chan_recv(kc_engine *e, kc_chan chan, const kc_op *op, void *buffer, uint32_t buffer_bytes,
+KC_WHOLE int kc_chan_recv(kc_engine *e, kc_chan chan, const kc_op *op, void *buffer, uint32_t buffer_bytes,
                  kc_result *result) {
-    kc_offer offer = {.dir = KC_CLAUSE_RECV,
-                      .flags = recv_flags(op->flags),
+    kc_offer offer = {.flags = recv_flags(op->flags),
                       .buffer = buffer,
                       .buffer_bytes = buffer_bytes < KC_BLOCK_MAX_BYTES ? buffer_bytes : KC_BLOCK_MAX_BYTES};
 
-    return operate(e, chan, &offer, op, result);
+    return operate(e, chan, &offer, KC_CLAUSE_RECV, op, result);
 }

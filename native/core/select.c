@@ -3,7 +3,7 @@
  * While the lock is held the own token is not published, so a select can never meet itself, and one claim by the peer
  * decides it later (Go's selectgo has the same shape; its locks in address order are lock 0 here).
  */
-#include "kc_offer.h"
+#include "kc_look.h"
 
 static int find_channels(kc_engine *e, kc_clause *clauses, uint32_t count, kc_offer *offers, kc_scope scope,
                          kc_result *result) {
@@ -23,9 +23,9 @@ static int find_channels(kc_engine *e, kc_clause *clauses, uint32_t count, kc_of
         if (clauses[i].dir > KC_CLAUSE_SEND)
             rc = KC_EINVAL;
         else
-            rc = offers[i].chan != NULL ? kc_offer_check(&offers[i]) : KC_ENOENT;
+            rc = offers[i].chan != NULL ? kc_offer_check(&offers[i], offers[i].dir) : KC_ENOENT;
         if (rc == KC_OK)
-            rc = kc_offer_may_hold(e, &offers[i], &result->refusal);
+            rc = kc_offer_may_hold(e, &offers[i], offers[i].dir, &result->refusal);
         result->clause = i;
     }
     return rc;
@@ -50,7 +50,7 @@ static enum kc_verdict look(kc_engine *e, const kc_offer *offers, uint32_t count
     for (uint32_t k = 0; k < count && best != KC_CAN_RUN; k++) {
         uint32_t i = (start + k) % count;
         kc_result one = {0};
-        enum kc_verdict verdict = kc_offer_look(e, &offers[i], &one);
+        enum kc_verdict verdict = kc_offer_look(e, &offers[i], offers[i].dir, &one);
         if (verdict == KC_CAN_RUN || (verdict == KC_CAN_NEVER && best == KC_CAN_WAIT)) {
             best = verdict;
             *winner = i;
@@ -69,7 +69,7 @@ static int decide(kc_engine *e, const kc_offer *offers, uint32_t count, const kc
     result->clause = verdict == KC_CAN_WAIT ? 0 : winner;
     if (verdict == KC_CAN_RUN) {
         result->reason = 0;
-        rc = kc_offer_run(e, &offers[winner], op, result);
+        rc = kc_offer_run(e, &offers[winner], offers[winner].dir, op, result);
         result->clause = winner;
     } else if (verdict == KC_CAN_NEVER) {
         rc = result->code;

@@ -110,7 +110,7 @@ static void poison(kc_engine *e) {
     kc_chan_end(e, c, KC_REASON_POISONED);
 }
 
-void kc_leave_slowly(kc_engine *e) {
+KC_APART void kc_leave_slowly(kc_engine *e) {
     int ring[64];
     uint32_t count = 0;
 

@@ -241,7 +241,7 @@ static bool acknowledge(kc_engine *e, const kc_scope_rec *scope, kc_token token)
     return t != NULL;
 }
 
-uint32_t kc_waiter_tokens_ack(kc_engine *e, kc_scope scope, const kc_token *tokens, uint32_t count) {
+KC_WHOLE uint32_t kc_waiter_tokens_ack(kc_engine *e, kc_scope scope, const kc_token *tokens, uint32_t count) {
     const kc_scope_rec *s = NULL;
     uint32_t done = 0;
 
