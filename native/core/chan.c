@@ -117,7 +117,7 @@ int kc_chan_keep(kc_engine *e, kc_chan chan) {
 static void unref(kc_engine *e, kc_chan_rec *c) {
     if (--c->refs == 0)
         kc_chan_end(e, c, KC_REASON_DESTROYED);
-    kc_chan_touch(e, kc_chan_index(e, c));
+    kc_chan_touch(e, c);
 }
 
 int kc_chan_drop(kc_engine *e, kc_chan chan) {
@@ -179,7 +179,7 @@ int kc_chan_close(kc_engine *e, kc_chan chan) {
         rc = kc_chan_state_of(c) == KC_CHAN_DESTROYED ? KC_ECANCELED : KC_OK;
         if (kc_chan_state_of(c) == KC_CHAN_OPEN) {
             (void)kc_word_step(&c->w, kc_chan_steps, KC_CHAN_CLOSING, 0, 0, 0);
-            kc_chan_touch(e, (uint32_t)chan);
+            kc_chan_touch(e, c);
         }
     }
     kc_leave(e);
@@ -217,7 +217,7 @@ void kc_chan_end(kc_engine *e, kc_chan_rec *c, uint32_t reason) {
     end_side(e, c, KC_CLAUSE_RECV, reason);
     end_side(e, c, KC_CLAUSE_SEND, reason);
     (void)lose_ready(e, c, reason);
-    kc_chan_touch(e, kc_chan_index(e, c));
+    kc_chan_touch(e, c);
 }
 
 /* The text is a courtesy: without memory for it the reason's code must do. */

@@ -55,7 +55,7 @@ void kc_flow_put(kc_engine *e, kc_chan_rec *c, uint32_t msg) {
     if (kc_chan_is(c, KC_KIND_CONFLATED) || c->config.overflow == KC_OVERFLOW_DROP_OLDEST)
         evict(e, c, msg);
     note_peak(c);
-    kc_chan_touch(e, m->chan);
+    kc_chan_touch(e, c);
 }
 
 /* STAGED or READY -> HELD(tok); the token is CLAIMED already and goes to its scope's held ones. */
@@ -74,7 +74,7 @@ static void hold(kc_engine *e, kc_chan_rec *c, uint32_t tok, uint32_t msg) {
     note_peak(c);
     c->last_cancelled = 0;
     kc_chan_waiter_scope_hold(e, tok);
-    kc_chan_touch(e, m->chan);
+    kc_chan_touch(e, c);
 }
 
 void kc_flow_hold(kc_engine *e, kc_chan_rec *c, uint32_t tok, uint32_t msg) {
@@ -164,7 +164,7 @@ static void remove_from(kc_engine *e, kc_chan_rec *c, uint32_t msg, uint64_t w) 
     if (state == KC_MSG_READY)
 #endif
         c->bytes -= m->len_bytes;
-    kc_chan_touch(e, m->chan);
+    kc_chan_touch(e, c);
 }
 
 void kc_flow_done(kc_engine *e, uint32_t msg, kc_body *body_out) {
@@ -256,7 +256,7 @@ static void requeue(kc_engine *e, kc_chan_rec *c, uint32_t msg, uint32_t attempt
         c->requeue_tail = msg;
     c->requeued++;
     c->held--;
-    kc_chan_touch(e, m->chan);
+    kc_chan_touch(e, c);
 }
 
 /* What the policy makes of a message that could not be delivered: true = it is requeued. */

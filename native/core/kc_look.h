@@ -83,7 +83,6 @@ static inline int kc_offer_run(kc_engine *e, const kc_offer *o, uint32_t dir, co
     if (rc >= 0) {
         result->clause = o->index;
         result->flags |= send ? KC_RESULT_SEND : 0U;
-        result->chan = kc_ticket_of(kc_chan_index(e, o->chan), kc_word_load(&o->chan->w));
     }
     return rc;
 }

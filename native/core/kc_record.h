@@ -222,12 +222,12 @@ static inline void kc_tok_name_chan(kc_engine *e, kc_tok *t, uint32_t chan) {
 
 /* Something moved in this channel: it is settled (settle.c) before the lock is given back. An open channel at which
  * nobody waits is always at rest. */
-KC_PART void kc_chan_touch(kc_engine *e, uint32_t chan) {
-    kc_chan_rec *c = kc_chan_at(e, chan);
+KC_PART void kc_chan_touch(kc_engine *e, kc_chan_rec *c) {
     bool restless = c->waiters[0].count + c->waiters[1].count != 0 ||
                     kc_word_state(kc_word_load(&c->w)) != KC_CHAN_OPEN;
 
     if (restless && !c->dirty) {
+        uint32_t chan = kc_chan_index(e, c);
         c->dirty = 1;
         c->dirty_next = 0;
         if (e->dirty_head == 0)

@@ -85,7 +85,8 @@ static void link_clause(kc_engine *e, uint32_t clause) {
 
 static void unlink_clause(kc_engine *e, uint32_t clause) {
     kc_clause_rec *q = kc_clause_at(e, clause);
-    kc_list *queue = &kc_chan_at(e, q->chan)->waiters[q->dir];
+    kc_chan_rec *c = kc_chan_at(e, q->chan);
+    kc_list *queue = &c->waiters[q->dir];
 
     if (q->prev != 0)
         kc_clause_at(e, q->prev)->next = q->next;
@@ -97,7 +98,7 @@ static void unlink_clause(kc_engine *e, uint32_t clause) {
         queue->tail = q->prev;
     queue->count--;
     q->linked = 0;
-    kc_chan_touch(e, q->chan);
+    kc_chan_touch(e, c);
 }
 
 void kc_chan_waiter_scope_park(kc_engine *e, uint32_t tok) {

@@ -70,6 +70,8 @@ static int decide(kc_engine *e, const kc_offer *offers, uint32_t count, const kc
     if (verdict == KC_CAN_RUN) {
         result->reason = 0;
         rc = kc_offer_run(e, &offers[winner], offers[winner].dir, op, result);
+        if (rc >= 0)
+            result->chan = kc_ticket_of(kc_chan_index(e, offers[winner].chan), kc_word_load(&offers[winner].chan->w));
         result->clause = winner;
     } else if (verdict == KC_CAN_NEVER) {
         rc = result->code;

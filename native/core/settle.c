@@ -78,7 +78,7 @@ static void move_letter(kc_engine *e, uint32_t msg) {
     bool moved = to != NULL && kc_chan_state_of(to) == KC_CHAN_OPEN && kc_chan_has_room(to, m->len_bytes);
 
     from->pending--;
-    kc_chan_touch(e, m->chan);
+    kc_chan_touch(e, from);
     kc_account_keep(e, account); /* it may have no other charge than this message, and no name any more */
     kc_msg_free(e, msg, &body);
     if (moved)
