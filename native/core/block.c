@@ -5,27 +5,29 @@
 #include "kc_account.h"
 #include "kc_pool.h"
 
-enum { SLOT_BITS = 14, SLOT_MASK = (1 << SLOT_BITS) - 1 };
+enum { UNIT_BITS = 14, UNITS = 1 << UNIT_BITS, UNIT_BYTES = KC_CHUNK_BYTES / UNITS };
 
 typedef struct kc_block_head {
     uint32_t refs;
-    uint32_t link; /* used: the account that pays; free: slot + 1 of the next free one */
+    uint32_t link; /* used: the account that pays; free: the unit of the next free one, 0 for none */
 } kc_block_head;
 
-static const uint32_t class_bytes[KC_CLASSES] = {64, 256, 1024, 4096, 16384, 65536};
+/* A block of class c has 4^c units, so no two blocks of a chunk share a value of unit >> 2c: it is the place of the head.
+ * The heads come first, in units of their own; unit 0 is never a block's. */
+static uint32_t class_units(uint32_t class_of) { return 1U << (2 * class_of); }
 
-/* How many blocks of a class a chunk has room for, each with its head, and where the first begins (64-byte aligned). */
-#define SLOTS(bytes) ((KC_CHUNK_BYTES - 64) / ((bytes) + sizeof(kc_block_head)))
-#define HEADS(bytes) ((SLOTS(bytes) * sizeof(kc_block_head) + 63) / 64 * 64)
-static const uint32_t class_slots[KC_CLASSES] = {SLOTS(64), SLOTS(256), SLOTS(1024), SLOTS(4096), SLOTS(16384),
-                                                 SLOTS(65536)};
-static const uint32_t class_heads[KC_CLASSES] = {HEADS(64), HEADS(256), HEADS(1024), HEADS(4096), HEADS(16384),
-                                                 HEADS(65536)};
+static uint32_t class_bytes(uint32_t class_of) { return UNIT_BYTES * class_units(class_of); }
+
+static uint32_t heads_units(uint32_t class_of) {
+    uint32_t bytes = UNITS / class_units(class_of) * (uint32_t)sizeof(kc_block_head);
+
+    return (bytes + UNIT_BYTES - 1) / UNIT_BYTES;
+}
 
 static uint32_t class_for(uint32_t bytes) {
     uint32_t c = 0;
 
-    while (class_bytes[c] < bytes)
+    while (class_bytes(c) < bytes)
         c++;
     return c;
 }
@@ -34,20 +36,15 @@ static uint8_t *chunk_base(const kc_engine *e, uint32_t chunk) {
     return e->heap.base + (size_t)chunk * KC_CHUNK_BYTES;
 }
 
-static kc_block_head *head_of(const kc_engine *e, uint32_t chunk, uint32_t slot) {
-    return (kc_block_head *)(void *)chunk_base(e, chunk) + slot;
+static kc_chunk *chunk_of(const kc_engine *e, uint32_t block) { return &e->heap.chunks[block >> UNIT_BITS]; }
+
+static kc_block_head *head_of(const kc_engine *e, uint32_t chunk, uint32_t unit, uint32_t class_of) {
+    return (kc_block_head *)(void *)chunk_base(e, chunk) + (unit >> (2 * class_of));
 }
 
-void *kc_block_at(const kc_engine *e, uint32_t block) {
-    uint32_t chunk = block >> SLOT_BITS;
-    const kc_chunk *c = &e->heap.chunks[chunk];
+void *kc_block_at(const kc_engine *e, uint32_t block) { return e->heap.base + (size_t)block * UNIT_BYTES; }
 
-    return chunk_base(e, chunk) + c->first_at + (size_t)(block & SLOT_MASK) * c->block_bytes;
-}
-
-uint32_t kc_block_bytes(const kc_engine *e, uint32_t block) {
-    return e->heap.chunks[block >> SLOT_BITS].block_bytes;
-}
+uint32_t kc_block_bytes(const kc_engine *e, uint32_t block) { return class_bytes(chunk_of(e, block)->class_of); }
 
 static KC_APART void list_chunk(kc_heap *heap, uint32_t *head, uint32_t chunk) {
     heap->chunks[chunk].prev = 0;
@@ -106,9 +103,7 @@ static KC_RARE uint32_t another_chunk(kc_heap *heap, uint32_t class_of) {
         chunk = idle_chunk(heap);
     }
     if (chunk != 0) {
-        heap->chunks[chunk] = (kc_chunk){.class_of = (uint8_t)class_of,
-                                         .block_bytes = class_bytes[class_of],
-                                         .first_at = class_heads[class_of]};
+        heap->chunks[chunk] = (kc_chunk){.class_of = (uint8_t)class_of, .fresh = (uint16_t)heads_units(class_of)};
         list_chunk(heap, &heap->open[class_of], chunk);
     }
     return chunk;
@@ -121,25 +116,25 @@ static uint32_t open_chunk(kc_engine *e, uint32_t class_of) {
     return chunk != 0 ? chunk : another_chunk(&e->heap, class_of);
 }
 
-static uint32_t take_slot(kc_engine *e, uint32_t chunk) {
+static uint32_t take_unit(kc_engine *e, uint32_t chunk, uint32_t class_of) {
     kc_chunk *c = &e->heap.chunks[chunk];
-    uint32_t slot = c->fresh;
+    uint32_t unit = c->free_unit;
 
-    if (c->free_block != 0) {
-        slot = c->free_block - 1;
-        c->free_block = head_of(e, chunk, slot)->link;
+    if (unit != 0) {
+        c->free_unit = head_of(e, chunk, unit, class_of)->link;
     } else {
-        c->fresh++;
+        unit = c->fresh;
+        c->fresh = (uint16_t)(unit + class_units(class_of));
     }
     c->live++;
-    if (c->free_block == 0 && c->fresh == class_slots[c->class_of])
-        unlist_chunk(&e->heap, &e->heap.open[c->class_of], chunk);
-    return slot;
+    if (c->free_unit == 0 && c->fresh + class_units(class_of) > UNITS)
+        unlist_chunk(&e->heap, &e->heap.open[class_of], chunk);
+    return unit;
 }
 
 int kc_block_take(kc_engine *e, uint32_t account, uint32_t bytes, uint32_t *block_out, kc_refusal *refusal) {
     uint32_t class_of = class_for(bytes);
-    uint32_t size = class_bytes[class_of];
+    uint32_t size = class_bytes(class_of);
     uint64_t capacity = (uint64_t)e->heap.capacity * KC_CHUNK_BYTES;
     int rc = kc_account_charge_bytes(e, account, size, refusal);
 
@@ -149,9 +144,9 @@ int kc_block_take(kc_engine *e, uint32_t account, uint32_t bytes, uint32_t *bloc
             kc_account_return_bytes(e, account, size);
             rc = kc_refuse(refusal, KC_ENOMEM, KC_QUOTA_ENGINE_BYTES, capacity, e->heap.used_bytes);
         } else {
-            uint32_t slot = take_slot(e, chunk);
-            *head_of(e, chunk, slot) = (kc_block_head){.refs = 1, .link = account};
-            *block_out = chunk << SLOT_BITS | slot;
+            uint32_t unit = take_unit(e, chunk, class_of);
+            *head_of(e, chunk, unit, class_of) = (kc_block_head){.refs = 1, .link = account};
+            *block_out = chunk << UNIT_BITS | unit;
             e->heap.used_bytes += size;
         }
     }
@@ -159,7 +154,7 @@ int kc_block_take(kc_engine *e, uint32_t account, uint32_t bytes, uint32_t *bloc
 }
 
 static kc_block_head *block_head(const kc_engine *e, uint32_t block) {
-    return head_of(e, block >> SLOT_BITS, block & SLOT_MASK);
+    return head_of(e, block >> UNIT_BITS, block % UNITS, chunk_of(e, block)->class_of);
 }
 
 void kc_block_keep(kc_engine *e, uint32_t block) { block_head(e, block)->refs++; }
@@ -175,15 +170,15 @@ static KC_APART void retire_chunk(kc_heap *heap, uint32_t chunk) {
 }
 
 void kc_block_free(kc_engine *e, uint32_t block) {
-    uint32_t chunk = block >> SLOT_BITS;
-    kc_chunk *c = &e->heap.chunks[chunk];
-    uint32_t size = c->block_bytes;
+    uint32_t chunk = block >> UNIT_BITS;
+    kc_chunk *c = chunk_of(e, block);
+    uint32_t size = class_bytes(c->class_of);
     kc_block_head *head = block_head(e, block);
 
     kc_account_return_bytes(e, head->link, size);
     e->heap.used_bytes -= size;
-    head->link = c->free_block;
-    c->free_block = (block & SLOT_MASK) + 1;
+    head->link = c->free_unit;
+    c->free_unit = block % UNITS;
     c->live--;
     if (!c->listed)
         list_chunk(&e->heap, &e->heap.open[c->class_of], chunk);

@@ -129,10 +129,9 @@ typedef struct kc_pool {
 enum { KC_CHUNK_BYTES = 1 << 20, KC_CLASSES = 6 };
 typedef struct kc_chunk {
     uint32_t next, prev; /* chunks of one class with a free block, or free chunks */
-    uint32_t free_block; /* slot + 1 of the first free one */
-    uint32_t block_bytes; /* of its class, */
-    uint32_t first_at;    /* and where the first block begins */
-    uint16_t live, fresh;
+    uint32_t free_unit;  /* of the first free one, 0 for none */
+    uint16_t live;
+    uint16_t fresh; /* the unit of the first that was never used */
     uint8_t class_of, listed;
 } kc_chunk;
 
