@@ -21,6 +21,17 @@ static inline void kc_leave(kc_engine *e) {
 /* The settling alone, for callers that want to see its results before they leave. */
 void kc_settle(kc_engine *engine);
 
+/* A result of nothing yet. Field by field: the compiler clears a record of this size at once in a loop, these in pairs. */
+static inline void kc_result_begin(kc_result *r, uint64_t user, kc_chan chan) {
+    r->code = 0;
+    r->flags = r->clause = r->attempts = r->reason = r->spare = 0;
+    r->token = 0;
+    r->user = user;
+    r->chan = chan;
+    r->body = (kc_body){0};
+    r->refusal = (kc_refusal){0};
+}
+
 static inline kc_chan_rec *kc_chan_find(kc_engine *e, kc_chan chan) {
     return kc_ticket_find(&e->chans, sizeof(kc_chan_rec), chan);
 }

@@ -25,7 +25,7 @@ KC_PART int operate(kc_engine *e, kc_chan chan, kc_offer *o, uint32_t dir, const
                     kc_result *result) {
     int rc = KC_ENOENT;
 
-    *result = (kc_result){.user = op->user, .chan = chan};
+    kc_result_begin(result, op->user, chan);
     o->dir = dir;
     kc_enter(e);
     o->chan = kc_chan_find(e, chan);
@@ -59,7 +59,7 @@ static KC_APART int send_long(kc_engine *e, kc_chan chan, const kc_op *op, const
     kc_body body = {0};
     int rc = KC_OK;
 
-    *result = (kc_result){.user = op->user, .chan = chan};
+    kc_result_begin(result, op->user, chan);
     rc = kc_body_make(e, account_of(e, op->scope), data, len_bytes, &body, &result->refusal);
     if (rc == KC_OK) {
         rc = kc_chan_send_body(e, chan, op, &body, result);

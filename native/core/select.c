@@ -88,7 +88,7 @@ int kc_select(kc_engine *e, kc_clause *clauses, uint32_t count, const kc_op *op,
     int rc = count >= 1 && count <= KC_MAX_CLAUSES && (op->flags & KC_OP_CONFIRM) == 0 ? KC_OK : KC_EINVAL;
 
     plain.flags &= ~(uint32_t)(KC_OP_HOLD | KC_OP_ACK);
-    *result = (kc_result){.user = op->user};
+    kc_result_begin(result, op->user, 0);
     if (rc == KC_OK) {
         kc_enter(e);
         rc = find_channels(e, clauses, count, offers, op->scope, result);

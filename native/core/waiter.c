@@ -114,11 +114,11 @@ void kc_result_of(kc_engine *e, uint32_t tok, kc_result *result) {
     const kc_tok *t = kc_tok_at(e, tok);
     uint64_t w = kc_word_load(&t->w);
 
-    *result = (kc_result){.code = code_of(kc_word_res(w)),
-                          .clause = kc_word_clause(w),
-                          .reason = t->reason,
-                          .user = t->user,
-                          .flags = t->dir == KC_CLAUSE_SEND ? KC_RESULT_SEND : 0U};
+    kc_result_begin(result, t->user, 0);
+    result->code = code_of(kc_word_res(w));
+    result->clause = kc_word_clause(w);
+    result->reason = t->reason;
+    result->flags = t->dir == KC_CLAUSE_SEND ? KC_RESULT_SEND : 0U;
     if (t->chan != 0)
         result->chan = (uint64_t)t->chan_gen << 32 | t->chan;
     kc_result_hold(e, tok, result);
