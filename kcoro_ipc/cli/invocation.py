@@ -31,7 +31,8 @@ class Invocation:
         """One line on stderr, unless --quiet; it may hold what others chose, so no control
         character reaches the terminal."""
         if not self.quiet:
-            line = "".join(map(shown, " ".join(text.splitlines())))
+            parts = (part.strip() for part in text.splitlines())
+            line = "".join(map(shown, " ".join(parts)))
             try:
                 click.echo(f"kcoro: {line}", err=True)
             except OSError:
