@@ -9,9 +9,12 @@ Whoever prints, a failure of stdout is an OutsideError, but for a broken pipe, w
 import io
 import os
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from kcoro_ipc.cli.exits import OutsideError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 # What fills a number, opened the way in which it is of no use, except for stderr.
 FILLERS = ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY))
@@ -40,7 +43,7 @@ def _output() -> TextIO:
 
 
 class _Output(io.FileIO):
-    def write(self, data: "bytes | bytearray | memoryview") -> int | None:  # type: ignore[override]
+    def write(self, data: "ReadableBuffer") -> int:
         try:
             return super().write(data)
         except BrokenPipeError:
