@@ -31,8 +31,10 @@ enum kc_verdict kc_offer_look(kc_engine *engine, const kc_offer *offer, kc_resul
 int kc_offer_run(kc_engine *engine, const kc_offer *offer, const kc_op *op, kc_result *result);
 /* Makes the STAGED message of a send; the offer's body is taken over on success. */
 int kc_offer_stage(kc_engine *engine, const kc_offer *offer, uint32_t *msg_out, kc_refusal *refusal);
-/* Parks the operation on all its clauses: KC_PARKED, or a refusal with nothing changed. */
-int kc_offer_park(kc_engine *engine, const kc_offer *offers, uint32_t count, const kc_op *op, kc_result *result);
+/* Parks the operation on all its clauses: KC_PARKED, or a refusal with nothing changed. They stand in line in the order
+ * that begins at start: of two at one channel the earlier is met first. */
+int kc_offer_park(kc_engine *engine, const kc_offer *offers, uint32_t count, uint32_t start, const kc_op *op,
+                  kc_result *result);
 /* Counts EAGAIN, ETIME and EPIPE where they were met. */
 void kc_offer_count(const kc_offer *offer, int code);
 /* An operation that cannot proceed and may not wait: KC_EAGAIN, KC_ETIME, or KC_OK when it may. */
