@@ -120,6 +120,14 @@ def test_2_for_wrong_use(kcoro: Any, line_of: Line, words: tuple[str, ...], says
     assert says in line_of(finished)
 
 
+def test_2_when_a_message_has_not_the_one_length_of_its_channel(kcoro: Any, line_of: Line) -> None:
+    name = kcoro.name()
+    kcoro("make", name, "--capacity", "2", "--elem-size", "4", "--fixed-size")
+    finished = kcoro("send", name, "123")
+    says = f"kcoro: channel {name}: an element of this channel has exactly 4 bytes"
+    assert (finished.returncode, line_of(finished)) == (2, says)
+
+
 def test_3_when_it_would_have_to_wait(kcoro: Any, line_of: Line) -> None:
     name = kcoro.name()
     for words in (("recv", name), ("send", name, "x"), ("select", name)):
