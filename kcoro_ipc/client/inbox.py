@@ -152,7 +152,7 @@ class Inbox:
         frame = requests.receive(
             req_id, self._handle.chan_id, timeout_ms, max_items, _wire.FLAG_RECV_ACK
         )
-        reply = await connection.request(req_id, frame, place, self)
+        reply = await connection.request(req_id, frame, place, (self,))
         if reply.result:
             raise self._handle.failure(reply, "receive")
         return self.jobs(reply)

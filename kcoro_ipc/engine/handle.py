@@ -78,7 +78,7 @@ class Sending:
     takes_words = True  # its result brings no message
 
     def __init__(self, owner: object, state: State, key: int) -> None:
-        self.owner = owner
+        self.owners = (owner,)
         self.state = state
         self.key = key
 
@@ -100,7 +100,7 @@ class Receiving:
     """A receive under way."""
 
     def __init__(self, owner: object, state: State) -> None:
-        self.owner = owner
+        self.owners = (owner,)
         self.state = state
         self.takes_words = state.codec is None
 

@@ -317,6 +317,31 @@ async def test_closing_a_handle_ends_its_own_waits_and_no_others(face: Face, roo
         await channel.receive()
 
 
+@pytest.mark.parametrize("sends", [False, True])
+async def test_closing_a_handle_ends_a_select_that_waits_with_it(face: Face, sends: bool) -> None:
+    """As it ends a plain wait, and by nobody else's closing: a clone of the same channel."""
+    one, other = await face.make(0), await face.make(0)
+    clone = other.clone()
+    ends: list[Any] = []
+
+    async def choose(handle: Any) -> None:
+        clause = handle.sending(1) if sends else handle.receiving()
+        try:
+            ends.append((await face.select(one.receiving(), clause)).index)
+        except trio.ClosedResourceError:
+            ends.append("closed")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(choose, other)
+        await parked(one, receivers=1)
+        nursery.start_soon(choose, clone)
+        await parked(one, receivers=2)
+        await other.aclose()
+        await parked(one, receivers=1)
+        await one.send(7)
+    assert ends == ["closed", 0]
+
+
 async def test_a_handle_does_only_what_it_was_opened_for(
     conformance_daemon: DaemonProcess,
 ) -> None:
