@@ -148,7 +148,7 @@ class Client:
         req_id = connection.new_id()
         frame = select_frame(req_id, timeout_ms, clauses, biased)
         place = "select" if timeout_ms else ""
-        owners = tuple(clause.inbox or clause.channel for clause in clauses)
+        owners = tuple(owner for clause in clauses for owner in (clause.channel, clause.inbox))
         reply = await connection.request(req_id, frame, place, owners)
         index, clause = winner(reply, clauses, TRIO_ERRORS)
         return Selected(index, clause.channel, clause.value_of(reply))

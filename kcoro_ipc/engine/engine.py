@@ -8,7 +8,7 @@ from trio.lowlevel import checkpoint_if_cancelled, enable_ki_protection
 from kcoro_ipc import forks, metrics, native
 from kcoro_ipc.codecs import Codec, find_codec
 from kcoro_ipc.engine.channel import Channel
-from kcoro_ipc.engine.handle import State
+from kcoro_ipc.engine.handle import CLOSED, State
 from kcoro_ipc.engine.memory import (
     MemoryReceiveChannel,
     MemorySendChannel,
@@ -108,6 +108,8 @@ class Engine:
         for clause in clauses:
             if clause.state.engine is not self:
                 raise InvalidArgument("a select takes channels of one engine")
+            if clause.channel.closed:
+                raise ClosedResourceError(CLOSED)
         return Selecting(clauses)
 
     def check_usable(self) -> None:
