@@ -1,6 +1,6 @@
 """Lives of peers, channels and handles: what the registry decides, done in engine and pump.
 
-control.py says what a frame asks for; this says what follows from it. Each method leaves registry,
+control/ says what a frame asks for; this says what follows from it. Each method leaves registry,
 engine and pump agreeing, also when it raises. It never waits; `next_deadline_ns` says when to call
 `due` again.
 
