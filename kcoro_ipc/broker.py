@@ -1,6 +1,6 @@
 """Lives of peers, channels and handles: what the registry decides, done in engine and pump.
 
-control.py says what a frame asks for; this says what follows from it. Each method leaves registry,
+control/ says what a frame asks for; this says what follows from it. Each method leaves registry,
 engine and pump agreeing, also when it raises. It never waits; `next_deadline_ns` says when to call
 `due` again.
 
@@ -14,7 +14,13 @@ import logging
 from collections.abc import Callable, Iterator
 
 from kcoro_ipc import _wire, native
-from kcoro_ipc.errors import InvalidArgument, OperationCancelled, error_for
+from kcoro_ipc.errors import (
+    AccessDenied,
+    InvalidArgument,
+    NoSuchChannel,
+    OperationCancelled,
+    error_for,
+)
 from kcoro_ipc.logs import Throttle
 from kcoro_ipc.native import ChannelConfig, NativeEngine
 from kcoro_ipc.pump import Closed, NativePump
@@ -151,8 +157,12 @@ class Broker:
     def _dead_letter(self, peer: Peer, settings: Settings) -> int:
         if settings.dead_letter is None:
             return 0
-        target = self.registry.find(peer, None, settings.dead_letter)
-        self.registry.permit(peer, target, WRITE)
+        name = settings.dead_letter
+        try:
+            target = self.registry.find(peer, None, name)
+            self.registry.permit(peer, target, WRITE)
+        except (NoSuchChannel, AccessDenied) as error:
+            raise type(error)(f"dead-letter channel {name}: {error.message}") from error
         if target.settings.kind != _wire.KIND_UNLIMITED or target.settings.dead_letter is not None:
             raise InvalidArgument(
                 "a dead-letter channel is unlimited and has no dead-letter channel itself"

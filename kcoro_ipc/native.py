@@ -1,9 +1,9 @@
 """The compiled engine as typed Python: the only importer of kcoro_ipc._kcoro.
 
-`NativeEngine` has one method per verb of kc_engine.h and kc_chan.h, in the words of these headers,
-which are the reference. It adds no meaning: no waiting, no trio, no objects for channels (channel,
-token, scope and connection are the integer tickets that C gave out). kcoro_ipc/pump.py does the
-same for the connections, kcoro_ipc/engine.py builds channels for one process on it.
+`NativeEngine` has the verbs of kc_engine.h and kc_chan.h that Python needs, in the words of these
+headers, which are the reference. It adds no meaning: no waiting, no trio, no objects for channels
+(channel, token, scope and connection are the integer tickets that C gave out). kcoro_ipc/pump.py
+does the same for the connections, kcoro_ipc/engine/ builds channels for one process on it.
 
 Invariants:
 - Set-up verbs (make, begin, account, port) raise the error of their code. Operations (send, recv,
@@ -37,8 +37,6 @@ RESULT_DROPPED: int = lib.KC_RESULT_DROPPED
 RESULT_REDELIVERED: int = lib.KC_RESULT_REDELIVERED
 RESULT_COPIED: int = lib.KC_RESULT_COPIED
 RESULT_HELD: int = lib.KC_RESULT_HELD
-RESULT_ACK: int = lib.KC_RESULT_ACK
-RESULT_SEND: int = lib.KC_RESULT_SEND
 CHAN_FIXED_SIZE: int = lib.KC_CHAN_FIXED_SIZE
 CHAN_ACK_REQUIRED: int = lib.KC_CHAN_ACK_REQUIRED
 CHAN_TELL_DROPPED: int = lib.KC_CHAN_TELL_DROPPED
@@ -96,13 +94,6 @@ TOKEN_STATUS: dict[int, str] = {
     lib.KC_TOKEN_TAKEN: "taken",
     lib.KC_TOKEN_CLAIMED: "claimed",
     lib.KC_TOKEN_CANCELLED: "cancelled",
-}
-RV_STATES: dict[int, str] = {
-    lib.KC_RV_EMPTY: "EMPTY",
-    lib.KC_RV_SENDER_READY: "SENDER_READY",
-    lib.KC_RV_RECEIVER_READY: "RECEIVER_READY",
-    lib.KC_RV_MATCHED: "MATCHED",
-    lib.KC_RV_CANCELLED: "CANCELLED",
 }
 
 
@@ -191,18 +182,6 @@ class Event(NamedTuple):
         return EVENT_WORDS.get(self.kind, f"event {self.kind}")
 
 
-class RvCell(NamedTuple):
-    """struct kc_rv_cell, the view of a channel's head."""
-
-    state: str
-    len_bytes: int
-    sender: int
-    receiver: int
-    matches: int
-    cancels: int
-    zdesc_matches: int
-
-
 class Refusal(NamedTuple):
     """struct kc_refusal in words: which limit refused, and the setting that raises it."""
 
@@ -273,9 +252,6 @@ class NativeEngine:
         """Gives empty chunks of 1 MiB back to the system; how many beyond `keep` are left."""
         return int(lib.kc_engine_trim(self.handle, keep, most))
 
-    def fail_alloc(self, n: int) -> int:
-        return int(lib.kc_engine_fail_alloc(self.handle, n))
-
     def take_event(self) -> Event | None:
         event = ffi.new("kc_event *")
         if lib.kc_engine_take_event(self.handle, event) != 1:
@@ -292,14 +268,6 @@ class NativeEngine:
 
     def account_free(self, account: int) -> None:
         lib.kc_account_free(self.handle, account)
-
-    def account_limit(self, account: int, **limits: int) -> None:
-        checked(lib.kc_account_limit(self.handle, account, self._limits(limits)))
-
-    def account_usage(self, account: int) -> dict[str, int]:
-        usage = ffi.new("kc_account_usage *")
-        checked(lib.kc_account_measure(self.handle, account, usage), what="no such account")
-        return {name: int(getattr(usage, name)) for name in dir(usage)}
 
     @staticmethod
     def _limits(limits: dict[str, int]) -> Any:
@@ -328,13 +296,6 @@ class NativeEngine:
     def port_depth(self, port: int) -> int:
         return int(lib.kc_port_depth(self.handle, port))
 
-    def port_fd(self, port: int) -> int:
-        return checked(lib.kc_port_fd(self.handle, port), what="no descriptor for the port")
-
-    def port_arm(self, port: int) -> bool:
-        """True: nothing waits, the next result rings. False: results wait already."""
-        return bool(lib.kc_port_arm(self.handle, port) == 1)
-
     # --- channels ---
 
     def chan_make(self, config: ChannelConfig) -> int:
@@ -343,16 +304,8 @@ class NativeEngine:
         checked(lib.kc_chan_make(self.handle, given, out, self._refusal), self._refusal)
         return int(out[0])
 
-    def chan_keep(self, chan: int) -> None:
-        checked(lib.kc_chan_keep(self.handle, chan))
-
     def chan_drop(self, chan: int) -> int:
         return int(lib.kc_chan_drop(self.handle, chan))
-
-    def chan_config(self, chan: int) -> ChannelConfig:
-        out = ffi.new("kc_chan_config *")
-        checked(lib.kc_chan_config_of(self.handle, chan, out))
-        return ChannelConfig(*(int(getattr(out, name)) for name in ChannelConfig._fields))
 
     def chan_send(self, chan: int, op: Operation, data: bytes) -> Result:
         result: Result = ffi.new("kc_result *")
@@ -439,14 +392,6 @@ class NativeEngine:
             for info in infos[0:count]
         ]
 
-    def chan_rv_cell(self, chan: int) -> RvCell:
-        cell = ffi.new("kc_rv_cell *")
-        checked(lib.kc_chan_rv_cell(self.handle, chan, cell))
-        return RvCell(
-            RV_STATES.get(cell.state, str(cell.state)),
-            *(int(getattr(cell, name)) for name in RvCell._fields[1:]),
-        )
-
     # --- scopes and tokens ---
 
     def scope_begin(self, parent: int = 0, account: int = 0, parked: int = 0, held: int = 0) -> int:
@@ -463,9 +408,6 @@ class NativeEngine:
 
     def scope_clear(self, scope: int, reason: int = REASON_CANCEL) -> int:
         return int(lib.kc_chan_waiter_scope_clear(self.handle, scope, reason))
-
-    def token_status(self, token: int) -> int:
-        return int(lib.kc_waiter_token_status(self.handle, token))
 
     def token_cancel(self, token: int, reason: int = REASON_CANCEL) -> int:
         """The one claim: KC_OK, KC_EINPROGRESS, KC_EBUSY or KC_ENOENT as in kc_chan.h."""

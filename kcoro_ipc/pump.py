@@ -1,6 +1,6 @@
 """The daemon's connections and its turn, as typed Python: kc_pump.h and kc_turn.h, verb by verb.
 
-It adds no meaning: what a control frame asks is control.py's business, when to turn is daemon.py's.
+It adds no meaning: what a control frame asks is control/'s business, when to turn is daemon.py's.
 
 Invariants:
 - A pump is touched by one thread at a time: the one that turns, or, between two turns, the one that
@@ -16,8 +16,6 @@ from kcoro_ipc.native import NativeEngine, checked, ffi, lib
 
 STREAM: int = lib.KC_TRANSPORT_STREAM
 SEQPACKET: int = lib.KC_TRANSPORT_SEQPACKET
-RIGHT_READ: int = lib.KC_RIGHT_READ
-RIGHT_WRITE: int = lib.KC_RIGHT_WRITE
 
 
 class Report(NamedTuple):
@@ -253,9 +251,6 @@ class NativePump:
         usage = ffi.new("kc_pump_usage *")
         lib.kc_pump_measure(self.handle, usage)
         return {name: int(getattr(usage, name)) for name in dir(usage)}
-
-    def fail_alloc(self, n: int) -> int:
-        return int(lib.kc_pump_fail_alloc(self.handle, n))
 
     # --- the end ---
 

@@ -62,8 +62,9 @@ class Channel:
 
     @property
     def client_connection(self) -> Connection:
-        """Whose channel this is: a select takes channels of one connection."""
-        return self._handle.connection
+        """Whose channel this is: a select takes channels of one connection, and no handle that
+        was closed."""
+        return self._usable().connection
 
     # --- sending ---
 
@@ -201,7 +202,7 @@ class Channel:
 
     def acking(self) -> Inbox:
         """Messages that stay in the channel until they are acknowledged."""
-        return Inbox(self, self._handle, self._codec)
+        return Inbox(self, self._usable(), self._codec)
 
     # --- select ---
 

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from kcoro_ipc import _wire
-from kcoro_ipc.blocking.connection import CONTROL_SECONDS
+from kcoro_ipc.blocking.connection import CONTROL_SECONDS, Connection
 from kcoro_ipc.blocking.handle import Handle
 from kcoro_ipc.blocking.timeouts import to_ms
 from kcoro_ipc.codecs import Codec
@@ -115,7 +115,7 @@ class Inbox:
 
     def receiving(self) -> Clause:
         """An arm of `Client.select` whose value is a Job."""
-        self._check_open()
+        self._connection()
         self._handle.check_receive()
         return Clause(self._channel, self._handle, self._codec, inbox=self)
 
@@ -160,9 +160,8 @@ class Inbox:
         self._settle_ids(requests.nack, ids)
 
     def _receive(self, timeout: float | None, max_items: int) -> list[Job]:
-        self._check_open()
+        connection = self._connection()
         self._handle.check_receive()
-        connection = self._handle.connection
         req_id = connection.new_id()
         frame = requests.receive(
             req_id, self._handle.chan_id, to_ms(timeout), max_items, _wire.FLAG_RECV_ACK
@@ -192,6 +191,8 @@ class Inbox:
         if reply.result:
             raise self._handle.failure(reply, "ack")
 
-    def _check_open(self) -> None:
+    def _connection(self) -> Connection:
+        """ClosedResourceError once this inbox or its channel's handle was closed."""
         if self._closed:
             raise ClosedResourceError("this inbox is closed; open another with acking()")
+        return self._channel.client_connection

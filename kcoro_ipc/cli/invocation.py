@@ -1,5 +1,6 @@
 """What every command shares: which daemon, how much to say, and the options that set it."""
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +12,19 @@ if TYPE_CHECKING:
     from kcoro_ipc.blocking import Client
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Seconds(click.FloatRange):
+    """A length of time. Also nan and inf are floats within a range, but no time to wait."""
+
+    def __init__(self, least: float = 0.0) -> None:
+        super().__init__(min=least)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value} is no number of seconds", param, ctx)
+        return seconds
 
 
 class Invocation:
@@ -31,7 +45,8 @@ class Invocation:
         """One line on stderr, unless --quiet; it may hold what others chose, so no control
         character reaches the terminal."""
         if not self.quiet:
-            line = "".join(map(shown, " ".join(text.splitlines())))
+            parts = (part.strip() for part in text.splitlines())
+            line = "".join(map(shown, " ".join(parts)))
             try:
                 click.echo(f"kcoro: {line}", err=True)
             except OSError:
@@ -96,7 +111,7 @@ def patience(command: Command) -> Command:
     """--timeout and --try, for commands that wait. The value is seconds, None for ever, 0 try."""
     timeout = click.option(
         "--timeout",
-        type=click.FloatRange(min=0),
+        type=Seconds(),
         metavar="S",
         help="Give up after S seconds without progress.  [for ever]",
     )

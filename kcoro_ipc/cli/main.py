@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from kcoro_ipc import __version__
-from kcoro_ipc.cli import exits
+from kcoro_ipc.cli import exits, standard
 from kcoro_ipc.cli.invocation import Invocation, common
 from kcoro_ipc.errors import KcoroError
 
@@ -145,20 +145,26 @@ def guarded(words: list[str], invocation: Invocation) -> int:
         return exits.OUR_FAULT
 
 
-def finish(code: int) -> int:
+def finish(code: int, invocation: Invocation) -> int:
     """Writes out what print still holds; a reader that has gone is not worth a word."""
     try:
         sys.stdout.flush()
+        return code
     except BrokenPipeError:
-        # The interpreter would flush again at exit and complain: give it somewhere to write.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return code or exits.BROKEN_PIPE
-    return code
+        failed = exits.BROKEN_PIPE
+    except exits.OutsideError as error:
+        if not code:
+            invocation.say(str(error))
+        failed = exits.OUTSIDE
+    # The interpreter would flush again at exit and complain: give it somewhere to write.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code or failed
 
 
 def main(words: list[str] | None = None) -> None:
     """The entry point; never returns."""
+    standard.secure()
     invocation = Invocation()
     code = guarded(sys.argv[1:] if words is None else words, invocation)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the code is decided: no traceback from here on
-    sys.exit(finish(code))
+    sys.exit(finish(code, invocation))

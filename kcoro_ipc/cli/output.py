@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kcoro_ipc.cli.exits import OutsideError
+from kcoro_ipc.cli.standard import unwritable
 
 if TYPE_CHECKING:
     from kcoro_ipc.blocking import Job
@@ -27,7 +27,7 @@ def write_all(data: bytes, fd: int = STDOUT) -> None:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise OutsideError(f"cannot write the output: {error.strerror}") from error
+            raise unwritable(error) from error
 
 
 def _wait(fd: int) -> None:

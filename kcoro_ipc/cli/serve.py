@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kcoro_ipc.cli.exits import OutsideError
+from kcoro_ipc.cli.invocation import Seconds
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.logs import LEVELS
 from kcoro_ipc.quotas import Limits
@@ -70,7 +71,7 @@ def read_mode(context: click.Context, option: click.Parameter, given: str | None
 @click.option(
     "--drain",
     "drain_s",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     default=10.0,
     show_default=True,
     metavar="SECONDS",

@@ -10,7 +10,7 @@ from itertools import repeat
 
 import click
 
-from kcoro_ipc.cli.invocation import Invocation, common
+from kcoro_ipc.cli.invocation import Invocation, Seconds, common
 from kcoro_ipc.monitor import Monitor, Observed, table
 
 HOME_AND_CLEAR = "\x1b[H\x1b[J"
@@ -20,9 +20,7 @@ OTHER_SCREEN, BACK = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per channel and round.")
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="Rounds.  [until ^C]")
-@click.option(
-    "--interval", type=click.FloatRange(min=0.05), default=1.0, metavar="S", help="Between.  [1]"
-)
+@click.option("--interval", type=Seconds(0.05), default=1.0, metavar="S", help="Between.  [1]")
 @common
 @click.pass_obj
 def top(invocation: Invocation, as_json: bool, count: int | None, interval: float) -> None:

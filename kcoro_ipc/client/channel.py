@@ -59,8 +59,9 @@ class Channel(trio.abc.Channel[Any]):
 
     @property
     def client_connection(self) -> Connection:
-        """Whose channel this is: a select takes channels of one connection."""
-        return self._handle.connection
+        """Whose channel this is: a select takes channels of one connection, and no handle that
+        was closed."""
+        return self._usable().connection
 
     # --- sending ---
 
@@ -82,7 +83,7 @@ class Channel(trio.abc.Channel[Any]):
         element = self._encode(value)
         req_id = handle.connection.new_id()
         frame = requests.send(req_id, handle.chan_id, timeout_ms, element, flags)
-        reply = await handle.connection.request(req_id, frame, place, self)
+        reply = await handle.connection.request(req_id, frame, place, (self,))
         if reply.result:
             raise handle.failure(reply, "send")
         return not reply.get(_wire.ATTR_DROPPED)
@@ -116,7 +117,7 @@ class Channel(trio.abc.Channel[Any]):
         handle = self._handle
         req_id = handle.connection.new_id()
         frame = requests.send_many(req_id, handle.chan_id, FOREVER_MS, run)
-        reply = await handle.connection.request(req_id, frame, "send", self)
+        reply = await handle.connection.request(req_id, frame, "send", (self,))
         if reply.result:
             raise handle.failure(reply, "send")
         count: int = reply.get(_wire.ATTR_COUNT, len(run))
@@ -147,14 +148,14 @@ class Channel(trio.abc.Channel[Any]):
         handle.check_receive()
         req_id = handle.connection.new_id()
         frame = requests.receive(req_id, handle.chan_id, timeout_ms, max_items)
-        reply = await handle.connection.request(req_id, frame, place, self)
+        reply = await handle.connection.request(req_id, frame, place, (self,))
         if reply.result:
             raise handle.failure(reply, "receive")
         return elements_of(reply)
 
     def acking(self) -> Inbox:
         """Messages that stay in the channel until they are acknowledged."""
-        return Inbox(self, self._handle, self._codec)
+        return Inbox(self, self._usable(), self._codec)
 
     # --- select ---
 

@@ -147,7 +147,9 @@ class Client:
                 raise InvalidArgument("a select takes channels of one client; open this one there")
         req_id = connection.new_id()
         frame = select_frame(req_id, timeout_ms, clauses, biased)
-        reply = await connection.request(req_id, frame, "select" if timeout_ms else "")
+        place = "select" if timeout_ms else ""
+        owners = tuple(owner for clause in clauses for owner in (clause.channel, clause.inbox))
+        reply = await connection.request(req_id, frame, place, owners)
         index, clause = winner(reply, clauses, TRIO_ERRORS)
         return Selected(index, clause.channel, clause.value_of(reply))
 

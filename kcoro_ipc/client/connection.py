@@ -56,13 +56,15 @@ class Waiting:
     `raise_cancel` is set once trio has cancelled it, `ended` once its handle was closed under it.
     """
 
-    __slots__ = ("connection", "ended", "owner", "raise_cancel", "req_id", "task")
+    __slots__ = ("connection", "ended", "owners", "raise_cancel", "req_id", "task")
 
-    def __init__(self, connection: "Connection", req_id: int, task: Task, owner: object) -> None:
+    def __init__(
+        self, connection: "Connection", req_id: int, task: Task, owners: tuple[object, ...]
+    ) -> None:
         self.connection = connection
         self.req_id = req_id
         self.task = task
-        self.owner = owner
+        self.owners = owners
         self.ended = False
         self.raise_cancel: RaiseCancelT | None = None
 
@@ -105,14 +107,14 @@ class Connection:
         req_id: int,
         frame: bytes,
         side: str = "",
-        owner: object = None,
+        owners: tuple[object, ...] = (),
         must_go: bool = False,
     ) -> Reply:
         """Sends `frame` and returns its reply, whatever its RESULT.
 
-        Raises Cancelled only if nothing happened; ClosedResourceError if `owner` was closed
-        meanwhile and nothing happened; ConnectionLost if the connection ended first, and then what
-        the daemon did is not known. `must_go`: clean-up, sent even in a cancelled scope.
+        Raises Cancelled only if nothing happened; ClosedResourceError if one of `owners` was
+        closed meanwhile and nothing happened; ConnectionLost if the connection ended first, and
+        then what the daemon did is not known. `must_go`: clean-up, sent even in a cancelled scope.
         """
         if not must_go:
             await checkpoint_if_cancelled()
@@ -121,7 +123,7 @@ class Connection:
                 await self._lots[side].park()
         if self._why_ended is not None or self._generation != forks.generation:
             raise self._why_unusable()
-        waiting = Waiting(self, req_id, current_task(), owner)
+        waiting = Waiting(self, req_id, current_task(), owners)
         self._exchange.add(req_id, waiting, side)
         self._put(frame)
         reply: Reply = await wait_task_rescheduled(waiting.abort)
@@ -149,7 +151,7 @@ class Connection:
     def end_waits(self, owner: object) -> None:
         """Cancels whatever `owner` waits for; what has happened meanwhile still says so."""
         for waiting, _ in self._exchange.in_flight.values():
-            if waiting.owner is owner:
+            if owner in waiting.owners:
                 waiting.ended = True
                 self.ask_cancel(waiting.req_id)
 

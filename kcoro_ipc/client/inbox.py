@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from kcoro_ipc import _wire
+from kcoro_ipc.client.connection import Connection
 from kcoro_ipc.client.handle import Handle
 from kcoro_ipc.codecs import Codec
 from kcoro_ipc.errors import UnknownDelivery
@@ -114,7 +115,7 @@ class Inbox:
 
     def receiving(self) -> Clause:
         """An arm of `Client.select` whose value is a Job."""
-        self._check_open()
+        self._connection()
         self._handle.check_receive()
         return Clause(self._channel, self._handle, self._codec, inbox=self)
 
@@ -145,14 +146,13 @@ class Inbox:
         return jobs
 
     async def _receive(self, timeout_ms: int, max_items: int, place: str) -> list[Job]:
-        self._check_open()
+        connection = self._connection()
         self._handle.check_receive()
-        connection = self._handle.connection
         req_id = connection.new_id()
         frame = requests.receive(
             req_id, self._handle.chan_id, timeout_ms, max_items, _wire.FLAG_RECV_ACK
         )
-        reply = await connection.request(req_id, frame, place, self)
+        reply = await connection.request(req_id, frame, place, (self, self._channel))
         if reply.result:
             raise self._handle.failure(reply, "receive")
         return self.jobs(reply)
@@ -171,6 +171,8 @@ class Inbox:
         if reply.result:
             raise self._handle.failure(reply, "ack")
 
-    def _check_open(self) -> None:
+    def _connection(self) -> Connection:
+        """ClosedResourceError once this inbox or its channel's handle was closed."""
         if self._closed:
             raise ClosedResourceError("this inbox is closed; open another with acking()")
+        return self._channel.client_connection

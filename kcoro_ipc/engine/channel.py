@@ -19,7 +19,7 @@ class Channel(Handle, trio.abc.Channel[Any]):
     """A handle; `clone` makes another. For tasks of one trio program, not for several threads."""
 
     def __repr__(self) -> str:
-        state = "closed " if self._closed else ""
+        state = "closed " if self.closed else ""
         return f"<{state}in-process channel {self._state.name or hex(self._state.chan)}>"
 
     @property

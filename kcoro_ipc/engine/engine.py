@@ -5,10 +5,10 @@ from typing import Any
 
 from trio.lowlevel import checkpoint_if_cancelled, enable_ki_protection
 
-from kcoro_ipc import forks, metrics, native
+from kcoro_ipc import _wire, forks, metrics, native
 from kcoro_ipc.codecs import Codec, find_codec
 from kcoro_ipc.engine.channel import Channel
-from kcoro_ipc.engine.handle import State
+from kcoro_ipc.engine.handle import CLOSED, State
 from kcoro_ipc.engine.memory import (
     MemoryReceiveChannel,
     MemorySendChannel,
@@ -70,6 +70,7 @@ class Engine:
         bytes, copied, of at most `elem_size`. `name` is for messages only.
         """
         self.check_usable()
+        _check_fit(kind, capacity, overflow, elem_size)
         config = native.ChannelConfig(
             kind=_number("kind", kind, KINDS),
             capacity=capacity,
@@ -108,6 +109,8 @@ class Engine:
         for clause in clauses:
             if clause.state.engine is not self:
                 raise InvalidArgument("a select takes channels of one engine")
+            if clause.channel.closed:
+                raise ClosedResourceError(CLOSED)
         return Selecting(clauses)
 
     def check_usable(self) -> None:
@@ -140,6 +143,18 @@ class Engine:
         if not getattr(self, "closed", True) and self.generation == forks.generation:
             self.closed = True
             self.native.free()
+
+
+def _check_fit(kind: str, capacity: int, overflow: str, elem_size: int) -> None:
+    if kind == "buffered" and not 1 <= capacity <= _wire.MAX_CAPACITY:
+        raise InvalidArgument(
+            f"a buffered channel has 1 to {_wire.MAX_CAPACITY} places, not {capacity}"
+        )
+    if kind != "buffered" and (capacity or overflow != "suspend"):
+        what = "capacity" if capacity else "overflow"
+        raise InvalidArgument(f"{what} is for buffered channels, this one is {kind}")
+    if not 0 <= elem_size <= _wire.MAX_ELEMENT_BYTES:
+        raise InvalidArgument(f"elem_size is 1 to {_wire.MAX_ELEMENT_BYTES} bytes, not {elem_size}")
 
 
 def _number(option: str, word: Any, words: dict[str, int]) -> int:

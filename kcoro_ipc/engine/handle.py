@@ -78,7 +78,7 @@ class Sending:
     takes_words = True  # its result brings no message
 
     def __init__(self, owner: object, state: State, key: int) -> None:
-        self.owner = owner
+        self.owners = (owner,)
         self.state = state
         self.key = key
 
@@ -100,7 +100,7 @@ class Receiving:
     """A receive under way."""
 
     def __init__(self, owner: object, state: State) -> None:
-        self.owner = owner
+        self.owners = (owner,)
         self.state = state
         self.takes_words = state.codec is None
 
@@ -119,7 +119,7 @@ class Handle:
     def __init__(self, state: State) -> None:
         self._state = state
         self._port = state.port
-        self._closed = False
+        self.closed = False
         state.handles += 1
 
     @enable_ki_protection
@@ -177,9 +177,9 @@ class Handle:
 
     def _leave(self) -> bool:
         """Ends this handle and its waits; whether the channel's own end is left to be decided."""
-        if self._closed:
+        if self.closed:
             return False
-        self._closed = True
+        self.closed = True
         self._state.handles -= 1
         engine = self._state.engine
         if engine.closed or engine.generation != forks.generation:
@@ -189,7 +189,7 @@ class Handle:
 
     def _usable(self) -> State:
         state = self._state
-        if self._closed:
+        if self.closed:
             raise ClosedResourceError(CLOSED)
         state.engine.check_usable()
         return state

@@ -45,8 +45,11 @@ class Operation(Protocol):
     """What waits: `finish` turns its end into a value or raises, `forget` undoes what starting it
     did, when nothing happened."""
 
-    owner: object
     takes_words: bool
+
+    @property
+    def owners(self) -> tuple[object, ...]:
+        """Handles: the wait ends when one of them is closed."""
 
     def finish(self, ended: Ended) -> Any: ...
 
@@ -177,7 +180,7 @@ class Port:
 
     def end_waits(self, owner: object, why: str) -> None:
         """Ends the waits of a handle that is being closed; their messages stay the senders'."""
-        mine = [n for n, waiting in self._waiting.items() if waiting.operation.owner is owner]
+        mine = [n for n, waiting in self._waiting.items() if owner in waiting.operation.owners]
         self._end_each(mine, why)
 
     def end_all(self, why: str) -> None:

@@ -38,7 +38,6 @@ class Clause:
 class Selecting:
     """A select under way; its objects are in their tables until it is decided."""
 
-    owner: object = None
     takes_words = False
 
     def __init__(self, clauses: tuple[Clause, ...]) -> None:
@@ -46,6 +45,7 @@ class Selecting:
             raise InvalidArgument(f"a select has 1 to {MOST_CLAUSES} clauses, not {len(clauses)}")
         self._clauses = clauses
         self._keys: dict[int, int] = {}
+        self.owners = tuple(clause.channel for clause in clauses)
         self.arms = [self._arm(index, clause) for index, clause in enumerate(clauses)]
 
     def _arm(self, index: int, clause: Clause) -> native.Clause:

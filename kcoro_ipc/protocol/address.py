@@ -25,9 +25,12 @@ class Address(NamedTuple):
 
 
 def parse_address(text: str) -> Address:
-    """PATH, stream:PATH or seqpacket:PATH."""
+    """PATH, stream:PATH or seqpacket:PATH. A word before ":/" that is no transport is a mistake,
+    not a relative path that nobody would find again."""
     transport, colon, path = text.partition(":")
     if not colon or transport not in _TYPES:
+        if transport.isalpha() and path.startswith("/"):
+            raise InvalidArgument(f"{text!r}: a transport is stream or seqpacket, not {transport}")
         transport, path = "stream", text
     if not path or "\0" in path:
         raise InvalidArgument(f"{text!r} names no socket; give PATH, stream:PATH or seqpacket:PATH")

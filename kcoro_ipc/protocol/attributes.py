@@ -18,7 +18,6 @@ from kcoro_ipc.errors import InvalidArgument, NameTooLong, ProtocolError
 HEAD = Struct(">I")  # type and length in one number: comparing one is cheaper than two
 EXTENDED = Struct(">II")
 SCALARS = {name: Struct(form) for name, form in _wire.SCALAR_FORMATS.items()}
-NESTED_PAIRS = (list, tuple)
 
 Attributes = dict[int, Any]
 Pairs = Iterable[tuple[int, Any]]

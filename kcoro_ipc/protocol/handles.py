@@ -24,6 +24,7 @@ class Handle:
         self.may_receive = bool(rights & _wire.FLAG_CHAN_READ)
         may_send = rights & _wire.FLAG_CHAN_WRITE
         self.longest_element = info.longest_element(max_frame_bytes) if may_send else NOT_ALLOWED
+        self._fixed_size = bool(info.flags & _wire.FLAG_CHAN_FIXED_SIZE)
         self.label = info.name if info.name is not None else str(info.chan_id)
 
     def check_length(self, length: int) -> None:
@@ -47,7 +48,10 @@ class Handle:
         return error_for(_wire.KC_EACCES, message, table=self.errors, channel=self.label)
 
     def failure(self, reply: Reply, side: str = "") -> KcoroError:
-        return failure_of(reply, side, self.errors, self.label)
+        message = ""
+        if reply.result == _wire.KC_EINVAL and side == "send" and self._fixed_size:
+            message = f"an element of this channel has exactly {self.info.elem_size} bytes"
+        return failure_of(reply, side, self.errors, self.label, message)
 
     def control_frame(self, cmd: int, req_id: int, *pairs: tuple[int, object]) -> bytes:
         return requests.control(cmd, req_id, [(_wire.ATTR_CHAN_ID, self.chan_id), *pairs])

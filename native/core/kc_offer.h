@@ -27,8 +27,10 @@ int kc_offer_recv(kc_engine *engine, const kc_offer *offer, const kc_op *op, kc_
 int kc_offer_spoiled(kc_engine *engine, kc_result *result);
 /* Makes the STAGED message of a send; the offer's body is taken over on success. */
 int kc_offer_stage(kc_engine *engine, const kc_offer *offer, uint32_t *msg_out, kc_refusal *refusal);
-/* Parks the operation on all its clauses: KC_PARKED, or a refusal with nothing changed. */
-int kc_offer_park(kc_engine *engine, const kc_offer *offers, uint32_t count, const kc_op *op, kc_result *result);
+/* Parks the operation on all its clauses: KC_PARKED, or a refusal with nothing changed. They stand in line in the order
+ * that begins at start: of two at one channel the earlier is met first. */
+int kc_offer_park(kc_engine *engine, const kc_offer *offers, uint32_t count, uint32_t start, const kc_op *op,
+                  kc_result *result);
 /* Nothing is left to receive, and nothing will come: CLOSED, or CLOSING and empty but for what the scope itself holds. */
 bool kc_offer_drained(kc_engine *engine, const kc_chan_rec *chan, const kc_scope_rec *scope);
 void kc_offer_count_refusal(const kc_offer *offer, int code);

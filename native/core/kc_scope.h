@@ -9,8 +9,9 @@
 
 /* Charges a waiter to its scope and account and puts it into the scope. KC_EDQUOT changes nothing. */
 int kc_chan_waiter_scope_admit(kc_engine *engine, uint32_t tok, kc_refusal *refusal);
-/* Publishes: INIT -> ENQUEUED, clauses into their queues, the deadline into the heap. The waiter was admitted. */
-void kc_chan_waiter_scope_park(kc_engine *engine, uint32_t tok);
+/* Publishes: INIT -> ENQUEUED, clauses into their queues from number `start` on and round to those before it, the
+ * deadline into the heap. The waiter was admitted. */
+void kc_chan_waiter_scope_park(kc_engine *engine, uint32_t tok, uint32_t start);
 /* Gives the charge of a decided waiter back; it stays in the scope until it is freed. */
 void kc_chan_waiter_scope_settle(kc_engine *engine, uint32_t tok);
 /* Moves the token to the messages its scope holds, the newest last. */

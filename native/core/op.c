@@ -16,7 +16,7 @@ KC_PART int attempt(kc_engine *e, const kc_offer *o, uint32_t dir, const kc_op *
     else if (verdict == KC_CAN_RUN)
         rc = kc_offer_run(e, o, dir, op, result);
     else if ((rc = kc_offer_patience(e, op)) == KC_OK)
-        rc = kc_offer_park(e, o, 1, op, result);
+        rc = kc_offer_park(e, o, 1, 0, op, result);
     kc_offer_count(o, rc);
     return rc;
 }

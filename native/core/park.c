@@ -81,7 +81,8 @@ static void undo(kc_engine *e, uint32_t tok, const kc_offer *offers, uint32_t co
     kc_chan_waiter_scope_release(e, tok);
 }
 
-KC_APART int kc_offer_park(kc_engine *e, const kc_offer *offers, uint32_t count, const kc_op *op, kc_result *result) {
+KC_APART int kc_offer_park(kc_engine *e, const kc_offer *offers, uint32_t count, uint32_t start, const kc_op *op,
+                           kc_result *result) {
     const kc_scope_rec *s = offers[0].scope;
     uint32_t tok = 0;
     int rc = s != NULL ? kc_tok_make(e, op, kc_scope_index(e, s), &tok, &result->refusal) : KC_ENOENT;
@@ -96,7 +97,7 @@ KC_APART int kc_offer_park(kc_engine *e, const kc_offer *offers, uint32_t count,
         rc = kc_chan_waiter_scope_admit(e, tok, &result->refusal);
     }
     if (rc == KC_OK) {
-        kc_chan_waiter_scope_park(e, tok);
+        kc_chan_waiter_scope_park(e, tok, start);
         result->token = kc_ticket_of(tok, kc_word_load(&kc_tok_at(e, tok)->w));
         rc = KC_PARKED;
     } else {

@@ -101,11 +101,19 @@ static void unlink_clause(kc_engine *e, uint32_t clause) {
     kc_chan_touch(e, c);
 }
 
-void kc_chan_waiter_scope_park(kc_engine *e, uint32_t tok) {
+static void link_clauses(kc_engine *e, uint32_t clause, uint32_t from, uint32_t to) {
+    for (; clause != 0; clause = kc_clause_at(e, clause)->more) {
+        uint32_t index = kc_clause_at(e, clause)->index;
+        if (index >= from && index < to)
+            link_clause(e, clause);
+    }
+}
+
+void kc_chan_waiter_scope_park(kc_engine *e, uint32_t tok, uint32_t start) {
     kc_tok *t = kc_tok_at(e, tok);
 
-    for (uint32_t clause = t->first; clause != 0; clause = kc_clause_at(e, clause)->more)
-        link_clause(e, clause);
+    link_clauses(e, t->first, start, KC_MAX_CLAUSES);
+    link_clauses(e, t->first, 0, start);
     t->chan = kc_clause_at(e, t->first)->chan;
     kc_deadline_add(e, tok);
     (void)kc_tok_step(e, t, KC_TOK_ENQUEUED, 0, 0, 0);

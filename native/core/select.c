@@ -42,10 +42,9 @@ static uint32_t first_tried(kc_engine *e, const kc_op *op, uint32_t count) {
 }
 
 /* KC_CAN_RUN and the first clause that can, else KC_CAN_NEVER and the first that never will, else KC_CAN_WAIT. */
-static enum kc_verdict look(kc_engine *e, const kc_offer *offers, uint32_t count, const kc_op *op, uint32_t *winner,
+static enum kc_verdict look(kc_engine *e, const kc_offer *offers, uint32_t count, uint32_t start, uint32_t *winner,
                             kc_result *result) {
     enum kc_verdict best = KC_CAN_WAIT;
-    uint32_t start = first_tried(e, op, count);
 
     for (uint32_t k = 0; k < count && best != KC_CAN_RUN; k++) {
         uint32_t i = (start + k) % count;
@@ -62,8 +61,8 @@ static enum kc_verdict look(kc_engine *e, const kc_offer *offers, uint32_t count
 }
 
 static int decide(kc_engine *e, const kc_offer *offers, uint32_t count, const kc_op *op, kc_result *result) {
-    uint32_t winner = 0;
-    enum kc_verdict verdict = look(e, offers, count, op, &winner, result);
+    uint32_t winner = 0, start = first_tried(e, op, count);
+    enum kc_verdict verdict = look(e, offers, count, start, &winner, result);
     int rc = KC_OK;
 
     result->clause = verdict == KC_CAN_WAIT ? 0 : winner;
@@ -76,7 +75,7 @@ static int decide(kc_engine *e, const kc_offer *offers, uint32_t count, const kc
     } else if (verdict == KC_CAN_NEVER) {
         rc = result->code;
     } else if ((rc = kc_offer_patience(e, op)) == KC_OK) {
-        rc = kc_offer_park(e, offers, count, op, result);
+        rc = kc_offer_park(e, offers, count, start, op, result);
     }
     kc_offer_count(&offers[result->clause], rc);
     return rc;

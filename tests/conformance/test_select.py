@@ -282,6 +282,24 @@ def test_the_first_clause_tried_rotates(subject: Subject) -> None:
     assert min(wins.values()) >= 10, wins
 
 
+def test_of_clauses_that_wait_at_one_channel_each_wins_its_share(subject: Subject) -> None:
+    """Contract 4.6, Go's TestPseudoRandomSend: it rotates for a select that parks, too; biased it
+    is always the first."""
+    (chooser, peer), chan = subject.users(2), RENDEZVOUS.make(subject)
+
+    def winner(biased: bool) -> int:
+        parked = chooser.select([Arm(chan, b"0"), Arm(chan, b"1"), Arm(chan, b"2")], biased=biased)
+        assert parked.waiting
+        data = peer.receive(chan).data
+        assert data == str(parked.ok().index).encode()
+        return parked.ok().index
+
+    wins = Counter(winner(biased=False) for _ in range(100))
+    assert set(wins) == {0, 1, 2}
+    assert min(wins.values()) >= 10, wins
+    assert {winner(biased=True) for _ in range(20)} == {0}
+
+
 def test_biased_takes_the_first_that_is_ready_in_the_order_given(subject: Subject) -> None:
     """Contract 4.6: `biased` never rotates."""
     user, empty, one, two = subject.user(), *(UNLIMITED.make(subject) for _ in range(3))

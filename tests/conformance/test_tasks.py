@@ -317,6 +317,68 @@ async def test_closing_a_handle_ends_its_own_waits_and_no_others(face: Face, roo
         await channel.receive()
 
 
+@pytest.mark.parametrize("sends", [False, True])
+async def test_closing_a_handle_ends_a_select_that_waits_with_it(face: Face, sends: bool) -> None:
+    """As it ends a plain wait, and by nobody else's closing: a clone of the same channel."""
+    one, other = await face.make(0), await face.make(0)
+    clone = other.clone()
+    ends: list[Any] = []
+
+    async def choose(handle: Any) -> None:
+        clause = handle.sending(1) if sends else handle.receiving()
+        try:
+            ends.append((await face.select(one.receiving(), clause)).index)
+        except trio.ClosedResourceError:
+            ends.append("closed")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(choose, other)
+        await parked(one, receivers=1)
+        nursery.start_soon(choose, clone)
+        await parked(one, receivers=2)
+        await other.aclose()
+        await parked(one, receivers=1)
+        await one.send(7)
+    assert ends == ["closed", 0]
+
+
+async def test_a_clause_of_a_handle_that_was_closed_is_refused(face: Face) -> None:
+    channel = await face.make(1)
+    clone, clauses = channel.clone(), (channel.receiving(), channel.sending(1))
+    await channel.aclose()
+    for clause in clauses:
+        with pytest.raises(trio.ClosedResourceError):
+            await face.select(clause)
+    now = await clone.statistics()
+    assert (now.parked_receivers, now.total_sends) == (0, 0)
+
+
+async def test_an_inbox_ends_with_the_handle_that_it_is_of(
+    conformance_daemon: DaemonProcess,
+) -> None:
+    """What it holds may still be acknowledged; a clone of the handle keeps the channel."""
+    async with kcoro_ipc.open_client(conformance_daemon.address()) as client:
+        channel = await client.make_channel(kind="buffered", capacity=2)
+        clone = channel.clone()
+        await clone.send(b"held")
+        async with channel.acking() as inbox, trio.open_nursery() as nursery:
+            job = await inbox.receive()
+            nursery.start_soon(ends_with_closed, inbox.receive)
+            await parked(clone, receivers=1)
+            await channel.aclose()
+            await ends_with_closed(inbox.try_receive)
+            await job.ack()
+        with pytest.raises(trio.ClosedResourceError):
+            channel.acking()
+        now = await clone.statistics()
+        assert (now.acks, now.depth, now.parked_receivers) == (1, 0, 0)
+
+
+async def ends_with_closed(call: Any) -> None:
+    with pytest.raises(trio.ClosedResourceError):
+        await call()
+
+
 async def test_a_handle_does_only_what_it_was_opened_for(
     conformance_daemon: DaemonProcess,
 ) -> None:

@@ -19,6 +19,7 @@ from kcoro_ipc.blocking import Channel, Client
 from kcoro_ipc.errors import (
     AccessDenied,
     BrokenResourceError,
+    ClosedResourceError,
     EndOfChannel,
     InvalidArgument,
     TimedOut,
@@ -395,3 +396,14 @@ def test_a_handle_does_only_what_it_was_opened_for(crowd: Crowd) -> None:
             forbidden()
     writer.send(1)
     assert reader.receive() == 1
+
+
+def test_a_closed_handle_is_of_no_use_by_its_inbox_or_a_clause_either(crowd: Crowd) -> None:
+    chan = crowd.make(1)
+    clone, inbox, clause = chan.clone(), chan.acking(), chan.receiving()
+    clone.send(1)
+    chan.aclose()
+    for call in (chan.acking, inbox.receive, inbox.receiving, lambda: crowd.client.select(clause)):
+        with pytest.raises(ClosedResourceError):
+            call()
+    assert clone.receive() == 1

@@ -235,6 +235,9 @@ class Twin:
             else:
                 clauses.append(Clause(pair.ticket, native.CLAUSE_RECV, flags))
                 arms.append(Arm(pair.model, hold=choice.hold or choice.ack, ack=choice.ack))
+        # Of two clauses that wait at one side of a channel dice say which is first; the order
+        # given can be foretold.
+        biased = biased or len({(c.channel, c.sends) for c in choices}) < len(choices)
         result = self.engine.select(clauses, self.native(op, native.OP_BIASED if biased else 0))
         prefer = 0 if biased else result.clause  # which of several is fairness, not meaning
         self.same(op, result, self.model.operate(op, arms, prefer))

@@ -163,7 +163,7 @@ static void selects(script *s, kc_chan rendezvous, kc_chan buffered) {
     kc_clause clauses[3] = {{.chan = rendezvous, .dir = KC_CLAUSE_SEND, .body = body_of(s, "first", 5)},
                             {.chan = rendezvous, .dir = KC_CLAUSE_SEND, .body = body_of(s, big, BIG)},
                             {.chan = buffered, .dir = KC_CLAUSE_RECV, .flags = KC_OP_ACK}};
-    kc_op op = op_of(s, 0);
+    kc_op op = op_of(s, KC_OP_BIASED);
     kc_result result;
 
     STEP(s, kc_select(s->w.e, clauses, 3, &op, &result), KC_PARKED);

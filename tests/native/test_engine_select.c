@@ -126,7 +126,7 @@ KC_TEST(the_same_channel_may_stand_in_a_select_twice) {
     kc_clause clauses[3] = {w_receiving(c), w_receiving(c), w_receiving(c)};
     kc_result result;
 
-    KC_CHECK_EQ(w_select(&w, clauses, 3, 0).code, KC_PARKED);
+    KC_CHECK_EQ(w_select(&w, clauses, 3, KC_OP_BIASED).code, KC_PARKED);
     KC_CHECK_EQ(w_stat(&w, c, KC_STAT_PARKED_RECEIVERS), 3);
     KC_CHECK_EQ(w_try_send(&w, c, "one"), KC_OK);
     KC_CHECK_EQ(w_try_send(&w, c, "two"), KC_EAGAIN);
@@ -256,6 +256,24 @@ KC_TEST(an_unbiased_select_favours_no_clause) {
     w_close(&w);
 }
 
+KC_TEST(an_unbiased_select_that_parks_twice_at_one_channel_favours_no_clause) {
+    kc_world w = w_open();
+    kc_chan c = w_rendezvous(&w);
+    int wins[3] = {0};
+
+    for (int i = 0; i < 90; i++) {
+        kc_clause clauses[3] = {w_receiving(c), w_receiving(c), w_receiving(c)};
+        KC_CHECK_EQ(w_select(&w, clauses, 3, 0).code, KC_PARKED);
+        KC_CHECK_EQ(w_try_send(&w, c, "x"), KC_OK);
+        kc_result result = w_next(&w);
+        wins[result.clause]++;
+        KC_CHECK_STR(w_text(&w, result), "x");
+    }
+    for (int i = 0; i < 3; i++)
+        KC_CHECK(wins[i] >= 10);
+    w_close(&w);
+}
+
 KC_TEST(a_biased_select_keeps_the_given_order) {
     kc_world w = w_open();
     kc_chan a = w_buffered(&w, 8);
@@ -284,7 +302,7 @@ KC_TEST(sixty_four_clauses_are_taken_and_sixty_five_refused) {
         clauses[i] = w_receiving(c);
     KC_CHECK_EQ(kc_select(w.e, clauses, 65, &op, &result), KC_EINVAL);
     KC_CHECK_EQ(kc_select(w.e, clauses, 0, &op, &result), KC_EINVAL);
-    KC_CHECK_EQ(w_select(&w, clauses, 64, 0).code, KC_PARKED);
+    KC_CHECK_EQ(w_select(&w, clauses, 64, KC_OP_BIASED).code, KC_PARKED);
     KC_CHECK_EQ(w_usage(&w).clauses, 63);
     KC_CHECK_EQ(w_try_send(&w, c, "x"), KC_OK);
     result = w_next(&w);
@@ -382,6 +400,7 @@ int main(void) {
     KC_RUN(closing_a_channel_ends_a_select_that_receives_from_it);
     KC_RUN(destroying_a_channel_ends_a_select_with_its_reason);
     KC_RUN(an_unbiased_select_favours_no_clause);
+    KC_RUN(an_unbiased_select_that_parks_twice_at_one_channel_favours_no_clause);
     KC_RUN(a_biased_select_keeps_the_given_order);
     KC_RUN(sixty_four_clauses_are_taken_and_sixty_five_refused);
     KC_RUN(a_bad_clause_refuses_the_whole_select_and_names_itself);

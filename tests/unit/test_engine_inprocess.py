@@ -366,8 +366,12 @@ async def test_after_fork_an_engine_is_of_no_use_and_harms_nothing(engine: Engin
     [
         ({"kind": "bufered"}, "choose one of rendezvous, buffered, conflated, unlimited"),
         ({"kind": "buffered", "capacity": 1, "overflow": "drop"}, "overflow cannot be 'drop'"),
-        ({"kind": "buffered"}, "argument"),
-        ({"overflow": "drop_oldest"}, "argument"),
+        ({"kind": "buffered"}, "1 to 1048576 places, not 0"),
+        ({"kind": "buffered", "capacity": -1}, "1 to 1048576 places, not -1"),
+        ({"kind": "buffered", "capacity": 1 << 40}, "1 to 1048576 places"),
+        ({"kind": "conflated", "capacity": 3}, "capacity is for buffered channels"),
+        ({"overflow": "drop_oldest"}, "overflow is for buffered channels"),
+        ({"codec": "bytes", "elem_size": -1}, "1 to 16777216 bytes, not -1"),
     ],
 )
 def test_a_channel_that_cannot_be_is_refused(

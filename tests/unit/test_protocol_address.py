@@ -17,6 +17,7 @@ from kcoro_ipc.protocol.address import Address, connect_error, find_address, par
         ("/run/x.sock", Address("stream", "/run/x.sock")),
         ("stream:/run/x.sock", Address("stream", "/run/x.sock")),
         ("seqpacket:/run/x.sock", Address("seqpacket", "/run/x.sock")),
+        ("stream", Address("stream", "stream")),
         ("odd:name.sock", Address("stream", "odd:name.sock")),
     ],
 )
@@ -34,6 +35,15 @@ def test_the_transport_decides_the_type_of_socket() -> None:
 def test_an_address_without_a_path_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument, match="names no socket"):
         parse_address(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["tcp:/run/x.sock", "seqpaket:/run/x.sock", "unix:/x", "file:///x"]
+)
+def test_a_transport_that_there_is_not_is_no_part_of_a_path(text: str) -> None:
+    with pytest.raises(InvalidArgument, match="a transport is stream or seqpacket"):
+        parse_address(text)
+    assert parse_address(f"./{text}").path == f"./{text}"
 
 
 def test_a_path_that_no_socket_can_have_is_refused() -> None:

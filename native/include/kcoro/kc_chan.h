@@ -78,7 +78,9 @@ KC_API int kc_chan_purge(kc_engine *engine, kc_chan chan, uint32_t *count_out);
 /* KC_CHAN_TELL_DROPPED: the next dropped message's body, now the caller's. KC_EAGAIN when there is none. */
 KC_API int kc_chan_take_dropped(kc_engine *engine, kc_chan chan, kc_body *body_out);
 
-/* ---- scopes: the owners of waiters. A connection is one; they form a tree. ---- */
+/* ---- scopes: the owners of waiters. A connection is one; they form a tree. ----
+ * begin -> park -> end. To park is no call of its own: an operation whose kc_op names the scope parks there if it has to
+ * wait (KC_PARKED). A waiter that had not tried first would stand in line at a channel that could serve it. */
 typedef struct kc_scope_limits {
     uint32_t parked; /* 1,024; waiters, senders waiting for their ack included */
     uint32_t held;   /* 4,096; a further receive is KC_EDQUOT (those already parked may still come to hold) */

@@ -98,7 +98,7 @@ typedef struct kc_body {
 
 enum kc_op_flag {
     KC_OP_TRY = 1,      /* never park: KC_EAGAIN */
-    KC_OP_HOLD = 2,     /* receive: the message stays HELD by the token until kc_token_ack or kc_token_nack */
+    KC_OP_HOLD = 2,     /* receive: the message stays HELD by the token until kc_waiter_token_ack or _nack */
     KC_OP_ACK = 4,      /* receive: held, and acknowledged by the application (implies KC_OP_HOLD) */
     KC_OP_CONFIRM = 8,  /* send: done only when the message was acknowledged (token TAKEN until then) */
     KC_OP_BIASED = 16   /* select: clauses are tried in the order given */

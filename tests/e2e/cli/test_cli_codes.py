@@ -47,9 +47,56 @@ def test_1_when_the_output_cannot_be_written_and_nothing_is_lost(kcoro: Any) -> 
     assert kcoro("recv", name, "--try").stdout == b"kept\n"
 
 
+@pytest.mark.parametrize("words", [("ls",), ("stat", "NAME"), ("top", "--count", "1"), ("-h",)])
+def test_1_when_what_a_command_prints_cannot_be_written(
+    kcoro: Any, line_of: Line, words: tuple[str, ...]
+) -> None:
+    name = kcoro.name()
+    kcoro("make", name)
+    words = tuple(name if word == "NAME" else word for word in words)
+    with Path("/dev/full").open("wb") as full:
+        finished = subprocess.run(
+            kcoro.command(*words), stdout=full, stderr=-1, env=kcoro.environment()
+        )
+    assert finished.returncode == 1
+    assert line_of(finished) == "kcoro: cannot write the output: No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("recv NAME >&-", "cannot write the output: Bad file descriptor"),
+        ("ls >&-", "cannot write the output: Bad file descriptor"),
+        ("send NAME <&-", "cannot read the input: Bad file descriptor"),
+        ("recv NAME <&- >&-", "cannot write the output: Bad file descriptor"),
+    ],
+)
+def test_1_without_a_descriptor_that_is_needed_and_nothing_is_lost(
+    kcoro: Any, line_of: Line, line: str, says: str
+) -> None:
+    name = kcoro.name()
+    kcoro("make", name, "--capacity", "2")
+    kcoro("send", name, "kept")
+    shell = f"{sys.executable} -m kcoro_ipc {line.replace('NAME', name)}"
+    finished = subprocess.run(
+        ["/bin/sh", "-c", shell], capture_output=True, timeout=60, env=kcoro.environment()
+    )
+    assert (finished.returncode, line_of(finished)) == (1, f"kcoro: {says}")
+    assert kcoro("recv", name, "--try").stdout == b"kept\n"
+
+
+def test_a_command_without_a_stderr_says_nothing_and_works(kcoro: Any) -> None:
+    name = kcoro.name()
+    kcoro("make", name, "--capacity", "2")
+    shell = f"{sys.executable} -m kcoro_ipc recv {name} --try 2>&-"
+    finished = subprocess.run(["/bin/sh", "-c", shell], stdout=-1, env=kcoro.environment())
+    assert (finished.returncode, finished.stdout) == (3, b"")
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (("completion",), "Choose from: bash, zsh, fish"),
         (("send",), "Missing argument 'NAME'"),
         (("fetch", "x"), "No such command 'fetch'"),
         (("recv", "x", "--count", "0"), "--count"),
@@ -57,6 +104,9 @@ def test_1_when_the_output_cannot_be_written_and_nothing_is_lost(kcoro: Any) -> 
         (("recv", "x", "--json", "--exec", "cat"), "--exec"),
         (("send", "x", "a", "--whole"), "give one of them"),
         (("send", "x", "--try", "--timeout", "1"), "--try"),
+        (("recv", "x", "--timeout", "nan"), "--timeout"),
+        (("serve", "--drain", "nan"), "--drain"),
+        (("top", "--interval", "inf"), "--interval"),
         (("make", "x", "--kind", "buffered"), "--capacity"),
         (("make", "x", "--mode", "0999"), "octal"),
         (("make", "x", "--elem-size", "many"), "no size"),
@@ -71,6 +121,14 @@ def test_2_for_wrong_use(kcoro: Any, line_of: Line, words: tuple[str, ...], says
     assert finished.returncode == 2
     assert line_of(finished).startswith("kcoro: ")
     assert says in line_of(finished)
+
+
+def test_2_when_a_message_has_not_the_one_length_of_its_channel(kcoro: Any, line_of: Line) -> None:
+    name = kcoro.name()
+    kcoro("make", name, "--capacity", "2", "--elem-size", "4", "--fixed-size")
+    finished = kcoro("send", name, "123")
+    says = f"kcoro: channel {name}: an element of this channel has exactly 4 bytes"
+    assert (finished.returncode, line_of(finished)) == (2, says)
 
 
 def test_3_when_it_would_have_to_wait(kcoro: Any, line_of: Line) -> None:

@@ -223,3 +223,4 @@ def test_a_dead_letter_channel_exists_and_is_unlimited(target: dict[str, Any], c
     house.ask(peer, "CHAN_MAKE", **target)
     answer = house.ask(peer, "CHAN_MAKE", NAME="jobs", DEAD_LETTER="dead")
     assert refused(answer, code)
+    assert b"dead" in answer["REASON"]  # which of the two is the trouble
