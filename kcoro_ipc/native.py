@@ -159,7 +159,7 @@ class ChannelConfig(NamedTuple):
     max_attempts: int = 0
     account: int = 0
     max_items: int = 0
-    spare: int = 0
+    file_ttl_ms: int = 0
     max_bytes: int = 0
     user: int = 0
     dead_letter: int = 0

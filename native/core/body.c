@@ -90,6 +90,8 @@ void kc_body_release(kc_engine *e, kc_body *body) {
                 kc_block_free(e, names(e, body)[i]);
         kc_block_free(e, body->block);
     }
+    if (body->extra != 0)
+        kc_extra_drop(e, body->extra);
     *body = (kc_body){0};
 }
 
@@ -186,9 +188,12 @@ int kc_body_copy(kc_engine *e, const kc_body *body, uint32_t offset, void *buffe
 }
 
 void kc_body_keep(kc_engine *e, const kc_body *body) {
-    if (body->block != 0) {
+    if ((body->block | body->extra) != 0) {
         kc_lock_take(&e->lock);
-        kc_block_keep(e, body->block);
+        if (body->block != 0)
+            kc_block_keep(e, body->block);
+        if (body->extra != 0)
+            kc_block_keep(e, body->extra);
         kc_lock_give(&e->lock);
     }
 }

@@ -11,10 +11,13 @@ int kc_engine_make(const kc_engine_config *config, kc_engine **engine_out) {
     kc_engine *e = calloc(1, sizeof *e);
     int rc = e != NULL ? kc_arena_map(e, config != NULL ? config : &defaults) : KC_ENOMEM;
 
-    if (rc == KC_OK)
+    if (rc == KC_OK) {
+        e->backends[KC_DESC_ZREF - 1] = (kc_backend_rec){.name = "zref"};
+        e->backends[KC_DESC_REGION - 1] = (kc_backend_rec){.name = "region"};
         *engine_out = e;
-    else
+    } else {
         free(e);
+    }
     return rc;
 }
 
@@ -84,6 +87,8 @@ void kc_engine_measure(kc_engine *e, kc_engine_usage *usage_out) {
                                    .scopes = e->scopes.live,
                                    .accounts = e->account_live,
                                    .ports = e->port_live,
+                                   .regions = e->regions.live,
+                                   .files = e->file_count,
                                    .parked = e->parked,
                                    .held = e->held,
                                    .block_bytes = e->heap.used_bytes,

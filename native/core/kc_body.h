@@ -2,7 +2,7 @@
 #ifndef KC_BODY_H
 #define KC_BODY_H
 
-#include "kc_block.h"
+#include "kc_extra.h"
 
 int kc_body_fill(kc_engine *engine, uint32_t account, const void *data, uint32_t len_bytes, kc_body *body_out,
                  kc_refusal *refusal);

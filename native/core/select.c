@@ -23,7 +23,7 @@ static int find_channels(kc_engine *e, kc_clause *clauses, uint32_t count, kc_of
         if (clauses[i].dir > KC_CLAUSE_SEND)
             rc = KC_EINVAL;
         else
-            rc = offers[i].chan != NULL ? kc_offer_check(&offers[i]) : KC_ENOENT;
+            rc = offers[i].chan != NULL ? kc_offer_check(e, &offers[i]) : KC_ENOENT;
         if (rc == KC_OK)
             rc = kc_offer_may_hold(e, &offers[i], &result->refusal);
         result->clause = i;
