@@ -104,13 +104,6 @@ int kc_desc_body(kc_engine *e, uint32_t account, const kc_desc *desc, kc_body *b
     return rc;
 }
 
-void kc_desc_forget(kc_engine *e, kc_body *body) {
-    kc_enter(e);
-    kc_extra_forget(e, body->extra);
-    kc_leave(e);
-    *body = (kc_body){0};
-}
-
 int kc_body_desc(kc_engine *e, const kc_body *body, kc_desc *desc_out) {
     const kc_desc_extra *x = kc_extra_desc(e, body->extra);
 
@@ -127,8 +120,7 @@ int kc_chan_send_desc(kc_engine *e, kc_chan chan, const kc_op *op, const kc_desc
     rc = kc_desc_body(e, kc_account_of_scope(e, op->scope), desc, &body, &result->refusal);
     if (rc == KC_OK)
         rc = kc_chan_send_body(e, chan, op, &body, result);
-    if (body.extra != 0)
-        kc_desc_forget(e, &body);
+    kc_body_forget(e, &body); /* empty when it was taken over */
     result->code = rc;
     return rc;
 }
@@ -178,6 +170,8 @@ uint32_t kc_desc_take_freed(kc_engine *e, kc_freed *freed, uint32_t max) {
     uint32_t taken = 0;
     uint32_t extra = 0;
 
+    if (kc_extra_count(&e->freed) == 0)
+        return 0;
     kc_enter(e);
     while (taken < max && (extra = kc_extra_pop(e, &e->freed)) != 0) {
         freed[taken++] = describe(e, extra);

@@ -5,6 +5,12 @@
 
 #include "kc_pool.h"
 
+static void kc_extra_list_add(kc_extra_list *list, int more) {
+    uint32_t count = kc_extra_count(list) + (uint32_t)more;
+
+    atomic_store_explicit(&list->count, count, memory_order_relaxed);
+}
+
 static void push(kc_engine *e, kc_extra_list *list, uint32_t extra) {
     kc_extra_at(e, extra)->next = 0;
     if (list->tail != 0)
@@ -12,7 +18,7 @@ static void push(kc_engine *e, kc_extra_list *list, uint32_t extra) {
     else
         list->head = extra;
     list->tail = extra;
-    list->count++;
+    kc_extra_list_add(list, 1);
 }
 
 uint32_t kc_extra_pop(kc_engine *e, kc_extra_list *list) {
@@ -21,7 +27,7 @@ uint32_t kc_extra_pop(kc_engine *e, kc_extra_list *list) {
     if (extra != 0) {
         list->head = kc_extra_at(e, extra)->next;
         list->tail = list->head != 0 ? list->tail : 0;
-        list->count--;
+        kc_extra_list_add(list, -1);
     }
     return extra;
 }
@@ -58,6 +64,7 @@ void kc_extra_end_region(kc_engine *e, uint32_t region) {
     if (kc_state_of(&r->w) == KC_REGION_CLOSING && r->in_flight == 0) {
         (void)kc_word_step(&r->w, kc_region_steps, KC_REGION_ENDED, 0, 0, 0);
         kc_list_push(&e->regions, &e->ended_regions, region);
+        atomic_store_explicit(&e->ended_count, e->ended_regions.count, memory_order_relaxed);
     }
 }
 
@@ -98,30 +105,22 @@ static bool is_told(const kc_engine *e, const kc_desc *desc) {
     return desc->backend == KC_DESC_REGION || (ops != NULL && ops->freed != NULL);
 }
 
-static void end_desc(kc_engine *e, uint32_t extra) {
+static void end_desc(kc_engine *e, uint32_t extra, bool sent) {
     const kc_desc_extra *x = kc_extra_desc(e, extra);
 
     if (x->region != 0)
         leave_region(e, x->region, extra);
-    if (is_told(e, &x->desc))
+    if (sent && is_told(e, &x->desc))
         push(e, &e->freed, extra);
     else
         kc_block_free(e, extra);
 }
 
-void kc_extra_forget(kc_engine *e, uint32_t extra) {
-    const kc_desc_extra *x = kc_extra_desc(e, extra);
-
-    if (x->region != 0)
-        leave_region(e, x->region, extra);
-    kc_block_free(e, extra);
-}
-
-void kc_extra_drop(kc_engine *e, uint32_t extra) {
+void kc_extra_drop(kc_engine *e, uint32_t extra, bool sent) {
     if (!kc_block_drop(e, extra))
         return;
     if (kc_extra_at(e, extra)->kind == KC_EXTRA_DESC)
-        end_desc(e, extra);
+        end_desc(e, extra, sent);
     else
         push(e, &e->closing, extra);
 }

@@ -59,11 +59,15 @@ uint32_t kc_body_files(kc_engine *e, const kc_body *body, int32_t *files) {
     return count;
 }
 
+uint32_t kc_file_left(kc_engine *e) { return kc_extra_count(&e->closing); }
+
 uint32_t kc_file_take(kc_engine *e, int32_t *files, uint32_t max) {
     uint32_t taken = 0;
 
+    if (kc_file_left(e) == 0)
+        return 0;
     kc_enter(e);
-    while (e->closing.count != 0 && taken + kc_extra_files(e, e->closing.head)->count <= max) {
+    while (e->closing.head != 0 && taken + kc_extra_files(e, e->closing.head)->count <= max) {
         uint32_t extra = kc_extra_pop(e, &e->closing);
         const kc_files_extra *x = kc_extra_files(e, extra);
         for (uint32_t i = 0; i < x->count; i++)
@@ -75,14 +79,6 @@ uint32_t kc_file_take(kc_engine *e, int32_t *files, uint32_t max) {
     return taken;
 }
 
-uint32_t kc_file_left(kc_engine *e) {
-    uint32_t left = 0;
-
-    kc_enter(e);
-    left = e->closing.count;
-    kc_leave(e);
-    return left;
-}
 
 static uint32_t list_files(kc_engine *e, const kc_chan_rec *c, uint32_t skip, kc_file_info *infos, uint32_t max) {
     uint32_t seen = 0;

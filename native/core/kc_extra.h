@@ -37,6 +37,9 @@ typedef struct kc_files_extra {
     int32_t files[KC_MAX_MESSAGE_FILES];
 } kc_files_extra;
 
+static inline uint32_t kc_extra_count(const kc_extra_list *list) {
+    return atomic_load_explicit(&list->count, memory_order_relaxed);
+}
 static inline kc_extra *kc_extra_at(const kc_engine *e, uint32_t extra) { return kc_block_at(e, extra); }
 /* NULL when it is none, or of the other kind. */
 static inline kc_desc_extra *kc_extra_desc(const kc_engine *e, uint32_t extra) {
@@ -62,10 +65,8 @@ int kc_extra_take_desc(kc_engine *engine, uint32_t account, const kc_desc *desc,
                        kc_refusal *refusal);
 int kc_extra_take_files(kc_engine *engine, uint32_t account, uint64_t user, const int32_t *files, uint32_t count,
                         uint32_t *extra_out, kc_refusal *refusal);
-/* Gives the only reference to a descriptor back that never left its owner: nobody is told. */
-void kc_extra_forget(kc_engine *engine, uint32_t extra);
-/* Gives one reference back. */
-void kc_extra_drop(kc_engine *engine, uint32_t extra);
+/* Gives one reference back. Not `sent`: a descriptor never left its owner, who therefore is not told that it is free. */
+void kc_extra_drop(kc_engine *engine, uint32_t extra, bool sent);
 /* The first of a taker's list, out of it; 0 when it is empty. The taker frees the block. */
 uint32_t kc_extra_pop(kc_engine *engine, kc_extra_list *list);
 /* A region that is CLOSING ends when nothing of it is in flight. */

@@ -162,9 +162,11 @@ typedef struct kc_backend_rec {
     void *self;
 } kc_backend_rec;
 
-/* Blocks of extras, chained through their records. */
+/* Blocks of extras, chained through their records. The count is written under the lock like all else, but a taker may see
+ * without it that there is nothing to do. */
 typedef struct kc_extra_list {
-    uint32_t head, tail, count;
+    uint32_t head, tail;
+    _Atomic uint32_t count;
 } kc_extra_list;
 
 enum { KC_EVENTS = 64 };
@@ -187,6 +189,7 @@ struct kc_engine {
     kc_extra_list freed;   /* descriptors whose owner is to be told */
     kc_extra_list closing; /* files that nobody wants any more */
     kc_list ended_regions;
+    _Atomic uint32_t ended_count; /* of them, to be seen without the lock */
     uint32_t tok_capacity; /* clause records up to here belong to tokens */
     uint32_t parked_per_channel;
     uint64_t dice;         /* where the next unbiased select starts (splitmix64) */

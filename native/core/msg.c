@@ -52,6 +52,7 @@ int kc_msg_stage(kc_engine *e, uint32_t account, uint32_t chan, kc_body *body, u
 
 void kc_msg_free(kc_engine *e, uint32_t msg, kc_body *body_out) {
     kc_msg *m = kc_msg_at(e, msg);
+    bool sent = kc_state_of(&m->w) != KC_MSG_STAGED;
 
     if (!kc_msg_step(e, m, KC_MSG_FREE, 0, 0, 0))
         return;
@@ -61,7 +62,10 @@ void kc_msg_free(kc_engine *e, uint32_t msg, kc_body *body_out) {
         *body_out = kc_msg_body(m);
     } else if ((m->block | m->extra) != 0) {
         kc_body body = kc_msg_body(m);
-        kc_body_release(e, &body);
+        if (sent)
+            kc_body_release(e, &body);
+        else
+            kc_body_retract(e, &body);
     }
     kc_account_return_bytes(e, m->account, KC_MSG_PRICE_BYTES);
     kc_pool_give(&e->msgs, msg);

@@ -152,16 +152,21 @@ int kc_region_body(kc_engine *e, kc_ticket region, uint64_t user, uint64_t offse
     return rc;
 }
 
+uint32_t kc_region_has_ended(kc_engine *e) { return atomic_load_explicit(&e->ended_count, memory_order_relaxed); }
+
 int kc_region_take_ended(kc_engine *e, kc_region_end *end_out) {
     uint32_t region = 0;
 
+    if (kc_region_has_ended(e) == 0)
+        return 0;
     kc_enter(e);
-    region = e->freed.count == 0 ? e->ended_regions.head : 0; /* what it freed is told first */
+    region = kc_extra_count(&e->freed) == 0 ? e->ended_regions.head : 0; /* what it freed is told first */
     if (region != 0) {
         kc_region_rec *r = kc_region_at(e, region);
         *end_out = (kc_region_end){
             .region = kc_ticket_of(region, kc_word_load(&r->w)), .user = r->user, .file = r->file};
         kc_list_unlink(&e->regions, &e->ended_regions, region);
+        atomic_store_explicit(&e->ended_count, e->ended_regions.count, memory_order_relaxed);
         (void)kc_word_step(&r->w, kc_region_steps, KC_REGION_FREE, 0, 0, 0);
         kc_account_leave(e, r->account);
         kc_pool_give(&e->regions, region);

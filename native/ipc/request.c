@@ -111,6 +111,12 @@ static int kc_request_add(kc_request *request, const kc_attr *attr, const uint8_
     case KC_ATTR_DELIVERY_ID:
         kc_repeat_add(request, &request->deliveries, attr, end);
         return KC_OK;
+    case KC_ATTR_DESC:
+        kc_repeat_add(request, &request->descs, attr, end);
+        return KC_OK;
+    case KC_ATTR_LEASE_ID:
+        kc_repeat_add(request, &request->leases, attr, end);
+        return KC_OK;
     case KC_ATTR_CLAUSE:
         kc_repeat_add(request, &request->clauses, attr, end);
         return kc_nested_check(attr, request->minor);
@@ -164,6 +170,10 @@ static kc_repeat kc_request_repeat(const kc_request *request, uint16_t type)
         return request->deliveries;
     case KC_ATTR_ITEM:
         return request->items;
+    case KC_ATTR_DESC:
+        return request->descs;
+    case KC_ATTR_LEASE_ID:
+        return request->leases;
     default:
         return (kc_repeat){0, 0};
     }
@@ -215,6 +225,14 @@ int kc_clause_parse(const kc_attr *attr, unsigned minor, kc_request_clause *clau
             clause_out->element = inner.value;
             clause_out->element_bytes = inner.length;
             clause_out->present |= KC_HAS_ELEMENT;
+            break;
+        case KC_ATTR_DESC:
+            clause_out->desc = inner;
+            clause_out->present |= KC_HAS_DESC;
+            break;
+        case KC_ATTR_FILES:
+            clause_out->files = kc_attr_u32(&inner);
+            clause_out->present |= KC_HAS_FILES;
             break;
         default:
             break;

@@ -21,7 +21,7 @@ static int send_range(kc_world *w, kc_chan chan, kc_ticket region, uint64_t offs
 
     if (rc == KC_OK)
         rc = kc_chan_send_body(w->e, chan, &op, &body, &result);
-    kc_body_drop(w->e, &body);
+    kc_body_forget(w->e, &body);
     w_check(w);
     return rc;
 }
@@ -107,6 +107,40 @@ KC_TEST(a_refused_send_leaves_the_memory_with_its_owner_and_tells_nobody) {
     KC_CHECK_EQ(kc_chan_close(w.e, c), KC_OK);
     KC_CHECK_EQ(kc_chan_send_desc(w.e, c, &op, &desc, &result), KC_EPIPE);
     KC_CHECK_EQ(next_freed(&w).user, W_NOTHING);
+    w_close(&w);
+}
+
+KC_TEST(a_send_that_did_not_happen_frees_nothing) {
+    kc_world w = w_open();
+    kc_chan c = w_rendezvous(&w);
+    kc_ticket region = region_of(&w, OWNER);
+    kc_chan full = w_buffered(&w, 1);
+    kc_clause clauses[2] = {{.chan = c, .dir = KC_CLAUSE_SEND}, {.chan = full, .dir = KC_CLAUSE_SEND}};
+    kc_op op = w_op(&w, 0);
+    kc_result result;
+
+    KC_CHECK_EQ(send_range(&w, c, region, 0, 1, KC_OP_TRY), KC_EAGAIN);
+    op.deadline_ns = 5;
+    for (uint32_t i = 0; i < 2; i++)
+        KC_CHECK_EQ(kc_region_body(w.e, region, OWNER, i, 1, &clauses[i].body, NULL), KC_OK);
+    KC_CHECK_EQ(w_try_send(&w, full, "x"), KC_OK);
+    KC_CHECK_EQ(kc_select(w.e, clauses, 2, &op, &result), KC_PARKED);
+    KC_CHECK_EQ(in_flight(&w, region), 2);
+    KC_CHECK_EQ(kc_engine_tick(w.e, 5), 1);
+    KC_CHECK_EQ(w_next(&w).code, KC_ETIME);
+    w_check(&w);
+    KC_CHECK_EQ(next_freed(&w).user, W_NOTHING);
+    for (uint32_t i = 0; i < 2; i++)
+        KC_CHECK_EQ(kc_region_body(w.e, region, OWNER, i, 1, &clauses[i].body, NULL), KC_OK);
+    op.deadline_ns = KC_NEVER;
+    KC_CHECK_EQ(kc_select(w.e, clauses, 2, &op, &result), KC_PARKED);
+    take_and_free(&w, full);                     /* the second clause takes effect; the first one's range never left */
+    KC_CHECK_EQ(w_next(&w).clause, 1);
+    take_and_free(&w, full);
+    KC_CHECK_EQ(next_freed(&w).desc.offset, 1);
+    KC_CHECK_EQ(next_freed(&w).user, W_NOTHING);
+    KC_CHECK_EQ(kc_region_drop(w.e, region, KC_REGION_IDLE), KC_OK);
+    KC_CHECK_EQ(ended(&w), region);
     w_close(&w);
 }
 
@@ -196,7 +230,7 @@ KC_TEST(a_range_is_judged_by_owner_offset_and_length) {
     KC_CHECK_EQ(body.extra, 0);
     KC_CHECK_EQ(kc_region_body(w.e, region, OWNER, SIZE - 1, 1, &body, NULL), KC_OK);
     KC_CHECK_EQ(in_flight(&w, region), 1);
-    kc_desc_forget(w.e, &body);
+    kc_body_forget(w.e, &body);
     KC_CHECK_EQ(next_freed(&w).user, W_NOTHING);
     KC_CHECK_EQ(kc_region_drop(w.e, region, KC_REGION_IDLE), KC_OK);
     KC_CHECK_EQ(ended(&w), region);
@@ -386,6 +420,7 @@ int main(void) {
     KC_RUN(a_pointer_goes_through_a_channel_and_nobody_copies_it);
     KC_RUN(a_descriptor_of_nothing_is_refused_and_so_is_a_backend_nobody_added);
     KC_RUN(a_refused_send_leaves_the_memory_with_its_owner_and_tells_nobody);
+    KC_RUN(a_send_that_did_not_happen_frees_nothing);
     KC_RUN(a_backend_sees_every_check_delivery_and_end);
     KC_RUN(backends_have_names_and_there_are_eight_places);
     KC_RUN(a_range_is_judged_by_owner_offset_and_length);

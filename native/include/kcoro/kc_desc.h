@@ -4,8 +4,9 @@
  * bytes do. What its numbers mean, its backend knows: "zref" is a pointer inside this process, "region" a range of
  * shared memory that its maker registered here. The engine never touches the memory.
  *
- * Ownership: the sender's until a send answers >= 0, then the channel's, then its receivers' bodies. With the last
- * reference it is *freed*: whoever takes kc_desc_take_freed may use that memory again.
+ * Ownership: the sender's until its send completes, then the channel's, then its receivers' bodies. With the last
+ * reference it is *freed*: whoever takes kc_desc_take_freed may use that memory again. A send that was refused, cancelled
+ * or timed out never took it, so nothing is freed then.
  */
 #ifndef KC_DESC_H
 #define KC_DESC_H
@@ -42,13 +43,11 @@ KC_API int kc_desc_backend_add(kc_engine *engine, const char *name, const kc_des
 /* KC_ENOENT for a name nobody added. */
 KC_API int kc_desc_backend_find(kc_engine *engine, const char *name, uint32_t *backend_out);
 
-/* A body that is this descriptor; its owner gives it to kc_chan_send_body or kc_select, or drops it. KC_ENOTSUP: no such
+/* A body that is this descriptor; its owner gives it to kc_chan_send_body or kc_select, or back (kc_body_forget). KC_ENOTSUP: no such
  * backend. KC_EINVAL: no memory (offset or length 0 of a zref), or whatever the backend's check says. For regions:
  * kc_region_body. */
 KC_API int kc_desc_body(kc_engine *engine, uint32_t account, const kc_desc *desc, kc_body *body_out,
                         kc_refusal *refusal);
-/* Gives a descriptor's body back that was not sent: as if it had never been made, nobody is told that it is freed. */
-KC_API void kc_desc_forget(kc_engine *engine, kc_body *body);
 /* What the body names; KC_ENOENT when it is no descriptor. The caller owns or is lent a reference. */
 KC_API int kc_body_desc(kc_engine *engine, const kc_body *body, kc_desc *desc_out);
 
@@ -110,6 +109,8 @@ typedef struct kc_region_end {
     int32_t file; /* now the caller's, to be closed; -1 for none */
     uint32_t spare;
 } kc_region_end;
+/* How many have ended and were not taken. */
+KC_API uint32_t kc_region_has_ended(kc_engine *engine);
 /* 1 and a region that has ended, or 0. Its freed descriptors are all in kc_desc_take_freed before. */
 KC_API int kc_region_take_ended(kc_engine *engine, kc_region_end *end_out);
 

@@ -139,6 +139,9 @@ KC_API int kc_body_copy(kc_engine *engine, const kc_body *body, uint32_t offset,
 KC_API void kc_body_keep(kc_engine *engine, const kc_body *body);
 /* Gives the reference back and empties the body (safe twice). */
 KC_API void kc_body_drop(kc_engine *engine, kc_body *body);
+/* The same for a body that was not sent: the memory that a descriptor names never left its owner, so nobody is told that
+ * it is free (kc_desc.h). */
+KC_API void kc_body_forget(kc_engine *engine, kc_body *body);
 
 #ifndef KC_CDEF
 #ifdef __cplusplus
