@@ -132,7 +132,6 @@ typedef struct kc_request {
     kc_repeat elements;
     kc_repeat clauses;
     kc_repeat deliveries;
-    kc_repeat items;
     kc_repeat descs;
     kc_repeat leases;
 } kc_request;
@@ -151,7 +150,7 @@ typedef struct kc_attr_walk {
     uint16_t type;
 } kc_attr_walk;
 
-/* Type is KC_ATTR_ELEMENT, KC_ATTR_CLAUSE, KC_ATTR_DELIVERY_ID, KC_ATTR_ITEM, KC_ATTR_DESC or KC_ATTR_LEASE_ID. */
+/* Type is KC_ATTR_ELEMENT, KC_ATTR_CLAUSE, KC_ATTR_DELIVERY_ID, KC_ATTR_DESC or KC_ATTR_LEASE_ID. */
 kc_attr_walk kc_request_walk(const kc_request *request, uint16_t type);
 bool kc_attr_walk_next(kc_attr_walk *walk, kc_attr *attr_out);
 
