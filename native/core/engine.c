@@ -21,9 +21,31 @@ int kc_engine_make(const kc_engine_config *config, kc_engine **engine_out) {
     return rc;
 }
 
+static void close_files(kc_engine *e, uint32_t extra) {
+    const kc_files_extra *x = kc_extra_files(e, extra);
+
+    for (uint32_t i = 0; x != NULL && i < x->count; i++)
+        (void)close(x->files[i]);
+}
+
+/* Files still in messages, waiting to be closed, or of regions: nobody else will close them. */
+static void close_all_files(kc_engine *e) {
+    uint32_t extra = 0;
+
+    for (uint32_t msg = 1; msg <= e->msgs.high; msg++)
+        if (kc_state_of(&kc_msg_at(e, msg)->w) != KC_MSG_FREE)
+            close_files(e, kc_msg_at(e, msg)->extra);
+    while ((extra = kc_extra_pop(e, &e->closing)) != 0)
+        close_files(e, extra);
+    for (uint32_t region = 1; region <= e->regions.high; region++)
+        if (kc_state_of(&kc_region_at(e, region)->w) != KC_REGION_FREE && kc_region_at(e, region)->file >= 0)
+            (void)close(kc_region_at(e, region)->file);
+}
+
 void kc_engine_free(kc_engine *e) {
     if (e == NULL)
         return;
+    close_all_files(e);
     for (uint32_t port = 1; port <= e->port_capacity; port++)
         if (e->ports[port].fd != 0)
             (void)close(e->ports[port].fd - 1);

@@ -28,7 +28,7 @@ PYTHON_ROWS: list[set[str]] = [
     {"control"},
     {"transport", "regions", "config"},
     {"service", "acceptor"},
-    {"draining", "trimming"},
+    {"draining", "trimming", "closing"},
     {"daemon", "client", "blocking"},
     {"__init__"},
     {"embedded"},
@@ -94,7 +94,7 @@ NATIVE_ROWS: list[set[str]] = [
     {"ipc/codec"},
     {"ipc/stream"},
     {"ipc/conn"},
-    {"ipc/pump"},
+    {"ipc/pump", "ipc/region"},
     {"ipc/turn"},
 ]
 KNOW_ONLY_BYTES = {

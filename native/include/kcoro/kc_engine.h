@@ -33,7 +33,7 @@ typedef struct kc_engine_config {
 
 /* KC_OK, KC_ENOMEM, KC_EINVAL (a table too large). The engine belongs to the caller. */
 KC_API int kc_engine_make(const kc_engine_config *config, kc_engine **engine_out);
-/* Frees everything at once; no other call may be running. NULL is allowed. */
+/* Frees everything at once and closes the files it still has; no other call may be running. NULL is allowed. */
 KC_API void kc_engine_free(kc_engine *engine);
 
 /* Sets the engine's clock (CLOCK_MONOTONIC ns, or a test's own; it never goes back) and ends every waiter whose

@@ -154,6 +154,8 @@ typedef struct kc_closed {
 } kc_closed;
 KC_API int kc_pump_closed(kc_pump *pump, kc_closed *closed_out);
 
+/* Whether the file may be a region of so many bytes: KC_OK, or KC_EINVAL and what is wrong with it. */
+KC_API int kc_region_judge(int32_t file, uint64_t size_bytes, const char **why_out);
 /* A region that ended since the last call, and the connection that had registered it. Whoever knew it was told. Or
  * KC_EAGAIN. */
 KC_API int kc_pump_region_ended(kc_pump *pump, kc_conn *owner_out, kc_ticket *region_out);
