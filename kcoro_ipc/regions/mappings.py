@@ -40,9 +40,14 @@ class Mappings:
             return
         if notice.file_count != 1:
             raise ProtocolError("the daemon announced a region without its file")
-        memory = map_memory(notice.files[0], notice.get(_wire.ATTR_SIZE))
+        try:
+            memory = map_memory(notice.files[0], notice.get(_wire.ATTR_SIZE))
+        except ProtocolError:
+            notice.files.close()
+            raise
         self._mappings[region_id] = memory
         self.maps_made += 1
+        notice.files.close()
 
     def remove(self, region_id: int) -> None:
         """Its leases keep the memory for as long as they are open."""
