@@ -22,6 +22,10 @@ from kcoro_ipc.errors import ClosedResourceError, InvalidArgument
 Ancillary = list[Any]
 # Room for the files of one message; the kernel gives at most one message's files to one read.
 ANCILLARY_BYTES = socket.CMSG_SPACE(_wire.MAX_MESSAGE_FILES * array("i").itemsize)
+TOO_MANY_FILES = (
+    "the daemon sent open files that there was no room for; raise this program's limit of open "
+    "files (ulimit -n)"
+)
 RECEIVE_FLAGS = int(socket.MSG_CMSG_CLOEXEC)
 
 

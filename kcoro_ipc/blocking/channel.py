@@ -252,7 +252,7 @@ class Channel:
         left: Sequence[Body] = bodies  # what is to be kept again if this is interrupted
         try:
             elements = left = mappings.copies(bodies)
-            mappings.give_back(bodies)
+            mappings.discard(bodies)
             return decode_many(self._codec, elements)
         except (DecodeError, ProtocolError):
             raise
@@ -348,7 +348,7 @@ class Channel:
         """
         if not self._closed:
             self._closed = True
-            self._side.mappings.give_back(list(self._kept))
+            self._side.mappings.discard(list(self._kept))
             self._handle.release()
 
     def __enter__(self) -> "Channel":

@@ -300,6 +300,7 @@ class Connection:
         self._why_ended = why
         self._sock.close()
         self.side.close()
+        self._inflow.close()
         return why
 
     def _why_unusable(self) -> KcoroError:

@@ -165,8 +165,10 @@ class Inbox:
                 job.lease = mappings.lease(job.data)
                 job.data = job.lease.data
             return jobs
-        for job, element in zip(jobs, mappings.elements([job.data for job in jobs]), strict=True):
+        bodies = [job.data for job in jobs]
+        for job, element in zip(jobs, mappings.copies(bodies), strict=True):
             job.data = element
+        mappings.give_back(bodies)
         for job in jobs:
             job.data = self._codec.decode(job.data)
         return jobs

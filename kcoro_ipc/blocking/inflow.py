@@ -10,7 +10,7 @@ from typing import Any
 
 from kcoro_ipc import _wire
 from kcoro_ipc.errors import ConnectionLost, KcoroError, ProtocolError
-from kcoro_ipc.files import ANCILLARY_BYTES, RECEIVE_FLAGS, Loose, collect
+from kcoro_ipc.files import ANCILLARY_BYTES, RECEIVE_FLAGS, TOO_MANY_FILES, Loose, collect
 from kcoro_ipc.protocol.replies import (
     Reply,
     ReplyWithFiles,
@@ -22,6 +22,8 @@ from kcoro_ipc.protocol.replies import (
 STREAM_READ_BYTES = 64 << 10
 LARGE_READ_BYTES = 1 << 20
 PACKET_READ_BYTES = 2 * _wire.MAX_SEQPACKET_FRAME_BYTES
+
+ENDED = "the daemon closed the connection; connect again"
 
 # For `map`: one value each.
 ROOM_FOR_FILES = (ANCILLARY_BYTES,)
@@ -54,28 +56,20 @@ class Inflow:
         """Whole frames of what has arrived go to `ahead`; `failure` says why none will follow."""
         if not self.raw:
             return
-        failure = self._look_at_raw()
-        pieces = [self.rest, *[raw[0] for raw in self.raw]]
-        arrived = sum(map(len, pieces))
-        self._lacking = frame_bytes(pieces[0] or pieces[1]) - arrived
-        if self._lacking > 0 and failure is None:
-            return
-        self._commit(b"".join(pieces), failure)
-
-    def _look_at_raw(self) -> KcoroError | None:
-        failure: KcoroError | None = None
-        for data, ancillary, flags, _ in self.raw:
+        for _, ancillary, flags, _ in self.raw:
             collect(ancillary, self._files)
             if flags & socket.MSG_CTRUNC:
-                failure = ConnectionLost(
-                    "the daemon sent open files that there was no room for; raise this program's "
-                    "limit of open files (ulimit -n)"
-                )
-            elif not data:
-                failure = ConnectionLost("the daemon closed the connection; connect again")
-        return failure
+                self.failure = ConnectionLost(TOO_MANY_FILES)
+                return
+        pieces = [self.rest, *[raw[0] for raw in self.raw]]
+        arrived = sum(map(len, pieces))
+        ended = not pieces[-1]
+        self._lacking = frame_bytes(pieces[0] or pieces[1]) - arrived
+        if self._lacking <= 0 or ended:
+            self._commit(b"".join(pieces), ended)
 
-    def _commit(self, data: bytes, failure: KcoroError | None) -> None:
+    def _commit(self, data: bytes, ended: bool) -> None:
+        failure: KcoroError | None = ConnectionLost(ENDED) if ended else None
         replies: list[Reply] = []
         filed: list[ReplyWithFiles] = []
         start = len(data)
@@ -100,12 +94,17 @@ class Inflow:
             if isinstance(reply, ReplyWithFiles):
                 reply.take_files(self._files)
             return reply
-        if self.failure is None and self._files and not self.rest:
+        if self.failure is None and self._files and not (self.rest or self.raw):
             self.failure = surplus_files()
         return None
 
     def drop_first(self) -> None:
         del self.ahead[0]
+
+    def close(self) -> None:
+        """What nobody has taken is closed; replies that were given on are their takers'."""
+        self._files.close()
+        self.ahead = []
 
     @property
     def has_reply(self) -> bool:

@@ -38,7 +38,7 @@ from trio.lowlevel import (
 from kcoro_ipc import _wire, forks
 from kcoro_ipc.client.writing import Outgoing, together
 from kcoro_ipc.errors import KC_ECANCELED, InvalidArgument, KcoroError
-from kcoro_ipc.files import ANCILLARY_BYTES, RECEIVE_FLAGS, Loose, collect, rights
+from kcoro_ipc.files import ANCILLARY_BYTES, RECEIVE_FLAGS, TOO_MANY_FILES, Loose, collect, rights
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.exchange import SHARED_PLACES, SIDES, Exchange
 from kcoro_ipc.protocol.greeting import Greeting
@@ -51,10 +51,6 @@ LARGE_READ_BYTES = 1 << 20
 # A packet is lost when it does not fit, so this is over the largest one.
 PACKET_READ_BYTES = 2 * _wire.MAX_SEQPACKET_FRAME_BYTES
 READS_PER_WAKE = 16
-TOO_MANY_FILES = (
-    "the daemon sent open files that there was no room for; raise this program's limit of open "
-    "files (ulimit -n)"
-)
 CANCELLED_BY_US = (None, "", "cancelled")
 
 
@@ -212,6 +208,7 @@ class Connection:
         self._reading.cancel()
         self._writing.cancel()
         self.side.close()
+        self._exchange.reader.close()
         trio.lowlevel.notify_closing(self._sock)
         self._sock.close()
 

@@ -152,6 +152,10 @@ class ReplyReader:
         if self._files and not self._held_bytes and self.failure is None:
             self.failure = surplus_files()
 
+    def close(self) -> None:
+        """Nothing more will be fed: files of a frame that never became whole are closed."""
+        self._files.close()
+
     def _keep(self, data: bytes, start: int) -> None:
         self._held_bytes = len(data) - start
         self._need_bytes = 0

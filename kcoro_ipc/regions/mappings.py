@@ -66,7 +66,7 @@ class Mappings:
         return memoryview(memory)[found.offset : stop]
 
     def lease(self, body: Body) -> Lease:
-        """A body as a lease; files that came with it are closed."""
+        """A body as a lease; files that came with it stay where they are."""
         self.release_dropped()
         if isinstance(body, Descriptor):
             view, lease_id = self.view(body), body.last
@@ -81,20 +81,24 @@ class Mappings:
         try:
             return self.copies(bodies)
         finally:
-            self.give_back(bodies)
+            self.discard(bodies)
 
     def copies(self, bodies: Sequence[Body]) -> list[bytes]:
-        """Bodies as bytes; their ranges still belong to us."""
+        """Bodies as bytes; their ranges and files still belong to us."""
         return [self._copy(body) for body in bodies]
 
     def _copy(self, body: Body) -> bytes:
         if isinstance(body, Descriptor):
             with self.view(body) as view:
                 return bytes(view)
-        if isinstance(body, WithFiles):
-            body.files.close()
-            return body.element
-        return body
+        return body.element if isinstance(body, WithFiles) else body
+
+    def discard(self, bodies: Sequence[Body]) -> None:
+        """Bodies that nobody will look at any more, files included."""
+        self.give_back(bodies)
+        for body in bodies:
+            if isinstance(body, WithFiles):
+                body.files.close()
 
     def give_back(self, bodies: Sequence[Body]) -> None:
         """Ranges that nobody will read."""

@@ -1,5 +1,7 @@
 """Free ranges of a region: never given twice, and joined again in whatever order they come back."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,7 +35,7 @@ def test_ranges_out_never_overlap_and_free_pieces_are_bounded(
         elif not takes and out:
             space.give(*out.pop(which % len(out)))
         used = sorted(out)
-        assert all(a + n <= b for (a, n), (b, _) in zip(used, used[1:], strict=False))
+        assert all(a + n <= b for (a, n), (b, _) in pairwise(used))
         assert space.free_bytes == 64 - sum(size for _, size in out)
         assert space.pieces <= len(out) + 1
     for start, size in out:
