@@ -150,6 +150,10 @@ class NoSpace(KcoroError):
     advice = "no room is left; receive what waits, or raise the limit"
 
 
+class PoolExhausted(NoSpace):
+    advice = "the pool of shared memory is in use; wait for receivers, or raise pool_bytes"
+
+
 class ChannelClosed(KcoroError):
     """The channel is closed; which of the two subclasses says from which side it was seen."""
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON_ROWS: list[set[str]] = [
     {"_kcoro"},
     {"errors", "_wire", "forks"},
-    {"tlv", "metrics", "codecs", "frames", "logs", "quotas", "records", "trio_errors"},
+    {"tlv", "metrics", "codecs", "files", "frames", "logs", "quotas", "records", "trio_errors"},
     {"decode"},
     {"native"},
     {"pump"},
@@ -28,7 +28,8 @@ PYTHON_ROWS: list[set[str]] = [
     {"control"},
     {"transport", "regions", "config"},
     {"service", "acceptor"},
-    {"draining", "trimming", "closing"},
+    {"draining", "trimming", "closing", "arrays"},
+    {"outgoing"},
     {"daemon", "client", "blocking"},
     {"__init__"},
     {"embedded"},
