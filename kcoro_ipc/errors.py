@@ -102,6 +102,10 @@ class UnknownDelivery(NoSuchChannel):
     advice = "this delivery is no longer yours: it was acknowledged or given back before"
 
 
+class NoSuchRegion(NoSuchChannel):
+    advice = "there is no such region of this connection; register it first"
+
+
 class ClosedResourceError(KcoroError):
     code = KC_EBADF
     advice = "this handle is closed or was never opened; open the channel again"
@@ -127,6 +131,10 @@ class BusyResourceError(KcoroError):
     advice = "another task or thread is using this; give each its own handle or client"
 
 
+class RegionBusy(BusyResourceError):
+    advice = "ranges of this region are in flight; wait for them, or revoke it"
+
+
 class ChannelExists(KcoroError):
     code = KC_EEXIST
     advice = "a channel of that name exists and differs; open it as it is, or take another name"
@@ -140,6 +148,10 @@ class InvalidArgument(KcoroError, ValueError):
 class NoSpace(KcoroError):
     code = KC_ENOSPC
     advice = "no room is left; receive what waits, or raise the limit"
+
+
+class PoolExhausted(NoSpace):
+    advice = "the pool of shared memory is in use; wait for receivers, or raise pool_bytes"
 
 
 class ChannelClosed(KcoroError):

@@ -81,6 +81,11 @@ class ChannelSnapshot:
     handles_write: int = 0
     cap_flags: int = 0
     close_reason: int = 0
+    zref_fallback_small: int = 0
+    zref_fallback_capacity: int = 0
+    zref_canceled: int = 0
+    descriptors: int = 0
+    files: int = 0
 
     @property
     def kind_name(self) -> str:
@@ -127,7 +132,7 @@ class ChannelSnapshot:
 # fmt: off
 GAUGES = (
     "depth", "ready", "held", "bytes", "peak_depth", "parked_senders", "parked_receivers",
-    "capacity", "elem_size", "max_bytes", "handles_read", "handles_write",
+    "capacity", "elem_size", "max_bytes", "handles_read", "handles_write", "descriptors", "files",
 )
 # fmt: on
 NOT_MEASURES = {"kind", "overflow", "state", "cap_flags", "close_reason"}

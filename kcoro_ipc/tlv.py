@@ -33,6 +33,7 @@ from construct import (
     Int32sb,
     Int32ub,
     Int64ub,
+    Optional,
     Prefixed,
     Rebuild,
     Struct,
@@ -85,6 +86,12 @@ COMMANDS: dict[str, Command] = {
     "PING": Command(42, 1, "answered at once"),
     "CHAN_PURGE": Command(43, 1, "drop what waits in a channel"),
     "SUBSCRIBE": Command(44, 1, "counters every INTERVAL_MS until CANCEL"),
+    "REGION_ADD": Command(45, 1, "register shared memory: SIZE, and its file with the frame"),
+    "REGION_DROP": Command(46, 1, "take a region back; by default only an idle one"),
+    "RELEASE": Command(47, 1, "end leases; answered only if it has a REQ_ID"),
+    "REGION_MAP": Command(48, 1, "notice: a region that descriptors will name, with its file"),
+    "REGION_FREED": Command(49, 1, "notice to a region's owner: what is no longer in use"),
+    "REGION_GONE": Command(50, 1, "notice: no descriptor will name this region any more"),
 }
 
 # --- attributes -------------------------------------------------------------------------
@@ -113,7 +120,7 @@ class Attribute(NamedTuple):
 ATTRIBUTES: dict[str, Attribute] = {
     "ABI_MAJOR": Attribute(1, U32, "1"),
     "ABI_MINOR": Attribute(2, U32, "the lower minor of the two is spoken"),
-    "CAPS": Attribute(3, U32, "optional abilities; none is defined, so 0"),
+    "CAPS": Attribute(3, U32, "abilities of this side, bits"),
     "ID": Attribute(4, RESERVED, ""),
     "KIND": Attribute(5, I32, "kind of the channel; n > 1: buffered with capacity n"),
     "ELEM_SIZE": Attribute(6, U32, "largest element in bytes; with FIXED_SIZE the exact one"),
@@ -170,10 +177,16 @@ ATTRIBUTES: dict[str, Attribute] = {
     "ITEM": Attribute(64, NESTED, "one entry of a batch or a list", repeats=True),
     "CLAUSE": Attribute(65, NESTED, "one arm of a select; with ELEMENT a send", repeats=True),
     "STAT": Attribute(66, NESTED, "STAT_ID and VALUE", repeats=True),
-    "DESC": Attribute(67, RESERVED, ""),
+    "DESC": Attribute(
+        67, OPAQUE, "a range of a region: REGION_ID, offset, length, and one more u64", repeats=True
+    ),
     "WAITER_SIDE": Attribute(68, U32, "0 sends, 1 receives"),
     "WAITER_STATUS": Attribute(69, TEXT, "state of the waiter's token"),
     "AGE_NS": Attribute(70, U64, "since it waits"),
+    "LEASE_ID": Attribute(71, U64, "ticket of a delivered range, for RELEASE", repeats=True),
+    "SIZE": Attribute(72, U64, "bytes of a region"),
+    "FILES": Attribute(73, U32, "how many of the frame's files are this clause's"),
+    "FILE_TTL_MS": Attribute(74, U32, "how long a message with files may wait; 0: no limit"),
 }
 
 CRITICAL = 0x8000
@@ -187,6 +200,8 @@ ENUMERATIONS: dict[str, dict[str, int]] = {
     "OVERFLOW": {"SUSPEND": 0, "DROP_NEWEST": 1, "DROP_OLDEST": 2},
     "UNDELIVERED": {"BY_KIND": 0, "REQUEUE": 1, "DROP": 2, "DEAD_LETTER": 3},
     "WAITER": {"SENDS": 0, "RECEIVES": 1},
+    "CAP": {"DESCRIPTORS": 1 << 0, "FILES": 1 << 1},
+    "FREED": {"LOST": 1 << 0},
 }
 
 # FLAGS by command; CHAN is CHAN_MAKE, CHAN_OPEN and CHAN_RELEASE.
@@ -200,11 +215,12 @@ FLAGS: dict[str, dict[str, int]] = {
         "FIXED_SIZE": 1 << 5,
         "EXCLUSIVE": 1 << 6,
     },
-    "SEND": {"COMPLETE_ACK": 1 << 0},
+    "SEND": {"COMPLETE_ACK": 1 << 0, "FALLBACK_SMALL": 1 << 1, "FALLBACK_CAPACITY": 1 << 2},
     "RECV": {"ACK": 1 << 0},
     "CLAUSE": {"ACK": 1 << 0},
     "SELECT": {"BIASED": 1 << 0},
-    "STATS": {"WAITERS": 1 << 0},
+    "STATS": {"WAITERS": 1 << 0, "FILES": 1 << 1},
+    "REGION": {"WAIT": 1 << 0, "REVOKE": 1 << 1},
 }
 
 LIMITS: dict[str, int] = {
@@ -220,6 +236,8 @@ LIMITS: dict[str, int] = {
     "CAPACITY": 1 << 20,
     "MODE": 0o777,
     "FILES": 253,
+    "MESSAGE_FILES": 16,
+    "DESC_BYTES": 32,
 }
 
 # Numbers from 1; the engine counts in this order.
@@ -235,6 +253,7 @@ STATS: tuple[str, ...] = (
     "unconfirmed", "send_idx", "recv_idx", "depth", "ready", "held", "bytes", "peak_depth",
     "parked_senders", "parked_receivers", "capacity", "elem_size", "kind", "overflow", "state",
     "max_bytes", "handles_read", "handles_write", "cap_flags", "close_reason",
+    "zref_fallback_small", "zref_fallback_capacity", "zref_canceled", "descriptors", "files",
 )
 # fmt: on
 
@@ -250,6 +269,16 @@ LENGTH: tuple[Construct, ...] = (
         "short" / Rebuild(Int16ub, lambda context: min(context.length, EXTENDED_LENGTH)),
         "length" / IfThenElse(this.short == EXTENDED_LENGTH, Int32ub, Computed(this.short)),
     ),
+)
+
+
+# The value of a DESC. Its length is judged by whoever serves the frame, as a meaning is.
+DescValue = Struct(
+    "region" / Int64ub,
+    "offset" / Int64ub,
+    "length" / Int64ub,
+    "fourth" / Optional(Int64ub),  # a lease or flags, by command
+    Terminated,
 )
 
 

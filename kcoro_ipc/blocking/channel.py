@@ -8,25 +8,38 @@ It is longer than its neighbours because a channel's methods are easier to find 
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from kcoro_ipc import _wire
+from kcoro_ipc import _wire, outgoing
 from kcoro_ipc.blocking.connection import Connection
 from kcoro_ipc.blocking.handle import Handle
 from kcoro_ipc.blocking.inbox import Inbox
+from kcoro_ipc.blocking.shipping import ship, ship_run
 from kcoro_ipc.blocking.timeouts import Deadline, to_ms
-from kcoro_ipc.codecs import Bytes, Codec, DecodeError, decode_many, encode_many
-from kcoro_ipc.errors import ClosedResourceError, ConnectionLost, EndOfChannel, KcoroError
+from kcoro_ipc.codecs import Bytes, Codec, DecodeError, decode_many
+from kcoro_ipc.errors import (
+    ClosedResourceError,
+    ConnectionLost,
+    EndOfChannel,
+    InvalidArgument,
+    KcoroError,
+    ProtocolError,
+)
+from kcoro_ipc.files import HasFileno, Message, take
 from kcoro_ipc.protocol import batches, requests
 from kcoro_ipc.protocol.channels import ChannelInfo, read_stats
-from kcoro_ipc.protocol.deliveries import elements_of
+from kcoro_ipc.protocol.deliveries import Body, WithFiles, bodies_of
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS
 from kcoro_ipc.protocol.selects import Clause
+from kcoro_ipc.regions import Lease
 
 if TYPE_CHECKING:
     from kcoro_ipc.metrics import ChannelSnapshot
+
+Files = Iterable[int | HasFileno]
 
 
 class Channel:
@@ -40,7 +53,9 @@ class Channel:
         self._handle = handle
         self._codec = codec
         self._plain = isinstance(codec, Bytes)
-        self._kept: deque[bytes] = deque()
+        self._side = handle.connection.side
+        self._longest_inline = self._side.longest_inline(handle)
+        self._kept: deque[Body] = deque()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -68,28 +83,41 @@ class Channel:
 
     # --- sending ---
 
-    def send(self, value: Any, *, timeout: float | None = None, confirm: bool = False) -> bool:
+    def send(
+        self,
+        value: Any,
+        *,
+        timeout: float | None = None,
+        confirm: bool = False,
+        files: Files = (),
+    ) -> bool:
         """Sends one value; False if the channel's policy (drop_newest) dropped it.
 
+        The view of a loan is handed over: it can no longer be used afterwards. `files` are open
+        files (numbers, or objects with `fileno()`) that go with the message; yours stay yours.
         TimedOut (WouldBlock for timeout 0): it was not sent. With `confirm` it returns when a
         receiver has acknowledged the message; a timeout after it was taken raises Unconfirmed.
-        Interrupted: it was sent or not, `statistics` may tell.
+        Interrupted: it was sent or not, `statistics` may tell, and so does the view of a loan.
         """
         handle = self._usable()
-        element = self._encode(value)
+        encoded = value if self._plain and type(value) is bytes else self._encode(value)
         flags = _wire.FLAG_SEND_COMPLETE_ACK if confirm else 0
-        timeout_ms = FOREVER_MS if timeout is None else to_ms(timeout)
-        connection = handle.connection
-        req_id = connection.new_id()
-        frame = requests.send(req_id, handle.chan_id, timeout_ms, element, flags)
-        reply = connection.request(req_id, frame, timeout)
+        if type(encoded) is bytes and len(encoded) <= self._longest_inline and not files:
+            timeout_ms = FOREVER_MS if timeout is None else to_ms(timeout)
+            connection = handle.connection
+            req_id = connection.new_id()
+            frame = requests.send(req_id, handle.chan_id, timeout_ms, encoded, flags)
+            reply = connection.request(req_id, frame, timeout)
+        else:
+            parcel = outgoing.parcel_of(self._side, handle, encoded, files)
+            reply = ship(handle, parcel, timeout, flags)
         if reply.result:
             raise handle.failure(reply, "send")
         return not (reply.attributes and reply.get(_wire.ATTR_DROPPED))
 
-    def try_send(self, value: Any) -> bool:
+    def try_send(self, value: Any, *, files: Files = ()) -> bool:
         """As `send`, but WouldBlock instead of waiting for a receiver or for room."""
-        return self.send(value, timeout=0)
+        return self.send(value, timeout=0, files=files)
 
     def send_many(self, values: Iterable[Any], *, timeout: float | None = None) -> int:
         """Sends in order, waiting as `send` does, with one deadline for all; returns how many
@@ -99,39 +127,36 @@ class Channel:
         first one fails its error is raised.
         """
         handle = self._usable()
-        elements = encode_many(self._codec, values)
-        handle.check_length(max(map(len, elements), default=0))
         deadline = Deadline(timeout)
         settled = 0
-        for run in batches.split(elements, handle.max_frame_bytes):
-            try:
-                count = self._send_run(run, deadline.left())
-            except KcoroError as error:
-                if settled and not isinstance(error, ConnectionLost):
-                    return settled
-                raise
-            settled += count
-            if count < len(run):
-                break
+        found = outgoing.runs(self._side, handle, self._codec, values, self._longest_inline)
+        with closing(found) as runs:
+            for run in runs:
+                try:
+                    count = self._send_run(run, deadline.left())
+                except KcoroError as error:
+                    if settled and not isinstance(error, ConnectionLost):
+                        return settled
+                    raise
+                settled += count
+                if count < run.length:
+                    break
         return settled
 
-    def _send_run(self, run: Any, timeout: float | None) -> int:
+    def _send_run(self, run: outgoing.Run, timeout: float | None) -> int:
         handle = self._handle
+        if run.parcels:
+            return ship_run(handle, run.parcels, timeout)
         req_id = handle.connection.new_id()
-        frame = requests.send_many(req_id, handle.chan_id, to_ms(timeout), run)
+        frame = requests.send_many(req_id, handle.chan_id, to_ms(timeout), run.elements)
         reply = handle.connection.request(req_id, frame, timeout)
         if reply.result:
             raise handle.failure(reply, "send")
-        count: int = reply.get(_wire.ATTR_COUNT, len(run))
+        count: int = reply.get(_wire.ATTR_COUNT, run.length)
         return count
 
-    def _encode(self, value: Any) -> bytes:
-        element: bytes = (
-            value if self._plain and type(value) is bytes else self._codec.encode(value)
-        )
-        if len(element) > self._handle.longest_element:
-            self._handle.check_length(len(element))
-        return element
+    def _encode(self, value: Any) -> Any:
+        return outgoing.encode(self._side, self._codec, value)
 
     # --- receiving ---
 
@@ -141,11 +166,12 @@ class Channel:
         if self._kept:
             self._usable()
             return self._decode_kept(1)[0]
-        elements = self._receive(timeout, 0)
+        bodies = self._receive(timeout, 0)
         # From the return of a call to the next one no signal handler runs: the message is safe.
-        if self._plain:
-            return elements[0]
-        self._kept.extend(elements)
+        body = bodies[0]
+        if self._plain and type(body) is bytes:
+            return body
+        self._kept.extend(bodies)
         return self._decode_kept(1)[0]
 
     def try_receive(self) -> Any:
@@ -153,14 +179,45 @@ class Channel:
         return self.receive(timeout=0)
 
     def receive_many(
-        self, max_items: int = _wire.MAX_ITEMS, *, timeout: float | None = None
+        self,
+        max_items: int = _wire.MAX_ITEMS,
+        *,
+        timeout: float | None = None,
+        lease: bool = False,
     ) -> list[Any]:
-        """Waits for one message and returns it with what else is there, `max_items` at most."""
+        """Waits for one message and returns it with what else is there, `max_items` at most; with
+        `lease` a list of Leases."""
         most = batches.batch_size(max_items)
-        if not self._kept:
-            self._kept.extend(self._receive(timeout, most))
+        self._check_lease(lease)
+        self._fill(timeout, most)
+        return self._lease_kept(most) if lease else self._decode_kept(most)
+
+    def receive_lease(self, *, timeout: float | None = None) -> Lease:
+        """The next message where it lies: in its sender's memory, if it was sent from there."""
+        self._check_lease(True)
+        self._fill(timeout, 0)
+        return self._lease_kept(1)[0]
+
+    def receive_message(self, *, timeout: float | None = None) -> Message:
+        """The next message with the open files that came with it, which are then yours."""
+        self._fill(timeout, 0)
+        body = self._kept[0]
+        files = take(body.files) if isinstance(body, WithFiles) else []
+        return Message(self._decode_kept(1)[0], files)
+
+    def receive_array(self, *, timeout: float | None = None) -> Any:
+        """The next message as a NumPy array, read only, in its sender's memory if it was sent from
+        there; that is given back when the array and its views are gone."""
+        from kcoro_ipc import arrays
+
+        return arrays.received(self._side.mappings, self.receive_lease(timeout=timeout))
+
+    def _fill(self, timeout: float | None, max_items: int) -> None:
+        """At least one message is kept afterwards."""
         self._usable()
-        return self._decode_kept(most)
+        self._side.mappings.release_dropped()
+        if not self._kept:
+            self._kept.extend(self._receive(timeout, max_items))
 
     def __iter__(self) -> Iterator[Any]:
         """Messages until the end of the channel."""
@@ -171,7 +228,7 @@ class Channel:
                 return
             yield value
 
-    def _receive(self, timeout: float | None, max_items: int) -> Sequence[bytes]:
+    def _receive(self, timeout: float | None, max_items: int) -> Sequence[Body]:
         handle = self._usable()
         if not handle.may_receive:
             handle.check_receive()
@@ -182,39 +239,73 @@ class Channel:
         reply = connection.request(req_id, frame, timeout, self.keep)
         if reply.result:
             raise handle.failure(reply, "receive")
-        if not reply.elements:
-            elements_of(reply)  # says what is wrong
+        if not reply.elements or reply.file_count:
+            return bodies_of(reply)
         return reply.elements
 
     def keep(self, reply: Reply) -> None:
-        """Elements that came for a receive that was interrupted."""
-        self._kept.extend(reply.elements)
+        """Messages that came for a receive that was interrupted."""
+        self._kept.extend(bodies_of(reply))
 
     def _decode_kept(self, max_items: int) -> list[Any]:
-        elements = [self._kept.popleft() for _ in range(min(max_items, len(self._kept)))]
+        mappings = self._side.mappings
+        bodies = [self._kept.popleft() for _ in range(min(max_items, len(self._kept)))]
+        left: Sequence[Body] = bodies  # what is to be kept again if this is interrupted
         try:
+            elements = left = mappings.copies(bodies)
+            mappings.discard(bodies)
             return decode_many(self._codec, elements)
-        except DecodeError:
+        except (DecodeError, ProtocolError):
             raise
         except BaseException:
-            self._kept.extendleft(reversed(elements))
+            self._kept.extendleft(reversed(left))
             raise
 
-    def acking(self) -> Inbox:
-        """Messages that stay in the channel until they are acknowledged."""
-        return Inbox(self, self._usable(), self._codec)
+    def _lease_kept(self, max_items: int) -> list[Lease]:
+        count = min(max_items, len(self._kept))
+        leases = [self._side.mappings.lease(body) for body in list(self._kept)[:count]]
+        for _ in range(count):
+            self._kept.popleft()
+        return leases
+
+    def acking(self, *, lease: bool = False) -> Inbox:
+        """Messages that stay in the channel until they are acknowledged; with `lease` each Job
+        has a Lease."""
+        self._check_lease(lease)
+        return Inbox(self, self._usable(), self._codec, lease)
+
+    def _check_lease(self, lease: bool) -> None:
+        if lease and not self._plain:
+            raise InvalidArgument("leases and arrays come from channels of bytes, without a codec")
 
     # --- select ---
 
-    def receiving(self) -> Clause:
-        """An arm of `Client.select` that receives."""
+    def receiving(self, *, lease: bool = False) -> Clause:
+        """An arm of `Client.select` that receives; with `lease` its value is a Lease."""
         self._usable().check_receive()
-        return Clause(self, self._handle, self._codec)
+        self._check_lease(lease)
+        return Clause(self, self._handle, self._codec, lease=lease)
 
-    def sending(self, value: Any) -> Clause:
+    def sending(self, value: Any, *, files: Files = ()) -> Clause:
         """An arm of `Client.select` that sends `value` if it wins."""
-        self._usable()
-        return Clause(self, self._handle, self._codec, self._encode(value))
+        handle = self._usable()
+        encoded = value if self._plain and type(value) is bytes else self._encode(value)
+        if type(encoded) is bytes:
+            self._side.check(handle, len(encoded))
+        return Clause(self, handle, self._codec, encoded, files=list(files))
+
+    def selected(self, clause: Clause, reply: Reply) -> Any:
+        """What the winning clause of a select brought."""
+        if clause.encoded is not None:
+            return None
+        if clause.inbox is not None:
+            return clause.inbox.jobs(reply)[0]
+        self.keep(reply)
+        return self.take_kept(clause)
+
+    def take_kept(self, clause: Clause) -> Any:
+        """For a clause: what an interrupted receive left here, or a select has just brought."""
+        return self._lease_kept(1)[0] if clause.lease else self._decode_kept(1)[0]
 
     @property
     def has_kept(self) -> bool:
@@ -258,6 +349,7 @@ class Channel:
         """
         if not self._closed:
             self._closed = True
+            self._side.mappings.discard(list(self._kept))
             self._handle.release()
 
     def __enter__(self) -> "Channel":

@@ -7,6 +7,7 @@ from kcoro_ipc import _wire
 from kcoro_ipc.blocking.channel import Channel
 from kcoro_ipc.blocking.connection import CONTROL_SECONDS, Connection
 from kcoro_ipc.blocking.handle import Handle
+from kcoro_ipc.blocking.selecting import select
 from kcoro_ipc.blocking.timeouts import to_ms
 from kcoro_ipc.codecs import Codec, find_codec
 from kcoro_ipc.errors import ERRORS, InvalidArgument, KcoroError
@@ -27,8 +28,9 @@ from kcoro_ipc.protocol.channels import (
 from kcoro_ipc.protocol.greeting import DaemonInfo, read_daemon_info
 from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply
-from kcoro_ipc.protocol.selects import Clause, Selected, select_frame, winner
+from kcoro_ipc.protocol.selects import Clause, Selected, winner
 from kcoro_ipc.protocol.waiters import WaiterInfo, read_waiters
+from kcoro_ipc.regions import Lease, Loan
 
 if TYPE_CHECKING:
     from kcoro_ipc.metrics import ChannelSnapshot
@@ -143,35 +145,43 @@ class Client:
         for index, clause in enumerate(clauses):
             if clause.channel.client_connection is not connection:
                 raise InvalidArgument("a select takes channels of one client; open this one there")
-            if clause.element is None and clause.inbox is None and clause.channel.has_kept:
-                return Selected(index, clause.channel, clause.channel.receive(timeout=0))
-
-        def late(reply: Reply) -> None:
-            _, clause = winner(reply, clauses, ERRORS)
-            if clause.inbox is not None:
-                clause.inbox.give_back_late(reply)
-            elif clause.element is None:
-                clause.channel.keep(reply)
-
-        req_id = connection.new_id()
-        frame = select_frame(req_id, to_ms(timeout), clauses, biased)
-        reply = connection.request(req_id, frame, timeout, late)
+            if clause.encoded is None and clause.inbox is None and clause.channel.has_kept:
+                return Selected(index, clause.channel, clause.channel.take_kept(clause))
+        reply = select(connection, clauses, timeout, biased)
+        index, clause = winner(reply, clauses, ERRORS)
         try:
-            index, clause = winner(reply, clauses, ERRORS)
-            return Selected(index, clause.channel, clause.value_of(reply))
+            return Selected(index, clause.channel, clause.channel.selected(clause, reply))
         except KcoroError:
             raise
         except BaseException:  # interrupted after the request was over
-            _, clause = winner(reply, clauses, ERRORS)
             if clause.inbox is not None:
                 clause.inbox.give_back(reply)
-            elif clause.element is None:
-                clause.channel.keep(reply)
             raise
 
     def try_select(self, *clauses: Clause, biased: bool = False) -> Selected:
         """As `select`, but WouldBlock if no clause can take effect at once."""
         return self.select(*clauses, biased=biased, timeout=0)
+
+    def loan(self, nbytes: int) -> Loan:
+        """Shared memory to write a message in: `with client.loan(n) as block: ...`, where `block`
+        is a writable memoryview. Sending it, or a part of it, hands it over without a copy.
+        PoolExhausted if what was sent before is still in use and the pool may not grow."""
+        return self._connection.side.loan(nbytes)
+
+    def empty(self, shape: int | tuple[int, ...], dtype: Any = float, order: str = "C") -> Any:
+        """A NumPy array in shared memory, to be filled and sent without a copy."""
+        from kcoro_ipc import arrays
+
+        return arrays.empty(self._connection.side, shape, dtype, order)
+
+    def release(self, *leases: Lease) -> None:
+        """Releases several leases with one frame; BufferError, and none, if one is in use."""
+        self._connection.side.mappings.release_all(leases)
+
+    @property
+    def leases_open(self) -> int:
+        """How many leases of this client are not released."""
+        return self._connection.side.mappings.leases_open
 
     def aclose(self) -> None:
         """Ends the connection. Idempotent."""

@@ -13,23 +13,25 @@ Invariants:
 import socket
 from collections.abc import Callable
 
-from kcoro_ipc import _wire, forks
+from kcoro_ipc import forks
+from kcoro_ipc.blocking.inflow import FLAGS, NOW, ROOM_FOR_FILES, Inflow
 from kcoro_ipc.blocking.timeouts import timeval, to_ms
 from kcoro_ipc.errors import (
     BusyResourceError,
     ClosedResourceError,
     ConnectionLost,
+    InvalidArgument,
     KcoroError,
     ProtocolError,
 )
+from kcoro_ipc.files import RECEIVE_FLAGS, Loose, rights
 from kcoro_ipc.protocol import requests
+from kcoro_ipc.protocol.greeting import Greeting
 from kcoro_ipc.protocol.outcome import failure_of
-from kcoro_ipc.protocol.replies import Reply, ReplyReader, whole_reply
+from kcoro_ipc.protocol.replies import Reply, whole_reply
 from kcoro_ipc.protocol.requests import FOREVER_MS
+from kcoro_ipc.regions import Settings, Side
 
-STREAM_READ_BYTES = 64 << 10
-LARGE_READ_BYTES = 1 << 20
-PACKET_READ_BYTES = 2 * _wire.MAX_SEQPACKET_FRAME_BYTES
 CONTROL_SECONDS = 30.0  # the daemon answers these at once; after this long it is stuck
 LAST_REQ_ID = 0xFFFFFFFF
 
@@ -39,16 +41,17 @@ Late = Callable[[Reply], None]
 class Connection:
     """Takes the connected, greeted, blocking socket over."""
 
-    def __init__(self, sock: socket.socket, max_frame_bytes: int, cancel_grace: float) -> None:
-        self.max_frame_bytes = max_frame_bytes
+    def __init__(
+        self, sock: socket.socket, greeting: Greeting, cancel_grace: float, settings: Settings
+    ) -> None:
+        self.max_frame_bytes = greeting.max_frame_bytes
+        self.side = Side(settings, greeting.caps, self.tell, self.hear)
         self._sock = sock
         self._socket_send = sock.send
-        self._socket_recv = sock.recv
-        self._packets = sock.type == socket.SOCK_SEQPACKET
-        # A tuple, as `map` takes it.
-        self._read_bytes = (PACKET_READ_BYTES if self._packets else STREAM_READ_BYTES,)
+        self._inflow = Inflow(sock)
         self._cancel_grace = cancel_grace
-        self._received: list[bytes] = []
+        self._untold: list[bytes] = []  # frames without an answer that another request kept back
+        self._answered: Reply | None = None
         self._last_id = 0
         self._limited_to: float | None = None  # the timeout of the request before this
         self._bound: float | None = None
@@ -68,9 +71,14 @@ class Connection:
     # --- a request ---
 
     def request(
-        self, req_id: int, frame: bytes, timeout: float | None, late: Late | None = None
+        self,
+        req_id: int,
+        frame: bytes,
+        timeout: float | None,
+        late: Late | None = None,
+        files: Loose | None = None,
     ) -> Reply:
-        """Sends `frame` and returns its reply, whatever its RESULT.
+        """Sends `frame`, `files` with its first byte, and returns its reply, whatever its RESULT.
 
         `timeout` is what the frame itself says: the daemon keeps it, and without any reply for
         `cancel_grace` seconds longer the connection counts as broken. ConnectionLost: what the
@@ -89,19 +97,34 @@ class Connection:
                 raise self._why_unusable()
             if timeout is not self._limited_to:
                 self._limit(timeout)
-            # What follows is the way of nearly every request: one send, one recv, one struct.
-            received = self._received
-            received.clear()
-            sent.extend(map(self._socket_send, (frame,)))
+            inflow = self._inflow
+            raw = inflow.raw
+            raw.clear()
+            if inflow.ahead or self._untold:
+                frame = self._catch_up(frame, files)
+            # What follows is the way of nearly every request: one send, one recvmsg, one struct.
+            if files:
+                sent.extend(map(self._sock.sendmsg, ([frame],), (rights(files),)))
+            else:
+                sent.extend(map(self._socket_send, (frame,)))
             if sent[0] < len(frame):
                 self._send(frame, sent)
-            received.extend(map(self._socket_recv, self._read_bytes))
-            reply = whole_reply(received[0])
-            return reply if reply is not None and reply.req_id == req_id else self._reply(req_id)
+            if self._untold:  # told now; a lease that is told twice is ended once
+                self._told(files)
+            raw.extend(map(inflow.recvmsg, inflow.sizes, ROOM_FOR_FILES, FLAGS))
+            data, ancillary, flags, _ = raw[0]
+            if not (ancillary or inflow.rest or inflow.ahead) and flags == RECEIVE_FLAGS:
+                reply = whole_reply(data)
+                if reply is not None and reply.req_id == req_id:
+                    return reply
+            return self._reply(req_id)
         except OSError as error:
             if error.errno is None:  # a signal handler's own; the kernel's have one
                 self._interrupted(req_id, frame, sent, late)
                 raise
+            if files and not sent and not isinstance(error, ConnectionError):
+                why = f"the system does not pass these files on: {error.strerror}"
+                raise InvalidArgument(why) from None
             raise self._lose(error) from None
         except KcoroError:
             raise
@@ -119,25 +142,95 @@ class Connection:
 
     def _reply(self, req_id: int) -> Reply:
         """The reply to `req_id`, from what was received already and what comes."""
-        reader, fed = ReplyReader(), 0
+        inflow = self._inflow
         while True:
-            while fed < len(self._received):
-                data = self._received[fed]
-                fed += 1
-                if not data:
-                    why = "the daemon closed the connection; connect again"
-                    raise self._end(ConnectionLost(why))
-                if replies := reader.feed(data):
-                    return self._checked(replies[0], req_id)
-                if reader.failure is not None:
-                    raise self._end(reader.failure)
-            self._receive(reader.wanted_bytes)
+            reply = self._next()
+            if reply is not None:
+                self._answered = reply
+                return self._checked(reply, req_id)
+            inflow.receive()
 
-    def _receive(self, wanted_bytes: int) -> None:
-        sizes = self._read_bytes
-        if wanted_bytes > sizes[0] and not self._packets:
-            sizes = (min(wanted_bytes, LARGE_READ_BYTES),)
-        self._received.extend(map(self._socket_recv, sizes))
+    def _next(self) -> Reply | None:
+        """The next frame that is no notice, if it has arrived; what has ended the connection is
+        raised. It stays where it is until the next request."""
+        inflow = self._inflow
+        try:
+            while (reply := inflow.first()) is not None and reply.is_notice:
+                self.side.notice(reply)
+                inflow.drop_first()
+        except ProtocolError as error:
+            raise self._end(error) from None
+        if reply is None and inflow.failure is not None:
+            raise self._end(inflow.failure)
+        return reply
+
+    def _catch_up(self, frame: bytes, files: Loose | None) -> bytes:
+        """Looks at what came behind the last reply; `frame` behind what could not be sent before.
+        Files go with the first byte of what is sent, so with them nothing else does."""
+        self._forget_answered()
+        self._next()
+        return frame if files else b"".join([*self._untold, frame])
+
+    def _told(self, files: Loose | None) -> None:
+        if not files:
+            self._untold.clear()
+
+    def _forget_answered(self) -> None:
+        ahead = self._inflow.ahead
+        if ahead and ahead[0] is self._answered:
+            del ahead[0]
+
+    # --- frames that are not answered, notices that nobody asked for ---
+
+    def tell(self, frame: bytes) -> None:
+        """Sends what has no answer. From within a request it goes with the next one."""
+        if self.ended:
+            return
+        if self._under_way is not None:
+            self._untold.append(frame)
+            return
+        sent: list[int] = []
+        self._under_way = sent
+        try:
+            sent.extend(map(self._socket_send, (frame,)))
+            self._send(frame, sent)
+        except OSError as error:
+            if error.errno is None:
+                self._finish(frame, sent)
+                raise
+            self._lose(error)  # whoever asks for something next is told
+        except BaseException:
+            self._finish(frame, sent)
+            raise
+        finally:
+            self._under_way = None
+
+    def _finish(self, frame: bytes, sent: list[int]) -> None:
+        """A frame that has begun is finished, though its sender was interrupted."""
+        try:
+            if sent:
+                self._send(frame, sent)
+        except OSError as error:
+            self._lose(error)
+
+    def hear(self) -> None:
+        """The notices that have arrived by now."""
+        if self.ended or self._under_way is not None:
+            return
+        self._under_way = []
+        try:
+            self._inflow.raw.clear()
+            self._forget_answered()
+            while self._next() is None:
+                self._inflow.receive(NOW)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            if error.errno is None:
+                raise
+            raise self._lose(error) from None
+        finally:
+            self._under_way = None
 
     def _checked(self, reply: Reply, req_id: int) -> Reply:
         if reply.req_id == req_id and reply.result is not None:
@@ -155,7 +248,7 @@ class Connection:
         try:
             self._limit(self._cancel_grace)
             self._send(frame, sent)
-            if not self._has_arrived():
+            if not self._inflow.has_reply:
                 self._send(requests.cancel(req_id), [])
             reply = self._reply(req_id)
             if late is not None and not reply.result:
@@ -166,15 +259,10 @@ class Connection:
             self._end(ConnectionLost("a request was interrupted twice; connect again"))
             raise
 
-    def _has_arrived(self) -> bool:
-        """Whether the reply had come whole before the interrupt."""
-        reader = ReplyReader()
-        return any(reader.feed(data) for data in self._received)
-
     def late_request(self, build: Callable[[int], bytes]) -> None:
         """From within `late`: gives back what came too late."""
         req_id = self.new_id()
-        self._received.clear()
+        self._forget_answered()
         self._send(build(req_id), [])
         self._reply(req_id)
 
@@ -211,6 +299,8 @@ class Connection:
     def _end(self, why: KcoroError) -> KcoroError:
         self._why_ended = why
         self._sock.close()
+        self.side.close()
+        self._inflow.close()
         return why
 
     def _why_unusable(self) -> KcoroError:

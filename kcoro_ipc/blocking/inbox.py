@@ -10,11 +10,13 @@ from kcoro_ipc.blocking.handle import Handle
 from kcoro_ipc.blocking.timeouts import to_ms
 from kcoro_ipc.codecs import Codec
 from kcoro_ipc.errors import ClosedResourceError, EndOfChannel, KcoroError, UnknownDelivery
+from kcoro_ipc.files import File, take
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.batches import batch_size
-from kcoro_ipc.protocol.deliveries import deliveries_of
+from kcoro_ipc.protocol.deliveries import WithFiles, deliveries_of
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.selects import Clause
+from kcoro_ipc.regions import Lease
 
 if TYPE_CHECKING:
     from kcoro_ipc.blocking.channel import Channel
@@ -26,12 +28,17 @@ class Job:
     """One message that is held for you until `ack` (done) or `nack` (somebody else's again).
 
     `redelivered` says that it had been delivered before, `attempts` how often. As a context
-    manager it is acknowledged at the end of the block and given back if the block raised.
+    manager it is acknowledged at the end of the block and given back if the block raised. `lease`
+    is there if the inbox was asked for leases: `data` is then its view, and it is released with
+    the context manager or by you.
     """
 
-    def __init__(self, inbox: "Inbox", data: Any, delivery_id: int, attempts: int) -> None:
+    lease: Lease | None = None
+
+    def __init__(self, inbox: "Inbox", body: Any, delivery_id: int, attempts: int) -> None:
         self._inbox = inbox
-        self.data = data
+        self._files = body.files if isinstance(body, WithFiles) else None
+        self.data = body
         self.delivery_id = delivery_id
         self.attempts = attempts
 
@@ -41,6 +48,10 @@ class Job:
     @property
     def redelivered(self) -> bool:
         return self.attempts > 0
+
+    def take_files(self) -> list[File]:
+        """The open files that came with it, from now on yours; others are closed with the job."""
+        return take(self._files) if self._files is not None else []
 
     def ack(self) -> None:
         """The message is done and gone when this returns."""
@@ -62,6 +73,8 @@ class Job:
         if self.delivery_id in self._inbox.open_jobs:
             settle = self._inbox.ack if kind is None else self._inbox.nack
             settle(self)
+        if self.lease is not None:
+            self.lease.release()
 
 
 class Inbox:
@@ -71,10 +84,13 @@ class Inbox:
     does not close the channel's handle.
     """
 
-    def __init__(self, channel: "Channel", handle: Handle, codec: Codec) -> None:
+    def __init__(
+        self, channel: "Channel", handle: Handle, codec: Codec, lease: bool = False
+    ) -> None:
         self._channel = channel
         self._handle = handle
         self._codec = codec
+        self._lease = lease
         self._closed = False
         self.open_jobs: dict[int, Job] = {}
 
@@ -143,14 +159,27 @@ class Inbox:
         open, as do those after it, until the inbox is closed."""
         jobs = [Job(self, *delivery) for delivery in deliveries_of(reply)]
         self.open_jobs.update((job.delivery_id, job) for job in jobs)
+        mappings = self._handle.connection.side.mappings
+        if self._lease:
+            for job in jobs:
+                job.lease = mappings.lease(job.data)
+                job.data = job.lease.data
+            return jobs
+        bodies = [job.data for job in jobs]
+        for job, element in zip(jobs, mappings.copies(bodies), strict=True):
+            job.data = element
+        mappings.give_back(bodies)
         for job in jobs:
             job.data = self._codec.decode(job.data)
         return jobs
 
     def give_back_late(self, reply: Reply) -> None:
         """Deliveries that came for a request that was interrupted, from within it."""
-        ids = [delivery.delivery_id for delivery in deliveries_of(reply)]
-        self._handle.connection.late_request(lambda req_id: requests.nack(req_id, ids))
+        found = deliveries_of(reply)
+        ids = [delivery.delivery_id for delivery in found]
+        connection = self._handle.connection
+        connection.side.mappings.give_back([delivery.body for delivery in found])
+        connection.late_request(lambda req_id: requests.nack(req_id, ids))
 
     def give_back(self, reply: Reply) -> None:
         """Deliveries of a request that was over, but whose caller was interrupted."""

@@ -4,13 +4,15 @@ import os
 import socket
 
 from kcoro_ipc.blocking.client import Client
-from kcoro_ipc.blocking.connection import PACKET_READ_BYTES, Connection
+from kcoro_ipc.blocking.connection import Connection
+from kcoro_ipc.blocking.inflow import PACKET_READ_BYTES
 from kcoro_ipc.blocking.timeouts import timeval
 from kcoro_ipc.errors import NoDaemon
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.address import Address, connect_error, find_address
-from kcoro_ipc.protocol.greeting import check_greeting
+from kcoro_ipc.protocol.greeting import Greeting, check_greeting
 from kcoro_ipc.protocol.replies import Reply, ReplyReader
+from kcoro_ipc.regions import INLINE_BELOW, POOL_BYTES, ZERO_COPY_FROM, Settings
 
 
 def open_client(
@@ -19,6 +21,9 @@ def open_client(
     name: str | None = None,
     connect_timeout: float = 10.0,
     cancel_grace: float = 5.0,
+    zero_copy_from: int | None = ZERO_COPY_FROM,
+    inline_below: int | None = INLINE_BELOW,
+    pool_bytes: int = POOL_BYTES,
 ) -> Client:
     """A connection to the daemon; close it with `aclose`, or use it in a `with` block.
 
@@ -26,19 +31,23 @@ def open_client(
     path that exists of the user's and the system's. `name` is how the daemon's log calls this
     client. Raises NoDaemon if nobody answers within `connect_timeout` seconds. A reply that is
     overdue by `cancel_grace` seconds means that the connection is broken.
+
+    Bytes from `zero_copy_from` on are copied into shared memory instead of the socket, loans below
+    `inline_below` into the socket instead (None: never); `pool_bytes` bounds the shared memory.
     """
     address = find_address(path)
     sock = socket.socket(socket.AF_UNIX, address.socket_type)
     try:
-        max_frame_bytes = _greet(sock, address, name, connect_timeout)
+        greeting = _greet(sock, address, name, connect_timeout)
     except BaseException:
         sock.close()
         raise
-    return Client(Connection(sock, max_frame_bytes, cancel_grace))
+    settings = Settings(zero_copy_from, inline_below, pool_bytes)
+    return Client(Connection(sock, greeting, cancel_grace, settings))
 
 
-def _greet(sock: socket.socket, address: Address, name: str | None, timeout: float) -> int:
-    """Connects and says HELLO; the largest payload that the daemon accepts."""
+def _greet(sock: socket.socket, address: Address, name: str | None, timeout: float) -> Greeting:
+    """Connects and says HELLO."""
     bound = timeval(timeout)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, bound)  # of connect(2) too
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bound)

@@ -6,25 +6,32 @@ raised did nothing, except ConnectionLost (in doubt) and Unconfirmed (taken, not
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from kcoro_ipc import _wire
+from kcoro_ipc import _wire, outgoing
 from kcoro_ipc.client.connection import Connection
 from kcoro_ipc.client.handle import Handle
 from kcoro_ipc.client.inbox import Inbox
-from kcoro_ipc.codecs import Codec, decode_many, encode_many
-from kcoro_ipc.errors import KcoroError
+from kcoro_ipc.client.shipping import ship, ship_run
+from kcoro_ipc.codecs import Bytes, Codec, decode_many
+from kcoro_ipc.errors import InvalidArgument, KcoroError
+from kcoro_ipc.files import HasFileno, Message, take
 from kcoro_ipc.protocol import batches, requests
 from kcoro_ipc.protocol.channels import ChannelInfo, read_stats
-from kcoro_ipc.protocol.deliveries import elements_of
+from kcoro_ipc.protocol.deliveries import Body, WithFiles, bodies_of
+from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
 from kcoro_ipc.protocol.selects import Clause
+from kcoro_ipc.regions import Lease
 from kcoro_ipc.trio_errors import ClosedResourceError, ConnectionLost
 
 if TYPE_CHECKING:
     from kcoro_ipc.metrics import ChannelSnapshot
+
+Files = Iterable[int | HasFileno]
 
 
 class Channel(trio.abc.Channel[Any]):
@@ -38,6 +45,9 @@ class Channel(trio.abc.Channel[Any]):
     def __init__(self, handle: Handle, codec: Codec) -> None:
         self._handle = handle
         self._codec = codec
+        self._plain = isinstance(codec, Bytes)
+        self._side = handle.connection.side
+        self._longest_inline = self._side.longest_inline(handle)
         self._closed = False
 
     def __repr__(self) -> str:
@@ -65,25 +75,36 @@ class Channel(trio.abc.Channel[Any]):
 
     # --- sending ---
 
-    async def send(self, value: Any, *, confirm: bool = False) -> bool:  # type: ignore[override]
+    async def send(  # type: ignore[override]
+        self, value: Any, *, confirm: bool = False, files: Files = ()
+    ) -> bool:
         """Sends one value; False if the channel's policy (drop_newest) dropped it.
 
+        The view of a loan is handed over: it can no longer be used afterwards. `files` are open
+        files (numbers, or objects with `fileno()`) that go with the message; yours stay yours.
         With `confirm` it returns when a receiver has acknowledged the message. Cancelled after it
         was taken, that raises Unconfirmed: the message is no longer yours, only the waiting ended.
         """
         flags = _wire.FLAG_SEND_COMPLETE_ACK if confirm else 0
-        return await self._send(value, FOREVER_MS, flags, "send")
+        return await self._send(value, FOREVER_MS, flags, "send", files)
 
-    async def try_send(self, value: Any) -> bool:
+    async def try_send(self, value: Any, *, files: Files = ()) -> bool:
         """As `send`, but WouldBlock instead of waiting for a receiver or for room."""
-        return await self._send(value, TRY_MS, 0, "")
+        return await self._send(value, TRY_MS, 0, "", files)
 
-    async def _send(self, value: Any, timeout_ms: int, flags: int, place: str) -> bool:
+    async def _send(
+        self, value: Any, timeout_ms: int, flags: int, place: str, files: Files
+    ) -> bool:
         handle = self._usable()
-        element = self._encode(value)
-        req_id = handle.connection.new_id()
-        frame = requests.send(req_id, handle.chan_id, timeout_ms, element, flags)
-        reply = await handle.connection.request(req_id, frame, place, (self,))
+        connection = handle.connection
+        encoded = self._encode(value)
+        if type(encoded) is bytes and len(encoded) <= self._longest_inline and not files:
+            req_id = connection.new_id()
+            frame = requests.send(req_id, handle.chan_id, timeout_ms, encoded, flags)
+            reply = await connection.request(req_id, frame, place, (self,))
+        else:
+            parcel = outgoing.parcel_of(self._side, handle, encoded, files)
+            reply = await ship(handle, parcel, timeout_ms, flags, place, self)
         if reply.result:
             raise handle.failure(reply, "send")
         return not reply.get(_wire.ATTR_DROPPED)
@@ -96,37 +117,40 @@ class Channel(trio.abc.Channel[Any]):
         was not sent. If already the first one fails its error is raised.
         """
         handle = self._usable()
-        elements = encode_many(self._codec, values)
-        handle.check_length(max(map(len, elements), default=0))
-        if not elements:
+        given = list(values)
+        if not given:
             await trio.lowlevel.checkpoint()
         settled = 0
-        for run in batches.split(elements, handle.connection.max_frame_bytes):
-            try:
-                count = await self._send_run(run)
-            except (trio.Cancelled, KcoroError) as error:
-                if settled and not isinstance(error, ConnectionLost):
-                    return settled  # cancelled: the next checkpoint says so again
-                raise
-            settled += count
-            if count < len(run):
-                break
+        found = outgoing.runs(self._side, handle, self._codec, given, self._longest_inline)
+        with closing(found) as runs:
+            while (run := next(runs, None)) is not None:
+                try:
+                    count = await self._send_run(run)
+                except (trio.Cancelled, KcoroError) as error:
+                    if settled and not isinstance(error, ConnectionLost):
+                        return settled  # cancelled: the next checkpoint says so again
+                    raise
+                settled += count
+                if count < run.length:
+                    break
         return settled
 
-    async def _send_run(self, run: Any) -> int:
+    async def _send_run(self, run: outgoing.Run) -> int:
         handle = self._handle
+        if run.parcels:
+            return await ship_run(handle, run.parcels, self)
         req_id = handle.connection.new_id()
-        frame = requests.send_many(req_id, handle.chan_id, FOREVER_MS, run)
+        frame = requests.send_many(req_id, handle.chan_id, FOREVER_MS, run.elements)
         reply = await handle.connection.request(req_id, frame, "send", (self,))
         if reply.result:
             raise handle.failure(reply, "send")
-        count: int = reply.get(_wire.ATTR_COUNT, len(run))
+        count: int = reply.get(_wire.ATTR_COUNT, run.length)
         return count
 
-    def _encode(self, value: Any) -> bytes:
-        element = self._codec.encode(value)
-        self._handle.check_length(len(element))
-        return element
+    def _encode(self, value: Any) -> Any:
+        if type(value) is bytes and self._plain:
+            return value
+        return outgoing.encode(self._side, self._codec, value)
 
     # --- receiving ---
 
@@ -138,12 +162,49 @@ class Channel(trio.abc.Channel[Any]):
         """As `receive`, but WouldBlock instead of waiting."""
         return self._codec.decode((await self._receive(TRY_MS, 0, ""))[0])
 
-    async def receive_many(self, max_items: int = _wire.MAX_ITEMS) -> list[Any]:
-        """Waits for one message and returns it with what else is there, `max_items` at most."""
-        elements = await self._receive(FOREVER_MS, batches.batch_size(max_items), "receive")
-        return decode_many(self._codec, elements)
+    async def receive_many(
+        self, max_items: int = _wire.MAX_ITEMS, *, lease: bool = False
+    ) -> list[Any]:
+        """Waits for one message and returns it with what else is there, `max_items` at most; with
+        `lease` a list of Leases."""
+        most = batches.batch_size(max_items)
+        if not lease:
+            return decode_many(self._codec, await self._receive(FOREVER_MS, most, "receive"))
+        bodies = await self._lease_bodies(FOREVER_MS, most)
+        mappings = self._side.mappings
+        return [mappings.lease(body) for body in bodies]
+
+    async def receive_lease(self) -> Lease:
+        """The next message where it lies: in its sender's memory, if it was sent from there."""
+        (body,) = await self._lease_bodies(FOREVER_MS, 0)
+        return self._side.mappings.lease(body)
+
+    async def receive_message(self) -> Message:
+        """The next message with the open files that came with it, which are then yours."""
+        (body,) = bodies_of(await self._ask(FOREVER_MS, 0, "receive"))
+        files = take(body.files) if isinstance(body, WithFiles) else []
+        (element,) = self._side.mappings.elements([body])
+        return Message(self._codec.decode(element), files)
+
+    async def receive_array(self) -> Any:
+        """The next message as a NumPy array, read only, in its sender's memory if it was sent from
+        there; that is given back when the array and its views are gone."""
+        from kcoro_ipc import arrays
+
+        return arrays.received(self._side.mappings, await self.receive_lease())
+
+    async def _lease_bodies(self, timeout_ms: int, max_items: int) -> Sequence[Body]:
+        self._check_lease(True)
+        self._side.mappings.release_dropped()
+        return bodies_of(await self._ask(timeout_ms, max_items, "receive"))
 
     async def _receive(self, timeout_ms: int, max_items: int, place: str) -> Sequence[bytes]:
+        reply = await self._ask(timeout_ms, max_items, place)
+        if reply.elements and not reply.file_count:
+            return reply.elements
+        return self._side.mappings.elements(bodies_of(reply))
+
+    async def _ask(self, timeout_ms: int, max_items: int, place: str) -> Reply:
         handle = self._usable()
         handle.check_receive()
         req_id = handle.connection.new_id()
@@ -151,23 +212,45 @@ class Channel(trio.abc.Channel[Any]):
         reply = await handle.connection.request(req_id, frame, place, (self,))
         if reply.result:
             raise handle.failure(reply, "receive")
-        return elements_of(reply)
+        return reply
 
-    def acking(self) -> Inbox:
-        """Messages that stay in the channel until they are acknowledged."""
-        return Inbox(self, self._usable(), self._codec)
+    def acking(self, *, lease: bool = False) -> Inbox:
+        """Messages that stay in the channel until they are acknowledged; with `lease` each Job
+        has a Lease."""
+        self._check_lease(lease)
+        return Inbox(self, self._usable(), self._codec, lease)
+
+    def _check_lease(self, lease: bool) -> None:
+        if lease and not self._plain:
+            raise InvalidArgument("leases and arrays come from channels of bytes, without a codec")
 
     # --- select ---
 
-    def receiving(self) -> Clause:
-        """An arm of `Client.select` that receives."""
+    def receiving(self, *, lease: bool = False) -> Clause:
+        """An arm of `Client.select` that receives; with `lease` its value is a Lease."""
         self._usable().check_receive()
-        return Clause(self, self._handle, self._codec)
+        self._check_lease(lease)
+        return Clause(self, self._handle, self._codec, lease=lease)
 
-    def sending(self, value: Any) -> Clause:
+    def sending(self, value: Any, *, files: Files = ()) -> Clause:
         """An arm of `Client.select` that sends `value` if it wins."""
-        self._usable()
-        return Clause(self, self._handle, self._codec, self._encode(value))
+        handle = self._usable()
+        encoded = self._encode(value)
+        if type(encoded) is bytes:
+            self._side.check(handle, len(encoded))
+        return Clause(self, handle, self._codec, encoded, files=list(files))
+
+    def selected(self, clause: Clause, reply: Reply) -> Any:
+        """What the winning clause of a select brought."""
+        if clause.encoded is not None:
+            return None
+        if clause.inbox is not None:
+            return clause.inbox.jobs(reply)[0]
+        mappings = self._side.mappings
+        body = bodies_of(reply)[0]
+        if clause.lease:
+            return mappings.lease(body)
+        return self._codec.decode(mappings.elements([body])[0])
 
     # --- the channel itself ---
 

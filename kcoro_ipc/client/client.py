@@ -8,8 +8,10 @@ from kcoro_ipc import _wire
 from kcoro_ipc.client.channel import Channel
 from kcoro_ipc.client.connection import Connection
 from kcoro_ipc.client.handle import Handle
+from kcoro_ipc.client.shipping import make_known
 from kcoro_ipc.codecs import Codec, find_codec
 from kcoro_ipc.errors import InvalidArgument
+from kcoro_ipc.outgoing import Sends
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.channels import (
     RIGHTS,
@@ -30,6 +32,7 @@ from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
 from kcoro_ipc.protocol.selects import Clause, Selected, select_frame, winner
 from kcoro_ipc.protocol.waiters import WaiterInfo, read_waiters
+from kcoro_ipc.regions import Lease, Loan
 from kcoro_ipc.trio_errors import TRIO_ERRORS
 
 if TYPE_CHECKING:
@@ -145,13 +148,41 @@ class Client:
         for clause in clauses:
             if clause.channel.client_connection is not connection:
                 raise InvalidArgument("a select takes channels of one client; open this one there")
-        req_id = connection.new_id()
-        frame = select_frame(req_id, timeout_ms, clauses, biased)
-        place = "select" if timeout_ms else ""
-        owners = tuple(owner for clause in clauses for owner in (clause.channel, clause.inbox))
-        reply = await connection.request(req_id, frame, place, owners)
-        index, clause = winner(reply, clauses, TRIO_ERRORS)
-        return Selected(index, clause.channel, clause.value_of(reply))
+        sends = Sends(connection.side, clauses)
+        try:
+            await make_known(connection, list(sends.parcels.values()))
+            req_id = connection.new_id()
+            frame = select_frame(req_id, timeout_ms, sends.arms(), biased)
+            side, files = "select" if timeout_ms else "", sends.files()
+            owners = tuple(owner for clause in clauses for owner in (clause.channel, clause.inbox))
+            reply = await connection.request(req_id, frame, side, owners, files=files)
+            index, clause = winner(reply, clauses, TRIO_ERRORS)
+        except BaseException:
+            sends.settle_without(connection.ended)
+            raise
+        sends.settle(index)
+        return Selected(index, clause.channel, clause.channel.selected(clause, reply))
+
+    def loan(self, nbytes: int) -> Loan:
+        """Shared memory to write a message in: `with client.loan(n) as block: ...`, where `block`
+        is a writable memoryview. Sending it, or a part of it, hands it over without a copy.
+        PoolExhausted if what was sent before is still in use and the pool may not grow."""
+        return self._connection.side.loan(nbytes)
+
+    def empty(self, shape: int | tuple[int, ...], dtype: Any = float, order: str = "C") -> Any:
+        """A NumPy array in shared memory, to be filled and sent without a copy."""
+        from kcoro_ipc import arrays
+
+        return arrays.empty(self._connection.side, shape, dtype, order)
+
+    def release(self, *leases: Lease) -> None:
+        """Releases several leases with one frame; BufferError, and none, if one is in use."""
+        self._connection.side.mappings.release_all(leases)
+
+    @property
+    def leases_open(self) -> int:
+        """How many leases of this client are not released."""
+        return self._connection.side.mappings.leases_open
 
     async def aclose(self) -> None:
         """Ends the connection: whoever still waits gets ClosedResourceError. Idempotent."""

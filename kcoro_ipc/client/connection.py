@@ -36,10 +36,14 @@ from trio.lowlevel import (
 )
 
 from kcoro_ipc import _wire, forks
-from kcoro_ipc.errors import KC_ECANCELED, KcoroError
+from kcoro_ipc.client.writing import Outgoing, together
+from kcoro_ipc.errors import KC_ECANCELED, InvalidArgument, KcoroError
+from kcoro_ipc.files import ANCILLARY_BYTES, RECEIVE_FLAGS, TOO_MANY_FILES, Loose, collect, rights
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.exchange import SHARED_PLACES, SIDES, Exchange
+from kcoro_ipc.protocol.greeting import Greeting
 from kcoro_ipc.protocol.replies import Reply
+from kcoro_ipc.regions import Settings, Side
 from kcoro_ipc.trio_errors import ClosedResourceError, ConnectionLost
 
 STREAM_READ_BYTES = 64 << 10
@@ -81,15 +85,19 @@ class Connection:
         self,
         sock: socket.socket,
         exchange: Exchange[Waiting],
-        max_frame_bytes: int,
+        greeting: Greeting,
         cancel_grace: float,
+        settings: Settings,
     ) -> None:
-        self.max_frame_bytes = max_frame_bytes
+        self.max_frame_bytes = greeting.max_frame_bytes
+        self.side = Side(settings, greeting.caps, self.tell, self.hear)
+        self.registering = trio.Lock()
         self._sock = sock
         self._packets = sock.type == socket.SOCK_SEQPACKET
         self._exchange = exchange
         self._cancel_grace = cancel_grace
-        self._outgoing: list[bytes] = []
+        self._outgoing: list[Outgoing | bytes] = []
+        self._files = Loose()
         self._writer_sleeps = ParkingLot()
         self._lots = {side: ParkingLot() for side in SIDES}
         self._deadlines: dict[int, float] = {}  # of cancelled requests, earliest first
@@ -98,6 +106,7 @@ class Connection:
         self._why_ended: Callable[[], KcoroError] | None = None
         self._generation = forks.generation
         self.new_id = exchange.new_id
+        exchange.on_notice = self.side.notice
 
     # --- requests ---
 
@@ -109,8 +118,9 @@ class Connection:
         side: str = "",
         owners: tuple[object, ...] = (),
         must_go: bool = False,
+        files: Loose | None = None,
     ) -> Reply:
-        """Sends `frame` and returns its reply, whatever its RESULT.
+        """Sends `frame`, `files` with its first byte, and returns its reply, whatever its RESULT.
 
         Raises Cancelled only if nothing happened; ClosedResourceError if one of `owners` was
         closed meanwhile and nothing happened; ConnectionLost if the connection ended first, and
@@ -125,7 +135,7 @@ class Connection:
             raise self._why_unusable()
         waiting = Waiting(self, req_id, current_task(), owners)
         self._exchange.add(req_id, waiting, side)
-        self._put(frame)
+        self._put(Outgoing(frame, files, req_id) if files else frame)
         reply: Reply = await wait_task_rescheduled(waiting.abort)
         if reply.result == KC_ECANCELED and (waiting.raise_cancel or waiting.ended):
             self._raise_if_nothing_happened(waiting, reply)
@@ -139,6 +149,11 @@ class Connection:
         if waiting.raise_cancel is not None:
             waiting.raise_cancel()
         raise ClosedResourceError("this handle was closed while the operation waited")
+
+    def tell(self, frame: bytes) -> None:
+        """Sends what has no answer."""
+        if not self.ended:
+            self._put(frame)
 
     def ask_cancel(self, req_id: int) -> None:
         """Sends CANCEL; from now on the reply is due within the grace."""
@@ -194,6 +209,8 @@ class Connection:
             lot.unpark_all()
         self._reading.cancel()
         self._writing.cancel()
+        self.side.close()
+        self._exchange.reader.close()
         trio.lowlevel.notify_closing(self._sock)
         self._sock.close()
 
@@ -211,12 +228,17 @@ class Connection:
                 f"the daemon did not answer a cancelled request within {self._cancel_grace} s"
             )
 
+    def hear(self) -> None:
+        """What has arrived by now, without waiting for the reader's turn."""
+        if not self.ended:
+            self._receive()
+
     def _receive(self) -> None:
         """Takes what has arrived, up to a bound, so that other tasks get their turn."""
         for _ in range(READS_PER_WAKE):
             size = self._read_bytes()
             try:
-                data = self._sock.recv(size)
+                data, ancillary, flags, _ = self._sock.recvmsg(size, ANCILLARY_BYTES, RECEIVE_FLAGS)
             except BlockingIOError:
                 break
             except OSError as error:
@@ -225,6 +247,11 @@ class Connection:
             if not data:
                 self._lose("the daemon closed the connection")
                 break
+            if ancillary or flags & socket.MSG_CTRUNC:
+                collect(ancillary, self._files)
+                if flags & socket.MSG_CTRUNC:
+                    self._lose(TOO_MANY_FILES)
+                    break
             self._deliver(data)
             if self._why_ended is not None or (len(data) < size and not self._packets):
                 break
@@ -236,7 +263,7 @@ class Connection:
         return STREAM_READ_BYTES if wanted <= STREAM_READ_BYTES else min(wanted, LARGE_READ_BYTES)
 
     def _deliver(self, data: bytes) -> None:
-        arrived = self._exchange.feed(data)
+        arrived = self._exchange.feed(data, self._files)
         for waiting, reply in arrived:
             if waiting.req_id in self._deadlines:
                 del self._deadlines[waiting.req_id]
@@ -250,10 +277,11 @@ class Connection:
 
     # --- writing ---
 
-    def _put(self, frame: bytes) -> None:
+    def _put(self, frame: Outgoing | bytes) -> None:
         """To the writer, which sends together what many tasks ask for. A lone request has nobody
         to go together with: it saves a turn of trio's scheduler."""
-        if self._writer_sleeps and not self._outgoing and len(self._exchange.in_flight) == 1:
+        alone = self._writer_sleeps and not self._outgoing and len(self._exchange.in_flight) == 1
+        if alone and type(frame) is bytes:
             try:
                 frame = frame[self._sock.send(frame) :]
             except OSError:
@@ -266,18 +294,42 @@ class Connection:
 
     @enable_ki_protection
     async def write_requests(self) -> None:
-        """The writer task: everything queued goes out in one send."""
+        """The writer task: everything queued goes out in one send, or a few."""
         with self._writing:
             try:
                 while self._why_ended is None:
                     if not self._outgoing:
                         await self._writer_sleeps.park()
                     frames, self._outgoing = self._outgoing, []
-                    for data in frames if self._packets else (b"".join(frames),):
+                    for data in frames if self._packets else together(frames):
+                        if isinstance(data, Outgoing):
+                            data = await self._transmit_first(data)
                         await self._transmit(data)
             except OSError:
                 # The reader sees the end too, after the replies that were sent before it.
                 await trio.sleep_forever()
+
+    async def _transmit_first(self, filed: Outgoing) -> bytes:
+        """Sends files with the first bytes of their frame; what is left of it goes without."""
+        while True:
+            try:
+                sent = self._sock.sendmsg([filed.frame], rights(filed.files))
+            except BlockingIOError:
+                await wait_writable(self._sock)
+            except ConnectionError:
+                raise
+            except OSError as error:  # nothing went out: it is this request's loss only
+                self._refuse(filed.req_id, error)
+                return b""
+            else:
+                return filed.frame[sent:]
+
+    def _refuse(self, req_id: int, error: OSError) -> None:
+        waiting = self._exchange.forget(req_id)
+        self._deadlines.pop(req_id, None)
+        self._set_grace()
+        why = InvalidArgument(f"the system does not pass these files on: {error.strerror}")
+        reschedule(waiting.task, outcome.Error(why))
 
     async def _transmit(self, data: bytes) -> None:
         rest = memoryview(data)

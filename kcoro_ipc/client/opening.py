@@ -14,6 +14,7 @@ from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.address import Address, connect_error, find_address
 from kcoro_ipc.protocol.exchange import Exchange
 from kcoro_ipc.protocol.greeting import check_greeting
+from kcoro_ipc.regions import INLINE_BELOW, POOL_BYTES, ZERO_COPY_FROM, Settings
 
 # How long to wait before trying again when the daemon's backlog is full: connect(2) on an AF_UNIX
 # socket fails then instead of waiting, and nothing tells when there is room.
@@ -26,6 +27,9 @@ def open_client(
     name: str | None = None,
     connect_timeout: float = 10.0,
     cancel_grace: float = 5.0,
+    zero_copy_from: int | None = ZERO_COPY_FROM,
+    inline_below: int | None = INLINE_BELOW,
+    pool_bytes: int = POOL_BYTES,
 ) -> "OpenClient":
     """A connection to the daemon, for `async with`.
 
@@ -34,8 +38,12 @@ def open_client(
     client. Raises NoDaemon if nobody answers within `connect_timeout` seconds. A cancelled request
     must be answered within `cancel_grace` seconds, else the connection counts as broken, and a
     send under way is in doubt.
+
+    Bytes from `zero_copy_from` on are copied into shared memory instead of the socket, loans below
+    `inline_below` into the socket instead (None: never); `pool_bytes` bounds the shared memory.
     """
-    return OpenClient(find_address(path), name, connect_timeout, cancel_grace)
+    settings = Settings(zero_copy_from, inline_below, pool_bytes)
+    return OpenClient(find_address(path), name, connect_timeout, cancel_grace, settings)
 
 
 class OpenClient:
@@ -46,12 +54,18 @@ class OpenClient:
     """
 
     def __init__(
-        self, address: Address, name: str | None, connect_timeout: float, cancel_grace: float
+        self,
+        address: Address,
+        name: str | None,
+        connect_timeout: float,
+        cancel_grace: float,
+        settings: Settings,
     ) -> None:
         self._address = address
         self._name = name
         self._connect_timeout = connect_timeout
         self._cancel_grace = cancel_grace
+        self._settings = settings
         self._tasks = trio.open_nursery()
 
     async def __aenter__(self) -> Client:
@@ -109,7 +123,8 @@ class OpenClient:
                     raise exchange.failure
         except OSError as error:
             raise NoDaemon(f"the daemon at {self._address} hung up: {error.strerror}") from None
-        return Connection(sock, exchange, check_greeting(replies[0]), self._cancel_grace)
+        greeting = check_greeting(replies[0])
+        return Connection(sock, exchange, greeting, self._cancel_grace, self._settings)
 
     async def _arrived(self, sock: socket.socket) -> bytes:
         await trio.lowlevel.wait_readable(sock)

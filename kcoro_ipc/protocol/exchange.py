@@ -9,6 +9,7 @@ receives and selects each have a few places that the other sides cannot take: a 
 receives must not keep out the send that would end them.
 """
 
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from kcoro_ipc.errors import KcoroError, ProtocolError
@@ -29,6 +30,7 @@ class Exchange(Generic[T]):
 
     def __init__(self) -> None:
         self.reader = ReplyReader()
+        self.on_notice: Callable[[Reply], None] = _unwanted
         self.in_flight: dict[int, tuple[T, str]] = {}
         self._last_word: KcoroError | None = None
         self._last_id = 0
@@ -54,9 +56,11 @@ class Exchange(Generic[T]):
         self.in_flight[req_id] = (waiting, side)
         self._used[side] += 1
 
-    def feed(self, data: bytes) -> list[tuple[T, Reply]]:
-        """Who gets which reply; a terminal one ends its request. Look at `failure` afterwards."""
-        return [found for reply in self.reader.feed(data) if (found := self._match(reply))]
+    def feed(self, data: bytes, files: list[int] | None = None) -> list[tuple[T, Reply]]:
+        """Who gets which reply; a terminal one ends its request. Notices go to `on_notice` in
+        their order. Look at `failure` afterwards."""
+        replies = self.reader.feed(data, files)
+        return [found for reply in replies if (found := self._match(reply))]
 
     @property
     def failure(self) -> KcoroError | None:
@@ -66,7 +70,7 @@ class Exchange(Generic[T]):
     def _match(self, reply: Reply) -> tuple[T, Reply] | None:
         entry = self.in_flight.get(reply.req_id)
         if entry is None:
-            self._last_word = self._last_word or _last_word(reply)
+            self._unmatched(reply)
             return None
         waiting, side = entry
         if reply.result is not None:
@@ -74,12 +78,33 @@ class Exchange(Generic[T]):
             self._used[side] -= 1
         return waiting, reply
 
+    def _unmatched(self, reply: Reply) -> None:
+        if self._last_word is not None:
+            return
+        if not reply.is_notice:
+            self._last_word = _last_word(reply)
+            return
+        try:
+            self.on_notice(reply)
+        except ProtocolError as error:
+            self._last_word = error
+
+    def forget(self, req_id: int) -> T:
+        """Ends a request that never went out."""
+        waiting, side = self.in_flight.pop(req_id)
+        self._used[side] -= 1
+        return waiting
+
     def drain(self) -> list[T]:
         """Everybody who still waits, forgotten here: the connection has ended."""
         waiting = [entry[0] for entry in self.in_flight.values()]
         self.in_flight.clear()
         self._used = dict.fromkeys(self._used, 0)
         return waiting
+
+
+def _unwanted(reply: Reply) -> None:
+    raise ProtocolError("the daemon speaks of shared memory that this client never asked for")
 
 
 def _last_word(reply: Reply) -> KcoroError:

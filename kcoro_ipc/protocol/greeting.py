@@ -18,8 +18,15 @@ class DaemonInfo(NamedTuple):
     uid: int
 
 
-def check_greeting(reply: Reply) -> int:
-    """The largest payload the daemon accepts; VersionMismatch or the daemon's refusal."""
+class Greeting(NamedTuple):
+    """What a connection is bound by: the longest payload, and what the daemon is able to do."""
+
+    max_frame_bytes: int
+    caps: int = 0
+
+
+def check_greeting(reply: Reply) -> Greeting:
+    """What the daemon agreed to; VersionMismatch or the daemon's refusal."""
     if reply.cmd != _wire.CMD_HELLO:
         raise failure_of(reply) if reply.result else ProtocolError("the daemon did not say HELLO")
     if reply.result:
@@ -30,7 +37,7 @@ def check_greeting(reply: Reply) -> int:
             f"the daemon speaks ABI {major}.{minor}, this client needs "
             f"{_wire.ABI_MAJOR}.{_wire.ABI_MINOR}; upgrade the older side"
         )
-    return _frame_limit(reply)
+    return Greeting(_frame_limit(reply), reply.get(_wire.ATTR_CAPS))
 
 
 def read_daemon_info(reply: Reply) -> DaemonInfo:

@@ -39,6 +39,17 @@ class Handle:
                 f"channel {self.label} takes from here; send it in parts, or raise elem_size"
             )
 
+    def check_range(self, length: int) -> None:
+        """For shared memory: only a channel that was made for shorter elements bounds it."""
+        if self.longest_element == NOT_ALLOWED:
+            raise self._denied("send", "write")
+        bounded = self.info.elem_size < _wire.MAX_ELEMENT_BYTES
+        if length > self.info.elem_size and bounded:
+            raise MessageTooLong(
+                f"an element of {length} bytes is over the {self.info.elem_size} that "
+                f"channel {self.label} takes; send it in parts, or raise elem_size"
+            )
+
     def check_receive(self) -> None:
         if not self.may_receive:
             raise self._denied("receive", "read")

@@ -1,9 +1,9 @@
 """Frames a client receives: a stream of bytes in, a list of replies out, a whole batch per call.
 
-The reader keeps what is left of a frame that has not arrived whole, and nothing else: it does not
-know which requests are under way. The daemon's usual reply (REQ_ID, RESULT, then nothing or
-ELEMENTs) is recognised by comparing two words; everything else takes the general way and gets
-the same verdict.
+The reader keeps what is left of a frame that has not arrived whole, and open files until the frame
+that names them is whole; it does not know which requests are under way. The daemon's usual reply
+(REQ_ID, RESULT, then nothing or ELEMENTs) is recognised by comparing two words; everything else
+takes the general way and gets the same verdict.
 
 Invariant: however the stream is cut into pieces, the replies are the same, and so is the error.
 """
@@ -15,7 +15,9 @@ from typing import Any
 
 from kcoro_ipc import _wire
 from kcoro_ipc.errors import FrameTooLong, ProtocolError
+from kcoro_ipc.files import Loose, move
 from kcoro_ipc.protocol.attributes import HEAD, head, read_attributes
+from kcoro_ipc.protocol.descriptors import read_run
 from kcoro_ipc.protocol.items import read_items
 
 _FRAME = Struct(">II")
@@ -27,6 +29,8 @@ _HEADER_BYTES = _wire.HEADER_BYTES
 _PREFIX_BYTES = _PREFIX.size
 _LONG_BYTES = _PREFIX_BYTES + 4 + _wire.EXTENDED_LENGTH
 _NOTHING: Any = MappingProxyType({})
+_FILE_BITS = _wire.FILES_MASK
+_NOTICES = {_wire.CMD_REGION_MAP, _wire.CMD_REGION_FREED, _wire.CMD_REGION_GONE}
 
 
 class Reply:
@@ -38,6 +42,7 @@ class Reply:
     """
 
     __slots__ = ("attributes", "cmd", "elements", "req_id", "result")
+    file_count = 0  # of its frame; more than 0 only for a ReplyWithFiles
 
     def __init__(
         self,
@@ -56,9 +61,41 @@ class Reply:
     def get(self, number: int, default: Any = 0) -> Any:
         return self.attributes.get(number, default)
 
+    @property
+    def files(self) -> Loose:
+        """The open files that came with it; closed with the reply unless somebody takes them."""
+        return Loose()
+
+    @property
+    def is_notice(self) -> bool:
+        """About shared memory: it answers no request and is no word about the connection."""
+        return self.cmd in _NOTICES and self.req_id == 0 and self.result is None
+
     def __repr__(self) -> str:
         name = _wire.COMMAND_NAMES.get(self.cmd, str(self.cmd))
         return f"<Reply {name} {self.req_id} result {self.result}>"
+
+
+class ReplyWithFiles(Reply):
+    """Its files come from whoever reads the stream, in the order of the frames."""
+
+    __slots__ = ("_files", "file_count")
+
+    def __init__(self, plain: Reply, file_count: int) -> None:
+        super().__init__(plain.cmd, plain.req_id, plain.result, plain.elements, plain.attributes)
+        self.file_count = file_count
+        self._files = Loose()
+
+    @property
+    def files(self) -> Loose:
+        return self._files
+
+    def take_files(self, arrived: list[int]) -> None:
+        """Its own from the front of what arrived; may be repeated."""
+        lacking = self.file_count - len(self._files)
+        if len(arrived) < lacking:
+            raise ProtocolError("a frame names more files than came with it")
+        move(arrived, self._files, lacking)
 
 
 class ReplyReader:
@@ -73,6 +110,7 @@ class ReplyReader:
         self._pieces: list[bytes] = []
         self._held_bytes = 0
         self._need_bytes = 0
+        self._files = Loose()
         self.failure: ProtocolError | None = None
 
     @property
@@ -80,7 +118,10 @@ class ReplyReader:
         """How many bytes the frame that has begun still lacks, as far as is known."""
         return max(0, self._need_bytes - self._held_bytes)
 
-    def feed(self, data: bytes) -> list[Reply]:
+    def feed(self, data: bytes, files: list[int] | None = None) -> list[Reply]:
+        """`files` came with `data` and are taken over."""
+        if files:
+            move(files, self._files, len(files))
         if self.failure is not None:
             return []
         if self._pieces:
@@ -91,35 +132,71 @@ class ReplyReader:
             data = b"".join(self._pieces)
             self._pieces.clear()
         replies: list[Reply] = []
+        filed: list[ReplyWithFiles] = []
         try:
-            self._keep(data, self._take(data, replies))
+            self._keep(data, read_frames(data, self._max_frame_bytes, replies, filed))
         except ProtocolError as error:
             self.failure = error
+        if filed or self._files:
+            self._attach(replies, filed)
         return replies
 
-    def _take(self, data: bytes, replies: list[Reply]) -> int:
-        """Appends every whole reply in data; returns where the first one that is not begins."""
-        start, end = 0, len(data)
-        while end - start >= _HEADER_BYTES:
-            word, length = _FRAME.unpack_from(data, start)
-            if word & 0xFFFF or length > self._max_frame_bytes:
-                raise _bad_header(word, length, self._max_frame_bytes)
-            stop = start + _HEADER_BYTES + length
-            if stop > end:
-                break
-            replies.append(_read_reply(data, start, stop, word >> 16))
-            start = stop
-        return start
+    def _attach(self, replies: list[Reply], filed: list[ReplyWithFiles]) -> None:
+        for reply in filed:
+            try:
+                reply.take_files(self._files)
+            except ProtocolError as error:
+                self.failure = error
+                del replies[replies.index(reply) :]
+                return
+        if self._files and not self._held_bytes and self.failure is None:
+            self.failure = surplus_files()
+
+    def close(self) -> None:
+        """Nothing more will be fed: files of a frame that never became whole are closed."""
+        self._files.close()
 
     def _keep(self, data: bytes, start: int) -> None:
         self._held_bytes = len(data) - start
         self._need_bytes = 0
         if self._held_bytes == 0:
             return
-        self._pieces.append(data[start:] if start else data)
-        self._need_bytes = _HEADER_BYTES
-        if self._held_bytes >= _HEADER_BYTES:
-            self._need_bytes += _FRAME.unpack_from(data, start)[1]
+        piece = data[start:] if start else data
+        self._pieces.append(piece)
+        self._need_bytes = frame_bytes(piece)
+
+
+def read_frames(
+    data: bytes, max_frame_bytes: int, replies: list[Reply], filed: list[ReplyWithFiles]
+) -> int:
+    """Appends every whole reply in data, those with files to both lists; returns where the first
+    one that is not whole begins."""
+    start, end = 0, len(data)
+    while end - start >= _HEADER_BYTES:
+        word, length = _FRAME.unpack_from(data, start)
+        if word & 0xFF00 or length > max_frame_bytes:
+            raise _bad_header(word, length, max_frame_bytes)
+        stop = start + _HEADER_BYTES + length
+        if stop > end:
+            break
+        reply = _read_reply(data, start, stop, word >> 16)
+        if word & _FILE_BITS:
+            reply = ReplyWithFiles(reply, word & _FILE_BITS)
+            filed.append(reply)
+        replies.append(reply)
+        start = stop
+    return start
+
+
+def surplus_files() -> ProtocolError:
+    return ProtocolError("open files came that no frame names")
+
+
+def frame_bytes(data: bytes) -> int:
+    """How long the frame is that begins here, as far as its header has arrived."""
+    if len(data) < _HEADER_BYTES:
+        return _HEADER_BYTES
+    return _HEADER_BYTES + int(_FRAME.unpack_from(data)[1])
 
 
 def whole_reply(data: bytes) -> Reply | None:
@@ -142,9 +219,7 @@ def whole_reply(data: bytes) -> Reply | None:
 def _bad_header(word: int, length: int, limit: int) -> ProtocolError:
     if word & 0xFF00:
         return ProtocolError(f"reserved header flags are set: {word & 0xFFFF:#06x}")
-    if length > limit:
-        return FrameTooLong(f"a frame of {length} bytes is over the limit of {limit}")
-    return ProtocolError("a frame brings files that nobody asked for")
+    return FrameTooLong(f"a frame of {length} bytes is over the limit of {limit}")
 
 
 def _read_reply(data: bytes, start: int, stop: int, cmd: int) -> Reply:
@@ -160,6 +235,9 @@ def _read_reply(data: bytes, start: int, stop: int, cmd: int) -> Reply:
             items = read_items(data, at, stop)
             if items is not None:
                 return Reply(cmd, req_id, result, (), {_wire.ATTR_ITEM: items})
+            ranges = read_run(data, at, stop)
+            if ranges is not None:
+                return Reply(cmd, req_id, result, (), {_wire.ATTR_DESC: ranges})
     attributes = read_attributes(data, start + _HEADER_BYTES, stop)
     return Reply(
         cmd,

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from kcoro_ipc import _wire
 from kcoro_ipc.errors import InvalidArgument, MessageTooLong
 from kcoro_ipc.protocol.attributes import EXTENDED, HEAD, Pairs, head, write_attributes
+from kcoro_ipc.protocol.descriptors import Range, range_bytes, range_run
 
 FOREVER_MS = -1
 TRY_MS = 0
@@ -24,13 +25,15 @@ _FLAGS = head(_wire.ATTR_FLAGS)
 _MAX_ITEMS = head(_wire.ATTR_MAX_ITEMS)
 _ELEMENT = head(_wire.ATTR_ELEMENT, 0)
 _DELIVERY_ID = head(_wire.ATTR_DELIVERY_ID, 8)
+_LEASE_ID = head(_wire.ATTR_LEASE_ID, 8)
+CAPS = _wire.CAP_DESCRIPTORS | _wire.CAP_FILES
 
 _FRAME = Struct(">II")  # cmd and files, payload length
 _OPERATION = Struct(">IIIIIIIi")  # header, REQ_ID, CHAN_ID, TIMEOUT_MS
 _SEND_ONE = Struct(">IIIIIIIiI")  # the same and the head of an ELEMENT
 _U32 = Struct(">II")
 _CANCEL = Struct(">IIII")
-_DELIVERY = Struct(">IQ")
+_TICKET = Struct(">IQ")  # a DELIVERY_ID or a LEASE_ID
 
 _SEND = _wire.CMD_CHAN_SEND << 16
 _RECEIVE = _wire.CMD_CHAN_RECV << 16
@@ -38,25 +41,28 @@ _OPERATION_BYTES = _OPERATION.size - _wire.HEADER_BYTES
 
 
 class Clause(NamedTuple):
-    """One arm of a select: with `element` a send, else a receive."""
+    """One arm of a select: with `element` or `sent` a send, else a receive."""
 
     chan_id: int
     element: bytes | None = None
     flags: int = 0
+    sent: Range | None = None
+    file_count: int = 0
 
 
-def frame(cmd: int, payload: bytes) -> bytes:
+def frame(cmd: int, payload: bytes, file_count: int = 0) -> bytes:
     if len(payload) > _wire.MAX_FRAME_BYTES:
         raise MessageTooLong(
             f"a request of {len(payload)} bytes is over {_wire.MAX_FRAME_BYTES}; send it in parts"
         )
-    return _FRAME.pack(cmd << 16, len(payload)) + payload
+    return _FRAME.pack(cmd << 16 | file_count, len(payload)) + payload
 
 
 def hello(client_name: str | None = None) -> bytes:
     pairs: list[tuple[int, int | str]] = [
         (_wire.ATTR_ABI_MAJOR, _wire.ABI_MAJOR),
         (_wire.ATTR_ABI_MINOR, _wire.ABI_MINOR),
+        (_wire.ATTR_CAPS, CAPS),
     ]
     if client_name is not None:
         pairs.append((_wire.ATTR_CLIENT_NAME, client_name))
@@ -95,10 +101,30 @@ def send(req_id: int, chan_id: int, timeout_ms: int, element: bytes, flags: int 
 
 def send_many(req_id: int, chan_id: int, timeout_ms: int, elements: Sequence[bytes]) -> bytes:
     """A batch; its elements are taken in order, as many as fit, until one fails."""
-    tail = element_run(elements)
+    return _send_tail(req_id, chan_id, timeout_ms, element_run(elements))
+
+
+def send_ranges(
+    req_id: int, chan_id: int, timeout_ms: int, ranges: Sequence[Range], flags: int = 0
+) -> bytes:
+    """One range of shared memory, or a batch of them."""
+    return _send_tail(req_id, chan_id, timeout_ms, _flags(flags) + range_run(ranges))
+
+
+def send_files(
+    req_id: int, chan_id: int, timeout_ms: int, element: bytes, file_count: int, flags: int = 0
+) -> bytes:
+    """One element whose files go with the first byte of the frame."""
+    tail = _flags(flags) + element_head(len(element)) + element
+    return _send_tail(req_id, chan_id, timeout_ms, tail, file_count)
+
+
+def _send_tail(
+    req_id: int, chan_id: int, timeout_ms: int, tail: bytes, file_count: int = 0
+) -> bytes:
     size = _OPERATION_BYTES + len(tail)
     start = _OPERATION.pack(
-        _SEND, size, _REQ_ID, req_id, _CHAN_ID, chan_id, _TIMEOUT_MS, timeout_ms
+        _SEND | file_count, size, _REQ_ID, req_id, _CHAN_ID, chan_id, _TIMEOUT_MS, timeout_ms
     )
     return start + tail
 
@@ -130,11 +156,14 @@ def select(req_id: int, timeout_ms: int, clauses: Iterable[Clause], flags: int =
     ]
     if flags:
         pairs.append((_wire.ATTR_FLAGS, flags))
-    pairs += [(_wire.ATTR_CLAUSE, _clause_pairs(clause)) for clause in clauses]
-    arms = len(pairs) - 2 - (1 if flags else 0)
-    if not 1 <= arms <= _wire.MAX_CLAUSES:
-        raise InvalidArgument(f"a select has 1 to {_wire.MAX_CLAUSES} clauses, not {arms}")
-    return frame(_wire.CMD_SELECT, write_attributes(pairs))
+    arms = list(clauses)
+    if not 1 <= len(arms) <= _wire.MAX_CLAUSES:
+        raise InvalidArgument(f"a select has 1 to {_wire.MAX_CLAUSES} clauses, not {len(arms)}")
+    pairs += [(_wire.ATTR_CLAUSE, _clause_pairs(clause)) for clause in arms]
+    file_count = sum(clause.file_count for clause in arms)
+    if file_count > _wire.MAX_FILES:
+        raise InvalidArgument(f"a select carries at most {_wire.MAX_FILES} files in all")
+    return frame(_wire.CMD_SELECT, write_attributes(pairs), file_count)
 
 
 def _clause_pairs(clause: Clause) -> list[tuple[int, object]]:
@@ -143,6 +172,10 @@ def _clause_pairs(clause: Clause) -> list[tuple[int, object]]:
         pairs.append((_wire.ATTR_FLAGS, clause.flags))
     if clause.element is not None:
         pairs.append((_wire.ATTR_ELEMENT, clause.element))
+    if clause.sent is not None:
+        pairs.append((_wire.ATTR_DESC, range_bytes(clause.sent)))
+    if clause.file_count:
+        pairs.append((_wire.ATTR_FILES, clause.file_count))
     return pairs
 
 
@@ -161,8 +194,26 @@ def nack(req_id: int, delivery_ids: Sequence[int]) -> bytes:
 
 def _settle(cmd: int, req_id: int, delivery_ids: Sequence[int]) -> bytes:
     parts = [_U32.pack(_REQ_ID, req_id)]
-    parts += [_DELIVERY.pack(_DELIVERY_ID, delivery) for delivery in delivery_ids]
+    parts += [_TICKET.pack(_DELIVERY_ID, delivery) for delivery in delivery_ids]
     return frame(cmd, b"".join(parts))
+
+
+def release(lease_ids: Sequence[int]) -> bytes:
+    """Ends leases; not answered."""
+    return frame(
+        _wire.CMD_RELEASE, b"".join([_TICKET.pack(_LEASE_ID, lease) for lease in lease_ids])
+    )
+
+
+def region_add(req_id: int, size: int) -> bytes:
+    """Its file goes with the first byte of the frame."""
+    pairs = [(_wire.ATTR_REQ_ID, req_id), (_wire.ATTR_SIZE, size)]
+    return frame(_wire.CMD_REGION_ADD, write_attributes(pairs), file_count=1)
+
+
+def region_drop(req_id: int, region_id: int, flags: int = 0) -> bytes:
+    pairs = [(_wire.ATTR_REGION_ID, region_id), (_wire.ATTR_FLAGS, flags)]
+    return control(_wire.CMD_REGION_DROP, req_id, pairs)
 
 
 def element_head(length: int) -> bytes:

@@ -7,7 +7,6 @@ from kcoro_ipc import _wire
 from kcoro_ipc.codecs import Codec
 from kcoro_ipc.errors import ErrorTable, KcoroError, ProtocolError
 from kcoro_ipc.protocol import requests
-from kcoro_ipc.protocol.deliveries import elements_of
 from kcoro_ipc.protocol.handles import Handle
 from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply
@@ -25,41 +24,44 @@ class Selected(NamedTuple):
 
 
 class Clause:
-    """One arm; made by `receiving` and `sending` of a channel, `receiving` of an inbox."""
+    """One arm; made by `receiving` and `sending` of a channel, `receiving` of an inbox.
+
+    `encoded` is what a sending one sends: bytes, or what goes by shared memory.
+    """
 
     def __init__(
         self,
         channel: Any,
         handle: Handle,
         codec: Codec,
-        element: bytes | None = None,
+        encoded: Any = None,
         inbox: Any = None,
+        lease: bool = False,
+        files: Sequence[Any] = (),
     ) -> None:
         self.channel = channel
         self.handle = handle
         self.codec = codec
-        self.element = element
+        self.encoded = encoded
         self.inbox = inbox
+        self.lease = lease
+        self.files = files
 
     @property
     def side(self) -> str:
-        return "receive" if self.element is None else "send"
+        return "receive" if self.encoded is None else "send"
 
     def wire(self) -> requests.Clause:
+        """Of a receiving one."""
         flags = 0 if self.inbox is None else _wire.FLAG_CLAUSE_ACK
-        return requests.Clause(self.handle.chan_id, self.element, flags)
-
-    def value_of(self, reply: Reply) -> Any:
-        if self.element is not None:
-            return None
-        if self.inbox is not None:
-            return self.inbox.jobs(reply)[0]
-        return self.codec.decode(elements_of(reply)[0])
+        return requests.Clause(self.handle.chan_id, None, flags)
 
 
-def select_frame(req_id: int, timeout_ms: int, clauses: Sequence[Clause], biased: bool) -> bytes:
+def select_frame(
+    req_id: int, timeout_ms: int, arms: Sequence[requests.Clause], biased: bool
+) -> bytes:
     flags = _wire.FLAG_SELECT_BIASED if biased else 0
-    return requests.select(req_id, timeout_ms, [clause.wire() for clause in clauses], flags)
+    return requests.select(req_id, timeout_ms, arms, flags)
 
 
 def winner(reply: Reply, clauses: Sequence[Clause], table: ErrorTable) -> tuple[int, Clause]:

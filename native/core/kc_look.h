@@ -11,18 +11,21 @@
 enum kc_verdict { KC_CAN_WAIT = 0, KC_CAN_RUN = 1, KC_CAN_NEVER = 2 };
 
 /* KC_OK, or why this clause can never stand here: KC_EINVAL, KC_EMSGSIZE. */
-static inline int kc_offer_check(const kc_offer *o, uint32_t dir) {
+static inline int kc_offer_check(const kc_engine *e, const kc_offer *o, uint32_t dir) {
     const kc_chan_config *c = &o->chan->config;
     bool send = dir == KC_CLAUSE_SEND;
+    uint64_t bytes = o->len_bytes;
     int rc = KC_OK;
 
+    if (send && o->body != NULL && o->body->extra != 0)
+        bytes += kc_offer_extra_bytes(e, o);
     if (c->kind == KC_KIND_CONFLATED && (o->flags & (send ? KC_OP_CONFIRM : KC_OP_ACK)) != 0)
         rc = KC_EINVAL;
     else if (!send && (c->flags & KC_CHAN_ACK_REQUIRED) != 0 && (o->flags & KC_OP_ACK) == 0)
         rc = KC_EINVAL;
-    else if (send && (c->flags & KC_CHAN_FIXED_SIZE) != 0 && o->len_bytes != c->elem_size)
+    else if (send && (c->flags & KC_CHAN_FIXED_SIZE) != 0 && bytes != c->elem_size)
         rc = KC_EINVAL;
-    else if (send && o->len_bytes > c->elem_size)
+    else if (send && bytes > c->elem_size)
         rc = KC_EMSGSIZE;
     return rc;
 }

@@ -23,6 +23,9 @@ typedef struct kc_offer {
 /* Run it: KC_OK, KC_PARKED (a send that now waits for its ack), or a refusal with nothing changed. */
 int kc_offer_send(kc_engine *engine, const kc_offer *offer, const kc_op *op, kc_result *result);
 int kc_offer_recv(kc_engine *engine, const kc_offer *offer, const kc_op *op, kc_result *result);
+/* Length of the memory that the offer's descriptor names, where elem_size bounds it: the default of elem_size says how much
+ * may go through the daemon, which memory does not. */
+uint64_t kc_offer_extra_bytes(const kc_engine *engine, const kc_offer *offer);
 /* What that answers when a word forbade a step of it. */
 int kc_offer_spoiled(kc_engine *engine, kc_result *result);
 /* Makes the STAGED message of a send; the offer's body is taken over on success. */

@@ -4,6 +4,13 @@
 #include "kc_account.h"
 #include "kc_pool.h"
 
+uint64_t kc_offer_extra_bytes(const kc_engine *e, const kc_offer *o) {
+    const kc_chan_config *c = &o->chan->config;
+    bool bounded = c->elem_size < KC_MAX_ELEMENT_BYTES || (c->flags & KC_CHAN_FIXED_SIZE) != 0;
+
+    return bounded ? kc_extra_bytes(e, o->body->extra) : 0;
+}
+
 /* What the asking scope itself holds by plain receives does not keep a closing channel open for it: those bytes are on
  * their way to it, and it reads them before this answer (contract 4.5). */
 static bool all_held_by(kc_engine *e, const kc_chan_rec *c, const kc_scope_rec *s) {
@@ -44,10 +51,8 @@ static bool drops_this(const kc_chan_rec *c, uint32_t len_bytes) {
 }
 
 static KC_RARE int drop_newest(kc_engine *e, const kc_offer *o, kc_result *result) {
-    kc_stat_add(o->chan, KC_STAT_TOTAL_SENDS, 1);
-    kc_stat_add(o->chan, KC_STAT_TOTAL_BYTES_SENT, o->len_bytes);
+    kc_flow_count_sent(e, o->chan, o->len_bytes, o->body != NULL ? o->body->extra : 0);
     kc_stat_add(o->chan, KC_STAT_DROPS_NEWEST, 1);
-    kc_flow_stamp(e, o->chan);
     if (o->body != NULL)
         kc_body_release(e, o->body);
     result->flags |= KC_RESULT_DROPPED;
@@ -138,7 +143,7 @@ static uint32_t next_message(kc_engine *e, kc_chan_rec *c) {
 static void hand_out(kc_engine *e, const kc_offer *o, uint32_t msg, kc_result *result) {
     const kc_msg *m = kc_msg_at(e, msg);
     uint32_t attempts = kc_word_attempts(kc_word_load(&m->w));
-    bool copied = o->buffer != NULL && m->len_bytes <= o->buffer_bytes;
+    bool copied = o->buffer != NULL && m->extra == 0 && m->len_bytes <= o->buffer_bytes;
 
     result->flags |= KC_RESULT_MESSAGE;
     result->flags |= attempts != 0 ? KC_RESULT_REDELIVERED : 0U;

@@ -130,9 +130,12 @@ def test_a_closed_channel_is_seen_from_its_side() -> None:
 
 def test_a_greeting_gives_the_frame_limit() -> None:
     pairs = [("ABI_MAJOR", 1), ("ABI_MINOR", 1), ("CAPS", 0)]
-    assert check_greeting(read("HELLO", *pairs, ("MAX_FRAME", 131072))) == 131072
-    assert check_greeting(read("HELLO", *pairs)) == _wire.MAX_FRAME_BYTES
-    assert check_greeting(read("HELLO", *pairs, ("MAX_FRAME", 2**31))) == _wire.MAX_FRAME_BYTES
+    assert check_greeting(read("HELLO", *pairs, ("MAX_FRAME", 131072))) == (131072, 0)
+    assert check_greeting(read("HELLO", *pairs)).max_frame_bytes == _wire.MAX_FRAME_BYTES
+    assert (
+        check_greeting(read("HELLO", *pairs, ("MAX_FRAME", 2**31))).max_frame_bytes
+        == _wire.MAX_FRAME_BYTES
+    )
 
 
 @pytest.mark.parametrize(

@@ -75,9 +75,9 @@ def test_cancel_ack_nack_and_hello_are_the_canonical_frames() -> None:
     pairs = [("REQ_ID", 5), *(("DELIVERY_ID", one) for one in ids)]
     assert requests.ack(5, ids) == tlv.build_frame("ACK", pairs, 1)
     assert requests.nack(5, ids) == tlv.build_frame("NACK", pairs, 1)
-    named = [("ABI_MAJOR", 1), ("ABI_MINOR", 1), ("CLIENT_NAME", "żółw")]
+    named = [("ABI_MAJOR", 1), ("ABI_MINOR", 1), ("CAPS", 3), ("CLIENT_NAME", "żółw")]
     assert requests.hello("żółw") == tlv.build_frame("HELLO", named, 1)
-    assert requests.hello() == tlv.build_frame("HELLO", named[:2], 1)
+    assert requests.hello() == tlv.build_frame("HELLO", named[:3], 1)
 
 
 def test_make_writes_the_words_as_numbers() -> None:

@@ -56,6 +56,12 @@ enum kc_wire_cmd {
     KC_CMD_PING = 42,
     KC_CMD_CHAN_PURGE = 43,
     KC_CMD_SUBSCRIBE = 44,
+    KC_CMD_REGION_ADD = 45,
+    KC_CMD_REGION_DROP = 46,
+    KC_CMD_RELEASE = 47,
+    KC_CMD_REGION_MAP = 48,
+    KC_CMD_REGION_FREED = 49,
+    KC_CMD_REGION_GONE = 50,
 };
 
 enum kc_wire_attr {
@@ -107,10 +113,15 @@ enum kc_wire_attr {
     KC_ATTR_ITEM = 64,
     KC_ATTR_CLAUSE = 65,
     KC_ATTR_STAT = 66,
+    KC_ATTR_DESC = 67,
     KC_ATTR_WAITER_SIDE = 68,
     KC_ATTR_WAITER_STATUS = 69,
     KC_ATTR_AGE_NS = 70,
-    KC_ATTR_END = 71,
+    KC_ATTR_LEASE_ID = 71,
+    KC_ATTR_SIZE = 72,
+    KC_ATTR_FILES = 73,
+    KC_ATTR_FILE_TTL_MS = 74,
+    KC_ATTR_END = 75,
 };
 
 /* FLAGS, by command */
@@ -123,16 +134,22 @@ enum kc_wire_flag {
     KC_FLAG_CHAN_FIXED_SIZE = 32,
     KC_FLAG_CHAN_EXCLUSIVE = 64,
     KC_FLAG_SEND_COMPLETE_ACK = 1,
+    KC_FLAG_SEND_FALLBACK_SMALL = 2,
+    KC_FLAG_SEND_FALLBACK_CAPACITY = 4,
     KC_FLAG_RECV_ACK = 1,
     KC_FLAG_CLAUSE_ACK = 1,
     KC_FLAG_SELECT_BIASED = 1,
     KC_FLAG_STATS_WAITERS = 1,
+    KC_FLAG_STATS_FILES = 2,
+    KC_FLAG_REGION_WAIT = 1,
+    KC_FLAG_REGION_REVOKE = 2,
     KC_FLAG_CHAN_ALL = 127,
-    KC_FLAG_SEND_ALL = 1,
+    KC_FLAG_SEND_ALL = 7,
     KC_FLAG_RECV_ALL = 1,
     KC_FLAG_CLAUSE_ALL = 1,
     KC_FLAG_SELECT_ALL = 1,
-    KC_FLAG_STATS_ALL = 1,
+    KC_FLAG_STATS_ALL = 3,
+    KC_FLAG_REGION_ALL = 3,
 };
 
 enum kc_wire_kind {
@@ -161,6 +178,15 @@ enum kc_wire_waiter {
     KC_WAITER_RECEIVES = 1,
 };
 
+enum kc_wire_cap {
+    KC_CAP_DESCRIPTORS = 1,
+    KC_CAP_FILES = 2,
+};
+
+enum kc_wire_freed {
+    KC_FREED_LOST = 1,
+};
+
 /* limits */
 enum kc_wire_max {
     KC_MAX_FRAME_BYTES = 16842752,
@@ -175,6 +201,8 @@ enum kc_wire_max {
     KC_MAX_CAPACITY = 1048576,
     KC_MAX_MODE = 511,
     KC_MAX_FILES = 253,
+    KC_MAX_MESSAGE_FILES = 16,
+    KC_MAX_DESC_BYTES = 32,
 };
 
 enum kc_wire_frame_form {
@@ -241,7 +269,12 @@ enum kc_wire_stat {
     KC_STAT_HANDLES_WRITE = 53,
     KC_STAT_CAP_FLAGS = 54,
     KC_STAT_CLOSE_REASON = 55,
-    KC_STAT_END = 56,
+    KC_STAT_ZREF_FALLBACK_SMALL = 56,
+    KC_STAT_ZREF_FALLBACK_CAPACITY = 57,
+    KC_STAT_ZREF_CANCELED = 58,
+    KC_STAT_DESCRIPTORS = 59,
+    KC_STAT_FILES = 60,
+    KC_STAT_END = 61,
 };
 
 #ifndef KC_CDEF
@@ -295,9 +328,14 @@ enum kc_wire_stat {
     X(ITEM, NESTED, 1) \
     X(CLAUSE, NESTED, 1) \
     X(STAT, NESTED, 1) \
+    X(DESC, BYTES, 1) \
     X(WAITER_SIDE, U32, 0) \
     X(WAITER_STATUS, TEXT, 0) \
-    X(AGE_NS, U64, 0)
+    X(AGE_NS, U64, 0) \
+    X(LEASE_ID, U64, 1) \
+    X(SIZE, U64, 0) \
+    X(FILES, U32, 0) \
+    X(FILE_TTL_MS, U32, 0)
 #endif
 
 #endif

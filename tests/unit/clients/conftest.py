@@ -40,16 +40,19 @@ class Frames:
         return tlv.parse_frame(data, 1)
 
 
-def reply_to(frame: tlv.Frame, result: int = 0, *pairs: Pair) -> bytes:
+def reply_to(frame: tlv.Frame, result: int = 0, *pairs: Pair, files: int = 0) -> bytes:
     answers = {"CHAN_TRY_SEND": "CHAN_SEND", "CHAN_TRY_RECV": "CHAN_RECV"}
     name = tlv.COMMAND_NAMES[frame.cmd]
     head: list[Pair] = [("REQ_ID", frame.get("REQ_ID")), ("RESULT", result)]
-    return tlv.build_frame(answers.get(name, name), [*head, *pairs], 1)
+    return tlv.build_frame(answers.get(name, name), [*head, *pairs], 1, files)
 
 
-HELLO = tlv.build_frame(
-    "HELLO", [("ABI_MAJOR", 1), ("ABI_MINOR", 1), ("CAPS", 0), ("MAX_FRAME", 16842752)], 1
-)
+def hello(caps: int = 0, max_frame: int = 16842752) -> bytes:
+    pairs = [("ABI_MAJOR", 1), ("ABI_MINOR", 1), ("CAPS", caps), ("MAX_FRAME", max_frame)]
+    return tlv.build_frame("HELLO", pairs, 1)
+
+
+HELLO = hello()
 
 
 def opened(chan_id: int, **more: int) -> list[Pair]:
@@ -178,12 +181,14 @@ class BlockingPeer:
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
+        self.files: list[int] = []  # that came and nobody took
         self._frames = Frames()
 
     def expect(self, name: str, **values: object) -> tlv.Frame:
         while (frame := self._frames.next()) is None:
-            data = self.socket.recv(1 << 20)
+            data, files, _, _ = socket.recv_fds(self.socket, 1 << 20, 32)
             assert data, f"the client hung up; {name} was expected"
+            self.files += files
             self._frames.feed(data)
         assert tlv.COMMAND_NAMES[frame.cmd] == name
         assert {key: frame.get(key) for key in values} == values
@@ -191,6 +196,10 @@ class BlockingPeer:
 
     def reply(self, frame: tlv.Frame, result: int = 0, *pairs: Pair) -> None:
         self.socket.sendall(reply_to(frame, result, *pairs))
+
+    def reply_files(self, frame: tlv.Frame, files: list[int], *pairs: Pair) -> None:
+        data = reply_to(frame, 0, *pairs, files=len(files))
+        socket.send_fds(self.socket, [data], files)
 
     def serve(self, name: str, result: int = 0, *pairs: Pair, **values: object) -> tlv.Frame:
         frame = self.expect(name, **values)
@@ -237,3 +246,9 @@ def played(socket_dir: Path) -> Callable[[Script], AbstractContextManager[Path]]
             raise failures[0]
 
     return play
+
+
+@pytest.fixture(name="hello")
+def hello_fixture() -> Callable[..., bytes]:
+    """The daemon's HELLO, with capabilities and a frame limit."""
+    return hello

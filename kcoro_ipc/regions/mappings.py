@@ -1,0 +1,145 @@
+"""Regions of others that this connection reads in: each is mapped once, and read only.
+
+The daemon sends a region's file before the first descriptor in it, and says when none will come
+any more. A mapping lives until then and until its last lease has ended.
+"""
+
+import mmap
+import weakref
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from kcoro_ipc import _wire, forks
+from kcoro_ipc.errors import ProtocolError
+from kcoro_ipc.protocol import requests
+from kcoro_ipc.protocol.deliveries import Body, WithFiles
+from kcoro_ipc.protocol.descriptors import Descriptor
+from kcoro_ipc.protocol.replies import Reply
+from kcoro_ipc.regions.lease import Dropped, Lease
+from kcoro_ipc.regions.memory import map_memory
+from kcoro_ipc.regions.views import seen_by_others
+
+
+class Mappings:
+    """`tell` sends a frame that is not answered."""
+
+    def __init__(self, tell: Callable[[bytes], None]) -> None:
+        self._tell = tell
+        self._mappings: dict[int, mmap.mmap] = {}
+        self._dropped: deque[Dropped] = deque()
+        self._generation = forks.generation
+        self.leases_open = 0
+        self.maps_made = 0
+
+    # --- notices ---
+
+    def add(self, notice: Reply) -> None:
+        """May be repeated: a blocking client can be interrupted after the first time."""
+        region_id = notice.get(_wire.ATTR_REGION_ID)
+        if region_id in self._mappings:
+            return
+        if notice.file_count != 1:
+            raise ProtocolError("the daemon announced a region without its file")
+        try:
+            memory = map_memory(notice.files[0], notice.get(_wire.ATTR_SIZE))
+        except ProtocolError:
+            notice.files.close()
+            raise
+        self._mappings[region_id] = memory
+        self.maps_made += 1
+        notice.files.close()
+
+    def remove(self, region_id: int) -> None:
+        """Its leases keep the memory for as long as they are open."""
+        self._mappings.pop(region_id, None)
+
+    # --- bodies of messages ---
+
+    def view(self, found: Descriptor) -> memoryview:
+        """The range, read only."""
+        memory = self._mappings.get(found.region_id)
+        if memory is None:
+            raise ProtocolError("the daemon named a region that it never announced")
+        stop = found.offset + found.length
+        if not found.length or stop > len(memory):
+            raise ProtocolError("the daemon named a range beyond the end of its region")
+        return memoryview(memory)[found.offset : stop]
+
+    def lease(self, body: Body) -> Lease:
+        """A body as a lease; files that came with it stay where they are."""
+        self.release_dropped()
+        if isinstance(body, Descriptor):
+            view, lease_id = self.view(body), body.last
+        else:
+            view, lease_id = memoryview(self._copy(body)), 0
+        self.leases_open += 1
+        return Lease(view, lease_id, self.end, self._dropped)
+
+    def elements(self, bodies: Sequence[Body]) -> list[bytes]:
+        """Bodies as bytes: ranges are copied and given back at once, files are closed."""
+        self.release_dropped()
+        try:
+            return self.copies(bodies)
+        finally:
+            self.discard(bodies)
+
+    def copies(self, bodies: Sequence[Body]) -> list[bytes]:
+        """Bodies as bytes; their ranges and files still belong to us."""
+        return [self._copy(body) for body in bodies]
+
+    def _copy(self, body: Body) -> bytes:
+        if isinstance(body, Descriptor):
+            with self.view(body) as view:
+                return bytes(view)
+        return body.element if isinstance(body, WithFiles) else body
+
+    def discard(self, bodies: Sequence[Body]) -> None:
+        """Bodies that nobody will look at any more, files included."""
+        self.give_back(bodies)
+        for body in bodies:
+            if isinstance(body, WithFiles):
+                body.files.close()
+
+    def give_back(self, bodies: Sequence[Body]) -> None:
+        """Ranges that nobody will read."""
+        self._release([body.last for body in bodies if isinstance(body, Descriptor)])
+
+    # --- leases that end ---
+
+    def adopt(self, lease: Lease, holder: object) -> None:
+        """From now on the lease lasts as long as `holder`, which needs no telling."""
+        view, lease_id = lease.detach()
+        weakref.finalize(holder, self._dropped.append, (view, lease_id)).atexit = False
+
+    def end(self, *lease_ids: int) -> None:
+        """Leases that were released; 0 for one of private memory."""
+        self.leases_open -= len(lease_ids)
+        self._release([lease_id for lease_id in lease_ids if lease_id])
+
+    def release_all(self, leases: Sequence[Lease]) -> None:
+        """Several with one frame; BufferError, and none of them, if one is still in use."""
+        for lease in leases:
+            lease.check_unused()
+        ended = [lease.detach() for lease in leases if not lease.released]
+        for view, _ in ended:
+            view.release()
+        self.end(*[lease_id for _, lease_id in ended])
+
+    def release_dropped(self) -> None:
+        """Ends what was merely dropped, as far as nobody looks at its memory any more."""
+        if self._generation != forks.generation:
+            return
+        for _ in range(len(self._dropped)):
+            view, lease_id = self._dropped.popleft()
+            if seen_by_others([view]):
+                self._dropped.append((view, lease_id))
+            else:
+                self.end(lease_id)
+
+    def _release(self, lease_ids: list[int]) -> None:
+        if lease_ids and self._generation == forks.generation:
+            self._tell(requests.release(lease_ids))
+
+    def close(self) -> None:
+        """The connection has ended, and all leases with it; what is open can still be read."""
+        self._mappings.clear()

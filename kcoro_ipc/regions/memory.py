@@ -1,0 +1,57 @@
+"""The memory of a region: a memfd that its maker alone can write.
+
+A made region is allocated at once, so that writing never runs out of memory half way, and sealed:
+it cannot shrink (whoever reads it is never hit by SIGBUS), grow, or be mapped writable once more.
+Reading sides check the seal and the size themselves and trust nobody with that.
+"""
+
+import fcntl
+import mmap
+import os
+
+from kcoro_ipc.errors import PoolExhausted, ProtocolError
+from kcoro_ipc.files import Loose
+
+# linux/memfd.h, linux/fcntl.h: not in the modules of Python 3.11.
+MFD_NOEXEC_SEAL = 0x0008
+F_SEAL_FUTURE_WRITE = 0x0010
+SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL
+PAGE = mmap.PAGESIZE
+
+
+def create_memory(size: int) -> tuple[mmap.mmap, Loose]:
+    """The mapping and the memfd to register it with. PoolExhausted if the kernel has none."""
+    own = Loose()
+    try:
+        own.extend(map(_memfd, ("kcoro-region",)))
+        os.posix_fallocate(own[0], 0, size)
+        memory = mmap.mmap(own[0], size)
+        fcntl.fcntl(own[0], fcntl.F_ADD_SEALS, SEALS)
+    except OSError as error:
+        raise PoolExhausted(
+            f"the system gives no shared memory of {size} bytes: {error.strerror}"
+        ) from None
+    return memory, own
+
+
+def _memfd(name: str) -> int:
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        return os.memfd_create(name, flags | MFD_NOEXEC_SEAL)
+    except OSError as error:
+        if error.errno != 22:  # EINVAL: a kernel before 6.3, which has no executable seal
+            raise
+        return os.memfd_create(name, flags)
+
+
+def map_memory(number: int, size: int) -> mmap.mmap:
+    """Another's region, to be read. ProtocolError when reading it would not be safe."""
+    try:
+        seals = fcntl.fcntl(number, fcntl.F_GET_SEALS)
+        if not seals & fcntl.F_SEAL_SHRINK:
+            raise ProtocolError("a region came that is not sealed against shrinking")
+        if not 0 < size <= os.fstat(number).st_size:
+            raise ProtocolError("a region came whose file is shorter than the region")
+        return mmap.mmap(number, size, prot=mmap.PROT_READ)
+    except (OSError, ValueError, OverflowError) as error:
+        raise ProtocolError(f"a region came that cannot be mapped: {error}") from None

@@ -1,0 +1,171 @@
+"""The regions that one connection sends from, kept for reuse.
+
+A region is made when no other has room, registered with the daemon by the first send from it, and
+dropped when many loans went by without it. A range is out from `take` until `give`, or until the
+daemon says that nobody uses it any more.
+
+Invariants:
+- A range is not given out again while any view of it is left in this program: what comes back
+  while an array of it lives waits in `_watched`.
+- In steady state no memfd and no mapping is made: ranges come from the regions that are there.
+"""
+
+from collections.abc import Callable
+
+from kcoro_ipc.errors import PoolExhausted
+from kcoro_ipc.protocol.descriptors import Descriptor
+from kcoro_ipc.regions.memory import PAGE, create_memory
+from kcoro_ipc.regions.space import Space
+from kcoro_ipc.regions.views import seen_by_others
+
+REGION_BYTES = 4 << 20  # the least; 256 regions, the daemon's quota, are then the default pool
+SPARE_LOANS = 256  # a region that was idle for so many goes back to the system
+
+
+class Region:
+    """Memory of ours. `region_id` is 0 until the daemon knows it; `file` lives until then.
+
+    `retired`: nothing more is taken from it, because what became of one of its ranges is unknown.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.memory, self.file = create_memory(size)
+        self.size = size
+        self.region_id = 0
+        self.space = Space(size)
+        self.sent: dict[int, Block] = {}  # by the offset that was sent
+        self.retired = False
+        self.last_used = 0
+
+
+class Block:
+    """A range of a region that is out. `views` are those through which its writer saw it."""
+
+    __slots__ = ("region", "size", "start", "views")
+
+    def __init__(self, region: Region, start: int, size: int) -> None:
+        self.region = region
+        self.start = start
+        self.size = size
+        self.views: list[memoryview] = []
+
+    def release_views(self) -> bool:
+        """Ends them; whether nobody in this program sees the range any more."""
+        try:
+            for view in self.views:
+                view.release()
+        except BufferError:
+            return False
+        return not self.views or not seen_by_others(self.views)
+
+
+class Pool:
+    """`hear` reads what the daemon has said by now: it may have freed something."""
+
+    def __init__(self, limit_bytes: int, hear: Callable[[], None]) -> None:
+        self.limit_bytes = limit_bytes
+        self.regions: list[Region] = []
+        self.doomed: list[Region] = []  # to be dropped by whoever may wait for the answer
+        self.regions_made = 0
+        self._hear = hear
+        self._loans = 0
+        self._watched: list[Block] = []
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(region.size for region in self.regions)
+
+    def take(self, nbytes: int) -> Block:
+        """A range of whole pages for `nbytes`. PoolExhausted if there is none."""
+        size = max(1, -(-nbytes // PAGE)) * PAGE
+        self._loans += 1
+        if self._loans % SPARE_LOANS == 0:
+            self._drop_idle(SPARE_LOANS)
+        self._look_at_watched()
+        block = self._find(size)
+        if block is None and self.total_bytes + size > self.limit_bytes:
+            self._hear()
+            block = self._find(size)
+        return block or self._grow(size)
+
+    def _find(self, size: int) -> Block | None:
+        for region in self.regions:
+            start = None if region.retired else region.space.take(size)
+            if start is not None:
+                region.last_used = self._loans
+                return Block(region, start, size)
+        return None
+
+    def _grow(self, size: int) -> Block:
+        if self.total_bytes + size > self.limit_bytes:
+            self._drop_idle(0)
+        room = self.limit_bytes - self.total_bytes
+        if size > room:
+            raise PoolExhausted(
+                f"{size} bytes more do not fit into the pool of shared memory; wait until "
+                "receivers release something, or open the client with a larger pool_bytes",
+                limit=self.limit_bytes,
+                usage=self.total_bytes,
+            )
+        region = Region(max(size, min(REGION_BYTES, room // PAGE * PAGE)))
+        self.regions_made += 1
+        self.regions.append(region)
+        region.last_used = self._loans
+        start = region.space.take(size)
+        assert start is not None
+        return Block(region, start, size)
+
+    def give(self, block: Block) -> None:
+        """The range is free again, as soon as nobody sees it."""
+        if not block.release_views():
+            self._watched.append(block)
+            return
+        region = block.region
+        region.space.give(block.start, block.size)
+        if region.retired and region.space.idle:
+            self._doom(region)
+
+    def take_back(self, block: Block, offset: int) -> bool:
+        """It was not sent after all; False if the daemon has freed it all the same."""
+        return block.region.sent.pop(offset, None) is block
+
+    def lose(self, block: Block, offset: int) -> None:
+        """Whether it was sent is not known: its region is used up and then dropped."""
+        block.region.retired = True
+        if self.take_back(block, offset):
+            self.give(block)
+
+    def freed(self, descriptor: Descriptor) -> None:
+        """The daemon's word. Of a region that was dropped meanwhile it means nothing."""
+        for region in self.regions:
+            if region.region_id == descriptor.region_id:
+                block = region.sent.pop(descriptor.offset, None)
+                if block is not None:
+                    self.give(block)
+                return
+
+    def gone(self, region_id: int) -> None:
+        """The daemon knows this region no more."""
+        self.regions = [region for region in self.regions if region.region_id != region_id]
+
+    def _look_at_watched(self) -> None:
+        watched, self._watched = self._watched, []
+        for block in watched:
+            self.give(block)
+
+    def _drop_idle(self, loans: int) -> None:
+        for region in list(self.regions):
+            if region.space.idle and self._loans - region.last_used >= loans:
+                self._doom(region)
+
+    def _doom(self, region: Region) -> None:
+        if region in self.regions:
+            self.regions.remove(region)
+            if region.region_id:
+                self.doomed.append(region)
+
+    def close(self) -> None:
+        """Forgets the regions; their memory goes with its last view."""
+        self.regions.clear()
+        self.doomed.clear()
+        self._watched.clear()

@@ -1,0 +1,161 @@
+"""The shared memory of one connection: the pool it sends from, the regions it reads in."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from kcoro_ipc import _wire, forks
+from kcoro_ipc.errors import ClosedResourceError, InvalidArgument, NotSupported, PoolExhausted
+from kcoro_ipc.files import HasFileno, Loose, duplicate
+from kcoro_ipc.protocol.descriptors import read_descriptor
+from kcoro_ipc.protocol.handles import Handle
+from kcoro_ipc.protocol.replies import Reply
+from kcoro_ipc.regions.loan import Loan, Loans
+from kcoro_ipc.regions.mappings import Mappings
+from kcoro_ipc.regions.parcels import Copied, Lent, Parcel, SmallLoan
+from kcoro_ipc.regions.pool import Pool
+from kcoro_ipc.regions.views import buffer_id
+
+# Where a copy into shared memory begins to pay, and below which a loan is sent as bytes.
+ZERO_COPY_FROM = 256 << 10
+INLINE_BELOW = 16 << 10
+POOL_BYTES = 1 << 30
+
+
+class Settings(NamedTuple):
+    """What `open_client` was asked for."""
+
+    zero_copy_from: int | None = ZERO_COPY_FROM
+    inline_below: int | None = INLINE_BELOW
+    pool_bytes: int = POOL_BYTES
+
+
+class Side:
+    """`tell` sends a frame that is not answered, `hear` reads what has arrived."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        caps: int,
+        tell: Callable[[bytes], None],
+        hear: Callable[[], None],
+    ) -> None:
+        self.pool = Pool(settings.pool_bytes, hear)
+        self.mappings = Mappings(tell)
+        self.inline_below = settings.inline_below or 0
+        self.takes_regions = bool(caps & _wire.CAP_DESCRIPTORS)
+        self.takes_files = bool(caps & _wire.CAP_FILES)
+        self._copy_from = settings.zero_copy_from if self.takes_regions else None
+        self._loans: Loans = {}
+        self._closed = False
+        self._generation = forks.generation
+
+    # --- what the daemon says ---
+
+    def notice(self, reply: Reply) -> None:
+        if reply.cmd == _wire.CMD_REGION_MAP:
+            self.mappings.add(reply)
+        elif reply.cmd == _wire.CMD_REGION_FREED:
+            for data in reply.get(_wire.ATTR_DESC, ()):
+                self.pool.freed(read_descriptor(data))
+        else:
+            region_id = reply.get(_wire.ATTR_REGION_ID)
+            self.mappings.remove(region_id)
+            self.pool.gone(region_id)
+
+    # --- loans ---
+
+    def loan(self, nbytes: int) -> Loan:
+        return Loan(self.pool, self._loans, nbytes, self._check)
+
+    def _check(self) -> None:
+        if self._generation != forks.generation:
+            raise ClosedResourceError(
+                "this client belongs to the parent process; open another one after fork()"
+            )
+        if self._closed:
+            raise ClosedResourceError("this client is closed; open another one")
+        if not self.takes_regions:
+            raise NotSupported("this daemon takes no shared memory; upgrade it, or send bytes")
+
+    def loan_of(self, value: Any) -> Loan | None:
+        """The open loan that this is the view of, or a part of it."""
+        if type(value) is not memoryview or not self._loans:
+            return None
+        return self._loans.get(buffer_id(value))
+
+    # --- what goes out ---
+
+    def longest_inline(self, handle: Handle) -> int:
+        """Bytes that are sent without a second thought, as long as they are at most so many."""
+        if self._copy_from is None:
+            return handle.longest_element
+        return min(handle.longest_element, self._copy_from - 1)
+
+    def copies(self, handle: Handle, length: int) -> bool:
+        """Whether bytes of this length go by shared memory."""
+        return self._copy_from is not None and length > self.longest_inline(handle)
+
+    def check(self, handle: Handle, length: int) -> None:
+        """Whether bytes of this length may go through the handle, one way or the other."""
+        if self.copies(handle, length):
+            handle.check_range(length)
+        else:
+            handle.check_length(length)
+
+    def parcel(self, handle: Handle, value: Any, files: Iterable[int | HasFileno] = ()) -> Parcel:
+        """`value` is bytes, or the view of a loan."""
+        own = duplicate(files)
+        if own:
+            return self._with_files(handle, value, own)
+        loan = self.loan_of(value)
+        if loan is not None:
+            return self._lent(handle, loan, value, self.inline_below)
+        return self._element(handle, value)
+
+    def batch_parcel(self, handle: Handle, value: Any) -> Parcel:
+        """For a batch: there a small loan costs no frame of its own and stays a range."""
+        loan = self.loan_of(value)
+        if loan is not None:
+            return self._lent(handle, loan, value, 0)
+        return self._element(handle, value)
+
+    def _with_files(self, handle: Handle, value: Any, files: Loose) -> Parcel:
+        if not self.takes_files:
+            raise NotSupported("this daemon takes no open files; upgrade it")
+        element = bytes(value)
+        handle.check_length(len(element))
+        return Parcel(element, files=files)
+
+    def _lent(self, handle: Handle, loan: Loan, part: memoryview, inline_below: int) -> Parcel:
+        if not part.c_contiguous or not part.nbytes:
+            raise InvalidArgument("send the whole of a loan, or one unbroken part of it")
+        small = part.nbytes < inline_below
+        check = handle.check_length if small else handle.check_range
+        check(part.nbytes)
+        offset = loan.begin(part)
+        if small:
+            return SmallLoan(self.pool, loan, part, _wire.FLAG_SEND_FALLBACK_SMALL)
+        return Lent(self.pool, loan, offset, part.nbytes)
+
+    def _element(self, handle: Handle, element: bytes) -> Parcel:
+        length = len(element)
+        self.check(handle, length)
+        if not self.copies(handle, length):
+            return Parcel(element)
+        try:
+            block = self.pool.take(length)
+        except PoolExhausted:
+            return self.fallback(handle, element)
+        block.region.memory[block.start : block.start + length] = element
+        return Copied(self.pool, block, block.start, length)
+
+    def fallback(self, handle: Handle, element: bytes) -> Parcel:
+        """Bytes that would have been copied, but there is no shared memory for them."""
+        handle.check_length(len(element))
+        return Parcel(element, _wire.FLAG_SEND_FALLBACK_CAPACITY)
+
+    def close(self) -> None:
+        """The connection has ended. Views of loans and leases stay what they are."""
+        self._closed = True
+        self.pool.close()
+        self.mappings.close()

@@ -1,0 +1,45 @@
+"""Who looks at a piece of memory: views, slices and arrays of it.
+
+CPython's memoryviews of one origin share one buffer object, slices, casts and NumPy arrays
+included, and each holds a reference to it. That is the only place where they can be found without
+being released: `memoryview.release` ends one view and says nothing of the others.
+"""
+
+import gc
+import sys
+from collections.abc import Sequence
+
+
+def seen_by_others(known: Sequence[memoryview]) -> bool:
+    """Whether the memory of these views is seen through any other that is not released.
+
+    Counting is cheap and enough as a rule; who keeps released views around has all objects of the
+    program searched for those that are not.
+    """
+    (buffer,) = gc.get_referents(known[0])
+    if sys.getrefcount(buffer) - 2 <= len(known):  # the name here and the argument
+        return False
+    return any(
+        isinstance(found, memoryview) and not any(found is one for one in known) and _lives(found)
+        for found in gc.get_referrers(buffer)
+    )
+
+
+def _lives(view: memoryview) -> bool:
+    try:
+        return view.nbytes >= 0
+    except ValueError:
+        return False
+
+
+def buffer_id(view: memoryview) -> int:
+    """The same number for all slices of one view, as long as one of them is there."""
+    (buffer,) = gc.get_referents(view)
+    return id(buffer)
+
+
+def address_of(view: memoryview) -> int:
+    """Where writable memory begins. ctypes is loaded only for who sends a part of a loan."""
+    from ctypes import addressof, c_char
+
+    return addressof(c_char.from_buffer(view))

@@ -1,0 +1,193 @@
+"""Shared memory through the trio client: tasks that share a region, and cancelled sends."""
+
+import os
+import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from kcoro_ipc import tlv
+from kcoro_ipc.client import open_client
+from kcoro_ipc.errors import KC_ECANCELED, ClosedResourceError, OperationCancelled
+from kcoro_ipc.regions.memory import PAGE, create_memory, map_memory
+from tests.unit.clients.peers import descriptor, ranges_of, serve_region
+
+KIB, MIB = 1 << 10, 1 << 20
+Played = Callable[..., AbstractContextManager[Path]]
+
+
+@pytest.fixture
+def shared(played: Played, hello: Callable[..., bytes]) -> Any:
+    return lambda script: played(script, hello(caps=3))
+
+
+async def test_tasks_that_send_from_one_region_register_it_once(shared: Any) -> None:
+    seen = []
+
+    def script(peer: Any) -> None:
+        peer.opens(ELEM_SIZE=16 * MIB)
+        number, size = serve_region(peer, 77)
+        for _ in range(8):
+            ((region, offset, length),) = ranges_of(peer.serve("CHAN_SEND"))
+            seen.append((region, map_memory(number, size)[offset : offset + 1]))
+        os.close(number)
+        peer.serve("CHAN_RELEASE")
+
+    async def send(client: Any, channel: Any, place: int) -> None:
+        with client.loan(64 * KIB) as block:
+            block[0] = place
+            await channel.send(block)
+
+    with shared(script) as path:
+        async with open_client(path) as client, await client.make_channel("frames") as channel:
+            async with trio.open_nursery() as nursery:
+                for place in range(8):
+                    nursery.start_soon(send, client, channel, place)
+    assert sorted(seen) == [(77, bytes([place])) for place in range(8)]
+
+
+async def test_a_cancelled_send_leaves_the_block_as_it_was(shared: Any) -> None:
+    def script(peer: Any) -> None:
+        peer.opens(ELEM_SIZE=16 * MIB)
+        number, _ = serve_region(peer, 77)
+        os.close(number)
+        frame = peer.expect("CHAN_SEND")
+        peer.expect("CANCEL")
+        peer.reply(frame, KC_ECANCELED)
+        peer.serve("CHAN_SEND")
+        peer.serve("CHAN_RELEASE")
+
+    with shared(script) as path:
+        async with open_client(path) as client, await client.make_channel("frames") as channel:
+            with client.loan(64 * KIB) as block:
+                with trio.move_on_after(0.05) as scope:
+                    await channel.send(block)
+                assert scope.cancelled_caught
+                block[0] = 1
+                await channel.send(block)
+                with pytest.raises(ValueError, match="released"):
+                    block[0] = 1
+
+
+async def test_a_cancelled_send_that_happened_takes_the_block(shared: Any) -> None:
+    def script(peer: Any) -> None:
+        peer.opens(ELEM_SIZE=16 * MIB)
+        number, _ = serve_region(peer, 77)
+        os.close(number)
+        frame = peer.expect("CHAN_SEND")
+        peer.expect("CANCEL")
+        peer.reply(frame)
+        peer.serve("CHAN_RELEASE")
+
+    with shared(script) as path:
+        async with open_client(path) as client, await client.make_channel("frames") as channel:
+            with client.loan(64 * KIB) as block:
+                with trio.move_on_after(0.05):
+                    assert await channel.send(block)
+                with pytest.raises(ValueError, match="released"):
+                    block[0] = 1
+
+
+async def test_a_confirmed_send_whose_end_is_unclear_never_uses_its_range_again(
+    shared: Any,
+) -> None:
+    """The channel was destroyed: before the message was accepted, or after?"""
+
+    def script(peer: Any) -> None:
+        peer.opens(ELEM_SIZE=16 * MIB)
+        number, _ = serve_region(peer, 77)
+        os.close(number)
+        frame = peer.expect("CHAN_SEND", FLAGS=1)
+        peer.reply(frame, KC_ECANCELED, ("REASON", "destroyed"))
+        peer.serve("REGION_DROP", REGION_ID=77, FLAGS=1)
+        number, _ = serve_region(peer, 78)
+        os.close(number)
+        assert ranges_of(peer.serve("CHAN_SEND"))[0][0] == 78
+        peer.serve("CHAN_RELEASE")
+
+    with shared(script) as path:
+        async with open_client(path) as client, await client.make_channel("frames") as channel:
+            with client.loan(64 * KIB) as block:
+                with pytest.raises(OperationCancelled):
+                    await channel.send(block, confirm=True)
+                with pytest.raises(ValueError, match="released"):
+                    block[0] = 1
+            with client.loan(64 * KIB) as block:
+                await channel.send(block)
+
+
+async def test_closing_the_handle_leaves_the_block_of_a_waiting_send(shared: Any) -> None:
+    def script(peer: Any) -> None:
+        peer.opens(ELEM_SIZE=16 * MIB)
+        number, _ = serve_region(peer, 77)
+        os.close(number)
+        frame = peer.expect("CHAN_SEND")
+        sent.set()
+        peer.expect("CANCEL")
+        peer.reply(frame, KC_ECANCELED)
+        peer.serve("CHAN_RELEASE")
+
+    import threading
+
+    sent = threading.Event()
+
+    async def close(channel: Any) -> None:
+        await trio.to_thread.run_sync(sent.wait)
+        await channel.aclose()
+
+    with shared(script) as path:
+        async with open_client(path) as client, trio.open_nursery() as nursery:
+            channel = await client.make_channel("frames")
+            with client.loan(64 * KIB) as block:
+                nursery.start_soon(close, channel)
+                with pytest.raises(ClosedResourceError):
+                    await channel.send(block)
+                block[0] = 1
+
+
+async def test_a_lease_of_trio_is_released_without_waiting(shared: Any) -> None:
+    def script(peer: Any) -> None:
+        peer.opens()
+        frame = peer.expect("CHAN_RECV")
+        memory, file = create_memory(PAGE)
+        memory[:3] = b"abc"
+        data = tlv.build_frame("REGION_MAP", [("REGION_ID", 5), ("SIZE", PAGE)], 1, 1)
+        socket.send_fds(peer.socket, [data], [file[0]])
+        peer.reply(frame, 0, ("DESC", descriptor(5, 0, 3, 9)))
+        peer.expect("RELEASE", LEASE_ID=9)
+        peer.serve("SELECT", 0, ("INDEX", 0), ("DESC", descriptor(5, 1, 1, 10)))
+        peer.expect("RELEASE", LEASE_ID=10)
+        peer.serve("CHAN_RELEASE")
+
+    with shared(script) as path:
+        async with open_client(path) as client, await client.make_channel("frames") as channel:
+            with await channel.receive_lease() as view:
+                assert (bytes(view), client.leases_open) == (b"abc", 1)
+            assert client.leases_open == 0
+            done = await client.select(channel.receiving(lease=True))
+            with done.value as view:
+                assert bytes(view) == b"b"
+
+
+async def test_a_batch_mixes_loans_and_bytes_and_counts_over_all(shared: Any) -> None:
+    seen = []
+
+    def script(peer: Any) -> None:
+        peer.opens(ELEM_SIZE=16 * MIB)
+        for count in (1, 2, 1):
+            if count == 2:
+                number, _ = serve_region(peer, 77)
+                os.close(number)
+            frame = peer.serve("CHAN_SEND", 0, ("COUNT", count))
+            seen.append((len(frame.all("ELEMENT")), len(frame.all("DESC"))))
+        peer.serve("CHAN_RELEASE")
+
+    with shared(script) as path:
+        async with open_client(path) as client, await client.make_channel("frames") as channel:
+            with client.loan(100) as one, client.loan(64 * KIB) as two:
+                assert await channel.send_many([b"a", one, two, b"c"]) == 4
+    assert seen == [(1, 0), (0, 2), (1, 0)]
