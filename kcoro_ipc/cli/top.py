@@ -63,16 +63,17 @@ def show(observed: list[Observed], as_json: bool, in_place: bool) -> None:
     else:
         lines = [*table(observed), ""]
     if in_place:
-        lines = fitting(lines, shutil.get_terminal_size().lines)
+        lines = fitting(lines, *shutil.get_terminal_size())
     before = HOME_AND_CLEAR if in_place else ""
     sys.stdout.write(before + "".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
 
 
-def fitting(lines: list[str], height: int) -> list[str]:
-    """The heading and as many rows as the screen has, so that nothing scrolls away."""
+def fitting(lines: list[str], width: int, height: int) -> list[str]:
+    """The heading and as many rows as the screen has, none longer than a line of it, so that
+    nothing scrolls away."""
     room = max(2, height - 1)
-    if len(lines) <= room:
-        return lines
-    kept = lines[: room - 1]
-    return [*kept, f"... {len(lines) - 1 - len(kept)} more; a taller window shows them"]
+    if len(lines) > room:
+        kept = lines[: room - 1]
+        lines = [*kept, f"... {len(lines) - 1 - len(kept)} more; a taller window shows them"]
+    return [line[:width] for line in lines]

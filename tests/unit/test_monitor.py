@@ -75,10 +75,11 @@ def test_the_table_is_sorted_by_name_and_names_what_is_closed() -> None:
 
 def test_on_a_screen_the_heading_stays_and_the_rest_is_counted() -> None:
     lines = ["HEADING", *(f"row {number}" for number in range(30)), ""]
-    shown = fitting(lines, 10)
+    shown = fitting(lines, 80, 10)
     assert (len(shown), shown[0], shown[1]) == (9, "HEADING", "row 0")
     assert shown[-1].startswith("... 23 more")
-    assert fitting(lines, 40) == lines
+    assert fitting(lines, 80, 40) == lines
+    assert fitting(lines, 6, 40)[:2] == ["HEADIN", "row 0"]
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
