@@ -11,19 +11,21 @@ Invariants:
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 
 from kcoro_ipc import _wire, native
-from kcoro_ipc.errors import InvalidArgument, OperationCancelled, error_for
+from kcoro_ipc.errors import InvalidArgument, OperationCancelled, RegionBusy, error_for
 from kcoro_ipc.logs import Throttle
 from kcoro_ipc.native import ChannelConfig, NativeEngine
-from kcoro_ipc.pump import Closed, NativePump
+from kcoro_ipc.pump import Closed, NativePump, judge_region
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import (
     WRITE,
     Channel,
     Opening,
     Peer,
+    Region,
     Settings,
     Subscription,
     User,
@@ -49,6 +51,8 @@ def make_engine(limits: Limits) -> NativeEngine:
         messages=limits.messages,
         scopes=limits.connections + 1,  # the pump's own root
         accounts=limits.accounts,
+        regions=limits.regions,
+        files=limits.files,
         parked_per_channel=limits.parked_per_channel,
         heap_bytes=limits.bytes,
     )
@@ -70,6 +74,7 @@ class Broker:
         self.draining = False
         self.talk = Throttle(clock)
         self._users: dict[int, User] = {}
+        self._regions: dict[int, Region] = {}
         self._idle: dict[int, int] = {}  # uid -> since when it has no connection, oldest first
 
     # --- users and peers ---
@@ -87,6 +92,7 @@ class Broker:
                 held=limits.held_per_uid,
                 channels=limits.channels_per_uid,
                 bytes=limits.bytes_per_uid,
+                files=limits.files_per_uid,
             )
             user = self._users[uid] = User(uid, account)
         return user
@@ -103,6 +109,8 @@ class Broker:
         for chan_id in list(peer.handles):
             channel = self.registry.channels[chan_id]
             self._after_release(channel, self.registry.release_all(peer, channel))
+        for region in peer.regions.values():
+            self.drop_region(region, native.REGION_LEAVE)
         self.registry.leave(peer)
         if not peer.user.connections:
             self._idle[peer.uid] = self.clock()
@@ -118,7 +126,7 @@ class Broker:
 
     def settle(self, user: User) -> None:
         """Returns the account of a user without connections and channels. Safe twice."""
-        used = user.connections or user.channels or user.uid in self._idle
+        used = user.connections or user.channels or user.region_bytes or user.uid in self._idle
         if not used and self._users.pop(user.uid, None) is not None:
             self.engine.account_free(user.account)
 
@@ -137,6 +145,7 @@ class Broker:
             max_attempts=settings.max_attempts,
             account=peer.user.account,
             max_bytes=settings.max_bytes,
+            file_ttl_ms=settings.file_ttl_ms,
             user=chan_id,
             dead_letter=self._dead_letter(peer, settings),
         )
@@ -246,6 +255,46 @@ class Broker:
             owner = self._users[channel.uid]
             owner.channels -= 1
             self.settle(owner)
+
+    # --- regions ---
+
+    def add_region(self, peer: Peer, size: int) -> Region:
+        """Registers the file of the control frame at hand. Raises what is wrong with it, or which
+        quota refuses; the file is closed then."""
+        limits, user = self.registry.limits, peer.user
+        if len(peer.regions) >= limits.regions_per_connection:
+            raise limits.refuse("regions_per_connection", len(peer.regions))
+        if user.region_bytes + size > limits.region_bytes_per_uid:
+            raise limits.refuse("region_bytes_per_uid", user.region_bytes)
+        file = self.pump.control_file(peer.conn)
+        try:
+            why = judge_region(file, size)
+            if why is not None:
+                raise InvalidArgument(why)
+            ticket = self.engine.region_add(user.account, file, size, peer.conn)
+        except BaseException:
+            os.close(file)
+            raise
+        user.region_bytes += size
+        region = self._regions[ticket] = peer.regions[ticket] = Region(ticket, user, size)
+        return region
+
+    def drop_region(self, region: Region, how: int) -> int:
+        """How many of its ranges are in flight; RegionBusy if `how` allows none."""
+        code = self.engine.region_drop(region.region_id, how)
+        if code == _wire.KC_EBUSY:
+            in_flight = self.engine.region_in_flight(region.region_id)
+            raise RegionBusy(f"{in_flight} of its ranges are in flight; ask with WAIT or REVOKE")
+        region.dropped = True
+        return self.engine.region_in_flight(region.region_id)
+
+    def forget_region(self, region_id: int) -> Region | None:
+        """It has ended: its bytes count no more."""
+        region = self._regions.pop(region_id, None)
+        if region is not None:
+            region.user.region_bytes -= region.size
+            self.settle(region.user)
+        return region
 
     # --- time ---
 

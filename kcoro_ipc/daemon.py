@@ -20,6 +20,7 @@ import trio
 from kcoro_ipc import control
 from kcoro_ipc.acceptor import Acceptor
 from kcoro_ipc.broker import Broker, make_engine
+from kcoro_ipc.closing import Closer
 from kcoro_ipc.control import Outcome, Then
 from kcoro_ipc.draining import Drain
 from kcoro_ipc.errors import CODE_NAMES, KC_ECONNRESET
@@ -110,6 +111,7 @@ class Daemon:
         self.broker = Broker(self.engine, self.pump, Registry(limits), time.monotonic_ns)
         self.acceptor = Acceptor(self.broker, listeners)
         self.trimmer = Trimmer(self.engine, time.monotonic_ns)
+        self.closer = Closer(self.pump.take_files, self.pump.wake)
         self.going = Drain(self.broker, self.acceptor, drain_s, stopping)
         self._stop = Stop.NOT
 
@@ -129,6 +131,7 @@ class Daemon:
     async def run(self, io_thread: bool) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._wake_when_cancelled)
+            nursery.start_soon(self.closer.run)
             busy = True
             while not self._over():
                 # A turn that blocks does not return for a message that was taken: it would not be
@@ -195,6 +198,10 @@ class Daemon:
             _guarded(self._handle_control, until_ns)
         if report.cancelled:
             _guarded(self._handle_cancelled, until_ns)
+        if report.regions:
+            _guarded(self._handle_regions, until_ns)
+        if report.files:
+            _guarded(self.closer.look)
         if report.accept:
             _guarded(self.acceptor.accept)
         if report.events:
@@ -245,6 +252,12 @@ class Daemon:
     def _handle_cancelled(self, until_ns: int) -> None:
         while (target := self.pump.next_cancelled()) is not None:
             _guarded(control.cancelled, self.broker, *target)
+            if self.broker.is_late(until_ns):
+                break
+
+    def _handle_regions(self, until_ns: int) -> None:
+        while (ended := self.pump.next_region_ended()) is not None:
+            _guarded(control.region_ended, self.broker, *ended)
             if self.broker.is_late(until_ns):
                 break
 

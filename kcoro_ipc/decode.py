@@ -11,6 +11,8 @@ that says where and why, and nothing after it is believed.
 from collections.abc import Iterator
 from itertools import count
 
+from construct import ConstructError
+
 from kcoro_ipc import errors, tlv
 
 BYTES_SHOWN = 48
@@ -26,6 +28,7 @@ FLAG_GROUPS = {
     "CHAN_TRY_RECV": "RECV",
     "SELECT": "SELECT",
     "GET_STATS": "STATS",
+    "REGION_DROP": "REGION",
     "CLAUSE": "CLAUSE",
 }
 ENUMERATED = ("KIND", "OVERFLOW", "UNDELIVERED")
@@ -121,6 +124,8 @@ def _attributes(payload: bytes, minor: int, holder: str, indent: str) -> Iterato
 
 def _shown(name: str, kind: str, value: bytes, holder: str) -> str:
     scalar = tlv.SCALARS.get(kind)
+    if name == "DESC":
+        return _shown_range(value, kind, holder)
     if scalar is None:
         return _shown_bytes(value, kind)
     if len(value) != scalar.sizeof():
@@ -135,6 +140,8 @@ def _meaning(name: str, number: int, holder: str) -> str:
         return errors.CODE_NAMES.get(number, "unknown code")
     if name == "FLAGS":
         return _flag_names(number, tlv.FLAGS.get(FLAG_GROUPS.get(holder, ""), {}))
+    if name == "CAPS":
+        return _flag_names(number, tlv.ENUMERATIONS["CAP"])
     if name == "STAT_ID" and 1 <= number <= len(tlv.STATS):
         return tlv.STATS[number - 1]
     if name == "TIMEOUT_MS":
@@ -148,6 +155,20 @@ def _flag_names(number: int, flags: dict[str, int]) -> str:
     names = [name.lower() for name, bit in flags.items() if number & bit]
     rest = number & ~sum(flags.values())
     return "|".join(names + ([f"{rest:#x}"] if rest else []))
+
+
+def _shown_range(value: bytes, kind: str, holder: str) -> str:
+    try:
+        one = tlv.DescValue.parse(value)
+    except ConstructError:
+        return f"{_shown_bytes(value, kind)} (not 24 or 32 bytes: EINVAL)"
+    shown = f"region {one.region}, offset {one.offset}, length {one.length}"
+    if one.fourth is None:
+        return shown
+    if holder == "REGION_FREED":
+        names = _flag_names(one.fourth, tlv.ENUMERATIONS["FREED"])
+        return f"{shown}, flags {one.fourth} {names}".rstrip()
+    return f"{shown}, lease {one.fourth}"
 
 
 def _shown_bytes(value: bytes, kind: str) -> str:

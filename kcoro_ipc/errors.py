@@ -102,6 +102,10 @@ class UnknownDelivery(NoSuchChannel):
     advice = "this delivery is no longer yours: it was acknowledged or given back before"
 
 
+class NoSuchRegion(NoSuchChannel):
+    advice = "there is no such region of this connection; register it first"
+
+
 class ClosedResourceError(KcoroError):
     code = KC_EBADF
     advice = "this handle is closed or was never opened; open the channel again"
@@ -125,6 +129,10 @@ class AccessDenied(KcoroError):
 class BusyResourceError(KcoroError):
     code = KC_EBUSY
     advice = "another task or thread is using this; give each its own handle or client"
+
+
+class RegionBusy(BusyResourceError):
+    advice = "ranges of this region are in flight; wait for them, or revoke it"
 
 
 class ChannelExists(KcoroError):

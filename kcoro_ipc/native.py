@@ -63,6 +63,10 @@ REASON_TIMEOUT: int = lib.KC_REASON_TIMEOUT
 REASON_DEAD: int = lib.KC_REASON_DEAD
 REASON_DESTROYED: int = lib.KC_REASON_DESTROYED
 REASON_SHUTDOWN: int = lib.KC_REASON_SHUTDOWN
+REGION_IDLE: int = lib.KC_REGION_IDLE
+REGION_WAIT: int = lib.KC_REGION_WAIT
+REGION_REVOKE: int = lib.KC_REGION_REVOKE
+REGION_LEAVE: int = lib.KC_REGION_LEAVE
 
 # enum kc_quota -> the limit's name in quotas.py.
 QUOTAS: dict[int, str] = {
@@ -80,6 +84,10 @@ QUOTAS: dict[int, str] = {
     lib.KC_QUOTA_ENGINE_SCOPES: "connections",
     lib.KC_QUOTA_ENGINE_ACCOUNTS: "accounts",
     lib.KC_QUOTA_ENGINE_PORTS: "ports",
+    lib.KC_QUOTA_ENGINE_FILES: "files",
+    lib.KC_QUOTA_ENGINE_REGIONS: "regions",
+    lib.KC_QUOTA_ACCOUNT_FILES: "files_per_uid",
+    lib.KC_QUOTA_ACCOUNT_HELD: "held_per_uid",
 }
 
 
@@ -159,7 +167,7 @@ class ChannelConfig(NamedTuple):
     max_attempts: int = 0
     account: int = 0
     max_items: int = 0
-    spare: int = 0
+    file_ttl_ms: int = 0
     max_bytes: int = 0
     user: int = 0
     dead_letter: int = 0
@@ -176,6 +184,15 @@ class Waiter(NamedTuple):
     status: str
     clauses: int
     len_bytes: int
+
+
+class WaitingFiles(NamedTuple):
+    """struct kc_file_info: the files of one message that waits; `user` is who sent them."""
+
+    user: int
+    age_ns: int
+    account: int
+    files: int
 
 
 class Event(NamedTuple):
@@ -334,6 +351,35 @@ class NativeEngine:
     def port_arm(self, port: int) -> bool:
         """True: nothing waits, the next result rings. False: results wait already."""
         return bool(lib.kc_port_arm(self.handle, port) == 1)
+
+    # --- regions and files ---
+
+    def region_add(self, account: int, file: int, size: int, user: int) -> int:
+        """The region's ticket; the file is the engine's from then on."""
+        out = ffi.new("kc_ticket *")
+        config = {"account": account, "file": file, "size_bytes": size, "user": user}
+        code = lib.kc_region_add(
+            self.handle, ffi.new("kc_region_config *", config), out, self._refusal
+        )
+        checked(code, self._refusal)
+        return int(out[0])
+
+    def region_drop(self, region: int, how: int) -> int:
+        return int(lib.kc_region_drop(self.handle, region, how))
+
+    def region_in_flight(self, region: int) -> int:
+        """Descriptors of it that live; 0 when it is gone."""
+        info = ffi.new("kc_region_info *")
+        return int(info.in_flight) if lib.kc_region_look(self.handle, region, info) == 0 else 0
+
+    def chan_files(self, chan: int, skip: int, most: int) -> list[WaitingFiles]:
+        """Messages with files that wait in the channel, oldest first."""
+        infos: Any = ffi.new("kc_file_info[]", max(most, 1))
+        found = checked(lib.kc_chan_files(self.handle, chan, skip, infos, most))
+        return [
+            WaitingFiles(infos[i].user, infos[i].age_ns, infos[i].account, infos[i].count)
+            for i in range(found)
+        ]
 
     # --- channels ---
 

@@ -31,6 +31,8 @@ class Report(NamedTuple):
     cancelled: int
     polls: int
     events: int
+    regions: int = 0
+    files: int = 0
 
     @property
     def more(self) -> bool:
@@ -39,8 +41,9 @@ class Report(NamedTuple):
 
     @property
     def idle(self) -> bool:
-        """Nothing is left to do for C or for Python."""
+        """Nothing is left to do for C or for Python; files to be closed wait for a thread."""
         waiting = self.control or self.accept or self.closed or self.cancelled or self.events
+        waiting = waiting or self.regions
         return not waiting and not self.more
 
 
@@ -59,6 +62,7 @@ class Control(NamedTuple):
     ungranted: bool
     chan_id: int
     payload: bytes
+    files: int = 0
 
 
 class Closed(NamedTuple):
@@ -89,6 +93,13 @@ class ConnectionInfo(NamedTuple):
     minor: int
     account: int
     fd: int
+
+
+def judge_region(file: int, size: int) -> str | None:
+    """What is wrong with a file that is to be a region of `size` bytes; None: it is fit."""
+    why = ffi.new("const char **")
+    code = lib.kc_region_judge(file, size, why)
+    return None if code == 0 else ffi.string(why[0]).decode()
 
 
 class NativePump:
@@ -130,6 +141,8 @@ class NativePump:
             report.cancelled,
             report.polls,
             report.events,
+            report.regions,
+            report.files,
         )
 
     # --- listeners ---
@@ -157,7 +170,8 @@ class NativePump:
         checked(code, what="the connection cannot be served")
         return int(out[0])
 
-    def speak(self, conn: int, minor: int, max_frame: int) -> int:
+    def speak(self, conn: int, minor: int, max_frame: int, caps: int = 0) -> int:
+        lib.kc_conn_able(self.handle, conn, caps)
         return int(lib.kc_conn_speak(self.handle, conn, minor, max_frame))
 
     def grant(self, conn: int, chan_id: int, chan: int, rights: int) -> int:
@@ -208,7 +222,14 @@ class NativePump:
             bool(control.ungranted),
             control.chan_id,
             payload,
+            control.files,
         )
+
+    def control_file(self, conn: int) -> int:
+        """The next file of the control frame in our hands, ours from then on; -1: none is left."""
+        file = ffi.new("int32_t *", -1)
+        code = lib.kc_pump_control_file(self.handle, conn, file)
+        return int(file[0]) if code == 0 else -1
 
     def reply(self, conn: int, frame: bytes) -> int:
         return int(lib.kc_pump_reply(self.handle, conn, frame, len(frame)))
@@ -233,6 +254,21 @@ class NativePump:
         if lib.kc_pump_cancelled(self.handle, conn, req_id) != 0:
             return None
         return int(conn[0]), int(req_id[0])
+
+    # --- regions, and files to be closed ---
+
+    def next_region_ended(self) -> tuple[int, int] | None:
+        """(connection that had registered it, REGION_ID) of a region that ended."""
+        conn, region = ffi.new("kc_conn *"), ffi.new("kc_ticket *")
+        if lib.kc_pump_region_ended(self.handle, conn, region) != 0:
+            return None
+        return int(conn[0]), int(region[0])
+
+    def take_files(self, most: int) -> list[int]:
+        """Files that nobody wants any more, ours to close. `most` is 16 or more."""
+        files: Any = ffi.new("int32_t[]", most)
+        taken = lib.kc_pump_take_files(self.handle, files, most)
+        return [int(files[i]) for i in range(taken)]
 
     # --- the pump without sockets: add(-1, ...), for tests ---
 

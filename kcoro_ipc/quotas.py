@@ -25,6 +25,8 @@ class Limits:
     parked_per_uid: int = 65_536
     held_per_uid: int = 65_536
     bytes_per_uid: int = 256 << 20
+    files_per_uid: int = 1_024
+    region_bytes_per_uid: int = 4 << 30
     parked_per_channel: int = 16_384
     parked_per_connection: int = 1_024
     held_per_connection: int = 4_096
@@ -33,12 +35,15 @@ class Limits:
     openings_per_connection: int = 64
     openings_per_uid: int = 1_024
     subscriptions_per_connection: int = 64
+    regions_per_connection: int = 256
     connections: int = 131_072
     channels: int = 65_536
     tokens: int = 1 << 20
     clauses: int = 1 << 20
     messages: int = 1 << 22
     accounts: int = 4_096
+    regions: int = 65_536
+    files: int = 4_096
     bytes: int = 8 << 30
 
     def refuse(self, name: str, usage: int) -> QuotaExceeded:

@@ -19,13 +19,15 @@ MANAGE = 1 << 30  # close, destroy, purge; never a right of a handle, so its num
 
 @dataclass(slots=True, eq=False)
 class User:
-    """A uid with its account in the engine; `openings`: how many of its OPENs wait."""
+    """A uid with its account in the engine; `openings`: how many of its OPENs wait;
+    `region_bytes`: in regions that have not ended."""
 
     uid: int
     account: int
     connections: int = 0
     channels: int = 0
     openings: int = 0
+    region_bytes: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -72,6 +74,17 @@ class Subscription:
 
 
 @dataclass(slots=True, eq=False)
+class Region:
+    """Shared memory of a peer. `waiting`: the REQ_ID of the drop that waits for its end, or 0."""
+
+    region_id: int
+    user: User
+    size: int
+    dropped: bool = False
+    waiting: int = 0
+
+
+@dataclass(slots=True, eq=False)
 class Peer:
     """A connection with the credentials it had when it connected."""
 
@@ -88,6 +101,7 @@ class Peer:
     handles: dict[int, Handle] = field(default_factory=dict)
     openings: dict[int, Opening] = field(default_factory=dict)
     subscriptions: dict[int, Subscription] = field(default_factory=dict)
+    regions: dict[int, Region] = field(default_factory=dict)
 
     @property
     def uid(self) -> int:
@@ -105,6 +119,7 @@ class Settings:
     undelivered: int = 0
     max_attempts: int = 0
     max_bytes: int = 0
+    file_ttl_ms: int = 0
     mode: int = 0o600
     flags: int = 0
     dead_letter: str | None = None

@@ -33,6 +33,7 @@ from construct import (
     Int32sb,
     Int32ub,
     Int64ub,
+    Optional,
     Prefixed,
     Rebuild,
     Struct,
@@ -268,6 +269,16 @@ LENGTH: tuple[Construct, ...] = (
         "short" / Rebuild(Int16ub, lambda context: min(context.length, EXTENDED_LENGTH)),
         "length" / IfThenElse(this.short == EXTENDED_LENGTH, Int32ub, Computed(this.short)),
     ),
+)
+
+
+# The value of a DESC. Its length is judged by whoever serves the frame, as a meaning is.
+DescValue = Struct(
+    "region" / Int64ub,
+    "offset" / Int64ub,
+    "length" / Int64ub,
+    "fourth" / Optional(Int64ub),  # a lease or flags, by command
+    Terminated,
 )
 
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "native" / "core" / "kc_state.h"
 PAGE = ROOT / "docs" / "CHANNELS_ALGORITHM.md"
 
-NOUNS = {"TOK": "Token", "MSG": "Message", "CHAN": "Channel", "SCOPE": "Scope"}
+NOUNS = {"TOK": "Token", "MSG": "Message", "CHAN": "Channel", "SCOPE": "Scope", "REGION": "Region"}
 LIST = re.compile(r"#define KC_(\w+)_STEPS\(X\)((?:.*\\\n)+.*)")
 STEP = re.compile(r'X\((\w+), (\w+), "([^"]*)", "([^"]*)"\)')
 MARKER = re.compile(r"(<!-- generated:states -->\n).*?(<!-- /generated -->)", re.DOTALL)

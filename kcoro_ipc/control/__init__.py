@@ -3,7 +3,7 @@
     request    a frame as its function sees it, forms of answers     greeting  HELLO, GET_INFO
     channels   MAKE, RELEASE, CLOSE, DESTROY, PURGE                  making    settings of MAKE
     opening    OPEN, also of names that are still to come
-    looking    LIST, GET_STATS, SUBSCRIBE
+    looking    LIST, GET_STATS, SUBSCRIBE                        regions   REGION_ADD, REGION_DROP
 
 `serve` runs one frame: whatever a client sends ends in exactly one outcome for its own connection.
 A fault of ours is logged with its traceback and costs that connection only. `cancelled` and `due`
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from kcoro_ipc import _wire
 from kcoro_ipc.broker import SHUTTING_DOWN, Broker
-from kcoro_ipc.control import channels, greeting, looking, opening
+from kcoro_ipc.control import channels, greeting, looking, opening, regions
 from kcoro_ipc.control.request import LET_GO, Outcome, Request, Then, last_words
 from kcoro_ipc.errors import (
     AccessDenied,
@@ -32,7 +32,7 @@ from kcoro_ipc.pump import Control
 from kcoro_ipc.records import Opening, Peer
 from kcoro_ipc.registry import HiddenChannel
 
-__all__ = ["LET_GO", "Outcome", "Then", "cancelled", "due", "end_waiting", "serve"]
+__all__ = ["LET_GO", "Outcome", "Then", "cancelled", "due", "end_waiting", "region_ended", "serve"]
 
 Function = Callable[[Broker, Request], Outcome]
 
@@ -53,6 +53,8 @@ COMMANDS: dict[int, Command] = {
     _wire.CMD_CHAN_RELEASE: Command(1, channels.release),
     _wire.CMD_CHAN_PURGE: Command(1, channels.purge),
     _wire.CMD_SUBSCRIBE: Command(1, looking.subscribe),
+    _wire.CMD_REGION_ADD: Command(1, regions.add),
+    _wire.CMD_REGION_DROP: Command(1, regions.drop),
 }
 
 
@@ -161,6 +163,8 @@ def due(broker: Broker, most: int, until_ns: int | None = None) -> None:
 def end_waiting(broker: Broker, openings_only: bool) -> None:
     """Shutting down: nobody will make the names that are waited for; at the end, no events."""
     for peer in broker.registry.peers.values():
+        if not openings_only:
+            regions.end_waiting(broker, peer)
         waiting = list(peer.openings) + ([] if openings_only else list(peer.subscriptions))
         for req_id in waiting:
             _end(broker, peer, req_id, SHUTTING_DOWN)
@@ -172,3 +176,9 @@ def _end(broker: Broker, peer: Peer, req_id: int, reason: str) -> None:
         opening.finish_opening(broker, peer.openings[req_id], error)
     elif req_id in peer.subscriptions:
         looking.finish_subscription(broker, peer.subscriptions[req_id], error)
+    else:
+        regions.cancelled(broker, peer, req_id, reason)
+
+
+def region_ended(broker: Broker, conn: int, region_id: int) -> None:
+    regions.ended(broker, conn, region_id)

@@ -14,6 +14,7 @@ from kcoro_ipc.frames import Pair, build_frame
 from kcoro_ipc.pump import SEQPACKET
 from kcoro_ipc.records import Peer
 
+OUR_CAPS = _wire.CAP_DESCRIPTORS | _wire.CAP_FILES
 LEAST_MAX_FRAME = 4096  # below this not every answer could be told
 MISSING = -1
 
@@ -33,9 +34,10 @@ def hello(broker: Broker, request: Request) -> Outcome:
     peer.client_name = request.text(_wire.ATTR_CLIENT_NAME)
     pairs = _versions(minor)
     if minor:
-        pairs += [(_wire.ATTR_CAPS, 0), (_wire.ATTR_MAX_FRAME, frame_limit(peer))]
+        pairs += [(_wire.ATTR_CAPS, OUR_CAPS), (_wire.ATTR_MAX_FRAME, frame_limit(peer))]
     frame = build_frame(_wire.CMD_HELLO, pairs, 0)
-    return Outcome(Then.REPLY, frame, greet=(minor, peer.max_frame))
+    caps = request.number(_wire.ATTR_CAPS) & OUR_CAPS if minor else 0
+    return Outcome(Then.REPLY, frame, greet=(minor, peer.max_frame, caps))
 
 
 def _agreed_minor(request: Request) -> int:
@@ -73,7 +75,8 @@ def _refusal(error: KcoroError) -> Outcome:
 
 def get_info(broker: Broker, request: Request) -> Outcome:
     """Versions and, in 1.1, the frame limit and the daemon's own pid and uid."""
-    pairs = [*_versions(request.minor), (_wire.ATTR_CAPS, 0)]
+    caps = OUR_CAPS if request.minor else 0
+    pairs = [*_versions(request.minor), (_wire.ATTR_CAPS, caps)]
     if request.minor:
         pairs += [
             (_wire.ATTR_MAX_FRAME, frame_limit(request.peer)),

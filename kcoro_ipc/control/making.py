@@ -88,6 +88,7 @@ def _policies(request: Request, settings: Settings) -> Settings:
         undelivered=undelivered,
         max_attempts=_within(request, _wire.ATTR_MAX_ATTEMPTS, _wire.MAX_ATTEMPTS),
         max_bytes=request.number(_wire.ATTR_MAX_BYTES),
+        file_ttl_ms=request.number(_wire.ATTR_FILE_TTL_MS),
         mode=_within(request, _wire.ATTR_MODE, _wire.MAX_MODE, settings.mode),
         dead_letter=None if dead_letter is None else check_name(dead_letter),
     )
@@ -109,6 +110,7 @@ _COMPARED: dict[int, Callable[[Settings], object]] = {
     _wire.ATTR_UNDELIVERED: lambda s: s.undelivered,
     _wire.ATTR_MAX_ATTEMPTS: lambda s: s.max_attempts,
     _wire.ATTR_MAX_BYTES: lambda s: s.max_bytes,
+    _wire.ATTR_FILE_TTL_MS: lambda s: s.file_ttl_ms,
     _wire.ATTR_MODE: lambda s: s.mode,
     _wire.ATTR_DEAD_LETTER: lambda s: s.dead_letter,
 }

@@ -31,12 +31,13 @@ class Then(Enum):
 
 
 class Outcome(NamedTuple):
-    """`end`: the connection ends with this code, after the frame. `greet`: minor and MAX_FRAME."""
+    """`end`: the connection ends with this code, after the frame. `greet`: minor, MAX_FRAME and
+    CAPS of the peer."""
 
     then: Then
     frame: bytes = b""
     end: int | None = None
-    greet: tuple[int, int] | None = None
+    greet: tuple[int, int, int] | None = None
 
 
 LET_GO = Outcome(Then.LET_GO)
@@ -52,6 +53,7 @@ class Request:
         self.cmd = control.cmd
         self.minor = control.minor
         self.ungranted = control.ungranted
+        self.files = control.files
         self.pairs = parse_payload(control.payload, control.minor)
         self.given = {number for number, _ in self.pairs}
         # A large frame that waits for its handle comes without its payload.

@@ -11,3 +11,15 @@ foreach(source IN LISTS KC_TEST_SOURCES)
   add_test(NAME "${name}" COMMAND "${name}")
   set_tests_properties("${name}" PROPERTIES TIMEOUT 300)
 endforeach()
+
+
+# Channels do not look inside a message: these tests run a second time with descriptors in place of bytes (kc_world.h).
+foreach(noun ack buffered cancel close confirm kinds rendezvous scope select)
+  set(name "test_engine_${noun}_desc")
+  add_executable("${name}" "${PROJECT_SOURCE_DIR}/../tests/native/test_engine_${noun}.c")
+  target_compile_definitions("${name}" PRIVATE W_DESCRIPTORS)
+  target_link_libraries("${name}" PRIVATE kcoro_ipc kcoro_core kc_flags)
+  target_compile_options("${name}" PRIVATE -UNDEBUG)
+  add_test(NAME "${name}" COMMAND "${name}")
+  set_tests_properties("${name}" PROPERTIES TIMEOUT 300)
+endforeach()

@@ -3,7 +3,7 @@
 
 #include "kc_pool.h"
 
-enum { PARKED = 65536, CHANNELS = 16384, HELD = 65536, BYTES = 256 << 20 };
+enum { PARKED = 65536, CHANNELS = 16384, HELD = 65536, FILES = 1024, BYTES = 256 << 20 };
 
 int kc_refuse(kc_refusal *refusal, int code, uint32_t quota, uint64_t limit, uint64_t usage) {
     if (refusal != NULL)
@@ -23,7 +23,8 @@ static int over(kc_refusal *refusal, uint32_t account, uint32_t quota, uint64_t 
 static void settle_account(kc_engine *e, uint32_t account) {
     kc_account_rec *a = &e->accounts[account];
 
-    if (account != 0 && a->used == 2 && a->scopes == 0 && a->parked == 0 && a->channels == 0 && a->held == 0 && a->bytes == 0) {
+    if (account != 0 && a->used == 2 && a->scopes == 0 && a->parked == 0 && a->channels == 0 && a->held == 0 && a->files == 0 &&
+        a->bytes == 0) {
         a->used = 0;
         a->next = e->account_free;
         e->account_free = account;
@@ -82,6 +83,21 @@ void kc_account_unhold(kc_engine *e, uint32_t account) {
     settle_account(e, account);
 }
 
+int kc_account_charge_files(kc_engine *e, uint32_t account, uint32_t count, kc_refusal *refusal) {
+    kc_account_rec *a = &e->accounts[account];
+    int rc = alive(e, account) || account == 0
+                 ? over(refusal, account, KC_QUOTA_ACCOUNT_FILES, a->limits.files, a->files, count)
+                 : KC_ENOENT;
+
+    a->files += rc == KC_OK ? count : 0;
+    return rc;
+}
+
+void kc_account_return_files(kc_engine *e, uint32_t account, uint32_t count) {
+    e->accounts[account].files -= count;
+    settle_account(e, account);
+}
+
 int kc_account_charge_channel(kc_engine *e, uint32_t account, kc_refusal *refusal) {
     kc_account_rec *a = &e->accounts[account];
     int rc = over(refusal, account, KC_QUOTA_ACCOUNT_CHANNELS, a->limits.channels, a->channels, 1);
@@ -121,6 +137,7 @@ static void limit(kc_account_rec *a, const kc_account_limits *limits) {
     a->limits.parked = l->parked != 0 ? l->parked : PARKED;
     a->limits.channels = l->channels != 0 ? l->channels : CHANNELS;
     a->limits.held = l->held != 0 ? l->held : HELD;
+    a->limits.files = l->files != 0 ? l->files : FILES;
     a->limits.bytes = l->bytes != 0 ? l->bytes : BYTES;
 }
 
@@ -179,7 +196,8 @@ int kc_account_measure(kc_engine *e, uint32_t account, kc_account_usage *usage_o
     kc_lock_take(&e->lock);
     if (named(e, account)) {
         const kc_account_rec *a = &e->accounts[account];
-        *usage_out = (kc_account_usage){.parked = a->parked, .channels = a->channels, .bytes = a->bytes, .held = a->held};
+        *usage_out = (kc_account_usage){.parked = a->parked, .channels = a->channels, .bytes = a->bytes,
+                                         .held = a->held, .files = a->files};
         rc = KC_OK;
     }
     kc_lock_give(&e->lock);

@@ -29,9 +29,11 @@ static int plan(kc_engine *e, const kc_engine_config *c) {
     plan_pool(&e->toks, tokens, sizeof(kc_tok), offsetof(kc_tok, next));
     plan_pool(&e->msgs, messages, sizeof(kc_msg), offsetof(kc_msg, next));
     plan_pool(&e->scopes, or_default(c->scopes, 131072), sizeof(kc_scope_rec), offsetof(kc_scope_rec, next));
+    plan_pool(&e->regions, or_default(c->regions, 65536), sizeof(kc_region_rec), offsetof(kc_region_rec, next));
     e->msgs.keep = KEEP_MESSAGES;
+    e->file_capacity = or_default(c->files, 4096);
     if (tokens <= INDEX_24 && messages <= INDEX_24 && clauses <= INDEX_24 && e->scopes.capacity <= INDEX_24 &&
-        e->chans.capacity <= INDEX_24 && chunks <= MAX_CHUNKS) {
+        e->chans.capacity <= INDEX_24 && e->regions.capacity <= INDEX_24 && e->file_capacity <= INDEX_24 && chunks <= MAX_CHUNKS) {
         plan_pool(&e->clauses, tokens + clauses, sizeof(kc_clause_rec), offsetof(kc_clause_rec, next));
         e->clauses.high = tokens; /* those belong to the tokens and never enter the pool */
         e->tok_capacity = tokens;
@@ -53,14 +55,14 @@ static void *cut(uint8_t *base, size_t *at, uint32_t count, size_t record_bytes)
 }
 
 static size_t lay_out(kc_engine *e, uint8_t *base) {
-    kc_pool *pools[] = {&e->chans, &e->toks, &e->clauses, &e->msgs, &e->scopes};
+    kc_pool *pools[] = {&e->chans, &e->toks, &e->clauses, &e->msgs, &e->scopes, &e->regions};
     size_t at = 0;
 
     for (size_t i = 0; i < sizeof pools / sizeof pools[0]; i++)
         pools[i]->base = cut(base, &at, pools[i]->capacity, pools[i]->record_bytes);
     e->accounts = cut(base, &at, e->account_capacity, sizeof(kc_account_rec));
     e->ports = cut(base, &at, e->port_capacity, sizeof(kc_port_rec));
-    e->deadlines = cut(base, &at, e->toks.capacity, sizeof(uint32_t));
+    e->deadlines = cut(base, &at, e->toks.capacity + e->file_capacity, sizeof(uint32_t));
     e->heap.chunks = cut(base, &at, e->heap.capacity, sizeof(kc_chunk));
     e->heap.base = cut(base, &at, e->heap.capacity, KC_CHUNK_BYTES);
     return at;

@@ -83,15 +83,21 @@ static int span(const kc_engine *e, const kc_body *body, uint32_t offset, const 
     return rc;
 }
 
-void kc_body_release(kc_engine *e, kc_body *body) {
+static void give_back(kc_engine *e, kc_body *body, bool sent) {
     if (body->block != 0 && kc_block_drop(e, body->block)) {
         for (uint32_t i = 0; body->len_bytes > STEP && i < pieces(body->len_bytes); i++)
             if (names(e, body)[i] != 0)
                 kc_block_free(e, names(e, body)[i]);
         kc_block_free(e, body->block);
     }
+    if (body->extra != 0)
+        kc_extra_drop(e, body->extra, sent);
     *body = (kc_body){0};
 }
+
+void kc_body_release(kc_engine *e, kc_body *body) { give_back(e, body, true); }
+
+void kc_body_retract(kc_engine *e, kc_body *body) { give_back(e, body, false); }
 
 int kc_body_fill(kc_engine *e, uint32_t account, const void *data, uint32_t len_bytes, kc_body *body,
                  kc_refusal *refusal) {
@@ -186,9 +192,12 @@ int kc_body_copy(kc_engine *e, const kc_body *body, uint32_t offset, void *buffe
 }
 
 void kc_body_keep(kc_engine *e, const kc_body *body) {
-    if (body->block != 0) {
+    if ((body->block | body->extra) != 0) {
         kc_lock_take(&e->lock);
-        kc_block_keep(e, body->block);
+        if (body->block != 0)
+            kc_block_keep(e, body->block);
+        if (body->extra != 0)
+            kc_block_keep(e, body->extra);
         kc_lock_give(&e->lock);
     }
 }
@@ -196,5 +205,11 @@ void kc_body_keep(kc_engine *e, const kc_body *body) {
 void kc_body_drop(kc_engine *e, kc_body *body) {
     kc_lock_take(&e->lock);
     kc_body_release(e, body);
+    kc_lock_give(&e->lock);
+}
+
+void kc_body_forget(kc_engine *e, kc_body *body) {
+    kc_lock_take(&e->lock);
+    kc_body_retract(e, body);
     kc_lock_give(&e->lock);
 }

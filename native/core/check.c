@@ -6,7 +6,7 @@ static kc_tok *tok_of(kc_check *k, uint32_t tok) { return kc_tok_at(k->e, tok); 
 
 /* ---- one channel ---- */
 
-static void check_ready(kc_check *k, uint32_t chan, kc_chan_rec *c, uint64_t *bytes) {
+static void check_ready(kc_check *k, uint32_t chan, kc_chan_rec *c, kc_load *load) {
     uint32_t requeued = 0;
     uint32_t count = 0;
     uint64_t last = 0;
@@ -24,7 +24,7 @@ static void check_ready(kc_check *k, uint32_t chan, kc_chan_rec *c, uint64_t *by
         requeued += back;
         if (back)
             kc_require(k, requeued < c->requeued || c->requeue_tail == msg, "chan %u: wrong requeue tail", chan);
-        *bytes += m->len_bytes;
+        kc_weigh(k, m, load);
         last = m->qseq;
         before = msg;
         count++;
@@ -107,27 +107,40 @@ static void check_rest(kc_check *k, uint32_t chan, kc_chan_rec *c) {
 static void check_channels(kc_check *k) {
     for (uint32_t chan = 1; chan <= k->e->chans.high; chan++) {
         kc_chan_rec *c = kc_chan_at(k->e, chan);
-        uint64_t bytes = 0;
+        kc_load load = {0};
         uint32_t held = 0;
         if (kc_chan_state_of(c) == KC_CHAN_FREE)
             continue;
-        check_ready(k, chan, c, &bytes);
+        check_ready(k, chan, c, &load);
         check_queue(k, chan, c, KC_CLAUSE_RECV);
         check_queue(k, chan, c, KC_CLAUSE_SEND);
         for (uint32_t msg = 1; c->held != 0 && msg <= k->e->msgs.high; msg++) {
             const kc_msg *m = kc_msg_at(k->e, msg);
             bool here = kc_state_of(&m->w) == KC_MSG_HELD && m->chan == chan;
             held += here;
-            bytes += here ? m->len_bytes : 0;
+            if (here)
+                kc_weigh(k, m, &load);
         }
         kc_require(k, held == c->held, "chan %u: says %u held, has %u", chan, c->held, held);
-        kc_require(k, bytes == c->bytes, "chan %u: says %llu bytes, has %llu", chan, (unsigned long long)c->bytes,
-                (unsigned long long)bytes);
+        kc_require(k, load.bytes == c->bytes, "chan %u: says %llu bytes, has %llu", chan, (unsigned long long)c->bytes,
+                (unsigned long long)load.bytes);
+        kc_require(k, load.descs == c->descs && load.files == c->files,
+                "chan %u: says %u descriptors and %u files, has %u and %u", chan, c->descs, c->files, load.descs,
+                load.files);
         check_rest(k, chan, c);
     }
 }
 
 /* ---- messages and tokens ---- */
+
+/* Only READY messages with files of a channel that limits their wait stand in the heap. */
+static void check_expiry(kc_check *k, uint32_t msg, const kc_msg *m, uint32_t state) {
+    const kc_files_extra *files = kc_extra_files(k->e, m->extra);
+    bool limited = files != NULL && state == KC_MSG_READY && kc_chan_at(k->e, m->chan)->config.file_ttl_ms != 0;
+
+    kc_require(k, files == NULL || (files->heap_at != 0) == limited, "message %u: expiry and heap disagree", msg);
+    k->expiring += limited;
+}
 
 static void check_message(kc_check *k, uint32_t msg, const kc_msg *m) {
     uint64_t w = kc_word_load(&m->w);
@@ -147,6 +160,9 @@ static void check_message(kc_check *k, uint32_t msg, const kc_msg *m) {
                 "message %u: the sender it answers does not wait for it", msg);
     }
     kc_require(k, m->block == 0 || kc_block_refs(k->e, m->block) != 0, "message %u: its block is free", msg);
+    kc_require(k, m->extra == 0 || (kc_block_refs(k->e, m->extra) != 0 && kc_extra_at(k->e, m->extra)->msg == msg),
+            "message %u: its extra is not its own", msg);
+    check_expiry(k, msg, m, state);
 }
 
 static void check_token(kc_check *k, uint32_t tok, kc_tok *t) {
@@ -161,6 +177,7 @@ static void check_token(kc_check *k, uint32_t tok, kc_tok *t) {
             kc_tok_state_name(state), t->at_port);
     kc_require(k, has_deadline == (t->heap_at != 0), "token %u: deadline and heap disagree", tok);
     kc_require(k, t->heap_at == 0 || k->e->deadlines[t->heap_at] == tok, "token %u: lost its place in the heap", tok);
+    k->timed += has_deadline;
     k->parked += undecided;
     k->held += t->list == KC_LIST_HELD;
     if (state == KC_TOK_TAKEN) {
@@ -213,8 +230,10 @@ static void check_scopes(kc_check *k) {
 
 static void check_deadlines(kc_check *k) {
     for (uint32_t at = 2; at <= k->e->deadline_count; at++)
-        kc_require(k, tok_of(k, k->e->deadlines[at / 2])->deadline_ns <= tok_of(k, k->e->deadlines[at])->deadline_ns,
+        kc_require(k, kc_deadline_ns_at(k->e, at / 2) <= kc_deadline_ns_at(k->e, at),
                 "deadline heap: place %u is out of order", at);
+    kc_require(k, k->e->deadline_count == k->timed + k->expiring, "deadline heap: has %u, should have %u",
+            k->e->deadline_count, k->timed + k->expiring);
 }
 
 int kc_engine_check(kc_engine *e, char *why, size_t why_bytes) {

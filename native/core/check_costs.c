@@ -18,8 +18,16 @@ void kc_require(kc_check *k, bool holds, const char *format, ...) {
     va_end(args);
 }
 
+void kc_weigh(const kc_check *k, const kc_msg *m, kc_load *load) {
+    const kc_files_extra *files = kc_extra_files(k->e, m->extra);
+
+    load->bytes += m->len_bytes;
+    load->descs += kc_extra_desc(k->e, m->extra) != NULL;
+    load->files += files != NULL ? files->count : 0;
+}
+
 typedef struct totals {
-    uint64_t parked, held, channels, messages;
+    uint64_t parked, held, channels, messages, files;
 } totals;
 
 static bool undecided(const kc_tok *t) {
@@ -41,12 +49,18 @@ static totals count_for(kc_engine *e, uint32_t account) {
     for (uint32_t chan = 1; chan <= e->chans.high; chan++)
         sum.channels += kc_chan_state_of(kc_chan_at(e, chan)) != KC_CHAN_FREE &&
                         kc_chan_at(e, chan)->config.account == account;
-    for (uint32_t msg = 1; msg <= e->msgs.high; msg++)
-        sum.messages += kc_state_of(&kc_msg_at(e, msg)->w) != KC_MSG_FREE && kc_msg_at(e, msg)->account == account;
+    for (uint32_t msg = 1; msg <= e->msgs.high; msg++) {
+        bool live = kc_state_of(&kc_msg_at(e, msg)->w) != KC_MSG_FREE;
+        const kc_files_extra *files = live ? kc_extra_files(e, kc_msg_at(e, msg)->extra) : NULL;
+        sum.messages += live && kc_msg_at(e, msg)->account == account;
+        sum.files += files != NULL && files->account == account ? files->count : 0;
+    }
     return sum;
 }
 
 static void check_accounts(kc_check *k) {
+    uint64_t files = 0;
+
     for (uint32_t account = 0; account <= k->e->account_high; account++) {
         const kc_account_rec *a = &k->e->accounts[account];
         totals sum = {0};
@@ -60,7 +74,44 @@ static void check_accounts(kc_check *k) {
         kc_require(k, sum.channels == a->channels, "account %u: says %u channels, has %llu", account, a->channels,
                    (unsigned long long)sum.channels);
         kc_require(k, account == 0 || a->bytes >= sum.messages, "account %u: pays for too little", account);
+        kc_require(k, a->files >= sum.files, "account %u: pays for %u files, has %llu", account, a->files,
+                   (unsigned long long)sum.files);
+        files += a->files;
     }
+    kc_require(k, files == k->e->file_count, "accounts pay for %llu files, the engine has %u",
+               (unsigned long long)files, k->e->file_count);
+}
+
+/* A region counts its descriptors, each of which lives and names it; it is ENDED exactly when it is in the list of ends. */
+static void check_region(kc_check *k, uint32_t region, const kc_region_rec *r) {
+    uint32_t state = kc_state_of(&r->w);
+    uint32_t count = 0;
+
+    for (uint32_t extra = r->descs; extra != 0 && count <= r->in_flight; extra = kc_extra_at(k->e, extra)->next) {
+        const kc_desc_extra *x = kc_extra_desc(k->e, extra);
+        kc_require(k, x != NULL && x->region == region && kc_block_refs(k->e, extra) != 0,
+                   "region %u: descriptor %u is not its own", region, extra);
+        count++;
+    }
+    kc_require(k, count == r->in_flight, "region %u: says %u in flight, has %u", region, r->in_flight, count);
+    kc_require(k, state != KC_REGION_CLOSING || r->in_flight != 0, "region %u: CLOSING with nothing in flight", region);
+    kc_require(k, state != KC_REGION_ENDED || r->in_flight == 0, "region %u: ENDED and in flight", region);
+}
+
+static void check_regions(kc_check *k) {
+    uint32_t live = 0;
+    uint32_t ended = 0;
+
+    for (uint32_t region = 1; region <= k->e->regions.high; region++) {
+        const kc_region_rec *r = kc_region_at(k->e, region);
+        if (kc_state_of(&r->w) == KC_REGION_FREE)
+            continue;
+        live++;
+        ended += kc_state_of(&r->w) == KC_REGION_ENDED;
+        check_region(k, region, r);
+    }
+    kc_require(k, live == k->e->regions.live && ended == k->e->ended_regions.count, "%u regions live, %u counted", live,
+               k->e->regions.live);
 }
 
 static void check_ports(kc_check *k) {
@@ -161,4 +212,5 @@ void kc_check_costs(kc_check *k) {
     check_owners(k);
     check_channels(k);
     check_tree(k);
+    check_regions(k);
 }

@@ -11,16 +11,41 @@ int kc_engine_make(const kc_engine_config *config, kc_engine **engine_out) {
     kc_engine *e = calloc(1, sizeof *e);
     int rc = e != NULL ? kc_arena_map(e, config != NULL ? config : &defaults) : KC_ENOMEM;
 
-    if (rc == KC_OK)
+    if (rc == KC_OK) {
+        e->backends[KC_DESC_ZREF - 1] = (kc_backend_rec){.name = "zref"};
+        e->backends[KC_DESC_REGION - 1] = (kc_backend_rec){.name = "region"};
         *engine_out = e;
-    else
+    } else {
         free(e);
+    }
     return rc;
+}
+
+static void close_files(kc_engine *e, uint32_t extra) {
+    const kc_files_extra *x = kc_extra_files(e, extra);
+
+    for (uint32_t i = 0; x != NULL && i < x->count; i++)
+        (void)close(x->files[i]);
+}
+
+/* Files still in messages, waiting to be closed, or of regions: nobody else will close them. */
+static void close_all_files(kc_engine *e) {
+    uint32_t extra = 0;
+
+    for (uint32_t msg = 1; msg <= e->msgs.high; msg++)
+        if (kc_state_of(&kc_msg_at(e, msg)->w) != KC_MSG_FREE)
+            close_files(e, kc_msg_at(e, msg)->extra);
+    while ((extra = kc_extra_pop(e, &e->closing)) != 0)
+        close_files(e, extra);
+    for (uint32_t region = 1; region <= e->regions.high; region++)
+        if (kc_state_of(&kc_region_at(e, region)->w) != KC_REGION_FREE && kc_region_at(e, region)->file >= 0)
+            (void)close(kc_region_at(e, region)->file);
 }
 
 void kc_engine_free(kc_engine *e) {
     if (e == NULL)
         return;
+    close_all_files(e);
     for (uint32_t port = 1; port <= e->port_capacity; port++)
         if (e->ports[port].fd != 0)
             (void)close(e->ports[port].fd - 1);
@@ -84,6 +109,8 @@ void kc_engine_measure(kc_engine *e, kc_engine_usage *usage_out) {
                                    .scopes = e->scopes.live,
                                    .accounts = e->account_live,
                                    .ports = e->port_live,
+                                   .regions = e->regions.live,
+                                   .files = e->file_count,
                                    .parked = e->parked,
                                    .held = e->held,
                                    .block_bytes = e->heap.used_bytes,

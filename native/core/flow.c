@@ -23,14 +23,43 @@ void kc_flow_stamp(kc_engine *e, kc_chan_rec *c) {
     c->stat[KC_STAT_LAST_OP_TIME_NS] = (uint64_t)e->now_ns;
 }
 
+void kc_flow_count_sent(kc_engine *e, kc_chan_rec *c, uint32_t len_bytes, uint32_t extra) {
+    kc_stat_add(c, KC_STAT_TOTAL_SENDS, 1);
+    kc_stat_add(c, KC_STAT_TOTAL_BYTES_SENT, len_bytes);
+    kc_flow_stamp(e, c);
+    if (extra != 0) {
+        kc_stat_add(c, KC_STAT_TOTAL_BYTES_SENT, kc_extra_bytes(e, extra));
+        kc_stat_add(c, KC_STAT_ZREF_SENT, kc_extra_desc(e, extra) != NULL);
+    }
+}
+
+/* What a READY or HELD message adds to its channel. */
+static void carry(kc_engine *e, kc_chan_rec *c, const kc_msg *m) {
+    const kc_files_extra *files = m->extra != 0 ? kc_extra_files(e, m->extra) : NULL;
+
+    c->bytes += m->len_bytes;
+    c->descs += m->extra != 0 && files == NULL;
+    c->files += files != NULL ? files->count : 0;
+}
+
+static void uncarry(kc_engine *e, kc_chan_rec *c, const kc_msg *m) {
+    const kc_files_extra *files = m->extra != 0 ? kc_extra_files(e, m->extra) : NULL;
+
+    c->bytes -= m->len_bytes;
+    c->descs -= m->extra != 0 && files == NULL;
+    c->files -= files != NULL ? files->count : 0;
+}
+
 /* The message is the channel's from here on: it gets its place and is counted as sent. */
 static void accept(kc_engine *e, kc_chan_rec *c, kc_msg *m) {
+    bool match = kc_chan_is(c, KC_KIND_RENDEZVOUS);
+
     m->qseq = ++c->seq;
-    kc_stat_add(c, KC_STAT_TOTAL_SENDS, 1);
-    kc_stat_add(c, KC_STAT_TOTAL_BYTES_SENT, m->len_bytes);
-    kc_flow_stamp(e, c);
-    kc_stat_add(c, KC_STAT_RV_MATCHES, kc_chan_is(c, KC_KIND_RENDEZVOUS));
-    c->bytes += m->len_bytes;
+    kc_flow_count_sent(e, c, m->len_bytes, m->extra);
+    kc_stat_add(c, KC_STAT_RV_MATCHES, match);
+    if (m->extra != 0)
+        kc_stat_add(c, KC_STAT_RV_ZDESC_MATCHES, match && kc_extra_desc(e, m->extra) != NULL);
+    carry(e, c, m);
 }
 
 /* What waits or is held, at its highest. */
@@ -49,6 +78,20 @@ static void unqueue(kc_engine *e, kc_chan_rec *c, uint32_t msg, uint64_t w) {
             c->requeue_tail = kc_msg_at(e, msg)->prev;
     }
     kc_list_unlink(&e->msgs, &c->ready, msg);
+    if (kc_msg_at(e, msg)->extra != 0)
+        kc_deadline_remove_message(e, msg);
+}
+
+/* A READY message with files may wait only so long (kc_chan_config.file_ttl_ms). */
+static void limit_wait(kc_engine *e, const kc_chan_rec *c, uint32_t msg) {
+    kc_files_extra *files = kc_extra_files(e, kc_msg_at(e, msg)->extra);
+    int64_t ttl_ns = c->config.file_ttl_ms * INT64_C(1000000);
+
+    if (files != NULL && ttl_ns != 0) {
+        if (files->expires_ns == KC_NEVER) /* one that comes back has no second life */
+            files->expires_ns = e->now_ns + ttl_ns;
+        kc_deadline_add_message(e, msg);
+    }
 }
 
 static void evict(kc_engine *e, kc_chan_rec *c, uint32_t newest) {
@@ -71,6 +114,8 @@ void kc_flow_put(kc_engine *e, kc_chan_rec *c, uint32_t msg) {
         return;
     accept(e, c, m);
     kc_list_push(&e->msgs, &c->ready, msg);
+    if (m->extra != 0)
+        limit_wait(e, c, msg);
     if (kc_chan_is(c, KC_KIND_CONFLATED) || c->config.overflow == KC_OVERFLOW_DROP_OLDEST)
         evict(e, c, msg);
     note_peak(c);
@@ -182,8 +227,18 @@ static void remove_from(kc_engine *e, kc_chan_rec *c, uint32_t msg, uint64_t w) 
 #if KC_MUTANT == 4 /* the bytes of a held message are never given back to its channel */
     if (state == KC_MSG_READY)
 #endif
-        c->bytes -= m->len_bytes;
+        uncarry(e, c, m);
     kc_chan_touch(e, m->chan);
+}
+
+static void count_received(kc_engine *e, kc_chan_rec *c, uint32_t extra) {
+    kc_desc_extra *x = kc_extra_desc(e, extra);
+
+    if (x != NULL) {
+        x->received = 1;
+        kc_stat_add(c, KC_STAT_ZREF_RECEIVED, 1);
+        kc_stat_add(c, KC_STAT_TOTAL_BYTES_RECV, x->desc.len_bytes);
+    }
 }
 
 void kc_flow_done(kc_engine *e, uint32_t msg, kc_body *body_out) {
@@ -195,7 +250,7 @@ void kc_flow_done(kc_engine *e, uint32_t msg, kc_body *body_out) {
         return;
     if (kc_word_state(w) == KC_MSG_STAGED) {
         accept(e, c, m);
-        c->bytes -= m->len_bytes;
+        uncarry(e, c, m);
     } else {
         remove_from(e, c, msg, w);
     }
@@ -203,13 +258,15 @@ void kc_flow_done(kc_engine *e, uint32_t msg, kc_body *body_out) {
         kc_stat_add(c, KC_STAT_REDELIVERED, kc_word_attempts(w) != 0);
     kc_stat_add(c, KC_STAT_TOTAL_RECVS, 1);
     kc_stat_add(c, KC_STAT_TOTAL_BYTES_RECV, m->len_bytes);
+    if (m->extra != 0)
+        count_received(e, c, m->extra);
     kc_flow_stamp(e, c);
     kc_flow_tell(e, m->sender, KC_RES_OK, 0);
     kc_msg_free(e, msg, body_out);
 }
 
 static bool goes_to_dead_letter(const kc_chan_rec *c, uint32_t reason) {
-    return c->config.dead_letter != 0 &&
+    return c->config.dead_letter != 0 && reason != KC_REASON_REVOKED &&
            (c->config.undelivered == KC_UNDELIVERED_DEAD_LETTER || reason == KC_REASON_ATTEMPTS);
 }
 
@@ -222,6 +279,8 @@ void kc_flow_lose(kc_engine *e, uint32_t msg, uint32_t stat, uint32_t reason) {
     if (!kc_msg_step(e, m, KC_MSG_DROPPED, kc_word_attempts(w), 0, 0))
         return;
     remove_from(e, c, msg, w);
+    if (m->extra != 0 && kc_chan_state_of(c) == KC_CHAN_DESTROYED)
+        kc_stat_add(c, KC_STAT_ZREF_ABORTED_CLOSE, kc_extra_desc(e, m->extra) != NULL);
     kc_stat_add(c, stat, 1);
     m->counter = stat;
     if (letter) { /* its sender is told when it has got there, or has not */
@@ -271,6 +330,8 @@ static void requeue(kc_engine *e, kc_chan_rec *c, uint32_t msg, uint32_t attempt
 #endif
     (void)kc_msg_step(e, m, KC_MSG_READY, attempts, KC_MSG_REQUEUED, 0);
     kc_list_insert_after(&e->msgs, &c->ready, after, msg);
+    if (m->extra != 0)
+        limit_wait(e, c, msg);
     if (after == c->requeue_tail)
         c->requeue_tail = msg;
     c->requeued++;
@@ -278,8 +339,15 @@ static void requeue(kc_engine *e, kc_chan_rec *c, uint32_t msg, uint32_t attempt
     kc_chan_touch(e, m->chan);
 }
 
+static bool is_revoked(const kc_engine *e, uint32_t extra) {
+    const kc_desc_extra *x = kc_extra_desc(e, extra);
+    const kc_region_rec *regions = (const kc_region_rec *)(const void *)e->regions.base;
+
+    return x != NULL && x->region != 0 && regions[x->region].revoked != 0;
+}
+
 /* What the policy makes of a message that could not be delivered: true = it is requeued. */
-static bool comes_back(const kc_chan_rec *c, const kc_msg *m, bool acked, uint32_t *reason) {
+static bool comes_back(const kc_engine *e, const kc_chan_rec *c, const kc_msg *m, bool acked, uint32_t *reason) {
     uint32_t policy = acked ? KC_UNDELIVERED_REQUEUE : c->config.undelivered;
     bool stale = kc_chan_is(c, KC_KIND_CONFLATED) && c->seq != m->qseq;
     bool back = false;
@@ -287,6 +355,8 @@ static bool comes_back(const kc_chan_rec *c, const kc_msg *m, bool acked, uint32
     *reason = KC_REASON_UNDELIVERED;
     if (kc_chan_state_of(c) == KC_CHAN_DESTROYED)
         *reason = kc_word_reason(kc_word_load(&c->w));
+    else if (m->extra != 0 && is_revoked(e, m->extra))
+        *reason = KC_REASON_REVOKED;
     else
         back = (policy == KC_UNDELIVERED_REQUEUE || policy == KC_UNDELIVERED_BY_KIND) && !stale;
     return back;
@@ -299,7 +369,7 @@ void kc_flow_give_back(kc_engine *e, uint32_t tok) {
     kc_chan_rec *c = kc_chan_at(e, m->chan);
     uint32_t attempts = kc_word_attempts(kc_word_load(&m->w)) + 1;
     uint32_t reason = 0;
-    bool back = comes_back(c, m, (t->flags & KC_OP_ACK) != 0, &reason);
+    bool back = comes_back(e, c, m, (t->flags & KC_OP_ACK) != 0, &reason);
 
     kc_chan_waiter_scope_release(e, tok);
 #if KC_MUTANT == 6 /* attempts are not counted */
@@ -322,7 +392,7 @@ void kc_flow_untake(kc_engine *e, uint32_t tok) {
     kc_chan_rec *c = kc_chan_at(e, m->chan);
     uint32_t reason = 0;
 
-    if (comes_back(c, m, true, &reason)) {
+    if (comes_back(e, c, m, true, &reason)) {
         kc_chan_waiter_scope_release(e, tok);
         requeue(e, c, msg, kc_word_attempts(kc_word_load(&m->w)));
     } else {

@@ -17,6 +17,8 @@ void kc_account_return_parked(kc_engine *engine, uint32_t account, uint32_t clau
 int kc_account_may_hold(const kc_engine *engine, uint32_t account, kc_refusal *refusal);
 void kc_account_hold(kc_engine *engine, uint32_t account);
 void kc_account_unhold(kc_engine *engine, uint32_t account);
+int kc_account_charge_files(kc_engine *engine, uint32_t account, uint32_t count, kc_refusal *refusal);
+void kc_account_return_files(kc_engine *engine, uint32_t account, uint32_t count);
 int kc_account_charge_channel(kc_engine *engine, uint32_t account, kc_refusal *refusal);
 void kc_account_return_channel(kc_engine *engine, uint32_t account);
 /* A scope keeps its account's record alive. KC_ENOENT for an account nobody made. */

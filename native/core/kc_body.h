@@ -2,11 +2,13 @@
 #ifndef KC_BODY_H
 #define KC_BODY_H
 
-#include "kc_block.h"
+#include "kc_extra.h"
 
 int kc_body_fill(kc_engine *engine, uint32_t account, const void *data, uint32_t len_bytes, kc_body *body_out,
                  kc_refusal *refusal);
 void kc_body_release(kc_engine *engine, kc_body *body);
+/* The same for one that was not sent after all (kc_body_forget). */
+void kc_body_retract(kc_engine *engine, kc_body *body);
 void kc_body_read(const kc_engine *engine, const kc_body *body, uint32_t offset, void *buffer, uint32_t len_bytes);
 
 #endif

@@ -10,8 +10,16 @@ typedef struct kc_check {
     char *why;
     size_t why_bytes;
     uint64_t parked, held;
+    uint32_t timed, expiring; /* tokens and messages that belong in the deadline heap */
     bool broken;
 } kc_check;
+
+/* What READY and HELD messages add to their channel, counted again. */
+typedef struct kc_load {
+    uint64_t bytes;
+    uint32_t descs, files;
+} kc_load;
+void kc_weigh(const kc_check *check, const kc_msg *msg, kc_load *load);
 
 __attribute__((format(printf, 3, 4))) void kc_require(kc_check *check, bool holds, const char *format, ...);
 

@@ -9,6 +9,9 @@
 #include "kc_msg.h"
 #include "kc_scope.h"
 
+/* Whose account a scope's operations are charged to; 0 for none. Takes the lock. */
+uint32_t kc_account_of_scope(kc_engine *engine, kc_scope scope);
+
 static inline void kc_enter(kc_engine *e) { kc_lock_take(&e->lock); }
 void kc_leave_slowly(kc_engine *engine);
 /* Settles, moves dead letters, gives the lock back, rings. */
@@ -32,6 +35,8 @@ bool kc_chan_has_room(const kc_chan_rec *chan, uint32_t len_bytes);
 
 /* The times of the first and the last operation. */
 void kc_flow_stamp(kc_engine *engine, kc_chan_rec *chan);
+/* total_sends and what belongs to it, of a message with these bytes and this extra. */
+void kc_flow_count_sent(kc_engine *engine, kc_chan_rec *chan, uint32_t len_bytes, uint32_t extra);
 /* STAGED -> READY at the end of the queue, evicting what the overflow policy says. */
 void kc_flow_put(kc_engine *engine, kc_chan_rec *chan, uint32_t msg);
 /* Gives the message (STAGED or READY) to the parked receive that owns the clause; false and nothing moved when that

@@ -22,7 +22,7 @@ typedef struct kc_offer {
 enum kc_verdict { KC_CAN_WAIT = 0, KC_CAN_RUN = 1, KC_CAN_NEVER = 2 };
 
 /* KC_OK, or why this clause can never stand here: KC_EINVAL, KC_EMSGSIZE. */
-int kc_offer_check(const kc_offer *offer);
+int kc_offer_check(const kc_engine *engine, const kc_offer *offer);
 /* KC_EDQUOT for a receive that would hold one message too many: refused before it waits, not when its message comes. */
 int kc_offer_may_hold(kc_engine *engine, const kc_offer *offer, kc_refusal *refusal);
 /* Can it proceed now; KC_CAN_NEVER: the channel is closed (KC_EPIPE) or destroyed (KC_ECANCELED), code in result. */

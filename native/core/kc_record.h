@@ -9,6 +9,8 @@
 #include "kc_lock.h"
 #include "kc_word.h"
 #include "kcoro/kc_chan.h"
+#include "kcoro/kc_desc.h"
+#include "kcoro/kc_file.h"
 
 /* Who wants to be freed shares these first 16 bytes: pools chain free records through next. */
 #define KC_RECORD_HEAD \
@@ -29,7 +31,7 @@ typedef struct kc_msg {
     uint64_t qseq;   /* place in the channel: given when accepted, kept on requeue */
     kc_token sender; /* a TAKEN token that waits for this message's end, or 0 */
     uint32_t counter; /* which counter moved when it was dropped */
-    uint32_t spare;
+    uint32_t extra;   /* of its body */
 } kc_msg;
 
 /* Clause records 1..tokens are the first clause of the token with the same index; the rest are a pool for selects. */
@@ -88,6 +90,7 @@ typedef struct kc_chan_rec {
     uint32_t requeue_tail; /* the last of them */
     uint32_t held;
     uint64_t bytes; /* of READY and HELD messages */
+    uint32_t descs, files; /* among them */
     uint64_t seq;   /* qseq of the newest message */
     uint64_t peak_depth;
     kc_list ready, dropped;
@@ -101,7 +104,7 @@ typedef struct kc_account_rec {
     uint32_t next; /* free list */
     uint32_t used; /* 1 while named by somebody; the record lives until its charges are gone */
     uint32_t scopes;
-    uint32_t parked, channels, held;
+    uint32_t parked, channels, held, files;
     uint64_t bytes;
     kc_account_limits limits;
 } kc_account_rec;
@@ -141,6 +144,31 @@ typedef struct kc_heap {
     uint64_t used_bytes;
 } kc_heap;
 
+typedef struct kc_region_rec {
+    KC_RECORD_HEAD; /* ENDED: the engine's list of ends */
+    uint32_t account;
+    int32_t file;
+    uint64_t size_bytes;
+    uint64_t user;
+    uint32_t descs, in_flight; /* blocks of its descriptors, chained; how many */
+    uint32_t revoked;
+    uint32_t spare;
+} kc_region_rec;
+
+enum { KC_BACKENDS = 8, KC_BACKEND_NAME_BYTES = 32 };
+typedef struct kc_backend_rec {
+    char name[KC_BACKEND_NAME_BYTES];
+    const kc_desc_ops *ops;
+    void *self;
+} kc_backend_rec;
+
+/* Blocks of extras, chained through their records. The count is written under the lock like all else, but a taker may see
+ * without it that there is nothing to do. */
+typedef struct kc_extra_list {
+    uint32_t head, tail;
+    _Atomic uint32_t count;
+} kc_extra_list;
+
 enum { KC_EVENTS = 64 };
 struct kc_engine {
     kc_lock lock;
@@ -148,14 +176,20 @@ struct kc_engine {
     uint64_t allocs, fail_at;
     uint8_t *arena;
     size_t arena_bytes;
-    kc_pool chans, toks, clauses, msgs, scopes;
+    kc_pool chans, toks, clauses, msgs, scopes, regions;
     kc_heap heap;
     kc_account_rec *accounts;
     uint32_t account_capacity, account_high, account_free, account_live;
     kc_port_rec *ports;
     uint32_t port_capacity, port_live;
-    uint32_t *deadlines; /* binary heap of token indices, 1..deadline_count */
+    uint32_t *deadlines; /* binary heap of tokens and messages, 1..deadline_count */
     uint32_t deadline_count;
+    uint32_t file_capacity, file_count; /* files in bodies, and those to be closed */
+    kc_backend_rec backends[KC_BACKENDS]; /* 1..: id - 1 */
+    kc_extra_list freed;   /* descriptors whose owner is to be told */
+    kc_extra_list closing; /* files that nobody wants any more */
+    kc_list ended_regions;
+    _Atomic uint32_t ended_count; /* of them, to be seen without the lock */
     uint32_t tok_capacity; /* clause records up to here belong to tokens */
     uint32_t parked_per_channel;
     uint64_t dice;         /* where the next unbiased select starts (splitmix64) */
@@ -179,6 +213,9 @@ static inline kc_tok *kc_tok_at(kc_engine *e, uint32_t i) { return (kc_tok *)(vo
 static inline kc_msg *kc_msg_at(kc_engine *e, uint32_t i) { return (kc_msg *)(void *)e->msgs.base + i; }
 static inline kc_scope_rec *kc_scope_at(kc_engine *e, uint32_t i) {
     return (kc_scope_rec *)(void *)e->scopes.base + i;
+}
+static inline kc_region_rec *kc_region_at(kc_engine *e, uint32_t i) {
+    return (kc_region_rec *)(void *)e->regions.base + i;
 }
 static inline kc_clause_rec *kc_clause_at(kc_engine *e, uint32_t i) {
     return (kc_clause_rec *)(void *)e->clauses.base + i;

@@ -54,13 +54,23 @@
     X(FREE, LIVE, "owner", "begin")                                \
     X(LIVE, FREE, "owner", "end: every waiter and child is gone")
 
+/* Shared memory that its maker registered; `in flight` are its descriptors that live. */
+#define KC_REGION_STATES(X) X(FREE) X(OPEN) X(CLOSING) X(ENDED)
+#define KC_REGION_STEPS(X)                                                             \
+    X(FREE, OPEN, "owner", "registered")                                               \
+    X(OPEN, CLOSING, "owner", "dropped: no new ranges, what is in flight comes home")  \
+    X(CLOSING, ENDED, "whoever gives back the last", "nothing is in flight")           \
+    X(ENDED, FREE, "taker of ends", "its file was handed on, to be closed")
+
 #define KC_X_TOK(state) KC_TOK_##state,
 #define KC_X_MSG(state) KC_MSG_##state,
 #define KC_X_CHAN(state) KC_CHAN_##state,
 #define KC_X_SCOPE(state) KC_SCOPE_##state,
+#define KC_X_REGION(state) KC_REGION_##state,
 enum kc_tok_state { KC_TOK_STATES(KC_X_TOK) KC_TOK_STATE_COUNT };
 enum kc_msg_state { KC_MSG_STATES(KC_X_MSG) KC_MSG_STATE_COUNT };
 enum kc_chan_state { KC_CHAN_STATES(KC_X_CHAN) KC_CHAN_STATE_COUNT };
 enum kc_scope_state { KC_SCOPE_STATES(KC_X_SCOPE) KC_SCOPE_STATE_COUNT };
+enum kc_region_state { KC_REGION_STATES(KC_X_REGION) KC_REGION_STATE_COUNT };
 
 #endif

@@ -12,8 +12,16 @@ bool kc_tok_step(kc_engine *engine, kc_tok *tok, uint32_t to, uint32_t res, uint
 
 void kc_deadline_add(kc_engine *engine, uint32_t tok);
 void kc_deadline_remove(kc_engine *engine, uint32_t tok);
-/* The token whose deadline comes first, 0 when none has one. */
-uint32_t kc_deadline_first(const kc_engine *engine);
+/* The same for a READY message with files, which may not wait longer. */
+void kc_deadline_add_message(kc_engine *engine, uint32_t msg);
+void kc_deadline_remove_message(kc_engine *engine, uint32_t msg);
+/* Whose deadline comes first: a token, or a message; both 0 when there is none. */
+typedef struct kc_deadline {
+    uint32_t tok, msg;
+} kc_deadline;
+kc_deadline kc_deadline_first(const kc_engine *engine);
+int64_t kc_deadline_next_ns(kc_engine *engine); /* KC_NEVER */
+int64_t kc_deadline_ns_at(kc_engine *engine, uint32_t at); /* of one place, for kc_engine_check */
 
 /* Its result waits from now on; an armed port will be rung after the lock is given back. */
 void kc_port_push(kc_engine *engine, uint32_t tok);

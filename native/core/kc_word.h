@@ -4,6 +4,7 @@
  *     message  gen:24 | state:4 | attempts:6 | flags:6  | tok:24
  *     channel  gen:24 | state:4 | reason:12  | nonce:24
  *     scope    gen:24 | state:4 | 36 unused
+ *     region   gen:24 | state:4 | 36 unused
  *
  * Invariants: the generation grows on FREE -> (first state) only. Every step stands in kc_state.h. The lock makes the
  * writer unique, so a step is one relaxed store; a reader without the lock still sees a whole word.
@@ -55,6 +56,7 @@ extern const kc_steps kc_tok_steps;
 extern const kc_steps kc_msg_steps;
 extern const kc_steps kc_chan_steps;
 extern const kc_steps kc_scope_steps;
+extern const kc_steps kc_region_steps;
 
 /* Stores the word of the next state; false, and nothing stored, when the step is not allowed. */
 static inline bool kc_word_step(kc_word *word, const kc_steps steps, uint32_t to, uint32_t six, uint32_t next_six,

@@ -17,6 +17,8 @@ static void derive(const kc_chan_rec *c, uint64_t *stat) {
     stat[KC_STAT_READY] = c->ready.count;
     stat[KC_STAT_HELD] = c->held;
     stat[KC_STAT_BYTES] = c->bytes;
+    stat[KC_STAT_DESCRIPTORS] = c->descs;
+    stat[KC_STAT_FILES] = c->files;
     stat[KC_STAT_PEAK_DEPTH] = c->peak_depth;
     stat[KC_STAT_PARKED_SENDERS] = c->waiters[KC_CLAUSE_SEND].count;
     stat[KC_STAT_PARKED_RECEIVERS] = c->waiters[KC_CLAUSE_RECV].count;

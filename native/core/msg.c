@@ -8,7 +8,7 @@
 enum { KC_MSG_PRICE_BYTES = 128 };
 
 kc_body kc_msg_body(const kc_msg *m) {
-    return (kc_body){.len_bytes = m->len_bytes, .block = m->block, .account = m->account};
+    return (kc_body){.len_bytes = m->len_bytes, .block = m->block, .account = m->account, .extra = m->extra};
 }
 
 bool kc_msg_step(kc_engine *e, kc_msg *m, uint32_t to, uint32_t attempts, uint32_t flags, uint32_t tok) {
@@ -40,6 +40,9 @@ int kc_msg_stage(kc_engine *e, uint32_t account, uint32_t chan, kc_body *body, u
         m->qseq = 0;
         m->sender = 0;
         m->counter = 0;
+        m->extra = body->extra;
+        if (m->extra != 0)
+            kc_extra_at(e, m->extra)->msg = msg;
         (void)kc_msg_step(e, m, KC_MSG_STAGED, 0, 0, 0);
         *body = (kc_body){0};
         *msg_out = msg;
@@ -49,14 +52,20 @@ int kc_msg_stage(kc_engine *e, uint32_t account, uint32_t chan, kc_body *body, u
 
 void kc_msg_free(kc_engine *e, uint32_t msg, kc_body *body_out) {
     kc_msg *m = kc_msg_at(e, msg);
+    bool sent = kc_state_of(&m->w) != KC_MSG_STAGED;
 
     if (!kc_msg_step(e, m, KC_MSG_FREE, 0, 0, 0))
         return;
+    if (m->extra != 0)
+        kc_extra_at(e, m->extra)->msg = 0;
     if (body_out != NULL) {
         *body_out = kc_msg_body(m);
-    } else if (m->block != 0) {
+    } else if ((m->block | m->extra) != 0) {
         kc_body body = kc_msg_body(m);
-        kc_body_release(e, &body);
+        if (sent)
+            kc_body_release(e, &body);
+        else
+            kc_body_retract(e, &body);
     }
     kc_account_return_bytes(e, m->account, KC_MSG_PRICE_BYTES);
     kc_pool_give(&e->msgs, msg);

@@ -4,18 +4,29 @@
 #include "kc_account.h"
 #include "kc_pool.h"
 
-int kc_offer_check(const kc_offer *o) {
+/* What elem_size is compared with. Its default says how much may go through the daemon, which memory does not. */
+static uint64_t judged_bytes(const kc_engine *e, const kc_offer *o) {
+    uint64_t bytes = o->len_bytes;
+
+    if (o->body != NULL && o->body->extra != 0 &&
+        (o->chan->config.elem_size < KC_MAX_ELEMENT_BYTES || (o->chan->config.flags & KC_CHAN_FIXED_SIZE) != 0))
+        bytes += kc_extra_bytes(e, o->body->extra);
+    return bytes;
+}
+
+int kc_offer_check(const kc_engine *e, const kc_offer *o) {
     const kc_chan_config *c = &o->chan->config;
     bool send = o->dir == KC_CLAUSE_SEND;
+    uint64_t bytes = send ? judged_bytes(e, o) : 0;
     int rc = KC_OK;
 
     if (c->kind == KC_KIND_CONFLATED && (o->flags & (send ? KC_OP_CONFIRM : KC_OP_ACK)) != 0)
         rc = KC_EINVAL;
     else if (!send && (c->flags & KC_CHAN_ACK_REQUIRED) != 0 && (o->flags & KC_OP_ACK) == 0)
         rc = KC_EINVAL;
-    else if (send && (c->flags & KC_CHAN_FIXED_SIZE) != 0 && o->len_bytes != c->elem_size)
+    else if (send && (c->flags & KC_CHAN_FIXED_SIZE) != 0 && bytes != c->elem_size)
         rc = KC_EINVAL;
-    else if (send && o->len_bytes > c->elem_size)
+    else if (send && bytes > c->elem_size)
         rc = KC_EMSGSIZE;
     return rc;
 }
@@ -94,10 +105,8 @@ static bool drops_this(const kc_chan_rec *c, uint32_t len_bytes) {
 }
 
 static int drop_newest(kc_engine *e, const kc_offer *o, kc_result *result) {
-    kc_stat_add(o->chan, KC_STAT_TOTAL_SENDS, 1);
-    kc_stat_add(o->chan, KC_STAT_TOTAL_BYTES_SENT, o->len_bytes);
+    kc_flow_count_sent(e, o->chan, o->len_bytes, o->body != NULL ? o->body->extra : 0);
     kc_stat_add(o->chan, KC_STAT_DROPS_NEWEST, 1);
-    kc_flow_stamp(e, o->chan);
     if (o->body != NULL)
         kc_body_release(e, o->body);
     result->flags |= KC_RESULT_DROPPED;
@@ -201,7 +210,7 @@ static uint32_t next_message(kc_engine *e, kc_chan_rec *c) {
 static void hand_out(kc_engine *e, const kc_offer *o, uint32_t msg, kc_result *result) {
     const kc_msg *m = kc_msg_at(e, msg);
     uint32_t attempts = kc_word_attempts(kc_word_load(&m->w));
-    bool copied = o->buffer != NULL && m->len_bytes <= o->buffer_bytes;
+    bool copied = o->buffer != NULL && m->extra == 0 && m->len_bytes <= o->buffer_bytes;
 
     result->flags |= KC_RESULT_MESSAGE;
     result->flags |= attempts != 0 ? KC_RESULT_REDELIVERED : 0U;

@@ -13,9 +13,15 @@ void kc_offer_count(const kc_offer *o, int code) {
         kc_stat_add(c, send ? KC_STAT_SEND_EPIPE : KC_STAT_RECV_EPIPE, 1);
 }
 
+/* A sender that shares memory had to copy this time, and says why. */
+static void count_fallback(kc_chan_rec *c, uint32_t flags) {
+    kc_stat_add(c, KC_STAT_ZREF_FALLBACK_SMALL, (flags & KC_OP_SMALL) != 0);
+    kc_stat_add(c, KC_STAT_ZREF_FALLBACK_CAPACITY, (flags & KC_OP_CROWDED) != 0);
+}
+
 static int attempt(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *result) {
     enum kc_verdict verdict = KC_CAN_WAIT;
-    int rc = kc_offer_check(o);
+    int rc = kc_offer_check(e, o);
 
     if (rc == KC_OK)
         rc = kc_offer_may_hold(e, o, &result->refusal);
@@ -29,6 +35,8 @@ static int attempt(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *
     else if ((rc = kc_offer_patience(e, op)) == KC_OK)
         rc = kc_offer_park(e, o, 1, op, result);
     kc_offer_count(o, rc);
+    if (rc >= 0 && (op->flags & (KC_OP_SMALL | KC_OP_CROWDED)) != 0)
+        count_fallback(o->chan, op->flags);
     return rc;
 }
 
@@ -51,7 +59,7 @@ static uint32_t recv_flags(uint32_t flags) {
     return (flags & KC_OP_ACK) != 0 ? flags | KC_OP_HOLD : flags;
 }
 
-static uint32_t account_of(kc_engine *e, kc_scope scope) {
+uint32_t kc_account_of_scope(kc_engine *e, kc_scope scope) {
     const kc_scope_rec *s = NULL;
     uint32_t account = 0;
 
@@ -69,7 +77,7 @@ static int send_long(kc_engine *e, kc_chan chan, const kc_op *op, const void *da
     int rc = KC_OK;
 
     *result = (kc_result){.user = op->user, .chan = chan};
-    rc = kc_body_make(e, account_of(e, op->scope), data, len_bytes, &body, &result->refusal);
+    rc = kc_body_make(e, kc_account_of_scope(e, op->scope), data, len_bytes, &body, &result->refusal);
     if (rc == KC_OK) {
         rc = kc_chan_send_body(e, chan, op, &body, result);
         kc_body_drop(e, &body);

@@ -23,7 +23,7 @@ static int find_channels(kc_engine *e, kc_clause *clauses, uint32_t count, kc_of
         if (clauses[i].dir > KC_CLAUSE_SEND)
             rc = KC_EINVAL;
         else
-            rc = offers[i].chan != NULL ? kc_offer_check(&offers[i]) : KC_ENOENT;
+            rc = offers[i].chan != NULL ? kc_offer_check(e, &offers[i]) : KC_ENOENT;
         if (rc == KC_OK)
             rc = kc_offer_may_hold(e, &offers[i], &result->refusal);
         result->clause = i;
@@ -94,7 +94,7 @@ int kc_select(kc_engine *e, kc_clause *clauses, uint32_t count, const kc_op *op,
             rc = decide(e, offers, count, &plain, result);
         /* Losers' bodies go with the operation, whether it ran or parked (parked ones are in their messages). */
         for (uint32_t i = 0; i < count && rc >= 0; i++)
-            kc_body_release(e, &clauses[i].body);
+            kc_body_retract(e, &clauses[i].body);
         kc_leave(e);
     }
     result->code = rc;

@@ -46,6 +46,18 @@ static void end_taken(kc_engine *e, kc_tok *t, uint32_t reason) {
     (void)kc_tok_step(e, t, KC_TOK_CLAIMED, KC_RES_UNCONFIRMED, 0, 0);
 }
 
+/* Descriptors that were offered and are now their owner's again. */
+static void count_offers_back(kc_engine *e, const kc_tok *t, uint32_t res) {
+    uint32_t stat = res == KC_RES_CLOSED || res == KC_RES_DESTROYED ? KC_STAT_ZREF_ABORTED_CLOSE
+                                                                    : KC_STAT_ZREF_CANCELED;
+
+    for (uint32_t q = t->first; q != 0; q = kc_clause_at(e, q)->more) {
+        const kc_clause_rec *r = kc_clause_at(e, q);
+        if (r->msg != 0 && kc_extra_desc(e, kc_msg_at(e, r->msg)->extra) != NULL)
+            kc_stat_add(kc_chan_at(e, r->chan), stat, 1);
+    }
+}
+
 static void end_enqueued(kc_engine *e, kc_tok *t, uint32_t chan, uint32_t res, uint32_t reason) {
     kc_clause_rec *q = clause_at(e, t, chan);
     bool decided_by_channel = res == KC_RES_CLOSED || res == KC_RES_DESTROYED;
@@ -55,6 +67,7 @@ static void end_enqueued(kc_engine *e, kc_tok *t, uint32_t chan, uint32_t res, u
     t->dir = q->dir;
     t->reason = (uint16_t)reason;
     count_end(kc_chan_at(e, q->chan), q->dir, res);
+    count_offers_back(e, t, res);
     kc_waiter_unlink(e, kc_tok_index(e, t), 0);
 }
 
@@ -300,9 +313,18 @@ int kc_waiter_token_body(kc_engine *e, kc_token token, kc_body *body_out) {
     return rc;
 }
 
+/* Whoever stands first in the heap: a waiter, or a message with files. */
+static void end_first(kc_engine *e, kc_deadline first) {
+    if (first.tok != 0) {
+        kc_flow_end_waiter(e, first.tok, 0, KC_RES_TIMEOUT, KC_REASON_TIMEOUT);
+        kc_port_push(e, first.tok);
+    } else {
+        kc_flow_lose(e, first.msg, KC_STAT_UNDELIVERED, KC_REASON_EXPIRED);
+    }
+}
+
 uint32_t kc_engine_tick(kc_engine *e, int64_t now_ns) {
     uint32_t ended = 0;
-    uint32_t tok = 0;
 
     kc_enter(e);
     if (now_ns > e->now_ns)
@@ -310,11 +332,8 @@ uint32_t kc_engine_tick(kc_engine *e, int64_t now_ns) {
 #if KC_MUTANT == 9 /* a deadline that is not yet due ends its waiter */
     e->now_ns += 1000000;
 #endif
-    while ((tok = kc_deadline_first(e)) != 0 && kc_tok_at(e, tok)->deadline_ns <= e->now_ns) {
-        kc_flow_end_waiter(e, tok, 0, KC_RES_TIMEOUT, KC_REASON_TIMEOUT);
-        kc_port_push(e, tok);
-        ended++;
-    }
+    for (; kc_deadline_next_ns(e) <= e->now_ns; ended++)
+        end_first(e, kc_deadline_first(e));
     kc_leave(e);
     return ended;
 }
@@ -330,12 +349,9 @@ int64_t kc_engine_now(kc_engine *e) {
 
 int64_t kc_engine_next_deadline(kc_engine *e) {
     int64_t next_ns = KC_NEVER;
-    uint32_t tok = 0;
 
     kc_enter(e);
-    tok = kc_deadline_first(e);
-    if (tok != 0)
-        next_ns = kc_tok_at(e, tok)->deadline_ns;
+    next_ns = kc_deadline_next_ns(e);
     kc_leave(e);
     return next_ns;
 }

@@ -13,6 +13,9 @@ const kc_steps kc_chan_steps = {KC_CHAN_STEPS(CHAN_STEP)};
 #define SCOPE_STEP(from, to, who, when) [KC_SCOPE_##from][KC_SCOPE_##to] = 1,
 const kc_steps kc_scope_steps = {KC_SCOPE_STEPS(SCOPE_STEP)};
 
+#define REGION_STEP(from, to, who, when) [KC_REGION_##from][KC_REGION_##to] = 1,
+const kc_steps kc_region_steps = {KC_REGION_STEPS(REGION_STEP)};
+
 #define TOK_NAME(state) #state,
 static const char *const tok_names[] = {KC_TOK_STATES(TOK_NAME)};
 const char *kc_tok_state_name(uint32_t state) {

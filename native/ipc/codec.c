@@ -1,4 +1,4 @@
-/* codec.c: the reader and the writer of frames behind two plain functions (kcoro/kc_codec.h), for tests and tools.
+/* codec.c: the reader and the writer of frames behind plain functions (kcoro/kc_codec.h), for tests and tools.
  *
  * Check takes the road of the pump (kc_request_parse), normalize that of the attribute walk: comparing each with the
  * definition compares both.
@@ -106,5 +106,19 @@ int kc_codec_normalize(const uint8_t *bytes, size_t n, uint32_t minor, uint8_t *
         return verdict != KC_OK ? verdict : finished;
     }
     *length_out = writer.length;
+    return KC_OK;
+}
+
+int kc_codec_desc(const uint8_t *value, uint32_t n, uint64_t words_out[4])
+{
+    kc_attr attr = {.value = value, .length = n, .type = KC_ATTR_DESC};
+    kc_desc_value range;
+    if (!kc_desc_read(&attr, &range)) {
+        return KC_EINVAL;
+    }
+    words_out[0] = range.region;
+    words_out[1] = range.offset;
+    words_out[2] = range.length;
+    words_out[3] = range.fourth;
     return KC_OK;
 }

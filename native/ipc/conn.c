@@ -1,6 +1,8 @@
 /* conn.c: the table of connections, their lists, and the one way in which each of them ends. */
 #include "ipc/kc_conn_output.h"
 
+#include <unistd.h>
+
 enum { KC_CONNS_LEAST = 64, KC_INPUT_FREE_BYTES = 4096 };
 
 static bool kc_conns_grow(kc_conns *conns)
@@ -94,6 +96,10 @@ void kc_conns_free(kc_conns *conns)
 {
     kc_memory_give(&conns->memory, conns->slots, conns->slot_capacity * sizeof *conns->slots);
     conns->slots = NULL;
+    for (const int32_t *file; (file = kc_queue_front(&conns->discarded)) != NULL; kc_queue_pop(&conns->discarded)) {
+        (void)close(*file);
+    }
+    kc_queue_rest(&conns->memory, &conns->discarded, 0);
 }
 
 void kc_list_add(kc_conns *conns, enum kc_conn_list list, kc_connection *conn)
@@ -182,7 +188,9 @@ static void kc_connection_drop_input(kc_conns *conns, kc_connection *conn)
     kc_large_end(conns, conn);
     kc_bodies_drop(conns->engine, &conns->memory, &conn->held.bodies);
     kc_memory_give(&conns->memory, conn->held.payload, conn->held.payload_bytes);
+    kc_files_drop(conns, conn, &conn->held.files);
     conn->held = (kc_held){0};
+    kc_conn_files_end(conns, conn);
     kc_toll_drop(conns, conn);
     kc_memory_give(&conns->memory, conn->input.bytes, conn->input.capacity);
     conn->input = (kc_buffer){0};
@@ -195,6 +203,10 @@ void kc_connection_end(kc_conns *conns, kc_connection *conn, uint32_t reason)
     kc_output_free(conns, conn);
     kc_connection_drop_pendings(conns, conn);
     kc_connection_drop_handles(conns, conn);
+    kc_leases_end(conns->engine, &conns->memory, &conn->leases);
+    kc_memory_give(&conns->memory, conn->regions.slots, conn->regions.capacity * sizeof(kc_handle));
+    conn->regions = (kc_handles){0};
+    kc_body_drop(conns->engine, &conn->fetched);
     kc_connection_drop_input(conns, conn);
     conn->state = KC_CONN_ENDED;
     for (enum kc_conn_list list = 0; list < KC_CONN_LISTS; list++) {
@@ -212,21 +224,6 @@ void kc_connection_forget(kc_conns *conns, kc_connection *conn)
     conns->free = conn->index;
     conns->live--;
     kc_memory_give(&conns->memory, conn, sizeof *conn);
-}
-
-bool kc_conn_files_add(kc_connection *conn)
-{
-    conn->files_in++;
-    return ++conn->file_count <= KC_CONN_FILES;
-}
-
-bool kc_conn_files_claim(kc_connection *conn, uint32_t n)
-{
-    if (n > conn->file_count) {
-        return false;
-    }
-    conn->file_count -= n;
-    return true;
 }
 
 /* Small leftovers are not counted: they are bounded by the number of connections. */

@@ -104,6 +104,45 @@ bool kc_output_settle(kc_conns *conns, kc_connection *conn, kc_token token)
     return true;
 }
 
+typedef struct kc_attachment {
+    uint64_t at;
+    kc_body body; /* its extra alone */
+} kc_attachment;
+
+bool kc_output_attach(kc_conns *conns, kc_connection *conn, const kc_body *body)
+{
+    kc_attachment *attachment = kc_output_push(conns, &conn->output.attachments, sizeof *attachment);
+    if (attachment == NULL) {
+        return kc_output_lost(conns, conn);
+    }
+    *attachment = (kc_attachment){conn->output.frame_at, {.account = body->account, .extra = body->extra}};
+    kc_body_keep(conns->engine, &attachment->body);
+    return true;
+}
+
+uint64_t kc_output_reach(const kc_connection *conn, const kc_body **body_out)
+{
+    const kc_output *output = &conn->output;
+    const kc_attachment *first = kc_queue_front(&output->attachments);
+    bool here = first != NULL && first->at == output->done;
+    uint32_t next = here ? 1 : 0;
+    uint64_t end = output->added;
+    if (next < output->attachments.count) {
+        end = ((const kc_attachment *)kc_queue_at(&output->attachments, next))->at;
+    }
+    *body_out = here ? &first->body : NULL;
+    return end - output->done;
+}
+
+/* What travelled with a byte that is done has arrived. */
+static void kc_output_detach(kc_conns *conns, kc_output *output)
+{
+    for (kc_attachment *first; (first = kc_queue_front(&output->attachments)) != NULL && first->at < output->done;) {
+        kc_body_drop(conns->engine, &first->body);
+        kc_queue_pop(&output->attachments);
+    }
+}
+
 kc_gather kc_output_start(const kc_connection *conn)
 {
     return (kc_gather){.flat_at = conn->output.flat_done, .insert_at = conn->output.insert_done};
@@ -196,6 +235,7 @@ static void kc_output_rest(kc_memory *memory, kc_output *output)
     kc_queue_rest(memory, &output->inserts, KC_OUTPUT_KEEP_QUEUE_BYTES);
     kc_queue_rest(memory, &output->settles, KC_OUTPUT_KEEP_QUEUE_BYTES);
     kc_queue_rest(memory, &output->packets, KC_OUTPUT_KEEP_QUEUE_BYTES);
+    kc_queue_rest(memory, &output->attachments, 0);
 }
 
 /* Settles the messages whose replies are out, some at a time. True when more may be left. */
@@ -224,6 +264,7 @@ void kc_output_taken(kc_conns *conns, kc_connection *conn, uint64_t n)
         bool body = insert != NULL && insert->flat_at == output->flat_done;
         n -= body ? kc_taken_body(conns, output, n) : kc_taken_flat(output, n);
     }
+    kc_output_detach(conns, output);
     while (kc_output_ack(conns, conn)) {
     }
     for (uint64_t *end; (end = kc_queue_front(&output->packets)) != NULL && *end <= output->done;) {
@@ -240,10 +281,14 @@ void kc_output_free(kc_conns *conns, kc_connection *conn)
     for (kc_insert *insert; (insert = kc_queue_front(&output->inserts)) != NULL; kc_queue_pop(&output->inserts)) {
         kc_body_drop(conns->engine, &insert->body);
     }
+    for (kc_attachment *one; (one = kc_queue_front(&output->attachments)) != NULL; kc_queue_pop(&output->attachments)) {
+        kc_body_drop(conns->engine, &one->body);
+    }
     output->settles.count = output->packets.count = 0;
     output->flat.head = output->flat.tail = 0;
     kc_buffer_rest(&conns->memory, &output->flat, 0);
     kc_queue_rest(&conns->memory, &output->inserts, 0);
     kc_queue_rest(&conns->memory, &output->settles, 0);
     kc_queue_rest(&conns->memory, &output->packets, 0);
+    kc_queue_rest(&conns->memory, &output->attachments, 0);
 }

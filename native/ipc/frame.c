@@ -12,6 +12,7 @@ enum { KC_SCALAR_U32 = 4, KC_SCALAR_I32 = 4, KC_SCALAR_U64 = 8, KC_SCALAR_TEXT =
 enum { KC_IS_NESTED_U32 = 0, KC_IS_NESTED_I32 = 0, KC_IS_NESTED_U64 = 0, KC_IS_NESTED_TEXT = 0,
        KC_IS_NESTED_BYTES = 0, KC_IS_NESTED_NESTED = 1 };
 enum { KC_ATTR_SKIPPED = 2 };
+enum { KC_SHORT_DESC_BYTES = 24 }; /* without the fourth word */
 
 typedef struct kc_attr_rule {
     bool known;
@@ -164,4 +165,16 @@ int32_t kc_attr_i32(const kc_attr *attr)
 uint64_t kc_attr_u64(const kc_attr *attr)
 {
     return kc_load_u64(attr->value);
+}
+
+bool kc_desc_read(const kc_attr *attr, kc_desc_value *value_out)
+{
+    bool full = attr->length == KC_MAX_DESC_BYTES;
+    if (!full && attr->length != KC_SHORT_DESC_BYTES) {
+        return false;
+    }
+    *value_out = (kc_desc_value){.region = kc_load_u64(attr->value), .offset = kc_load_u64(attr->value + 8),
+                                 .length = kc_load_u64(attr->value + 16),
+                                 .fourth = full ? kc_load_u64(attr->value + KC_SHORT_DESC_BYTES) : 0};
+    return true;
 }

@@ -48,6 +48,33 @@ void kc_bodies_drop(kc_engine *engine, kc_memory *memory, kc_bodies *bodies);
 /* A toll is a body whose blocks nobody writes: the account is charged as if it had, and refused as if it had. */
 int kc_toll_pay(kc_engine *engine, uint32_t account, uint32_t bytes, kc_body *toll, kc_refusal *refusal);
 
+/* ---- files that came with a frame ---- */
+enum { KC_CONN_FILES = 512 /* ahead of the frames that name them */, KC_CONN_LEASES = 4096 };
+
+typedef struct kc_files { /* paid for, owned */
+    uint32_t count;
+    int32_t refused; /* why some of them were kept out: KC_EDQUOT, KC_EINVAL; KC_OK */
+    int32_t items[KC_MAX_MESSAGE_FILES];
+} kc_files;
+
+/* ---- descriptors the peer has been lent ---- */
+typedef struct kc_lease {
+    kc_body body; /* its extra alone; extra 0: a free slot */
+    uint32_t generation, next; /* next: slot + 1 of the next free one */
+} kc_lease;
+
+typedef struct kc_leases {
+    kc_lease *slots;
+    uint32_t capacity, count, free;
+} kc_leases;
+
+/* Whether so many more can be added without a failure; makes room. */
+bool kc_leases_have_room(kc_memory *memory, kc_leases *leases, uint32_t more);
+/* The lease's id; it has a reference of its own. There is room. */
+uint64_t kc_leases_add(kc_engine *engine, kc_leases *leases, const kc_body *body);
+bool kc_leases_release(kc_engine *engine, kc_leases *leases, uint64_t id);
+void kc_leases_end(kc_engine *engine, kc_memory *memory, kc_leases *leases);
+
 /* ---- a batch of sends that waits ---- */
 typedef struct kc_elements { /* what is still to be sent, in order */
     kc_attr_walk walk;
@@ -127,6 +154,7 @@ typedef struct kc_output {
     kc_queue inserts; /* bodies between the flat bytes */
     kc_queue settles; /* tokens of plain receives, by the offset at which their reply ends */
     kc_queue packets; /* SEQPACKET: offsets at which packets end */
+    kc_queue attachments; /* files, by the offset of the frame they travel with */
     uint64_t flat_added, flat_done;
     uint64_t added, done; /* flat bytes and bodies together */
     uint64_t frame_at;    /* `added` when the frame at hand was begun */
@@ -195,12 +223,11 @@ typedef struct kc_held { /* the frame behind a control barrier */
     uint32_t payload_bytes, length;
     uint32_t req_id, chan_id, slot; /* slot + 1 of its request, 0 when it has none */
     kc_bodies bodies;
+    kc_files files;
     uint32_t detach_bytes;
     uint16_t cmd;
     bool given, ungranted;
 } kc_held;
-
-enum { KC_CONN_FILES = 512 };
 
 struct kc_connection {
     uint32_t index, generation;
@@ -221,7 +248,12 @@ struct kc_connection {
     kc_large *large;
     kc_held held;
     kc_output output;
-    uint32_t file_count; /* received (and closed) ahead of the frames that name them */
+    uint32_t caps;     /* KC_CAP_*: what the peer can take */
+    kc_queue files;    /* received ahead of the frames that name them, or KC_FILE_* */
+    kc_refusal files_refusal; /* the last one's */
+    kc_leases leases;
+    kc_handles regions; /* those the peer was told of, by their index: chan is the ticket */
+    kc_body fetched;   /* fed by arrays: whose files came with the bytes fetched last */
     uint32_t charged_bytes; /* of input memory, in the budget */
     uint32_t tolled_bytes;  /* paid by the toll, for output and input */
     kc_body toll;
@@ -249,6 +281,7 @@ typedef struct kc_conns {
     uint32_t slot_capacity, high, limit, free, live;
     uint64_t input_bytes, input_budget;
     kc_scope_limits limits; /* of one connection */
+    kc_queue discarded; /* files to be closed, by whoever may block */
     kc_connection *progressing; /* the one large frame that is read at the budget */
     uint64_t progressed_bytes;  /* its bytes_in at the last look */
     kc_conn_list_head lists[KC_CONN_LISTS];
@@ -279,10 +312,19 @@ void kc_list_add(kc_conns *conns, enum kc_conn_list list, kc_connection *conn);
 void kc_list_drop(kc_conns *conns, enum kc_conn_list list, kc_connection *conn);
 kc_connection *kc_list_take(kc_conns *conns, enum kc_conn_list list);
 
-/* One more file came; false when there are too many that no frame has named. */
-bool kc_conn_files_add(kc_connection *conn);
-/* A frame names n files: the next n that came are its. False when there are fewer. */
-bool kc_conn_files_claim(kc_connection *conn, uint32_t n);
+enum { KC_FILE_UNPAID = -1, KC_FILE_UNWANTED = -2 /* in place of a file that was refused: KC_EDQUOT, KC_EINVAL */ };
+/* One more file came; KC_FILE_UNWANTED: one that may not travel. False when there are too many that no frame has named, and it is discarded. */
+bool kc_conn_files_add(kc_conns *conns, kc_connection *conn, int32_t file);
+/* A frame names n files: the next n that came are its (what is over KC_MAX_MESSAGE_FILES is discarded). False when there
+ * are fewer. */
+bool kc_conn_files_claim(kc_conns *conns, kc_connection *conn, uint32_t n, kc_files *files_out);
+void kc_conn_files_end(kc_conns *conns, kc_connection *conn);
+/* The first n were taken over. */
+void kc_files_shift(kc_files *files, uint32_t n);
+/* Discards them, and gives their charge back. */
+void kc_files_drop(kc_conns *conns, const kc_connection *conn, kc_files *files);
+/* To be closed some time. */
+void kc_conns_discard(kc_conns *conns, int32_t file);
 
 /* ---- hearing something long ---- */
 /* refused: KC_OK, or the answer it will get whatever it holds. False: no memory. */

@@ -82,6 +82,17 @@ uint32_t kc_attr_u32(const kc_attr *attr);
 int32_t kc_attr_i32(const kc_attr *attr);
 uint64_t kc_attr_u64(const kc_attr *attr);
 
+/* The value of a DESC: a range of a region, and what the frame adds to it. */
+typedef struct kc_desc_value {
+    uint64_t region;
+    uint64_t offset; /* bytes */
+    uint64_t length; /* bytes */
+    uint64_t fourth; /* a lease or flags, by command; 0 in the short form */
+} kc_desc_value;
+
+/* False for a length that is none: such a frame is well formed all the same, whoever serves it answers. */
+bool kc_desc_read(const kc_attr *attr, kc_desc_value *value_out);
+
 /* --- requests ------------------------------------------------------------------------------------------------ */
 
 enum kc_request_field {
@@ -91,7 +102,9 @@ enum kc_request_field {
     KC_HAS_FLAGS = 1 << 3,
     KC_HAS_MAX_ITEMS = 1 << 4,
     KC_HAS_MAX_BYTES = 1 << 5,
-    KC_HAS_ELEMENT = 1 << 6 /* in a kc_request_clause; a kc_request counts its elements */
+    KC_HAS_ELEMENT = 1 << 6, /* this one and the rest in a kc_request_clause; a kc_request counts its elements */
+    KC_HAS_DESC = 1 << 7,
+    KC_HAS_FILES = 1 << 8
 };
 
 /* Where the repetitions of one attribute lie. */
@@ -119,7 +132,8 @@ typedef struct kc_request {
     kc_repeat elements;
     kc_repeat clauses;
     kc_repeat deliveries;
-    kc_repeat items;
+    kc_repeat descs;
+    kc_repeat leases;
 } kc_request;
 
 /* Judges the whole payload, nested attributes included, and fills out what a hot command may need. */
@@ -136,17 +150,19 @@ typedef struct kc_attr_walk {
     uint16_t type;
 } kc_attr_walk;
 
-/* Type is KC_ATTR_ELEMENT, KC_ATTR_CLAUSE, KC_ATTR_DELIVERY_ID or KC_ATTR_ITEM. */
+/* Type is KC_ATTR_ELEMENT, KC_ATTR_CLAUSE, KC_ATTR_DELIVERY_ID, KC_ATTR_DESC or KC_ATTR_LEASE_ID. */
 kc_attr_walk kc_request_walk(const kc_request *request, uint16_t type);
 bool kc_attr_walk_next(kc_attr_walk *walk, kc_attr *attr_out);
 
-/* One arm of a select; with KC_HAS_ELEMENT a send, else a receive. */
+/* One arm of a select; with KC_HAS_ELEMENT or KC_HAS_DESC a send, else a receive. */
 typedef struct kc_request_clause {
     const uint8_t *element;
     uint32_t element_bytes;
     uint32_t present;
     uint32_t chan_id;
     uint32_t flags;
+    uint32_t files; /* how many of the frame's files are this clause's */
+    kc_attr desc;   /* for kc_desc_read */
 } kc_request_clause;
 
 int kc_clause_parse(const kc_attr *attr, unsigned minor, kc_request_clause *clause_out);
@@ -176,6 +192,9 @@ void kc_put_u32(kc_writer *writer, uint16_t type, uint32_t value);
 void kc_put_i32(kc_writer *writer, uint16_t type, int32_t value);
 void kc_put_u64(kc_writer *writer, uint16_t type, uint64_t value);
 void kc_put_bytes(kc_writer *writer, uint16_t type, const void *value, uint32_t length);
+
+/* A DESC with its fourth word, KC_MAX_DESC_BYTES of value. */
+void kc_put_desc(kc_writer *writer, uint64_t region, uint64_t offset, uint64_t length, uint64_t fourth);
 
 /* Only the head: the caller sends `length` bytes from elsewhere after bytes[0..writer->length). */
 void kc_put_head(kc_writer *writer, uint16_t type, uint32_t length);

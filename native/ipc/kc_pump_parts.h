@@ -44,6 +44,7 @@ struct kc_pump {
     kc_result results[KC_PUMP_RESULTS];
     kc_result aside[KC_PUMP_RESULTS]; /* taken from the port ahead of their turn, oldest first */
     uint32_t aside_first, aside_end;
+    kc_queue ended_regions; /* kc_region_end, for Python */
     kc_item items[KC_MAX_ITEMS];
 };
 
@@ -88,7 +89,8 @@ typedef struct kc_inbound { /* one whole frame */
     kc_buffer *flat;      /* the payload's own memory, to be taken over; NULL when it is lent */
     const kc_refusal *refusal;
     int32_t refused;      /* it could not be taken in whole; the answer */
-    uint8_t files;
+    uint8_t file_count;   /* what its header says */
+    kc_files files;       /* those that nobody has taken over yet */
 } kc_inbound;
 
 void kc_pump_frame(kc_pump *pump, kc_connection *conn, kc_inbound *frame);
@@ -144,6 +146,16 @@ kc_pending *kc_pump_park(kc_connection *conn, uint32_t req_id, uint8_t kind, kc_
 /* Its reply was said. */
 void kc_pump_done(kc_pump *pump, kc_connection *conn, uint32_t slot);
 
+/* ---- descriptors and files ---- */
+/* A body that is the range which a DESC names; the connection's own, or refused. */
+int kc_pump_range_body(kc_pump *pump, const kc_connection *conn, const kc_attr *attr, kc_body *body_out,
+                       kc_refusal *refusal);
+/* Before a descriptor's first delivery to this peer: a notice with its region's file. */
+void kc_pump_introduce(kc_pump *pump, kc_connection *conn, const kc_body *body);
+void kc_pump_release(kc_pump *pump, kc_connection *conn, const kc_request *request);
+/* Says what the engine has to tell about regions. True when there was something. */
+bool kc_pump_told(kc_pump *pump);
+
 /* ---- results of what parked ---- */
 /* Empties the port. True when there was something. */
 bool kc_pump_results(kc_pump *pump);
@@ -183,7 +195,10 @@ void kc_reply_items(kc_pump *pump, kc_connection *conn, kc_answer answer, const 
 /* The same for one short plain message in 1.1, without detours. False: it is not one, or has no room; not answered. */
 bool kc_reply_usual(kc_pump *pump, kc_connection *conn, uint32_t req_id, const kc_result *message);
 /* Bytes that one message takes in a reply. */
-uint64_t kc_reply_item_bytes(const kc_connection *conn, uint32_t len_bytes, bool ack);
+uint64_t kc_reply_item_bytes(const kc_connection *conn, const kc_body *body, bool ack);
+/* KC_OK, or why this peer cannot be given the message: KC_EMSGSIZE (over the room), KC_ENOTSUP (a descriptor, files),
+ * KC_EDQUOT (leases). */
+int kc_reply_can_carry(kc_pump *pump, kc_connection *conn, const kc_body *body, bool ack, kc_refusal *refusal);
 /* Bytes of payload that messages may take in a reply. */
 uint64_t kc_reply_item_room(const kc_connection *conn);
 
@@ -194,6 +209,6 @@ typedef struct kc_quota_words {
     const char *name, *setting;
 } kc_quota_words;
 kc_quota_words kc_quota_words_of(uint32_t quota);
-enum { KC_QUOTA_CONN_REQUESTS = 64 /* the pump's own, beside enum kc_quota */ };
+enum { KC_QUOTA_CONN_REQUESTS = 64, KC_QUOTA_CONN_LEASES = 65 /* the pump's own, beside enum kc_quota */ };
 
 #endif

@@ -58,6 +58,8 @@ void kc_pump_shut(kc_pump *pump)
     (void)kc_chan_waiter_scope_end(conns->engine, conns->root, KC_REASON_SHUTDOWN);
     (void)kc_pump_results(pump);
     (void)kc_port_close(conns->engine, pump->port);
+    pump->ended_regions.count = 0;
+    kc_queue_rest(&conns->memory, &pump->ended_regions, 0);
     kc_conns_free(conns);
 }
 
@@ -121,11 +123,37 @@ int kc_conn_fetch(kc_pump *pump, kc_conn ticket, void *buffer, uint32_t n)
     if (conn == NULL || conn->fd >= 0) {
         return conn == NULL ? KC_ENOENT : KC_EINVAL;
     }
-    uint32_t copied = kc_fetch_copy(pump, conn, buffer, n < INT32_MAX ? n : INT32_MAX);
+    const kc_body *body;
+    uint64_t reach = kc_output_reach(conn, &body);
+    kc_body_drop(pump->conns.engine, &conn->fetched);
+    if (body != NULL) {
+        conn->fetched = *body;
+        kc_body_keep(pump->conns.engine, body);
+    }
+    reach = reach < INT32_MAX ? reach : INT32_MAX;
+    uint32_t copied = kc_fetch_copy(pump, conn, buffer, n < reach ? n : (uint32_t)reach);
     kc_pump_taken(pump, conn, copied);
     while (kc_pump_run(pump) == KC_PUMP_MORE) {
     }
     return (int)copied;
+}
+
+uint32_t kc_conn_fetched_files(kc_pump *pump, kc_conn ticket, int32_t *files)
+{
+    const kc_connection *conn = kc_conns_find(&pump->conns, ticket);
+    return conn == NULL ? 0 : kc_body_files(pump->conns.engine, &conn->fetched, files);
+}
+
+int kc_conn_feed_file(kc_pump *pump, kc_conn ticket, int32_t file)
+{
+    kc_connection *conn = kc_conns_find(&pump->conns, ticket);
+    if (conn == NULL || conn->fd >= 0 || conn->state != KC_CONN_OPEN) {
+        return conn == NULL ? KC_ENOENT : KC_EINVAL;
+    }
+    if (!kc_conn_files_add(&pump->conns, conn, file)) {
+        kc_connection_close(&pump->conns, conn, KC_EPROTO);
+    }
+    return KC_OK;
 }
 
 int kc_conn_vanish(kc_pump *pump, kc_conn ticket)

@@ -18,7 +18,8 @@ int kc_pump_control(kc_pump *pump, kc_control *control_out)
     held->given = true;
     *control_out = (kc_control){.conn = kc_conn_ticket(conn), .cmd = held->cmd, .minor = conn->minor,
                                 .req_id = held->req_id, .greeted = conn->greeted, .payload = held->payload,
-                                .length = held->length, .ungranted = held->ungranted, .chan_id = held->chan_id};
+                                .length = held->length, .ungranted = held->ungranted, .chan_id = held->chan_id,
+                                .files = held->files.count};
     if (held->detach_bytes != 0) {
         control_out->payload = NULL; /* without its elements it reads as no frame at all */
         control_out->length = 0;
@@ -37,11 +38,26 @@ static int kc_control_given(kc_pump *pump, kc_conn ticket, kc_connection **conn_
     return given ? KC_OK : KC_EINVAL;
 }
 
+int kc_pump_control_file(kc_pump *pump, kc_conn ticket, int32_t *file_out)
+{
+    kc_connection *conn;
+    int code = kc_control_given(pump, ticket, &conn);
+    if (code == KC_OK && conn->held.files.count == 0) {
+        code = KC_EAGAIN;
+    }
+    if (code == KC_OK) {
+        *file_out = conn->held.files.items[--conn->held.files.count];
+        kc_file_refund(pump->conns.engine, conn->account, 1);
+    }
+    return code;
+}
+
 /* The frame behind the barrier is dealt with; later ones may run. */
 static void kc_control_over(kc_pump *pump, kc_connection *conn)
 {
     kc_bodies_drop(pump->conns.engine, &pump->conns.memory, &conn->held.bodies);
     kc_memory_give(&pump->conns.memory, conn->held.payload, conn->held.payload_bytes);
+    kc_files_drop(&pump->conns, conn, &conn->held.files);
     conn->held = (kc_held){0};
     kc_pump_lift(pump, conn);
 }
@@ -180,6 +196,16 @@ int kc_conn_speak(kc_pump *pump, kc_conn ticket, uint32_t minor, uint32_t max_fr
     return KC_OK;
 }
 
+int kc_conn_able(kc_pump *pump, kc_conn ticket, uint32_t caps)
+{
+    kc_connection *conn = kc_conns_find(&pump->conns, ticket);
+    if (conn == NULL) {
+        return KC_ENOENT;
+    }
+    conn->caps = caps;
+    return KC_OK;
+}
+
 static int kc_conn_ungrant(kc_pump *pump, kc_connection *conn, const kc_handle *handle)
 {
     if (handle == NULL) {
@@ -243,7 +269,8 @@ static void kc_conn_look(const kc_connection *conn, kc_conn_info *info)
                            .bytes_out = conn->bytes_out, .files_in = conn->files_in,
                            .queued_bytes = kc_output_queued(conn), .requests = conn->pendings.count,
                            .handles = conn->handles.count, .transport = conn->transport, .minor = conn->minor,
-                           .account = conn->account, .fd = conn->fd};
+                           .leases = conn->leases.count, .files = conn->files.count, .account = conn->account,
+                           .fd = conn->fd};
 }
 
 int kc_conn_measure(kc_pump *pump, kc_conn ticket, kc_conn_info *info_out)

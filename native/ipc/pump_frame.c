@@ -8,7 +8,7 @@ static const int64_t KC_MS_NS = 1000000;
 bool kc_pump_is_hot(uint16_t cmd, unsigned minor)
 {
     bool old = cmd >= KC_CMD_CHAN_SEND && cmd <= KC_CMD_CHAN_TRY_RECV;
-    return old || (minor != 0 && cmd >= KC_CMD_SELECT && cmd <= KC_CMD_PING);
+    return old || (minor != 0 && ((cmd >= KC_CMD_SELECT && cmd <= KC_CMD_PING) || cmd == KC_CMD_RELEASE));
 }
 
 _Static_assert(KC_CMD_CHAN_TRY_RECV - KC_CMD_CHAN_SEND == 3 && KC_CMD_PING - KC_CMD_SELECT == 4,
@@ -18,7 +18,7 @@ _Static_assert(KC_CMD_CHAN_TRY_RECV - KC_CMD_CHAN_SEND == 3 && KC_CMD_PING - KC_
 static bool kc_frame_req_id_is_right(const kc_connection *conn, const kc_request *request)
 {
     uint32_t slot;
-    bool optional = request->cmd == KC_CMD_ACK || request->cmd == KC_CMD_NACK;
+    bool optional = request->cmd == KC_CMD_ACK || request->cmd == KC_CMD_NACK || request->cmd == KC_CMD_RELEASE;
     if (conn->minor == 0) {
         return true;
     }
@@ -115,6 +115,8 @@ static void kc_frame_hold(kc_pump *pump, kc_connection *conn, kc_inbound *frame,
         held.bodies = *frame->bodies;
         *frame->bodies = (kc_bodies){0};
     }
+    held.files = frame->files;
+    frame->files = (kc_files){0};
     held.slot += 1;
     if (named) {
         (void)kc_pendings_take(&conn->pendings, request->req_id, KC_PENDING_CONTROL);
@@ -146,6 +148,9 @@ static void kc_frame_hot(kc_pump *pump, kc_connection *conn, kc_inbound *frame)
     case KC_CMD_CANCEL:
         kc_pump_cancel(pump, conn, &frame->request);
         break;
+    case KC_CMD_RELEASE:
+        kc_pump_release(pump, conn, &frame->request);
+        break;
     case KC_CMD_PING:
         kc_reply_plain(pump, conn, kc_answer_to(KC_CMD_PING, frame->request.req_id), KC_OK);
         break;
@@ -155,16 +160,37 @@ static void kc_frame_hot(kc_pump *pump, kc_connection *conn, kc_inbound *frame)
     }
 }
 
+static bool kc_frame_takes_files(uint16_t cmd)
+{
+    return cmd == KC_CMD_CHAN_SEND || cmd == KC_CMD_CHAN_TRY_SEND || cmd == KC_CMD_SELECT || cmd == KC_CMD_REGION_ADD;
+}
+
+/* KC_OK, or why a frame with these files is not served. */
+static int kc_frame_judge_files(const kc_connection *conn, kc_inbound *frame)
+{
+    int code = KC_OK;
+    if (!kc_frame_takes_files(frame->request.cmd) || frame->file_count > KC_MAX_MESSAGE_FILES) {
+        code = KC_EINVAL;
+    } else if (frame->files.refused != KC_OK) {
+        code = frame->files.refused;
+        frame->refusal = &conn->files_refusal;
+    }
+    return code;
+}
+
 /* Frames that are answered without a look at what they ask. True: that was done. */
-static bool kc_frame_turned_away(kc_pump *pump, kc_connection *conn, const kc_inbound *frame)
+static bool kc_frame_turned_away(kc_pump *pump, kc_connection *conn, kc_inbound *frame)
 {
     const kc_request *request = &frame->request;
     bool silent = request->req_id == 0 || request->cmd == KC_CMD_CANCEL;
-    if (frame->files != 0 && !kc_conn_files_claim(conn, frame->files)) {
+    if (frame->file_count != 0 && !kc_conn_files_claim(&pump->conns, conn, frame->file_count, &frame->files)) {
         kc_pump_fatal(pump, conn, request->cmd, KC_EPROTO);
         return true;
     }
-    int32_t code = frame->files != 0 ? KC_ENOTSUP : frame->refused;
+    int32_t code = frame->refused;
+    if (code == KC_OK && frame->file_count != 0) {
+        code = kc_frame_judge_files(conn, frame);
+    }
     if (code == KC_OK) {
         return false;
     }
@@ -193,6 +219,9 @@ void kc_pump_frame(kc_pump *pump, kc_connection *conn, kc_inbound *frame)
         } else {
             kc_frame_hot(pump, conn, frame);
         }
+    }
+    if (frame->files.count != 0) { /* nobody took them over */
+        kc_files_drop(&pump->conns, conn, &frame->files);
     }
 }
 

@@ -39,17 +39,29 @@ static bool kc_take_one(kc_pump *pump, const kc_take *take, const kc_op *op, kc_
     return code == KC_OK;
 }
 
+/* Whether the two may stand in one reply: bytes with bytes, descriptors with descriptors, files alone. */
+static bool kc_take_goes_with(kc_pump *pump, const kc_body *first, const kc_body *next)
+{
+    kc_desc desc;
+    bool plain = (first->extra | next->extra) == 0;
+    return plain || (kc_body_desc(pump->conns.engine, first, &desc) == KC_OK &&
+                     kc_body_desc(pump->conns.engine, next, &desc) == KC_OK);
+}
+
 /* Takes more messages behind items[0], until one is not there or does not fit. Returns how many there are. */
-static uint32_t kc_take_more(kc_pump *pump, const kc_connection *conn, const kc_take *take, uint64_t room)
+static uint32_t kc_take_more(kc_pump *pump, kc_connection *conn, const kc_take *take, uint64_t room)
 {
     kc_op op = kc_pump_op(pump, conn, 0, 0, kc_recv_flags(take->ack));
     uint64_t bytes = pump->items[0].body.len_bytes;
     uint32_t n = 1;
     kc_result result;
-    room -= kc_reply_item_bytes(conn, pump->items[0].body.len_bytes, take->ack);
+    room -= kc_reply_item_bytes(conn, &pump->items[0].body, take->ack);
     while (n < take->items && kc_take_one(pump, take, &op, &result)) {
-        uint64_t cost = kc_reply_item_bytes(conn, result.body.len_bytes, take->ack);
-        if (cost > room || bytes + result.body.len_bytes > take->limit_bytes) {
+        uint64_t cost = kc_reply_item_bytes(conn, &result.body, take->ack);
+        bool fits = cost <= room && bytes + result.body.len_bytes <= take->limit_bytes &&
+                    kc_take_goes_with(pump, &pump->items[0].body, &result.body) &&
+                    (result.body.extra == 0 || kc_leases_have_room(&pump->conns.memory, &conn->leases, n + 1));
+        if (!fits) {
             kc_recv_return(pump, conn, result.token);
             break;
         }
@@ -67,14 +79,15 @@ static void kc_recv_reply(kc_pump *pump, kc_connection *conn, kc_answer answer, 
     if (take->items == 1 && !take->ack && kc_reply_usual(pump, conn, answer.req_id, first)) {
         return;
     }
-    uint64_t room = kc_reply_item_room(conn);
-    if (kc_reply_item_bytes(conn, first->body.len_bytes, take->ack) > room) {
+    kc_refusal refusal = {0};
+    int code = kc_reply_can_carry(pump, conn, &first->body, take->ack, &refusal);
+    if (code != KC_OK) {
         kc_recv_return(pump, conn, first->token);
-        kc_reply_plain(pump, conn, answer, KC_EMSGSIZE);
+        kc_reply_refusal(pump, conn, answer, code, &refusal);
         return;
     }
     pump->items[0] = kc_item_of(first);
-    uint32_t n = kc_take_more(pump, conn, take, room);
+    uint32_t n = kc_take_more(pump, conn, take, kc_reply_item_room(conn));
     kc_reply_items(pump, conn, answer, pump->items, n, take->ack);
 }
 

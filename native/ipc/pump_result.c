@@ -81,5 +81,5 @@ bool kc_pump_results(kc_pump *pump)
         (void)kc_results_aside(pump);
         some = true;
     }
-    return some;
+    return kc_pump_told(pump) || some;
 }

@@ -5,24 +5,44 @@
 static void kc_clauses_drop(kc_pump *pump, kc_clause *clauses, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        kc_body_drop(pump->conns.engine, &clauses[i].body);
+        kc_body_forget(pump->conns.engine, &clauses[i].body);
     }
 }
 
 static int kc_clause_judge(const kc_pump *pump, const kc_connection *conn, const kc_request_clause *wish,
                            const kc_handle **handle_out)
 {
-    bool send = (wish->present & KC_HAS_ELEMENT) != 0;
+    bool element = (wish->present & KC_HAS_ELEMENT) != 0;
+    bool range = (wish->present & KC_HAS_DESC) != 0;
+    bool send = element || range;
     uint32_t allowed = send ? 0 : KC_FLAG_CLAUSE_ALL;
-    if ((wish->present & KC_HAS_CHAN_ID) == 0 || (wish->flags & ~allowed) != 0) {
+    if ((wish->present & KC_HAS_CHAN_ID) == 0 || (wish->flags & ~allowed) != 0 || (element && range) ||
+        (wish->files != 0 && !element)) {
         return KC_EINVAL;
     }
     int code = kc_pump_handle(conn, wish->chan_id, send ? KC_RIGHT_WRITE : KC_RIGHT_READ, handle_out);
     return code == KC_OK && send && pump->draining ? KC_ECANCELED : code;
 }
 
-static int kc_clause_make(kc_pump *pump, const kc_connection *conn, const kc_request_clause *wish, kc_clause *clause,
-                          kc_result *result)
+/* The next of the frame's files, as many as the clause names. */
+static int kc_clause_files(kc_pump *pump, const kc_connection *conn, kc_files *files, uint32_t *first, uint32_t count,
+                           kc_clause *clause, kc_result *result)
+{
+    int code = count <= files->count - *first ? KC_OK : KC_EINVAL;
+    if (code == KC_OK && count != 0) {
+        code = kc_file_attach(pump->conns.engine, &clause->body, kc_conn_ticket(conn), &files->items[*first], count,
+                              &result->refusal);
+        *first += code == KC_OK ? count : 0;
+    }
+    if (code != KC_OK) {
+        kc_body_drop(pump->conns.engine, &clause->body);
+    }
+    return code;
+}
+
+/* On a refusal the clause has no body. */
+static int kc_clause_make(kc_pump *pump, const kc_connection *conn, const kc_request_clause *wish, kc_files *files,
+                          uint32_t *first, kc_clause *clause, kc_result *result)
 {
     const kc_handle *handle;
     int code = kc_clause_judge(pump, conn, wish, &handle);
@@ -31,21 +51,27 @@ static int kc_clause_make(kc_pump *pump, const kc_connection *conn, const kc_req
         return code;
     }
     *clause = (kc_clause){.chan = handle->chan};
-    if ((wish->present & KC_HAS_ELEMENT) == 0) {
+    if ((wish->present & (KC_HAS_ELEMENT | KC_HAS_DESC)) == 0) {
         bool ack = (wish->flags & KC_FLAG_CLAUSE_ACK) != 0;
         clause->dir = KC_CLAUSE_RECV;
         clause->flags = ack ? KC_OP_HOLD | KC_OP_ACK : KC_OP_HOLD;
         return KC_OK;
     }
     clause->dir = KC_CLAUSE_SEND;
-    return kc_body_make(pump->conns.engine, conn->account, wish->element, wish->element_bytes, &clause->body,
+    if ((wish->present & KC_HAS_DESC) != 0) {
+        return kc_pump_range_body(pump, conn, &wish->desc, &clause->body, &result->refusal);
+    }
+    code = kc_body_make(pump->conns.engine, conn->account, wish->element, wish->element_bytes, &clause->body,
                         &result->refusal);
+    return code == KC_OK ? kc_clause_files(pump, conn, files, first, wish->files, clause, result) : code;
 }
 
 /* Fills clauses[]; on failure result->clause says which one was wrong, and nothing is kept. */
-static int kc_select_read(kc_pump *pump, const kc_connection *conn, const kc_request *request, kc_clause *clauses,
+static int kc_select_read(kc_pump *pump, const kc_connection *conn, kc_inbound *frame, kc_clause *clauses,
                           kc_result *result)
 {
+    const kc_request *request = &frame->request;
+    uint32_t used = 0;
     kc_attr_walk walk = kc_request_walk(request, KC_ATTR_CLAUSE);
     kc_attr attr;
     int code = KC_OK;
@@ -54,12 +80,16 @@ static int kc_select_read(kc_pump *pump, const kc_connection *conn, const kc_req
         kc_request_clause wish;
         code = kc_clause_parse(&attr, request->minor, &wish);
         if (code == KC_OK) {
-            code = kc_clause_make(pump, conn, &wish, &clauses[n], result);
+            code = kc_clause_make(pump, conn, &wish, &frame->files, &used, &clauses[n], result);
         }
         if (code == KC_OK) {
             n++;
         }
     }
+    if (code == KC_OK && used != frame->files.count) {
+        code = KC_EINVAL; /* every file has its clause */
+    }
+    kc_files_shift(&frame->files, used);
     if (code != KC_OK) {
         result->clause = n;
         kc_clauses_drop(pump, clauses, n);
@@ -102,21 +132,24 @@ static void kc_select_reply(kc_pump *pump, kc_connection *conn, kc_answer answer
         kc_reply_sent(pump, conn, answer, (result->flags & KC_RESULT_DROPPED) != 0);
         return;
     }
-    if (kc_reply_item_bytes(conn, result->body.len_bytes, ack) > kc_reply_item_room(conn)) {
+    kc_refusal refusal = {0};
+    int code = kc_reply_can_carry(pump, conn, &result->body, ack, &refusal);
+    if (code != KC_OK) {
         (void)kc_waiter_token_return(pump->conns.engine, conn->scope, result->token);
-        kc_reply_plain(pump, conn, answer, KC_EMSGSIZE);
+        kc_reply_refusal(pump, conn, answer, code, &refusal);
         return;
     }
     kc_item item = {result->token, result->body, result->attempts};
     kc_reply_items(pump, conn, answer, &item, 1, ack);
 }
 
-static void kc_select_run(kc_pump *pump, kc_connection *conn, const kc_request *request, uint32_t slot)
+static void kc_select_run(kc_pump *pump, kc_connection *conn, kc_inbound *frame, uint32_t slot)
 {
+    const kc_request *request = &frame->request;
     kc_clause clauses[KC_MAX_CLAUSES];
     kc_answer answer = kc_answer_to(KC_CMD_SELECT, request->req_id);
     kc_result result = {0};
-    int code = kc_select_read(pump, conn, request, clauses, &result);
+    int code = kc_select_read(pump, conn, frame, clauses, &result);
     if (code != KC_OK) {
         kc_select_refuse(pump, conn, answer, code, &result);
         return;
@@ -148,7 +181,7 @@ void kc_pump_select(kc_pump *pump, kc_connection *conn, kc_inbound *frame)
         return;
     }
     if (kc_pump_reserve(pump, conn, request, &slot)) {
-        kc_select_run(pump, conn, request, slot);
+        kc_select_run(pump, conn, frame, slot);
     }
 }
 

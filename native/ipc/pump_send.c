@@ -5,10 +5,27 @@
  */
 #include "ipc/kc_pump_parts.h"
 
-/* Sends one element; a detached one is taken over when that succeeds. */
-static int kc_send_element(kc_pump *pump, kc_chan chan, const kc_op *op, const kc_attr *attr, kc_bodies *bodies,
-                           kc_result *result)
+/* Sends one range of the connection's own memory. */
+static int kc_send_range(kc_pump *pump, const kc_connection *conn, kc_chan chan, const kc_op *op, const kc_attr *attr,
+                         kc_result *result)
 {
+    kc_body body;
+    *result = (kc_result){.user = op->user, .chan = chan};
+    int code = kc_pump_range_body(pump, conn, attr, &body, &result->refusal);
+    if (code == KC_OK) {
+        code = kc_chan_send_body(pump->conns.engine, chan, op, &body, result);
+        kc_body_forget(pump->conns.engine, &body); /* empty when it was taken over */
+    }
+    return code;
+}
+
+/* Sends one element or range; a detached one is taken over when that succeeds. */
+static int kc_send_element(kc_pump *pump, const kc_connection *conn, kc_chan chan, const kc_op *op,
+                           const kc_attr *attr, kc_bodies *bodies, kc_result *result)
+{
+    if (attr->type == KC_ATTR_DESC) {
+        return kc_send_range(pump, conn, chan, op, attr, result);
+    }
     if (attr->value != NULL) {
         return kc_chan_send(pump->conns.engine, chan, op, attr->value, attr->length, result);
     }
@@ -19,11 +36,47 @@ static int kc_send_element(kc_pump *pump, kc_chan chan, const kc_op *op, const k
     return code;
 }
 
+/* One element with files: the body takes both over. */
+static int kc_send_with_files(kc_pump *pump, const kc_connection *conn, kc_inbound *frame, kc_chan chan,
+                              const kc_op *op, kc_result *result)
+{
+    const kc_request *request = &frame->request;
+    kc_engine *engine = pump->conns.engine;
+    kc_body body = {0};
+    int code = KC_OK;
+    *result = (kc_result){.user = op->user, .chan = chan};
+    if (request->element != NULL || request->element_bytes == 0) {
+        code = kc_body_make(engine, conn->account, request->element, request->element_bytes, &body, &result->refusal);
+    } else {
+        body = frame->bodies->items[frame->bodies->next++];
+    }
+    if (code == KC_OK) {
+        code = kc_file_attach(engine, &body, kc_conn_ticket(conn), frame->files.items, frame->files.count,
+                              &result->refusal);
+    }
+    if (code == KC_OK) {
+        frame->files.count = 0;
+        code = kc_chan_send_body(engine, chan, op, &body, result);
+    }
+    kc_body_drop(engine, &body);
+    return code;
+}
+
+static kc_attr kc_send_first(const kc_request *request)
+{
+    kc_attr attr = {.value = request->element, .length = request->element_bytes, .type = KC_ATTR_ELEMENT};
+    if (request->descs.count != 0) {
+        kc_attr_walk walk = kc_request_walk(request, KC_ATTR_DESC);
+        (void)kc_attr_walk_next(&walk, &attr);
+    }
+    return attr;
+}
+
 static void kc_send_single(kc_pump *pump, kc_connection *conn, kc_inbound *frame, kc_chan chan, uint32_t op_flags,
                            int32_t timeout_ms)
 {
     const kc_request *request = &frame->request;
-    kc_attr attr = {.value = request->element, .length = request->element_bytes};
+    kc_attr attr = kc_send_first(request);
     kc_answer answer = kc_answer_to(request->cmd, request->req_id);
     kc_result result;
     uint32_t slot;
@@ -31,7 +84,8 @@ static void kc_send_single(kc_pump *pump, kc_connection *conn, kc_inbound *frame
         return;
     }
     kc_op op = kc_pump_op(pump, conn, slot, timeout_ms, op_flags);
-    int code = kc_send_element(pump, chan, &op, &attr, frame->bodies, &result);
+    int code = frame->files.count != 0 ? kc_send_with_files(pump, conn, frame, chan, &op, &result)
+                                       : kc_send_element(pump, conn, chan, &op, &attr, frame->bodies, &result);
     if (code == KC_OK) {
         kc_reply_sent(pump, conn, answer, (result.flags & KC_RESULT_DROPPED) != 0);
     } else if (code == KC_PARKED) {
@@ -67,7 +121,7 @@ static int kc_batch_advance(kc_pump *pump, const kc_connection *conn, uint32_t s
     kc_attr attr;
     int code = KC_OK;
     while (code == KC_OK && kc_attr_walk_next(&batch->elements.walk, &attr)) {
-        code = kc_send_element(pump, batch->chan, &op, &attr, &batch->elements.bodies, result);
+        code = kc_send_element(pump, conn, batch->chan, &op, &attr, &batch->elements.bodies, result);
         if (code == KC_OK) {
             batch->count++;
             batch->dropped += (result->flags & KC_RESULT_DROPPED) != 0;
@@ -127,7 +181,7 @@ static void kc_send_batch(kc_pump *pump, kc_connection *conn, kc_inbound *frame,
     }
     kc_op op = kc_pump_op(pump, conn, slot, timeout_ms, op_flags);
     kc_batch batch = {.chan = chan, .deadline_ns = op.deadline_ns, .op_flags = op.flags};
-    batch.elements.walk = kc_request_walk(request, KC_ATTR_ELEMENT);
+    batch.elements.walk = kc_request_walk(request, request->descs.count != 0 ? KC_ATTR_DESC : KC_ATTR_ELEMENT);
     if (frame->bodies != NULL) {
         batch.elements.bodies = *frame->bodies;
         *frame->bodies = (kc_bodies){0};
@@ -142,15 +196,29 @@ static void kc_send_batch(kc_pump *pump, kc_connection *conn, kc_inbound *frame,
 }
 
 /* What can be said about the frame before its channel is looked at. */
-static int kc_send_judge(const kc_pump *pump, const kc_connection *conn, const kc_request *request)
+static int kc_send_judge(const kc_pump *pump, const kc_connection *conn, const kc_inbound *frame)
 {
-    if (request->elements.count == 0 || request->elements.count > KC_BATCH_ELEMENTS) {
+    const kc_request *request = &frame->request;
+    uint32_t descs = conn->minor != 0 ? request->descs.count : 0;
+    uint32_t count = request->elements.count + descs;
+    if (count == 0 || count > KC_BATCH_ELEMENTS || (descs != 0 && request->elements.count != 0)) {
+        return KC_EINVAL;
+    }
+    if (frame->files.count != 0 && (descs != 0 || count != 1)) {
         return KC_EINVAL;
     }
     if (conn->minor != 0 && (request->flags & ~(uint32_t)KC_FLAG_SEND_ALL) != 0) {
         return KC_EINVAL;
     }
     return pump->draining ? KC_ECANCELED : KC_OK;
+}
+
+static uint32_t kc_send_flags(const kc_connection *conn, const kc_request *request)
+{
+    uint32_t flags = conn->minor != 0 ? request->flags : 0;
+    return ((flags & KC_FLAG_SEND_COMPLETE_ACK) != 0 ? (uint32_t)KC_OP_CONFIRM : 0U) |
+           ((flags & KC_FLAG_SEND_FALLBACK_SMALL) != 0 ? (uint32_t)KC_OP_SMALL : 0U) |
+           ((flags & KC_FLAG_SEND_FALLBACK_CAPACITY) != 0 ? (uint32_t)KC_OP_CROWDED : 0U);
 }
 
 void kc_pump_send(kc_pump *pump, kc_connection *conn, kc_inbound *frame)
@@ -160,16 +228,15 @@ void kc_pump_send(kc_pump *pump, kc_connection *conn, kc_inbound *frame)
     if (!kc_pump_granted(pump, conn, frame, KC_RIGHT_WRITE, &handle)) {
         return;
     }
-    int code = kc_send_judge(pump, conn, request);
+    int code = kc_send_judge(pump, conn, frame);
     if (code != KC_OK) {
         kc_result result = {.code = code, .reason = KC_REASON_SHUTDOWN};
         kc_reply_error(pump, conn, kc_answer_to(request->cmd, request->req_id), code, &result);
         return;
     }
-    bool confirm = conn->minor != 0 && (request->flags & KC_FLAG_SEND_COMPLETE_ACK) != 0;
     int32_t timeout_ms = request->cmd == KC_CMD_CHAN_TRY_SEND ? 0 : request->timeout_ms;
-    bool single = conn->minor == 0 || request->elements.count == 1;
-    (single ? kc_send_single : kc_send_batch)(pump, conn, frame, handle->chan, confirm ? KC_OP_CONFIRM : 0,
+    bool single = conn->minor == 0 || request->elements.count + request->descs.count == 1;
+    (single ? kc_send_single : kc_send_batch)(pump, conn, frame, handle->chan, kc_send_flags(conn, request),
                                               timeout_ms);
 }
 

@@ -41,7 +41,7 @@ static void kc_serve_frame(kc_pump *pump, kc_connection *conn, kc_inbound *frame
 
 static void kc_serve_small(kc_pump *pump, kc_connection *conn, const kc_frame_header *header, const uint8_t *payload)
 {
-    kc_inbound frame = {.files = header->files};
+    kc_inbound frame = {.file_count = header->files};
     int code = kc_request_parse(payload, header->length, conn->minor, header->cmd, &frame.request);
     conn->turn_bytes += KC_FRAME_HEADER_BYTES + header->length;
     if (code != KC_OK) {
@@ -55,7 +55,7 @@ static void kc_serve_small(kc_pump *pump, kc_connection *conn, const kc_frame_he
 static void kc_serve_large(kc_pump *pump, kc_connection *conn)
 {
     kc_large *large = conn->large;
-    kc_inbound frame = {.bodies = &large->bodies, .flat = &large->flat, .files = large->files,
+    kc_inbound frame = {.bodies = &large->bodies, .flat = &large->flat, .file_count = large->files,
                         .refused = large->refused, .refusal = &large->refusal};
     int code = kc_request_parse_detached(large->flat.bytes, large->flat.tail, conn->minor, large->cmd,
                                          large->detaches ? KC_DETACH_BYTES : 0, &frame.request);
@@ -162,7 +162,7 @@ static uint32_t kc_serve_missing(const kc_pump *pump, const kc_connection *conn)
 static bool kc_serve_has_surplus_files(const kc_pump *pump, const kc_connection *conn)
 {
     kc_frame_header header = {0};
-    uint32_t unclaimed = conn->file_count;
+    uint32_t unclaimed = conn->files.count;
     uint32_t n = kc_buffer_length(&conn->input);
     if (unclaimed == 0 || !kc_serve_is_open(pump, conn) || !kc_serve_in_budget(pump, conn)) {
         return false;

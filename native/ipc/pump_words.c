@@ -14,6 +14,8 @@ static const char *const kc_reasons[] = {
     [KC_REASON_SHUTDOWN] = "shutting down",
     [KC_REASON_POISONED] = "the channel broke an invariant and was destroyed",
     [KC_REASON_UNDELIVERED] = "dropped undelivered",
+    [KC_REASON_EXPIRED] = "waited longer than it may",
+    [KC_REASON_REVOKED] = "its memory was taken back",
 };
 
 const char *kc_reason_words(uint32_t reason)
@@ -36,8 +38,12 @@ static const kc_quota_words kc_quotas[] = {
     [KC_QUOTA_ENGINE_SCOPES] = {"connections", "limits.connections"},
     [KC_QUOTA_ENGINE_ACCOUNTS] = {"uids", "limits.accounts"},
     [KC_QUOTA_ENGINE_PORTS] = {"ports", "limits.ports"},
+    [KC_QUOTA_ENGINE_FILES] = {"files", "limits.files"},
+    [KC_QUOTA_ENGINE_REGIONS] = {"regions", "limits.regions"},
+    [KC_QUOTA_ACCOUNT_FILES] = {"files per uid", "limits.files_per_uid"},
     [KC_QUOTA_ACCOUNT_HELD] = {"held per uid", "limits.held_per_uid"},
     [KC_QUOTA_CONN_REQUESTS] = {"requests per connection", "limits.requests_per_connection"},
+    [KC_QUOTA_CONN_LEASES] = {"leases per connection", NULL},
 };
 
 kc_quota_words kc_quota_words_of(uint32_t quota)

@@ -18,34 +18,38 @@ static bool kc_prefix_matches(const uint8_t *payload, uint32_t length)
            kc_load_u32(payload + 16) == KC_SCALAR_HEAD(KC_ATTR_TIMEOUT_MS);
 }
 
-static void kc_prefix_take(kc_request *request, kc_attr_cursor *cursor)
+static void kc_prefix_take(kc_request *request)
 {
-    request->req_id = kc_load_u32(cursor->at + 4);
-    request->chan_id = kc_load_u32(cursor->at + 12);
-    request->timeout_ms = (int32_t)kc_load_u32(cursor->at + 20);
+    request->req_id = kc_load_u32(request->payload + 4);
+    request->chan_id = kc_load_u32(request->payload + 12);
+    request->timeout_ms = (int32_t)kc_load_u32(request->payload + 20);
     request->present = KC_HAS_REQ_ID | KC_HAS_CHAN_ID | KC_HAS_TIMEOUT_MS;
+}
+
+static void kc_prefix_pass(kc_attr_cursor *cursor)
+{
     cursor->seen[0] =
         UINT64_C(1) << KC_ATTR_REQ_ID | UINT64_C(1) << KC_ATTR_CHAN_ID | UINT64_C(1) << KC_ATTR_TIMEOUT_MS;
     cursor->at += KC_PREFIX_BYTES;
 }
 
-/* One ELEMENT in short form that fills the rest exactly: true, and the cursor is at the end. */
-static bool kc_last_element_take(kc_request *request, kc_attr_cursor *cursor)
+/* Nothing after the prefix, or one ELEMENT in short form that fills the rest exactly. */
+static bool kc_rest_take(kc_request *request)
 {
-    size_t left = (size_t)(cursor->end - cursor->at);
-    if (left < KC_ATTR_HEAD_BYTES || kc_load_u16(cursor->at) != KC_ATTR_ELEMENT) {
-        return false;
+    const uint8_t *at = request->payload + KC_PREFIX_BYTES;
+    uint32_t left = request->length - KC_PREFIX_BYTES;
+    if (left < KC_ATTR_HEAD_BYTES || kc_load_u16(at) != KC_ATTR_ELEMENT) {
+        return left == 0;
     }
-    uint32_t length = kc_load_u16(cursor->at + 2);
-    bool extended = cursor->minor != 0 && length == KC_FRAME_EXTENDED_LENGTH;
-    bool detached = cursor->detach_bytes != 0 && length >= cursor->detach_bytes;
+    uint32_t length = kc_load_u16(at + 2);
+    bool extended = request->minor != 0 && length == KC_FRAME_EXTENDED_LENGTH;
+    bool detached = request->detach_bytes != 0 && length >= request->detach_bytes;
     if (extended || detached || length != left - KC_ATTR_HEAD_BYTES) {
         return false;
     }
-    request->element = cursor->at + KC_ATTR_HEAD_BYTES;
+    request->element = at + KC_ATTR_HEAD_BYTES;
     request->element_bytes = length;
-    request->elements = (kc_repeat){1, (uint32_t)(cursor->at - request->payload)};
-    cursor->at = cursor->end;
+    request->elements = (kc_repeat){1, KC_PREFIX_BYTES};
     return true;
 }
 
@@ -111,12 +115,16 @@ static int kc_request_add(kc_request *request, const kc_attr *attr, const uint8_
     case KC_ATTR_DELIVERY_ID:
         kc_repeat_add(request, &request->deliveries, attr, end);
         return KC_OK;
+    case KC_ATTR_DESC:
+        kc_repeat_add(request, &request->descs, attr, end);
+        return KC_OK;
+    case KC_ATTR_LEASE_ID:
+        kc_repeat_add(request, &request->leases, attr, end);
+        return KC_OK;
     case KC_ATTR_CLAUSE:
         kc_repeat_add(request, &request->clauses, attr, end);
         return kc_nested_check(attr, request->minor);
     case KC_ATTR_ITEM:
-        kc_repeat_add(request, &request->items, attr, end);
-        return kc_nested_check(attr, request->minor);
     case KC_ATTR_STAT:
         return kc_nested_check(attr, request->minor);
     default:
@@ -132,12 +140,16 @@ int kc_request_parse_detached(const uint8_t *payload, uint32_t length, unsigned 
     int verdict;
     *request_out = (kc_request){.payload = payload, .length = length, .detach_bytes = detach_bytes, .cmd = cmd,
                                 .minor = minor != 0};
-    kc_attr_cursor_init(&cursor, payload, length, minor, detach_bytes);
-    if (kc_prefix_matches(payload, length)) {
-        kc_prefix_take(request_out, &cursor);
-        if (cursor.at == cursor.end || kc_last_element_take(request_out, &cursor)) {
+    bool usual = kc_prefix_matches(payload, length);
+    if (usual) {
+        kc_prefix_take(request_out);
+        if (kc_rest_take(request_out)) {
             return KC_OK;
         }
+    }
+    kc_attr_cursor_init(&cursor, payload, length, minor, detach_bytes);
+    if (usual) {
+        kc_prefix_pass(&cursor);
     }
     while ((verdict = kc_attr_next(&cursor, &attr)) == KC_OK) {
         verdict = kc_request_add(request_out, &attr, cursor.at);
@@ -162,8 +174,10 @@ static kc_repeat kc_request_repeat(const kc_request *request, uint16_t type)
         return request->clauses;
     case KC_ATTR_DELIVERY_ID:
         return request->deliveries;
-    case KC_ATTR_ITEM:
-        return request->items;
+    case KC_ATTR_DESC:
+        return request->descs;
+    case KC_ATTR_LEASE_ID:
+        return request->leases;
     default:
         return (kc_repeat){0, 0};
     }
@@ -215,6 +229,14 @@ int kc_clause_parse(const kc_attr *attr, unsigned minor, kc_request_clause *clau
             clause_out->element = inner.value;
             clause_out->element_bytes = inner.length;
             clause_out->present |= KC_HAS_ELEMENT;
+            break;
+        case KC_ATTR_DESC:
+            clause_out->desc = inner;
+            clause_out->present |= KC_HAS_DESC;
+            break;
+        case KC_ATTR_FILES:
+            clause_out->files = kc_attr_u32(&inner);
+            clause_out->present |= KC_HAS_FILES;
             break;
         default:
             break;

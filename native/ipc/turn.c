@@ -145,7 +145,8 @@ static bool kc_turn_is_due(const kc_pump *pump)
 {
     const kc_conn_list_head *lists = pump->conns.lists;
     return lists[KC_LIST_CONTROL].count != 0 || lists[KC_LIST_ENDED].count != 0 ||
-           lists[KC_LIST_CANCELLED].count != 0 || pump->set->listeners_ready != 0 || pump->set->woken;
+           lists[KC_LIST_CANCELLED].count != 0 || pump->set->listeners_ready != 0 || pump->set->woken ||
+           pump->ended_regions.count != 0;
 }
 
 static bool kc_turn_spins(const kc_turn_time *time)
@@ -221,7 +222,8 @@ static void kc_turn_report(kc_pump *pump, uint32_t polls, kc_report *report)
     *report = (kc_report){.frames = pump->frames, .control = kc_turn_control(pump),
                           .accept = pump->set->listeners_ready, .closed = lists[KC_LIST_ENDED].count,
                           .cancelled = lists[KC_LIST_CANCELLED].count, .polls = polls,
-                          .events = kc_engine_events(pump->conns.engine)};
+                          .events = kc_engine_events(pump->conns.engine), .regions = pump->ended_regions.count,
+                          .files = kc_pump_files_left(pump)};
     report->flags = (more ? KC_TURN_MORE : 0U) | (pump->set->woken ? KC_TURN_WOKEN : 0U);
     pump->set->woken = false;
 }

@@ -1,6 +1,5 @@
 /* turn_read.c: one read per connection and turn, into scratch memory, or first into the blocks of the element that is
- * arriving. Files that travel with the bytes are closed as they come, because in this version every frame that names
- * files is refused; only their number is kept, so nobody's files are held, whatever a peer attaches. */
+ * arriving. Files that travel with the bytes wait in their connection for the frame that names them (conn_files.c). */
 #include "ipc/kc_turn_set.h"
 
 #include <errno.h>
@@ -8,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { KC_READ_IOVECS = 8, KC_READ_FORGONE = 4096 /* packets of a peer with a default send buffer, and more */ };
@@ -23,8 +23,32 @@ typedef struct kc_read {
     } control;
 } kc_read;
 
-/* Closes the descriptors in the control message. False when some were lost on the way, or too many came. */
-static bool kc_read_files(kc_connection *conn, struct msghdr *msg)
+static pid_t kc_read_pid(int fd)
+{
+    struct ucred cred = {0};
+    socklen_t n = sizeof cred;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) == 0 ? cred.pid : 0;
+}
+
+/* Another end of this daemon's own connections: a message that holds it would keep its connection, and so itself, alive.
+ * It is recognised by our own process behind it, or by the address it was connected to (a listener may have been made by
+ * somebody else, unix(7) SO_PEERCRED). */
+static bool kc_read_is_own(const kc_connection *conn, int fd)
+{
+    struct sockaddr_un peer = {0}, here = {0};
+    socklen_t peer_bytes = sizeof peer, here_bytes = sizeof here;
+    if (getpeername(fd, (struct sockaddr *)&peer, &peer_bytes) != 0 || peer.sun_family != AF_UNIX) {
+        return false;
+    }
+    if (kc_read_pid(fd) == getpid() && kc_read_pid(conn->fd) != getpid()) {
+        return true; /* not so when the daemon lives in its client's process */
+    }
+    return getsockname(conn->fd, (struct sockaddr *)&here, &here_bytes) == 0 &&
+           here_bytes > sizeof here.sun_family && here_bytes == peer_bytes && memcmp(&here, &peer, here_bytes) == 0;
+}
+
+/* Takes the descriptors out of the control message. False when some were lost on the way, or too many came. */
+static bool kc_read_files(kc_pump *pump, kc_connection *conn, struct msghdr *msg)
 {
     bool lost = (msg->msg_flags & MSG_CTRUNC) != 0;
     for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg != NULL; cmsg = CMSG_NXTHDR(msg, cmsg)) {
@@ -35,8 +59,11 @@ static bool kc_read_files(kc_connection *conn, struct msghdr *msg)
         for (size_t i = 0; i < n; i++) {
             int fd;
             memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof fd, sizeof fd);
-            (void)close(fd);
-            lost |= !kc_conn_files_add(conn);
+            bool own = kc_read_is_own(conn, fd);
+            if (own) {
+                kc_conns_discard(&pump->conns, fd);
+            }
+            lost |= !kc_conn_files_add(&pump->conns, conn, own ? KC_FILE_UNWANTED : fd);
         }
     }
     return !lost;
@@ -59,7 +86,7 @@ static bool kc_read_once(kc_pump *pump, kc_connection *conn, kc_read *in)
         return false;
     }
     in->flags = msg.msg_flags;
-    return msg.msg_controllen == 0 || kc_read_files(conn, &msg);
+    return msg.msg_controllen == 0 || kc_read_files(pump, conn, &msg);
 }
 
 static void kc_read_serve(kc_pump *pump, kc_connection *conn, const kc_read *in)

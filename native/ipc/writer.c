@@ -79,6 +79,17 @@ void kc_put_u64(kc_writer *writer, uint16_t type, uint64_t value)
     }
 }
 
+void kc_put_desc(kc_writer *writer, uint64_t region, uint64_t offset, uint64_t length, uint64_t fourth)
+{
+    uint8_t *at = kc_scalar_take(writer, KC_ATTR_DESC, KC_MAX_DESC_BYTES);
+    if (at != NULL) {
+        kc_store_u64(at, region);
+        kc_store_u64(at + 8, offset);
+        kc_store_u64(at + 16, length);
+        kc_store_u64(at + 24, fourth);
+    }
+}
+
 static void kc_extended_head(kc_writer *writer, uint16_t type, uint32_t length)
 {
     uint8_t *at = kc_writer_take(writer, KC_ATTR_HEAD_BYTES_MAX);

@@ -143,7 +143,7 @@ BROKEN = {
     "half an extended length": REQ_ID + attribute(_wire.ATTR_ELEMENT, b"\0\0", length=0xFFFF),
     "a scalar twice": REQ_ID + REQ_ID,
     "an unknown critical attribute": REQ_ID + attribute(0x8000 | 999, b"x"),
-    "a reserved critical attribute": REQ_ID + attribute(0x8000 | 67, b"x"),
+    "a reserved critical attribute": REQ_ID + attribute(0x8000 | 25, b"x"),
     "a scalar of three bytes": REQ_ID + attribute(_wire.ATTR_TIMEOUT_MS, b"xxx"),
     "a scalar of no byte": REQ_ID + attribute(_wire.ATTR_CHAN_ID, b""),
     "nesting in a nested attribute": REQ_ID

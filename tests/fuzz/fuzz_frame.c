@@ -120,18 +120,66 @@ static uint32_t count_type(const kc_request *request, uint16_t type)
     return found;
 }
 
+/* A value that reads as a range is written again as the same range, with a fourth word. */
+static void check_desc(const kc_attr *attr)
+{
+    enum { HEADS = KC_FRAME_HEADER_BYTES + KC_ATTR_HEAD_BYTES };
+    static const uint8_t none[KC_MAX_DESC_BYTES];
+    uint8_t out[HEADS + KC_MAX_DESC_BYTES];
+    kc_desc_value range;
+    kc_writer writer;
+    bool good = kc_desc_read(attr, &range);
+    MUST(good == (attr->length == 24 || attr->length == 32));
+    if (good) {
+        kc_writer_init(&writer, out, sizeof out, 1, KC_MAX_FRAME_BYTES);
+        kc_frame_begin(&writer, KC_CMD_REGION_FREED, 0);
+        kc_put_desc(&writer, range.region, range.offset, range.length, range.fourth);
+        MUST(kc_frame_finish(&writer) == KC_OK && writer.length == sizeof out);
+        MUST(memcmp(out + HEADS, attr->value, attr->length) == 0);
+        MUST(memcmp(out + HEADS + attr->length, none, KC_MAX_DESC_BYTES - attr->length) == 0);
+    }
+}
+
+/* What a clause holds is what a walk over it sees. */
+static void check_clause(const kc_attr *nested, unsigned minor)
+{
+    kc_request_clause clause;
+    kc_attr_cursor cursor;
+    kc_attr attr;
+    uint32_t present = 0;
+    MUST(kc_clause_parse(nested, minor, &clause) == KC_OK);
+    kc_attr_cursor_nested(&cursor, nested, minor);
+    while (kc_attr_next(&cursor, &attr) == KC_OK) {
+        present |= attr.type == KC_ATTR_CHAN_ID ? KC_HAS_CHAN_ID : 0;
+        present |= attr.type == KC_ATTR_FLAGS ? KC_HAS_FLAGS : 0;
+        present |= attr.type == KC_ATTR_ELEMENT ? KC_HAS_ELEMENT : 0;
+        present |= attr.type == KC_ATTR_DESC ? KC_HAS_DESC : 0;
+        present |= attr.type == KC_ATTR_FILES ? KC_HAS_FILES : 0;
+        MUST(attr.type != KC_ATTR_DESC || (clause.desc.value == attr.value && clause.desc.length == attr.length));
+        MUST(attr.type != KC_ATTR_FILES || clause.files == kc_attr_u32(&attr));
+        if (attr.type == KC_ATTR_DESC) {
+            check_desc(&attr);
+        }
+    }
+    MUST(clause.present == present);
+}
+
 static void check_request(const kc_request *request)
 {
-    static const uint16_t types[] = {KC_ATTR_ELEMENT, KC_ATTR_CLAUSE, KC_ATTR_DELIVERY_ID, KC_ATTR_ITEM};
+    static const uint16_t types[] = {KC_ATTR_ELEMENT, KC_ATTR_CLAUSE, KC_ATTR_DELIVERY_ID, KC_ATTR_DESC,
+                                     KC_ATTR_LEASE_ID};
     kc_attr attr;
-    kc_request_clause clause;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         uint32_t walked = 0;
         kc_attr_walk walk = kc_request_walk(request, types[i]);
         while (kc_attr_walk_next(&walk, &attr)) {
             MUST(attr.type == types[i]);
-            MUST(types[i] != KC_ATTR_CLAUSE || kc_clause_parse(&attr, request->minor, &clause) == KC_OK);
             MUST(types[i] != KC_ATTR_ELEMENT || walked != 0 || attr.length == request->element_bytes);
+            if (types[i] == KC_ATTR_CLAUSE) {
+                check_clause(&attr, request->minor);
+            } else if (types[i] == KC_ATTR_DESC) {
+                check_desc(&attr);
+            }
             walked++;
         }
         MUST(walk.left == 0 && walked == count_type(request, types[i]));
@@ -161,6 +209,7 @@ static void check_detached(const kc_request *whole)
     MUST(kc_request_parse_detached(out, (uint32_t)length, whole->minor, whole->cmd, DETACH_BYTES, &rest) == KC_OK);
     MUST(rest.present == whole->present && rest.elements.count == whole->elements.count);
     MUST(rest.element_bytes == whole->element_bytes && rest.clauses.count == whole->clauses.count);
+    MUST(rest.descs.count == whole->descs.count && rest.leases.count == whole->leases.count);
     check_request(&rest);
     free(out);
 }

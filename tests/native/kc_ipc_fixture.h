@@ -4,9 +4,11 @@
  *     KC_CHECK_STR(rig_hear(&rig, 0), "SEND r7 =0; RECV r8 =0 e:abcd");
  *
  * A frame is a command and words: rN REQ_ID, cN CHAN_ID, tN TIMEOUT_MS, fN FLAGS, nN MAX_ITEMS, bN MAX_BYTES, #N
- * DELIVERY_ID (the N-th that was heard, from 0), e:text ELEMENT, E:n ELEMENT of n bytes, ( ... ) CLAUSE, vN ABI_MINOR.
+ * DELIVERY_ID (the N-th that was heard, from 0), LN LEASE_ID (likewise), DN+offset:length DESC of the N-th region of
+ * rig_region, gN FILES, e:text ELEMENT, E:n ELEMENT of n bytes, ( ... ) CLAUSE, vN ABI_MINOR.
  * Replies read the same, with =N RESULT, iN INDEX, kN COUNT, dN DROPPED, xN REDELIVERED, ( ... ) ITEM, q:, s: and w: for
- * QUOTA_NAME, QUOTA_SETTING and REASON. Every say and every hear is followed by kc_engine_check.
+ * QUOTA_NAME, QUOTA_SETTING and REASON, DN+offset:length/word DESC (the word is the number of the lease, or the flags of a
+ * notice), RN REGION_ID, zN SIZE, and &N after the command for N files in the header. Every say and every hear is followed by kc_engine_check.
  */
 #ifndef KC_IPC_FIXTURE_H
 #define KC_IPC_FIXTURE_H
@@ -14,6 +16,8 @@
 #include "ipc/kc_bytes.h"
 #include "ipc/kc_frame.h"
 #include "kcoro/kc_turn.h"
+
+#include <unistd.h>
 
 #include "kc_test.h"
 
@@ -30,6 +34,10 @@ typedef struct rig {
     uint32_t account;
     uint64_t deliveries[256];
     int delivery_count;
+    uint64_t leases[64];
+    int lease_count;
+    kc_ticket regions[8];
+    int region_count;
     bool bytewise;         /* feed one byte at a time */
     bool broken_allocs;    /* allocations are made to fail: refusals are expected */
     uint8_t *frame, *out;
@@ -50,7 +58,9 @@ static const rig_name rig_commands[] = {
     {"RECV", KC_CMD_CHAN_RECV},    {"TRY_RECV", KC_CMD_CHAN_TRY_RECV}, {"CLOSE", KC_CMD_CHAN_CLOSE},
     {"OPEN", KC_CMD_CHAN_OPEN},    {"SELECT", KC_CMD_SELECT},          {"CANCEL", KC_CMD_CANCEL},
     {"ACK", KC_CMD_ACK},           {"NACK", KC_CMD_NACK},              {"PING", KC_CMD_PING},
-    {"DESTROY", KC_CMD_CHAN_DESTROY}, {"CMD99", 99}};
+    {"DESTROY", KC_CMD_CHAN_DESTROY}, {"RELEASE", KC_CMD_RELEASE},     {"MAP", KC_CMD_REGION_MAP},
+    {"FREED", KC_CMD_REGION_FREED}, {"GONE", KC_CMD_REGION_GONE},      {"ADD", KC_CMD_REGION_ADD},
+    {"CMD99", 99}};
 
 static inline uint16_t rig_command(const char *name, size_t n)
 {
@@ -80,6 +90,28 @@ static inline void rig_element(rig *r, kc_writer *w, const char *word, size_t n)
     (void)r;
 }
 
+/* D0+16:64 */
+static inline void rig_range(rig *r, kc_writer *w, const char *word)
+{
+    char *at;
+    unsigned long region = strtoul(word + 1, &at, 10);
+    uint64_t offset = strtoull(at + 1, &at, 10);
+    uint8_t value[24];
+    kc_store_u64(value, region < (unsigned long)r->region_count ? r->regions[region] : region);
+    kc_store_u64(value + 8, offset);
+    kc_store_u64(value + 16, strtoull(at + 1, NULL, 10));
+    kc_put_bytes(w, KC_ATTR_DESC, value, sizeof value);
+}
+
+static inline int rig_region_number(const rig *r, kc_ticket region)
+{
+    int i = 0;
+    while (i < r->region_count && r->regions[i] != region) {
+        i++;
+    }
+    return i;
+}
+
 static inline void rig_word(rig *r, kc_writer *w, const char *word, size_t n)
 {
     long long value = n > 1 ? strtoll(word + 1, NULL, 10) : 0;
@@ -97,6 +129,11 @@ static inline void rig_word(rig *r, kc_writer *w, const char *word, size_t n)
     case '#':
         kc_put_u64(w, KC_ATTR_DELIVERY_ID, value < r->delivery_count ? r->deliveries[value] : (uint64_t)value);
         break;
+    case 'L':
+        kc_put_u64(w, KC_ATTR_LEASE_ID, value < r->lease_count ? r->leases[value] : (uint64_t)value);
+        break;
+    case 'D': rig_range(r, w, word); break;
+    case 'g': kc_put_u32(w, KC_ATTR_FILES, (uint32_t)value); break;
     case 'e':
     case 'E': rig_element(r, w, word, n); break;
     case '(': kc_nested_begin(w, KC_ATTR_CLAUSE, strstr(word, "E:") != NULL && strstr(word, "E:") < strchr(word, ')') &&
@@ -150,7 +187,25 @@ static inline size_t rig_render_element(char *at, size_t room, const kc_attr *at
     return rig_print(at, room, " E:%lld", NULL, 0, attr->length);
 }
 
-static inline size_t rig_render_attrs(rig *r, char *at, size_t room, kc_attr_cursor *cursor, unsigned minor)
+/* The fourth word is a lease where a message was received; a notice has flags there. */
+static inline size_t rig_render_range(rig *r, char *at, size_t room, const kc_attr *attr, bool leased)
+{
+    kc_desc_value range;
+    KC_REQUIRE(kc_desc_read(attr, &range));
+    unsigned long long word = range.fourth;
+    if (leased) {
+        KC_REQUIRE(r->lease_count < 64);
+        word = (unsigned long long)r->lease_count;
+        r->leases[r->lease_count++] = range.fourth;
+    }
+    int wrote = snprintf(at, room, " D%d+%llu:%llu/%llu", rig_region_number(r, range.region),
+                         (unsigned long long)range.offset, (unsigned long long)range.length, word);
+    KC_REQUIRE(wrote >= 0 && (size_t)wrote < room);
+    return (size_t)wrote;
+}
+
+static inline size_t rig_render_attrs(rig *r, char *at, size_t room, kc_attr_cursor *cursor, unsigned minor,
+                                      uint16_t cmd)
 {
     kc_attr attr;
     kc_attr_cursor inner;
@@ -170,6 +225,11 @@ static inline size_t rig_render_attrs(rig *r, char *at, size_t room, kc_attr_cur
         case KC_ATTR_QUOTA_NAME: n += rig_print(to, left, " q:%.*s", attr.value, (int)attr.length, 0); break;
         case KC_ATTR_QUOTA_SETTING: n += rig_print(to, left, " s:%.*s", attr.value, (int)attr.length, 0); break;
         case KC_ATTR_REASON: n += rig_print(to, left, " w:%.*s", attr.value, (int)attr.length, 0); break;
+        case KC_ATTR_DESC: n += rig_render_range(r, to, left, &attr, cmd != KC_CMD_REGION_FREED); break;
+        case KC_ATTR_REGION_ID:
+            n += rig_print(to, left, " R%lld", NULL, 0, rig_region_number(r, kc_attr_u64(&attr)));
+            break;
+        case KC_ATTR_SIZE: n += rig_print(to, left, " z%lld", NULL, 0, (long long)kc_attr_u64(&attr)); break;
         case KC_ATTR_DELIVERY_ID:
             KC_REQUIRE(r->delivery_count < 256);
             n += rig_print(to, left, " #%lld", NULL, 0, r->delivery_count);
@@ -178,7 +238,7 @@ static inline size_t rig_render_attrs(rig *r, char *at, size_t room, kc_attr_cur
         case KC_ATTR_ITEM:
             n += rig_print(to, left, " (%.*s", "", 0, 0);
             kc_attr_cursor_nested(&inner, &attr, minor);
-            n += rig_render_attrs(r, at + n, room - n, &inner, minor);
+            n += rig_render_attrs(r, at + n, room - n, &inner, minor, cmd);
             n += rig_print(at + n, room - n, " )%.*s", "", 0, 0);
             break;
         default: break;
@@ -201,8 +261,11 @@ static inline const char *rig_render(rig *r, unsigned minor, const uint8_t *byte
         }
         used += rig_print(r->text + used, RIG_TEXT_BYTES - used, used == 0 ? "%.*s" : "; %.*s", rig_commands[i].name, 40,
                           0);
+        if (header.files != 0) {
+            used += rig_print(r->text + used, RIG_TEXT_BYTES - used, " &%lld", NULL, 0, header.files);
+        }
         kc_attr_cursor_init(&cursor, bytes + 8, header.length, minor, 0);
-        used += rig_render_attrs(r, r->text + used, RIG_TEXT_BYTES - used, &cursor, minor);
+        used += rig_render_attrs(r, r->text + used, RIG_TEXT_BYTES - used, &cursor, minor, header.cmd);
         bytes += 8 + header.length;
         n -= 8 + header.length;
     }
@@ -304,6 +367,15 @@ static inline void rig_make(rig *r, const kc_engine_config *engine, const kc_pum
     KC_REQUIRE(kc_pump_make(r->engine, pump, &r->pump) == KC_OK);
 }
 
+/* A region of 1 MiB that the connection registered; file is the pump's from now on, -1 for none. */
+static inline int rig_region(rig *r, int conn, int32_t file)
+{
+    kc_region_config config = {.account = r->account, .file = file, .size_bytes = 1 << 20, .user = r->conns[conn]};
+    KC_REQUIRE(kc_region_add(r->engine, &config, &r->regions[r->region_count], NULL) == KC_OK);
+    rig_check(r);
+    return r->region_count++;
+}
+
 /* One more connection that has said HELLO; its number. */
 static inline int rig_open_over(rig *r, unsigned minor, uint32_t transport)
 {
@@ -366,6 +438,19 @@ static inline int32_t rig_closed(const rig *r)
 }
 
 /* Nothing is left of what anybody did: checks that, then frees all. */
+/* Closes what the pump would have its caller close. Returns how many. */
+static inline uint32_t rig_close_files(rig *r)
+{
+    int32_t files[KC_MAX_MESSAGE_FILES];
+    uint32_t sum = 0;
+    for (uint32_t n; (n = kc_pump_take_files(r->pump, files, KC_MAX_MESSAGE_FILES)) != 0; sum += n) {
+        for (uint32_t i = 0; i < n; i++) {
+            (void)close(files[i]);
+        }
+    }
+    return sum;
+}
+
 static inline void rig_free(rig *r)
 {
     kc_engine_usage usage;
@@ -392,11 +477,15 @@ static inline void rig_free(rig *r)
         (void)kc_chan_destroy(r->engine, r->chans[i], KC_REASON_DESTROYED, NULL, 0);
         (void)kc_chan_drop(r->engine, r->chans[i]);
     }
+    rig_run(r);
+    (void)rig_close_files(r);
     kc_pump_free(r->pump);
     kc_engine_measure(r->engine, &usage);
     KC_CHECK_EQ(usage.channels, 0);
     KC_CHECK_EQ(usage.messages, 0);
     KC_CHECK_EQ(usage.block_bytes, 0);
+    KC_CHECK_EQ(usage.files, 0);
+    KC_CHECK_EQ(usage.regions, 0);
     KC_CHECK_EQ(usage.scopes, 0);
     KC_CHECK_EQ(usage.ports, 0);
     rig_check(r);

@@ -2,6 +2,9 @@
  *
  * Every word that changes something runs kc_engine_check afterwards, so a breach is found at the step that made it.
  * w_close ends the scope, drops the channels and demands that nothing is left: no record, no block, no charge.
+ *
+ * With W_DESCRIPTORS a text is sent as a descriptor of its memory and read through it: the same tests, compiled a second
+ * time, show that channels do not look inside a message.
  */
 #ifndef KC_WORLD_H
 #define KC_WORLD_H
@@ -10,6 +13,15 @@
 
 #include "kc_test.h"
 #include "kcoro/kc_chan.h"
+#include "kcoro/kc_desc.h"
+#include "kcoro/kc_file.h"
+
+/* A test about bytes in the channel, of which a descriptor has none. */
+#ifdef W_DESCRIPTORS
+#define W_RUN_BYTES(name) ((void)name)
+#else
+#define W_RUN_BYTES(name) KC_RUN(name)
+#endif
 
 enum { W_CHANS = 32, W_TEXT = 256, W_NOTHING = 99999 };
 
@@ -72,6 +84,8 @@ static inline void w_check_empty(kc_world *w) {
     KC_CHECK_EQ(u.parked, 0);
     KC_CHECK_EQ(u.held, 0);
     KC_CHECK_EQ(u.block_bytes, 0);
+    KC_CHECK_EQ(u.regions, 0);
+    KC_CHECK_EQ(u.files, 0);
 }
 
 static inline void w_close(kc_world *w) {
@@ -114,9 +128,32 @@ static inline kc_op w_op(kc_world *w, uint32_t flags) {
         .scope = w->scope, .user = ++w->users, .deadline_ns = KC_NEVER, .port = w->port, .flags = flags};
 }
 
+/* Memory that keeps a text for as long as the world is open, and longer. */
+static inline const char *w_keep_text(const char *text) {
+    static char kept[1 << 18];
+    static size_t used;
+    size_t n = strlen(text) + 1;
+
+    used = used + n <= sizeof kept ? used : 0;
+    memcpy(kept + used, text, n);
+    used += n;
+    return kept + used - n;
+}
+
+/* An empty text has no memory to name and goes as bytes. */
+static inline int w_send_text(kc_world *w, kc_chan chan, const char *text, const kc_op *op, kc_result *result) {
+#ifdef W_DESCRIPTORS
+    const kc_desc desc = {.offset = (uint64_t)(uintptr_t)w_keep_text(text), .len_bytes = strlen(text)};
+
+    if (desc.len_bytes != 0)
+        return kc_chan_send_desc(w->e, chan, op, &desc, result);
+#endif
+    return kc_chan_send(w->e, chan, op, text, (uint32_t)strlen(text), result);
+}
+
 static inline kc_result w_send_op(kc_world *w, kc_chan chan, const char *text, kc_op op) {
     kc_result result;
-    int rc = kc_chan_send(w->e, chan, &op, text, (uint32_t)strlen(text), &result);
+    int rc = w_send_text(w, chan, text, &op, &result);
 
     KC_CHECK_EQ(rc, result.code);
     w_check(w);
@@ -160,14 +197,26 @@ static inline kc_result w_next(kc_world *w) {
 
 static inline uint32_t w_depth(kc_world *w) { return kc_port_depth(w->e, w->port); }
 
+/* The bytes of a body, or of what it names, into w->text. */
+static inline void w_read(kc_world *w, const kc_body *body) {
+    kc_desc desc;
+
+    if (kc_body_desc(w->e, body, &desc) == KC_OK) {
+        KC_REQUIRE(desc.len_bytes < W_TEXT);
+        memcpy(w->text, (const void *)(uintptr_t)desc.offset, (size_t)desc.len_bytes);
+    } else {
+        KC_REQUIRE(body->len_bytes < W_TEXT);
+        KC_CHECK_EQ(kc_body_copy(w->e, body, 0, w->text, body->len_bytes), KC_OK);
+    }
+}
+
 /* The text of a received message; a body that is the caller's is given back. "(none)" without a message. */
 static inline const char *w_text(kc_world *w, kc_result result) {
     memset(w->text, 0, sizeof w->text);
     if ((result.flags & KC_RESULT_MESSAGE) == 0) {
         return "(none)";
     }
-    KC_REQUIRE(result.body.len_bytes < W_TEXT);
-    KC_CHECK_EQ(kc_body_copy(w->e, &result.body, 0, w->text, result.body.len_bytes), KC_OK);
+    w_read(w, &result.body);
     if ((result.flags & KC_RESULT_HELD) == 0) {
         kc_body_drop(w->e, &result.body);
     }

@@ -272,13 +272,13 @@ int main(void) {
     KC_RUN(messages_leave_in_the_order_they_came);
     KC_RUN(room_that_becomes_free_accepts_the_oldest_parked_sender);
     KC_RUN(a_parked_receiver_gets_the_message_not_the_buffer);
-    KC_RUN(nobody_overtakes_a_parked_sender);
-    KC_RUN(an_empty_channel_has_room_for_a_message_over_its_bytes);
-    KC_RUN(bytes_of_a_held_message_count_until_it_is_done);
-    KC_RUN(a_cancelled_large_sender_lets_the_small_one_behind_it_in);
+    W_RUN_BYTES(nobody_overtakes_a_parked_sender);
+    W_RUN_BYTES(an_empty_channel_has_room_for_a_message_over_its_bytes);
+    W_RUN_BYTES(bytes_of_a_held_message_count_until_it_is_done);
+    W_RUN_BYTES(a_cancelled_large_sender_lets_the_small_one_behind_it_in);
     KC_RUN(drop_newest_succeeds_and_says_that_it_dropped);
     KC_RUN(drop_oldest_keeps_the_newest_in_order);
-    KC_RUN(drop_oldest_makes_room_in_bytes_too);
+    W_RUN_BYTES(drop_oldest_makes_room_in_bytes_too);
     KC_RUN(drop_oldest_spares_what_was_requeued);
     KC_RUN(an_element_over_elem_size_is_refused_and_stays_the_senders);
     KC_RUN(fixed_size_elements_have_exactly_that_size);

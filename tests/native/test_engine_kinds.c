@@ -156,7 +156,7 @@ int main(void) {
     KC_RUN(a_new_value_replaces_a_requeued_one);
     KC_RUN(unlimited_takes_many_and_keeps_their_order);
     KC_RUN(unlimited_is_full_at_its_quota_of_messages_and_the_sender_waits);
-    KC_RUN(unlimited_is_full_at_its_quota_of_bytes);
+    W_RUN_BYTES(unlimited_is_full_at_its_quota_of_bytes);
     KC_RUN(unlimited_and_conflated_refuse_drop_policies);
     return kc_test_report();
 }

@@ -73,6 +73,7 @@ static void turn_until_quiet(void)
 {
     while ((turn().flags & KC_TURN_MORE) != 0) {
     }
+    (void)rig_close_files(&r);
 }
 
 static bool pump_is_readable(int timeout_ms)
@@ -294,7 +295,8 @@ KC_TEST(at_the_input_budget_large_elements_come_in_one_after_the_other)
     finish();
 }
 
-static void send_with_files(int i, const uint8_t *bytes, size_t n, int files)
+/* The same file so many times. */
+static void send_copies(int i, const uint8_t *bytes, size_t n, int file, int files)
 {
     union {
         struct cmsghdr head;
@@ -305,7 +307,7 @@ static void send_with_files(int i, const uint8_t *bytes, size_t n, int files)
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
                          .msg_controllen = CMSG_SPACE((size_t)files * sizeof(int))};
     for (int f = 0; f < files; f++) {
-        fds[f] = 0;
+        fds[f] = file;
     }
     struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
     cmsg->cmsg_level = SOL_SOCKET;
@@ -313,6 +315,16 @@ static void send_with_files(int i, const uint8_t *bytes, size_t n, int files)
     cmsg->cmsg_len = CMSG_LEN((size_t)files * sizeof(int));
     memcpy(CMSG_DATA(cmsg), fds, (size_t)files * sizeof(int));
     KC_REQUIRE(sendmsg(peers[i], &msg, MSG_NOSIGNAL) == (ssize_t)n);
+}
+
+static void send_with_files(int i, const uint8_t *bytes, size_t n, int files)
+{
+    send_copies(i, bytes, n, 0, files);
+}
+
+static void send_file(int i, const uint8_t *bytes, size_t n, int file)
+{
+    send_copies(i, bytes, n, file, 1);
 }
 
 KC_TEST(a_kernel_without_memory_delays_an_answer_and_neither_ends_the_connection_nor_spins_the_loop)
@@ -524,28 +536,34 @@ KC_TEST(a_connection_can_be_closed_from_above)
 
 /* ---- files ---- */
 
-KC_TEST(a_request_with_files_is_refused_politely_and_the_files_are_closed)
+KC_TEST(files_that_a_request_cannot_take_are_closed_and_the_connection_lives)
 {
-    static const int counts[] = {1, 2, KC_MAX_FILES};
     for (uint32_t transport = 0; transport < 2; transport++) {
         begin(NULL, transport);
         int fds = count_fds();
-        for (int i = 0; i < 3; i++) {
-            rig_build(&r, 1, "SEND r1 c1001 e:a");
-            r.frame[3] = (uint8_t)counts[i];
-            send_with_files(0, r.frame, r.frame_bytes, counts[i]);
-            KC_CHECK_STR(hear(0), "SEND r1 =-95");
-            KC_CHECK_EQ(count_fds(), fds);
-        }
-        rig_build(&r, 1, "MAKE r7");
+        rig_build(&r, 1, "SEND r1 c1001 e:a");
+        r.frame[3] = KC_MAX_FILES;
+        send_with_files(0, r.frame, r.frame_bytes, KC_MAX_FILES);
+        KC_CHECK_STR(hear(0), "SEND r1 =-22");
+        KC_CHECK_EQ(count_fds(), fds);
+        rig_build(&r, 1, "SEND r1 c1001 e:a e:b");
+        r.frame[3] = 2;
+        send_with_files(0, r.frame, r.frame_bytes, 2);
+        KC_CHECK_STR(hear(0), "SEND r1 =-22");
+        rig_build(&r, 1, "SEND r1 c77 e:a");
         r.frame[3] = 1;
         send_with_files(0, r.frame, r.frame_bytes, 1);
-        KC_CHECK_STR(hear(0), "MAKE r7 =-95");
+        KC_CHECK_STR(hear(0), "SEND r1 =-9");
+        rig_build(&r, 1, "PING r7");
+        r.frame[3] = 1;
+        send_with_files(0, r.frame, r.frame_bytes, 1);
+        KC_CHECK_STR(hear(0), "PING r7 =-22");
+        KC_CHECK_EQ(count_fds(), fds);
         say(0, "PING r2");
         KC_CHECK_STR(hear(0), "PING r2 =0");
         kc_conn_info info;
         KC_CHECK_EQ(kc_conn_measure(r.pump, r.conns[0], &info), KC_OK);
-        KC_CHECK_EQ(info.files_in, 1 + 2 + KC_MAX_FILES + 1);
+        KC_CHECK_EQ(info.files_in, 1 + 1 + 2 + KC_MAX_FILES);
         KC_CHECK_EQ(rig_stat(&r, 0, KC_STAT_TOTAL_SENDS), 0);
         finish();
     }
@@ -576,7 +594,7 @@ KC_TEST(files_that_no_frame_names_and_names_without_files_end_the_connection)
     finish();
 }
 
-KC_TEST(files_are_closed_as_they_come_and_only_counted_for_the_frame_that_names_them)
+KC_TEST(files_behind_a_barrier_wait_for_the_frame_that_names_them)
 {
     for (uint32_t transport = 0; transport < 2; transport++) {
         begin(NULL, transport);
@@ -586,12 +604,13 @@ KC_TEST(files_are_closed_as_they_come_and_only_counted_for_the_frame_that_names_
         r.frame[3] = KC_MAX_FILES;
         send_with_files(0, r.frame, r.frame_bytes, KC_MAX_FILES);
         turn_until_quiet();
-        KC_CHECK_EQ(count_fds(), fds);
+        KC_CHECK_EQ(count_fds(), fds + KC_MAX_FILES);
         kc_control control;
         KC_CHECK_EQ(kc_pump_control(r.pump, &control), KC_OK);
         rig_build(&r, 1, "MAKE r1");
         KC_CHECK_EQ(kc_pump_reply(r.pump, r.conns[0], r.frame, (uint32_t)r.frame_bytes), KC_OK);
-        KC_CHECK_STR(hear(0), "MAKE r1; PING r2 =-95");
+        KC_CHECK_STR(hear(0), "MAKE r1; PING r2 =-22");
+        KC_CHECK_EQ(count_fds(), fds);
         finish();
     }
 }
@@ -619,7 +638,146 @@ KC_TEST(files_sent_with_the_first_byte_of_a_frame_wait_for_its_header)
     send_with_files(0, r.frame + 16, 1, 1);
     turn_until_quiet();
     KC_CHECK_EQ(send(peers[0], r.frame + 17, 15, 0), 15);
-    KC_CHECK_STR(hear(0), "PING r1 =0; PING r2 =-95");
+    KC_CHECK_STR(hear(0), "PING r1 =0; PING r2 =-22");
+    finish();
+}
+
+/* The next frame on the peer's socket and the files with it, -1 behind the last. */
+static const char *hear_with_files(int i, int *fds)
+{
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(KC_MAX_MESSAGE_FILES * sizeof(int))];
+    } control = {0};
+    struct iovec iov = {r.out, RIG_FRAME_BYTES};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    turn_until_quiet();
+    ssize_t n = recvmsg(peers[i], &msg, MSG_DONTWAIT);
+    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+    size_t count = cmsg != NULL ? (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+    if (count != 0) {
+        memcpy(fds, CMSG_DATA(cmsg), count * sizeof(int));
+    }
+    fds[count] = -1;
+    return rig_render(&r, r.minors[i], r.out, n > 0 ? (size_t)n : 0);
+}
+
+static int close_all(const int *fds)
+{
+    int n = 0;
+    for (; fds[n] >= 0; n++) {
+        (void)close(fds[n]);
+    }
+    return n;
+}
+
+KC_TEST(files_travel_with_their_message_and_nothing_is_left_of_them)
+{
+    for (uint32_t transport = 0; transport < 2; transport++) {
+        int fds[KC_MAX_MESSAGE_FILES + 1];
+        begin(NULL, transport);
+        KC_CHECK_EQ(kc_conn_able(r.pump, r.conns[1], KC_CAP_FILES), KC_OK);
+        int before = count_fds();
+        rig_build(&r, 1, "SEND r1 c1001 e:log");
+        r.frame[3] = 16;
+        send_with_files(0, r.frame, r.frame_bytes, 16);
+        KC_CHECK_STR(hear(0), "SEND r1 =0");
+        KC_CHECK_EQ(count_fds(), before + 16);
+        KC_CHECK_EQ(rig_stat(&r, 0, KC_STAT_FILES), 16);
+        say(0, "SEND r2 c1001 e:plain");
+        KC_CHECK_STR(hear(0), "SEND r2 =0");
+        say(1, "RECV r7 c1001 n10; RECV r8 c1001 n10");
+        KC_CHECK_STR(hear_with_files(1, fds), transport == KC_TRANSPORT_SEQPACKET
+                                                  ? "RECV &16 r7 =0 e:log"
+                                                  : "RECV &16 r7 =0 e:log; RECV r8 =0 e:plain");
+        KC_CHECK_EQ(close_all(fds), 16);
+        (void)hear(1);
+        KC_CHECK_EQ(count_fds(), before);
+        finish();
+    }
+}
+
+KC_TEST(a_write_never_mixes_the_files_of_two_messages)
+{
+    begin(NULL, KC_TRANSPORT_STREAM);
+    int fds[KC_MAX_MESSAGE_FILES + 1];
+    KC_CHECK_EQ(kc_conn_able(r.pump, r.conns[1], KC_CAP_FILES), KC_OK);
+    for (int i = 1; i <= 3; i++) {
+        rig_build(&r, 1, "SEND r1 c1001 e:m");
+        r.frame[3] = (uint8_t)i;
+        send_with_files(0, r.frame, r.frame_bytes, i);
+        KC_CHECK_STR(hear(0), "SEND r1 =0");
+    }
+    say(1, "PING r6; RECV r7 c1001; RECV r8 c1001; PING r10; RECV r9 c1001");
+    KC_CHECK_STR(hear_with_files(1, fds), "PING r6 =0; RECV &1 r7 =0 e:m");
+    KC_CHECK_EQ(close_all(fds), 1);
+    KC_CHECK_STR(hear_with_files(1, fds), "RECV &2 r8 =0 e:m; PING r10 =0");
+    KC_CHECK_EQ(close_all(fds), 2);
+    KC_CHECK_STR(hear_with_files(1, fds), "RECV &3 r9 =0 e:m");
+    KC_CHECK_EQ(close_all(fds), 3);
+    finish();
+}
+
+KC_TEST(a_receiver_gets_the_regions_file_once_and_before_the_first_descriptor)
+{
+    for (uint32_t transport = 0; transport < 2; transport++) {
+        int fds[KC_MAX_MESSAGE_FILES + 1];
+        begin(NULL, transport);
+        KC_CHECK_EQ(kc_conn_able(r.pump, r.conns[1], KC_CAP_DESCRIPTORS), KC_OK);
+        (void)rig_region(&r, 0, dup(0));
+        int before = count_fds();
+        say(0, "SEND r1 c1001 D0+0:64; SEND r2 c1001 D0+64:64");
+        KC_CHECK_STR(hear(0), "SEND r1 =0; SEND r2 =0");
+        say(1, "RECV r7 c1001");
+        KC_CHECK_STR(hear_with_files(1, fds), transport == KC_TRANSPORT_SEQPACKET
+                                                  ? "MAP &1 R0 z1048576"
+                                                  : "MAP &1 R0 z1048576; RECV r7 =0 D0+0:64/0");
+        KC_CHECK_EQ(close_all(fds), 1);
+        (void)hear(1);
+        say(1, "RECV r8 c1001");
+        KC_CHECK_STR(hear_with_files(1, fds), transport == KC_TRANSPORT_SEQPACKET ? "RECV r8 =0 D0+64:64/1"
+                                                                                 : "RECV r8 =0 D0+64:64/1");
+        KC_CHECK_EQ(close_all(fds), 0);
+        KC_CHECK_EQ(kc_region_drop(r.engine, r.regions[0], KC_REGION_LEAVE), KC_OK);
+        (void)close(peers[1]); /* its leases end with it, and with them the region */
+        peers[1] = -1;
+        KC_CHECK_STR(hear(0), "FREED D0+0:64/0 D0+64:64/0");
+        (void)closed_code();
+        KC_CHECK_EQ(count_fds(), before - 3); /* the region's file and both ends of the connection */
+        finish();
+    }
+}
+
+KC_TEST(a_connection_to_this_daemon_does_not_travel_through_it)
+{
+    struct sockaddr_un here = {.sun_family = AF_UNIX}; /* an abstract address that the kernel chooses */
+    socklen_t n = sizeof here;
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    fds_before = count_fds() - 2;
+    KC_REQUIRE(bind(listener, (struct sockaddr *)&here, sizeof here.sun_family) == 0 && listen(listener, 4) == 0);
+    KC_REQUIRE(getsockname(listener, (struct sockaddr *)&here, &n) == 0);
+    KC_REQUIRE(connect(client, (struct sockaddr *)&here, n) == 0);
+    rig_make(&r, NULL, NULL);
+    (void)rig_kind(&r, KC_KIND_BUFFERED, 4);
+    peers[0] = client;
+    r.conn_count = 1;
+    int served = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    (void)close(listener);
+    KC_REQUIRE(kc_conn_add(r.pump, served, KC_TRANSPORT_STREAM, r.account, &r.conns[0]) == KC_OK);
+    r.minors[0] = 0;
+    say(0, "HELLO v1");
+    turn_until_quiet();
+    rig_greet(&r);
+    KC_CHECK_STR(hear(0), "HELLO v1");
+    r.minors[0] = 1;
+    KC_REQUIRE(kc_conn_grant(r.pump, r.conns[0], 1001, r.chans[0], KC_RIGHT_READ | KC_RIGHT_WRITE) == KC_OK);
+    int before = count_fds();
+    rig_build(&r, 1, "SEND r1 c1001 e:own");
+    r.frame[3] = 1;
+    send_file(0, r.frame, r.frame_bytes, client);
+    KC_CHECK_STR(hear(0), "SEND r1 =-22");
+    KC_CHECK_EQ(count_fds(), before);
     finish();
 }
 
@@ -845,10 +1003,14 @@ int main(void)
     KC_RUN(a_dead_peer_takes_its_waiters_along_and_closes_nothing);
     KC_RUN(an_error_reply_is_flushed_before_the_end);
     KC_RUN(a_connection_can_be_closed_from_above);
-    KC_RUN(a_request_with_files_is_refused_politely_and_the_files_are_closed);
+    KC_RUN(files_that_a_request_cannot_take_are_closed_and_the_connection_lives);
     KC_RUN(files_that_no_frame_names_and_names_without_files_end_the_connection);
-    KC_RUN(files_are_closed_as_they_come_and_only_counted_for_the_frame_that_names_them);
+    KC_RUN(files_behind_a_barrier_wait_for_the_frame_that_names_them);
     KC_RUN(more_files_than_may_wait_end_the_connection);
+    KC_RUN(files_travel_with_their_message_and_nothing_is_left_of_them);
+    KC_RUN(a_write_never_mixes_the_files_of_two_messages);
+    KC_RUN(a_receiver_gets_the_regions_file_once_and_before_the_first_descriptor);
+    KC_RUN(a_connection_to_this_daemon_does_not_travel_through_it);
     KC_RUN(files_sent_with_the_first_byte_of_a_frame_wait_for_its_header);
     KC_RUN(the_descriptor_rings_at_a_deadline_and_not_before);
     KC_RUN(parked_waiters_wake_nobody);

@@ -49,6 +49,63 @@ def test_clauses_stand_indented_with_their_own_flags():
     ]
 
 
+def words(*numbers):
+    return b"".join(number.to_bytes(8, "big") for number in numbers)
+
+
+def test_a_descriptor_is_shown_as_a_range_of_a_region():
+    clause = [("CHAN_ID", 1001), ("DESC", words(1, 2, 3)), ("FILES", 2)]
+    data = tlv.build_frame("CHAN_SEND", [("DESC", words(5, 4096, 512))], minor=1)
+    data += tlv.build_frame("SELECT", [("CLAUSE", clause)], minor=1)
+    assert list(decode(data, minor=1)) == [
+        "#1 at byte 0: CHAN_SEND, 28 bytes",
+        "    DESC region 5, offset 4096, length 512",
+        "#2 at byte 36: SELECT, 48 bytes",
+        "    CLAUSE",
+        "        CHAN_ID 1001",
+        "        DESC region 1, offset 2, length 3",
+        "        FILES 2",
+    ]
+
+
+def test_the_fourth_word_of_a_descriptor_is_a_lease_or_says_how_it_was_freed():
+    reply = [("DESC", words(5, 0, 1, 2**64 - 1)), ("ITEM", [("DESC", words(5, 1, 1, 7))])]
+    freed = [("DESC", words(5, 0, 1, flags)) for flags in (0, 1, 3)]
+    data = tlv.build_frame("CHAN_RECV", reply, minor=1)
+    data += tlv.build_frame("REGION_FREED", freed, minor=1)
+    assert [line for line in decode(data, minor=1) if "DESC" in line] == [
+        "    DESC region 5, offset 0, length 1, lease 18446744073709551615",
+        "        DESC region 5, offset 1, length 1, lease 7",
+        "    DESC region 5, offset 0, length 1, flags 0",
+        "    DESC region 5, offset 0, length 1, flags 1 lost",
+        "    DESC region 5, offset 0, length 1, flags 3 lost|0x2",
+    ]
+
+
+def test_a_descriptor_of_another_length_is_shown_as_bytes():
+    values = [b"", b"\xff", bytes(23), bytes(25), bytes(31), bytes(33)]
+    data = tlv.build_frame("CHAN_SEND", [("DESC", value) for value in values], minor=1)
+    lines = list(decode(data, minor=1))[1:]
+    assert lines[1] == "    DESC ff (not 24 or 32 bytes: EINVAL)"
+    assert [line.endswith("(not 24 or 32 bytes: EINVAL)") for line in lines] == [True] * 6
+
+
+def test_frames_about_regions_have_names_for_their_bits():
+    data = tlv.build_frame("HELLO", [("CAPS", 7)], minor=0)
+    data += tlv.build_frame("REGION_DROP", [("REGION_ID", 5), ("FLAGS", 3)], minor=1)
+    data += tlv.build_frame("RELEASE", [("LEASE_ID", 7), ("LEASE_ID", 8)], minor=1)
+    assert list(decode(data, minor=1)) == [
+        "#1 at byte 0: HELLO, 8 bytes",
+        "    CAPS 7 descriptors|files|0x4",
+        "#2 at byte 16: REGION_DROP, 20 bytes",
+        "    REGION_ID 5",
+        "    FLAGS 3 wait|revoke",
+        "#3 at byte 44: RELEASE, 24 bytes",
+        "    LEASE_ID 7",
+        "    LEASE_ID 8",
+    ]
+
+
 def test_what_a_peer_would_skip_is_shown():
     data = bytes.fromhex("006300000000000d 7fff000161 0006000400000004".replace(" ", ""))
     data = data[:4] + (len(data) - 8).to_bytes(4, "big") + data[8:]

@@ -1,5 +1,6 @@
 """The C reader equals the definition: on generated frames, on broken ones, on any bytes."""
 
+from construct import ConstructError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +27,10 @@ def flat_pairs(attributes):
     )
 
 
+def exactly(size):
+    return st.binary(min_size=size, max_size=size)
+
+
 def distinct(pairs):
     """Pairs without repetitions that 1.1 would refuse."""
     repeats = {a.number for a in TYPED if a.repeats}
@@ -49,7 +54,18 @@ USUAL = st.tuples(
     RANGES[tlv.I32],
     st.lists(st.binary(max_size=30), max_size=2),
 ).map(lambda t: [(26, t[0]), (20, t[1]), (8, t[2]), *((21, element) for element in t[3])])
-FRAMES = st.tuples(COMMANDS, PAYLOADS | USUAL, MINORS, st.integers(0, 255))
+# What shared memory adds: ranges of the lengths that mean something and of others, and leases.
+RANGE = st.tuples(st.just(67), st.sampled_from([24, 32, 0, 23, 25, 31, 33]).flatmap(exactly))
+LEASE = st.tuples(st.just(71), RANGES[tlv.U64])
+SHARING = st.lists(
+    RANGE
+    | LEASE
+    | st.tuples(st.just(72), RANGES[tlv.U64])
+    | st.tuples(st.just(65), st.tuples(RANGE, st.tuples(st.just(73), RANGES[tlv.U32])))
+    | st.tuples(st.just(64), st.tuples(RANGE, LEASE)),
+    max_size=8,
+).map(distinct)
+FRAMES = st.tuples(COMMANDS, PAYLOADS | USUAL | SHARING, MINORS, st.integers(0, 255))
 
 
 def built(cmd, pairs, minor, files):
@@ -121,6 +137,9 @@ MUTATIONS = st.sampled_from(
         add(bytes.fromhex("001500016100150000")),
         add(bytes.fromhex("00220002ffff")),  # a scalar of two bytes
         add(bytes.fromhex("0040000a00150001610015000162")),  # a repetition inside
+        add(bytes.fromhex("004100080043000000430000")),  # the same of a DESC
+        add(bytes.fromhex("00430001ff 0047000800000000000000ff")),
+        add(bytes.fromhex("0047000400000001")),  # a LEASE_ID of four bytes
         add(bytes.fromhex("ffff0000")),  # critical and unknown
         add(bytes.fromhex("0041000400410000")),  # depth 2
         add(bytes.fromhex("001affff0000000400000001")),
@@ -168,6 +187,19 @@ def test_the_longest_frame_is_read_alike_and_one_byte_more_is_refused():
     assert judged_by_construct(longest, 1) == judged_by_c(longest, 1) == (errors.KC_OK, longest)
     more = longest[:4] + (limit + 1).to_bytes(4, "big") + longest[8:] + b"\x00"
     assert judged_by_construct(more, 1) == judged_by_c(more, 1) == (errors.KC_EMSGSIZE, b"")
+
+
+@given(st.binary(max_size=40) | exactly(24) | exactly(32))
+def test_the_words_of_a_descriptor_are_read_alike(value):
+    words = ffi.new("uint64_t[4]")
+    try:
+        one = tlv.DescValue.parse(value)
+    except ConstructError:
+        assert lib.kc_codec_desc(value, len(value), words) == errors.KC_EINVAL
+        return
+    assert len(value) in (24, 32)
+    assert lib.kc_codec_desc(value, len(value), words) == errors.KC_OK
+    assert list(words) == [one.region, one.offset, one.length, one.fourth or 0]
 
 
 def test_a_buffer_that_is_too_small_is_refused_and_not_overrun():

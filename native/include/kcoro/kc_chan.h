@@ -26,12 +26,12 @@ typedef struct kc_chan_config {
     uint32_t capacity;     /* buffered: 1..2^20, exact. Others: ignored */
     uint32_t overflow;     /* buffered only; KC_EINVAL elsewhere unless 0 */
     uint32_t undelivered;  /* 0 = by kind */
-    uint32_t elem_size;    /* bytes; 0 = 16 MiB */
+    uint32_t elem_size;    /* bytes; 0 = 16 MiB, which bounds bytes; a smaller one bounds descriptors too */
     uint32_t flags;
     uint32_t max_attempts; /* 1..63, 0 = redelivered for ever */
     uint32_t account;      /* whose channel count is charged */
     uint32_t max_items;    /* unlimited: messages before it counts as full; 0 = 1,048,576 */
-    uint32_t spare;
+    uint32_t file_ttl_ms;  /* how long a message with files may wait READY; 0 = for ever */
     uint64_t max_bytes;    /* waiting bytes before it counts as full; 0 = 64 MiB */
     uint64_t user;         /* the caller's name for it: comes back in events and listings */
     kc_chan dead_letter;   /* an unlimited channel without one of its own, or 0 */

@@ -18,6 +18,9 @@ KC_API int kc_codec_check(const uint8_t *bytes, size_t n, uint32_t minor);
 KC_API int kc_codec_normalize(const uint8_t *bytes, size_t n, uint32_t minor, uint8_t *out, size_t out_bytes,
                               size_t *length_out);
 
+/* The four words of the n bytes of a DESC's value, 0 for one that is not there; KC_EINVAL for a length that is none. */
+KC_API int kc_codec_desc(const uint8_t *value, uint32_t n, uint64_t words_out[4]);
+
 #ifndef KC_CDEF
 #ifdef __cplusplus
 }

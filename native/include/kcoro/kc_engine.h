@@ -26,12 +26,14 @@ typedef struct kc_engine_config {
     uint32_t accounts;           /* 4,096 */
     uint32_t ports;              /* 64 */
     uint32_t parked_per_channel; /* 16,384 */
+    uint32_t regions;            /* 65,536 */
+    uint32_t files;              /* 4,096 in messages; of descriptors the daemon has not many more */
     uint64_t heap_bytes;         /* 8 GiB of payload blocks */
 } kc_engine_config;
 
 /* KC_OK, KC_ENOMEM, KC_EINVAL (a table too large). The engine belongs to the caller. */
 KC_API int kc_engine_make(const kc_engine_config *config, kc_engine **engine_out);
-/* Frees everything at once; no other call may be running. NULL is allowed. */
+/* Frees everything at once and closes the files it still has; no other call may be running. NULL is allowed. */
 KC_API void kc_engine_free(kc_engine *engine);
 
 /* Sets the engine's clock (CLOCK_MONOTONIC ns, or a test's own; it never goes back) and ends every waiter whose
@@ -46,7 +48,8 @@ KC_API int kc_engine_check(kc_engine *engine, char *why, size_t why_bytes);
 
 /* Records and bytes in use. */
 typedef struct kc_engine_usage {
-    uint64_t channels, tokens, clauses, messages, scopes, accounts, ports;
+    uint64_t channels, tokens, clauses, messages, scopes, accounts, ports, regions;
+    uint64_t files; /* those to be closed included */
     uint64_t parked, held;
     uint64_t block_bytes; /* in blocks handed out */
     uint64_t heap_bytes;  /* in chunks committed */
@@ -85,13 +88,13 @@ typedef struct kc_account_limits {
     uint32_t channels; /* 16,384 */
     uint64_t bytes;    /* 256 MiB; a message costs its blocks and 128 bytes */
     uint32_t held;     /* 65,536 messages given to receives and not yet done */
-    uint32_t spare;
+    uint32_t files;    /* 1,024 open files in messages, or waiting to be closed */
 } kc_account_limits;
 typedef struct kc_account_usage {
     uint32_t parked, channels;
     uint64_t bytes;
     uint32_t held;
-    uint32_t spare;
+    uint32_t files;
 } kc_account_usage;
 /* limits NULL or a field 0: the default. KC_EDQUOT (KC_QUOTA_ENGINE_ACCOUNTS) when the table is full. Account 0 is
  * nobody's: always there, never limited. */
@@ -136,6 +139,9 @@ KC_API int kc_body_copy(kc_engine *engine, const kc_body *body, uint32_t offset,
 KC_API void kc_body_keep(kc_engine *engine, const kc_body *body);
 /* Gives the reference back and empties the body (safe twice). */
 KC_API void kc_body_drop(kc_engine *engine, kc_body *body);
+/* The same for a body that was not sent: the memory that a descriptor names never left its owner, so nobody is told that
+ * it is free (kc_desc.h). */
+KC_API void kc_body_forget(kc_engine *engine, kc_body *body);
 
 #ifndef KC_CDEF
 #ifdef __cplusplus

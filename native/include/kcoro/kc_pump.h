@@ -13,7 +13,8 @@
 #define KC_PUMP_H
 
 #ifndef KC_CDEF
-#include "kcoro/kc_chan.h"
+#include "kcoro/kc_desc.h"
+#include "kcoro/kc_file.h"
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -62,6 +63,8 @@ KC_API int kc_pump_accept_pause(kc_pump *pump, int on);
 KC_API int kc_conn_add(kc_pump *pump, int fd, uint32_t transport, uint32_t account, kc_conn *conn_out);
 /* After HELLO: the minor spoken (0 or 1) and the largest frame this peer takes. Before it every frame is control. */
 KC_API int kc_conn_speak(kc_pump *pump, kc_conn conn, uint32_t minor, uint32_t max_frame);
+/* What this peer can take: KC_CAP_DESCRIPTORS, KC_CAP_FILES. Nothing of it before this call. */
+KC_API int kc_conn_able(kc_pump *pump, kc_conn conn, uint32_t caps);
 /* The handle chan_id -> channel with rights (KC_RIGHT_*); replaces an older one. The pump keeps one reference on the
  * channel per handle. rights 0 removes it (KC_ENOENT if absent). */
 KC_API int kc_conn_grant(kc_pump *pump, kc_conn conn, uint32_t chan_id, kc_chan chan, uint32_t rights);
@@ -70,9 +73,10 @@ KC_API int kc_conn_close(kc_pump *pump, kc_conn conn, int32_t code);
 
 typedef struct kc_conn_info {
     uint64_t frames_in, frames_out, bytes_in, bytes_out;
-    uint64_t files_in; /* received and, in this version, refused */
+    uint64_t files_in;
     uint64_t queued_bytes;
     uint32_t requests, handles, transport, minor;
+    uint32_t leases, files; /* descriptors lent to it; files that came ahead of their frame */
     uint32_t account;
     int32_t fd; /* for looking only */
 } kc_conn_info;
@@ -84,8 +88,13 @@ KC_API kc_conn kc_conn_of_waiter(kc_pump *pump, uint64_t user);
 /* kc_conn_add with fd -1 makes a connection that lives by these three. Feeds n bytes (eof: they are the last) and serves
  * what they ask, as far as output has room and no control frame waits. KC_EINVAL after the end of input. */
 KC_API int kc_conn_feed(kc_pump *pump, kc_conn conn, const void *bytes, size_t n, int eof);
-/* Takes up to n bytes of output; what is taken counts as taken by the peer. Returns how many, or KC_ENOENT. */
+/* One file that came with the first byte of the next kc_conn_feed; the pump's from now on (KC_OK). */
+KC_API int kc_conn_feed_file(kc_pump *pump, kc_conn conn, int32_t file);
+/* Takes up to n bytes of output, as a socket gives them: it ends before a frame with files, unless that is the first.
+ * What is taken counts as taken by the peer. Returns how many, or KC_ENOENT. */
 KC_API int kc_conn_fetch(kc_pump *pump, kc_conn conn, void *buffer, uint32_t n);
+/* The files that came with the bytes fetched last, lent until the next fetch: up to 16. */
+KC_API uint32_t kc_conn_fetched_files(kc_pump *pump, kc_conn conn, int32_t *files);
 /* The peer is gone as if it had been killed: what it did not fetch is undelivered, and the connection ends. */
 KC_API int kc_conn_vanish(kc_pump *pump, kc_conn conn);
 enum { KC_PUMP_MORE = 1 };
@@ -114,10 +123,13 @@ typedef struct kc_control {
     uint32_t length;
     uint32_t ungranted;   /* 1: a hot frame of a 1.0 connection without a handle: grant and kc_pump_resubmit, or reply */
     uint32_t chan_id;     /* the frame's CHAN_ID, 0 = none */
-    uint32_t spare;
+    uint32_t files;       /* that came with it; see kc_pump_control_file */
 } kc_control;
 /* The next control frame, or KC_EAGAIN. Each is given once; its connection is behind the barrier until one of: */
 KC_API int kc_pump_control(kc_pump *pump, kc_control *control_out);
+/* The next file of the control frame in the caller's hands, now the caller's; KC_EAGAIN when there is none. What is left is
+ * discarded with the answer. */
+KC_API int kc_pump_control_file(kc_pump *pump, kc_conn conn, int32_t *file_out);
 /* ... answered: appends one whole frame (header included) and lifts the barrier; the request id is free again. */
 KC_API int kc_pump_reply(kc_pump *pump, kc_conn conn, const void *frame, uint32_t frame_bytes);
 /* ... let go: the request lives on in the caller's hands (an OPEN that waits for its name, a SUBSCRIBE): its id stays
@@ -141,6 +153,16 @@ typedef struct kc_closed {
     kc_conn_info info;
 } kc_closed;
 KC_API int kc_pump_closed(kc_pump *pump, kc_closed *closed_out);
+
+/* Whether the file may be a region of so many bytes: KC_OK, or KC_EINVAL and what is wrong with it. */
+KC_API int kc_region_judge(int32_t file, uint64_t size_bytes, const char **why_out);
+/* A region that ended since the last call, and the connection that had registered it. Whoever knew it was told. Or
+ * KC_EAGAIN. */
+KC_API int kc_pump_region_ended(kc_pump *pump, kc_conn *owner_out, kc_ticket *region_out);
+/* Files that nobody wants any more (kc_file_take, and those refused at the door): the caller's to close, where it may
+ * block. max is 16 or more. Returns how many. */
+KC_API uint32_t kc_pump_take_files(kc_pump *pump, int32_t *files, uint32_t max);
+KC_API uint32_t kc_pump_files_left(kc_pump *pump);
 
 /* Draining: new SEND (and SELECT with a send) get KC_ECANCELED, REASON "shutting down"; receives and acks go on. */
 KC_API int kc_pump_drain(kc_pump *pump);

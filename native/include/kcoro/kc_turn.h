@@ -28,6 +28,8 @@ typedef struct kc_report {
     uint32_t cancelled; /* CANCELs waiting for kc_pump_cancelled */
     uint32_t polls;    /* epoll_wait calls made */
     uint32_t events;   /* engine events waiting (kc_engine_take_event) */
+    uint32_t regions;  /* ended regions waiting (kc_pump_region_ended) */
+    uint32_t files;    /* to be closed (kc_pump_take_files) */
 } kc_report;
 
 /* timeout_ns: 0 = do not block, negative = for ever. repoll_ns: how long to re-poll (yielding) after the last work

@@ -57,7 +57,9 @@ enum kc_reason {
     KC_REASON_PURGED = 8,        /* dropped on purpose */
     KC_REASON_SHUTDOWN = 9,      /* the daemon is going away */
     KC_REASON_POISONED = 10,     /* an invariant of the channel was found broken */
-    KC_REASON_UNDELIVERED = 11   /* dropped by the undelivered policy */
+    KC_REASON_UNDELIVERED = 11,  /* dropped by the undelivered policy */
+    KC_REASON_EXPIRED = 12,      /* it waited longer than it may */
+    KC_REASON_REVOKED = 13       /* its memory was taken back by its owner */
 };
 
 /* Which limit refused (KC_EDQUOT, KC_ENOMEM); 0 when none did. */
@@ -77,7 +79,10 @@ enum kc_quota {
     KC_QUOTA_ENGINE_SCOPES = 12,
     KC_QUOTA_ENGINE_ACCOUNTS = 13,
     KC_QUOTA_ENGINE_PORTS = 14,
-    KC_QUOTA_ACCOUNT_HELD = 32 /* messages held by one account */
+    KC_QUOTA_ENGINE_FILES = 15,
+    KC_QUOTA_ENGINE_REGIONS = 16,
+    KC_QUOTA_ACCOUNT_HELD = 32, /* messages held by one account */
+    KC_QUOTA_ACCOUNT_FILES = 33 /* open files in its messages, or on their way to being closed */
 };
 
 typedef struct kc_refusal {
@@ -87,13 +92,14 @@ typedef struct kc_refusal {
     uint64_t usage;
 } kc_refusal;
 
-/* A payload: bytes in the engine's blocks. `block` is 0 for an empty one. Whoever holds a body owns one reference and
- * gives it back with kc_body_drop; every function that takes it over says so. */
+/* A payload: bytes in the engine's blocks, and at most one extra: a descriptor of memory (kc_desc.h; then there are no
+ * bytes) or open files (kc_file.h). `block` is 0 for no bytes, `extra` for no extra. Whoever holds a body owns one
+ * reference to all of it and gives it back with kc_body_drop; every function that takes it over says so. */
 typedef struct kc_body {
     uint32_t len_bytes;
     uint32_t block;
     uint32_t account;
-    uint32_t spare;
+    uint32_t extra;
 } kc_body;
 
 enum kc_op_flag {
@@ -101,7 +107,9 @@ enum kc_op_flag {
     KC_OP_HOLD = 2,     /* receive: the message stays HELD by the token until kc_token_ack or kc_token_nack */
     KC_OP_ACK = 4,      /* receive: held, and acknowledged by the application (implies KC_OP_HOLD) */
     KC_OP_CONFIRM = 8,  /* send: done only when the message was acknowledged (token TAKEN until then) */
-    KC_OP_BIASED = 16   /* select: clauses are tried in the order given */
+    KC_OP_BIASED = 16,  /* select: clauses are tried in the order given */
+    KC_OP_SMALL = 32,   /* send: a descriptor was wanted, but its bytes are few (zref_fallback_small) */
+    KC_OP_CROWDED = 64  /* send: a descriptor was wanted, but there was no memory to share (zref_fallback_capacity) */
 };
 
 /* Who asks. The scope owns what parks or is held; the port gets the result of what parked; user comes back with it. */

@@ -11,6 +11,8 @@
 #include <kcoro/kc_types.h>  /* tickets, kinds, reasons, snapshots of results */
 #include <kcoro/kc_engine.h> /* one arena with its channels, accounts, scopes, ports and clock */
 #include <kcoro/kc_chan.h>   /* operations: send, receive, select, cancel, close, destroy, acks */
+#include <kcoro/kc_desc.h>   /* messages that name memory; regions */
+#include <kcoro/kc_file.h>   /* messages that carry open files */
 #include <kcoro/kc_codec.h>  /* the frame reader, for comparison with the definition of the wire */
 #include <kcoro/kc_pump.h>   /* connections: hot frames become operations, results become replies */
 #include <kcoro/kc_turn.h>   /* sockets: one epoll set, drained and written once a turn */

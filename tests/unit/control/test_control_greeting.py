@@ -16,7 +16,7 @@ def test_a_1_0_client_gets_exactly_the_golden_answer() -> None:
     house.feed(peer, _wire.CMD_HELLO, payload, greeted=False)
     assert house.last is not None
     assert house.last.frame.hex() == "0001000000000010" + payload.hex()
-    assert house.last.greet == (0, _wire.MAX_FRAME_BYTES)
+    assert house.last.greet == (0, _wire.MAX_FRAME_BYTES, 0)
 
 
 @pytest.mark.parametrize(
@@ -29,16 +29,16 @@ def test_a_newer_client_gets_our_minor_and_the_frame_limit(
 ) -> None:
     house = House()
     answer = house.ask(house.connect(transport=transport), "HELLO", ABI_MAJOR=1, ABI_MINOR=minor)
-    assert answer == {"cmd": "HELLO", "ABI_MAJOR": 1, "ABI_MINOR": 1, "CAPS": 0, "MAX_FRAME": limit}
+    assert answer == {"cmd": "HELLO", "ABI_MAJOR": 1, "ABI_MINOR": 1, "CAPS": 3, "MAX_FRAME": limit}
     assert house.last is not None
-    assert house.last.greet == (1, limit)
+    assert house.last.greet == (1, limit, 0)
 
 
 def test_a_client_may_ask_for_shorter_frames() -> None:
     house = House()
     house.ask(house.connect(), "HELLO", ABI_MAJOR=1, ABI_MINOR=1, MAX_FRAME=8192)
     assert house.last is not None
-    assert house.last.greet == (1, 8192)
+    assert house.last.greet == (1, 8192, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,50 @@
+/* kc_file.h: messages that carry open files beside their bytes.
+ *
+ * To the engine a file is a number that somebody must close. It makes no system call: what nobody wants any more waits
+ * in kc_file_take, and the taker closes it, in a thread of its own if that may block.
+ *
+ * Invariant: a file belongs to exactly one body record from kc_file_attach on; the record's last reference hands it to
+ * kc_file_take, once.
+ */
+#ifndef KC_FILE_H
+#define KC_FILE_H
+
+#ifndef KC_CDEF
+#include "kcoro/kc_chan.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+#endif
+
+/* Charges so many files to the account and to the engine: KC_EDQUOT (KC_QUOTA_ACCOUNT_FILES, KC_QUOTA_ENGINE_FILES). To
+ * be paid before kc_file_attach, and refunded if that never comes. */
+KC_API int kc_file_pay(kc_engine *engine, uint32_t account, uint32_t count, kc_refusal *refusal);
+KC_API void kc_file_refund(kc_engine *engine, uint32_t account, uint32_t count);
+
+/* Gives 1 to 16 paid files to a body that has no extra yet; they share its life. `user` is told by kc_chan_files. On a
+ * refusal the files stay the caller's. */
+KC_API int kc_file_attach(kc_engine *engine, kc_body *body, uint64_t user, const int32_t *files, uint32_t count,
+                          kc_refusal *refusal);
+/* The body's files, lent while the caller holds a reference: up to 16; of a range of a region its one file. */
+KC_API uint32_t kc_body_files(kc_engine *engine, const kc_body *body, int32_t *files);
+
+/* Files that nobody wants any more, the caller's to close: whole messages only, so max is 16 or more. */
+KC_API uint32_t kc_file_take(kc_engine *engine, int32_t *files, uint32_t max);
+/* How many wait there. */
+KC_API uint32_t kc_file_left(kc_engine *engine);
+
+typedef struct kc_file_info {
+    uint64_t user;    /* who sent them */
+    int64_t age_ns;   /* since the message was made */
+    uint32_t account;
+    uint32_t count;
+} kc_file_info;
+/* The messages with files that wait in the channel (READY), oldest first, skipping `skip`; how many, or KC_ENOENT. */
+KC_API int kc_chan_files(kc_engine *engine, kc_chan chan, uint32_t skip, kc_file_info *infos, uint32_t max);
+
+#ifndef KC_CDEF
+#ifdef __cplusplus
+}
+#endif
+#endif
+#endif
