@@ -16,7 +16,7 @@ from kcoro_ipc.regions.pool import Pool
 from kcoro_ipc.regions.views import buffer_id
 
 # Where a copy into shared memory begins to pay, and below which a loan is sent as bytes.
-ZERO_COPY_FROM = 256 << 10
+ZERO_COPY_FROM = 128 << 10
 INLINE_BELOW = 16 << 10
 POOL_BYTES = 1 << 30
 
