@@ -124,6 +124,7 @@ class ReplyReader:
         if files:
             move(files, self._files, len(files))
         if self.failure is not None:
+            self.close()
             return []
         if self._pieces:
             self._pieces.append(data)
@@ -139,6 +140,8 @@ class ReplyReader:
             self.failure = error
         if self._filed or self._files:
             self._attach(replies)
+            if self.failure is not None:
+                self.close()
         return replies
 
     def _attach(self, replies: list[Reply]) -> None:
@@ -154,7 +157,7 @@ class ReplyReader:
             self.failure = surplus_files()
 
     def close(self) -> None:
-        """Nothing more will be fed: files of a frame that never became whole are closed."""
+        """Nothing more is read: files that no frame will get are closed."""
         self._files.close()
 
     def _keep(self, data: bytes, start: int) -> None:
