@@ -208,6 +208,7 @@ class Connection:
         self._reading.cancel()
         self._writing.cancel()
         self.side.close()
+        self._files.close()
         self._exchange.reader.close()
         trio.lowlevel.notify_closing(self._sock)
         self._sock.close()
