@@ -26,6 +26,7 @@ from kcoro_ipc.errors import (
     TimedOut,
 )
 from kcoro_ipc.regions.memory import PAGE, create_memory, map_memory
+from tests.unit.clients.conftest import reply_to
 from tests.unit.clients.peers import descriptor, ranges_of, serve_region
 
 Played = Callable[..., AbstractContextManager[Path]]
@@ -475,9 +476,9 @@ def test_a_region_that_could_shrink_ends_the_connection(shared: Any) -> None:
         number = os.memfd_create("bad", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(number, PAGE)
         data = tlv.build_frame("REGION_MAP", [("REGION_ID", 5), ("SIZE", PAGE)], 1, 1)
-        socket.send_fds(peer.socket, [data], [number])
+        answer = reply_to(frame, 0, ("DESC", descriptor(5, 0, 2, 1)))
+        socket.send_fds(peer.socket, [data + answer], [number])
         os.close(number)
-        peer.reply(frame, 0, ("DESC", descriptor(5, 0, 2, 1)))
 
     with shared(script) as path, blocking.open_client(path) as client:
         channel = client.make_channel("frames")
