@@ -156,8 +156,8 @@ class Client:
             side, files = "select" if timeout_ms else "", sends.files()
             reply = await connection.request(req_id, frame, side, files=files)
             index, clause = winner(reply, clauses, TRIO_ERRORS)
-        except BaseException:
-            sends.settle_without(connection.ended)
+        except BaseException as error:
+            sends.settle_without(error)
             raise
         sends.settle(index)
         return Selected(index, clause.channel, clause.channel.selected(clause, reply))

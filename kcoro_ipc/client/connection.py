@@ -202,7 +202,9 @@ class Connection:
             return
         self._why_ended = why
         for waiting in self._exchange.drain():
-            reschedule(waiting.task, outcome.Error(why()))
+            error = why()
+            error.in_doubt = True
+            reschedule(waiting.task, outcome.Error(error))
         for lot in self._lots.values():
             lot.unpark_all()
         self._reading.cancel()
