@@ -15,8 +15,8 @@ from kcoro_ipc.regions.parcels import Copied, Lent, Parcel, SmallLoan
 from kcoro_ipc.regions.pool import Pool
 from kcoro_ipc.regions.views import buffer_id
 
-# Measured with a daemon between two blocking clients: a copy into shared memory costs what the socket
-# costs at 96 KiB and half of it at 192; a loan is cheaper sent as bytes up to between 32 and 64 KiB.
+# Measured with a daemon between two blocking clients: a copy into shared memory costs what the
+# socket costs at 96 KiB, half of it at 256; a loan is cheaper as bytes until between 32 and 64 KiB.
 ZERO_COPY_FROM = 128 << 10
 INLINE_BELOW = 48 << 10
 POOL_BYTES = 1 << 30
