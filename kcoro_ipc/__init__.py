@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kcoro_ipc import blocking, engine, errors
     from kcoro_ipc.client import Channel, Clause, Client, Inbox, Job, Selected, open_client
     from kcoro_ipc.errors import KcoroError
+    from kcoro_ipc.files import File, Message
+    from kcoro_ipc.regions import Lease, Loan
 
 __version__ = "0.1.0"
 
@@ -26,9 +28,13 @@ _HOMES = {
     "Channel": "client",
     "Clause": "client",
     "Client": "client",
+    "File": "files",
     "Inbox": "client",
     "Job": "client",
     "KcoroError": "errors",
+    "Lease": "regions",
+    "Loan": "regions",
+    "Message": "files",
     "Selected": "client",
     "blocking": "blocking",
     "engine": "engine",
@@ -40,9 +46,13 @@ __all__ = [
     "Channel",
     "Clause",
     "Client",
+    "File",
     "Inbox",
     "Job",
     "KcoroError",
+    "Lease",
+    "Loan",
+    "Message",
     "Selected",
     "__version__",
     "blocking",

@@ -104,8 +104,8 @@ class Sends:
             if parcel is not won:
                 parcel.refused()
 
-    def settle_without(self, connection_ended: bool) -> None:
-        settle_without(list(dict.fromkeys(self.parcels.values())), connection_ended)
+    def settle_without(self, error: BaseException, lost: bool = False) -> None:
+        settle_without(list(dict.fromkeys(self.parcels.values())), error, lost)
 
 
 def runs(

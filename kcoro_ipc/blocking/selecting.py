@@ -33,11 +33,11 @@ def select(
         frame = select_frame(req_id, to_ms(timeout), sends.arms(), biased)
         reply = connection.request(req_id, frame, timeout, late, sends.files())
         index, _ = winner(reply, clauses, ERRORS)
-    except BaseException:
+    except BaseException as error:
         if won:
             sends.settle(won[0])
         else:
-            sends.settle_without(connection.ended)
+            sends.settle_without(error, connection.ended)
         raise
     sends.settle(index)
     return reply

@@ -43,11 +43,11 @@ def exchange(
     files = parcels[0].files if len(parcels) == 1 else None
     try:
         reply = connection.request(req_id, frame, timeout, late.append, files)
-    except BaseException:
+    except BaseException as error:
         if late:
             settle(parcels, late[0], confirm)
         else:
-            settle_without(parcels, connection.ended)
+            settle_without(parcels, error, connection.ended)
         raise
     settle(parcels, reply, confirm)
     return reply
@@ -58,8 +58,8 @@ def ship_run(handle: Handle, parcels: Sequence[Parcel], timeout: float | None) -
     connection = handle.connection
     try:
         known = _all_known(connection, handle, parcels)
-    except BaseException:
-        settle_without(parcels, connection.ended)
+    except BaseException as error:
+        settle_without(parcels, error)
         raise
     if not known:
         return _ship_as_bytes(handle, [parcel.as_bytes() for parcel in parcels], timeout)

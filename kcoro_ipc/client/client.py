@@ -157,8 +157,8 @@ class Client:
             owners = tuple(owner for clause in clauses for owner in (clause.channel, clause.inbox))
             reply = await connection.request(req_id, frame, side, owners, files=files)
             index, clause = winner(reply, clauses, TRIO_ERRORS)
-        except BaseException:
-            sends.settle_without(connection.ended)
+        except BaseException as error:
+            sends.settle_without(error)
             raise
         sends.settle(index)
         return Selected(index, clause.channel, clause.channel.selected(clause, reply))

@@ -204,12 +204,15 @@ class Connection:
             return
         self._why_ended = why
         for waiting in self._exchange.drain():
-            reschedule(waiting.task, outcome.Error(why()))
+            error = why()
+            error.in_doubt = True
+            reschedule(waiting.task, outcome.Error(error))
         for lot in self._lots.values():
             lot.unpark_all()
         self._reading.cancel()
         self._writing.cancel()
         self.side.close()
+        self._files.close()
         self._exchange.reader.close()
         trio.lowlevel.notify_closing(self._sock)
         self._sock.close()

@@ -32,8 +32,8 @@ async def ship(
         req_id = connection.new_id()
         frame = parcel.frame(req_id, handle.chan_id, timeout_ms, flags)
         reply = await connection.request(req_id, frame, place, (owner,), files=parcel.files)
-    except BaseException:
-        settle_without([parcel], connection.ended)
+    except BaseException as error:
+        settle_without([parcel], error)
         raise
     settle([parcel], reply, bool(flags & _wire.FLAG_SEND_COMPLETE_ACK))
     return reply
@@ -48,8 +48,8 @@ async def ship_run(handle: Handle, parcels: Sequence[Parcel], owner: object) -> 
         req_id = connection.new_id()
         frame = batch_frame(req_id, handle.chan_id, FOREVER_MS, parcels)
         reply = await connection.request(req_id, frame, "send", (owner,))
-    except BaseException:
-        settle_without(parcels, connection.ended)
+    except BaseException as error:
+        settle_without(parcels, error)
         raise
     settle(parcels, reply)
     if reply.result:

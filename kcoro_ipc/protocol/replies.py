@@ -111,6 +111,7 @@ class ReplyReader:
         self._held_bytes = 0
         self._need_bytes = 0
         self._files = Loose()
+        self._filed: list[ReplyWithFiles] = []  # that have not got theirs
         self.failure: ProtocolError | None = None
 
     @property
@@ -123,6 +124,7 @@ class ReplyReader:
         if files:
             move(files, self._files, len(files))
         if self.failure is not None:
+            self.close()
             return []
         if self._pieces:
             self._pieces.append(data)
@@ -132,16 +134,18 @@ class ReplyReader:
             data = b"".join(self._pieces)
             self._pieces.clear()
         replies: list[Reply] = []
-        filed: list[ReplyWithFiles] = []
         try:
-            self._keep(data, read_frames(data, self._max_frame_bytes, replies, filed))
+            self._keep(data, read_frames(data, self._max_frame_bytes, replies, self._filed))
         except ProtocolError as error:
             self.failure = error
-        if filed or self._files:
-            self._attach(replies, filed)
+        if self._filed or self._files:
+            self._attach(replies)
+            if self.failure is not None:
+                self.close()
         return replies
 
-    def _attach(self, replies: list[Reply], filed: list[ReplyWithFiles]) -> None:
+    def _attach(self, replies: list[Reply]) -> None:
+        filed, self._filed = self._filed, []
         for reply in filed:
             try:
                 reply.take_files(self._files)
@@ -153,7 +157,7 @@ class ReplyReader:
             self.failure = surplus_files()
 
     def close(self) -> None:
-        """Nothing more will be fed: files of a frame that never became whole are closed."""
+        """Nothing more is read: files that no frame will get are closed."""
         self._files.close()
 
     def _keep(self, data: bytes, start: int) -> None:
@@ -179,11 +183,10 @@ def read_frames(
         stop = start + _HEADER_BYTES + length
         if stop > end:
             break
-        reply = _read_reply(data, start, stop, word >> 16)
-        if word & _FILE_BITS:
-            reply = ReplyWithFiles(reply, word & _FILE_BITS)
-            filed.append(reply)
-        replies.append(reply)
+        replies.append(_read_reply(data, start, stop, word >> 16))
+        if word & 0xFF:
+            filed.append(ReplyWithFiles(replies.pop(), word & _FILE_BITS))
+            replies.append(filed[-1])
         start = stop
     return start
 

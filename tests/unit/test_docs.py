@@ -263,6 +263,8 @@ def test_the_exit_codes_of_the_page_are_those_of_the_program() -> None:
 
 # Public for the client's other files, not for its users.
 PLUMBING = {
+    "selected",
+    "take_kept",
     "check_usable",
     "client_connection",
     "give_back",

@@ -69,6 +69,73 @@ def test_a_select_of_no_or_too_many_clauses_is_refused_before_it_is_sent(count: 
         requests.select(1, 0, [requests.Clause(1001)] * count)
 
 
+RANGES = [(2**64 - 1, 0, 1), (1, 2**40, 2**63)]
+
+
+def desc(sent: tuple[int, int, int]) -> bytes:
+    return b"".join(number.to_bytes(8, "big") for number in sent)
+
+
+@pytest.mark.parametrize("ranges", [RANGES[:1], RANGES])
+@pytest.mark.parametrize("flags", [0, _wire.FLAG_SEND_COMPLETE_ACK])
+def test_ranges_go_out_as_the_canonical_frame(ranges: list, flags: int) -> None:
+    pairs: list[tuple[str, object]] = [("REQ_ID", 7), ("CHAN_ID", 1001), ("TIMEOUT_MS", 250)]
+    pairs += [("FLAGS", flags)] if flags else []
+    pairs += [("DESC", desc(sent)) for sent in ranges]
+    expected = tlv.build_frame("CHAN_SEND", pairs, 1)
+    assert requests.send_ranges(7, 1001, 250, ranges, flags) == expected
+
+
+@pytest.mark.parametrize("size", [0, 5, 65535])
+@pytest.mark.parametrize("count", [1, 16])
+def test_a_send_with_files_names_their_number_in_its_header(size: int, count: int) -> None:
+    pairs = [("REQ_ID", 7), ("CHAN_ID", 1001), ("TIMEOUT_MS", -1), ("ELEMENT", bytes(size))]
+    expected = tlv.build_frame("CHAN_SEND", pairs, 1, count)
+    assert requests.send_files(7, 1001, -1, bytes(size), count) == expected
+
+
+def test_a_select_says_which_files_are_whose() -> None:
+    clauses = [
+        requests.Clause(1, b"a", file_count=2),
+        requests.Clause(2, sent=RANGES[1]),
+        requests.Clause(3, b"", file_count=1),
+        requests.Clause(4),
+    ]
+    expected = tlv.build_frame(
+        "SELECT",
+        [
+            ("REQ_ID", 9),
+            ("TIMEOUT_MS", -1),
+            ("CLAUSE", [("CHAN_ID", 1), ("ELEMENT", b"a"), ("FILES", 2)]),
+            ("CLAUSE", [("CHAN_ID", 2), ("DESC", desc(RANGES[1]))]),
+            ("CLAUSE", [("CHAN_ID", 3), ("ELEMENT", b""), ("FILES", 1)]),
+            ("CLAUSE", [("CHAN_ID", 4)]),
+        ],
+        1,
+        3,
+    )
+    assert requests.select(9, -1, clauses) == expected
+
+
+def test_a_select_takes_as_many_files_as_a_frame_and_no_more() -> None:
+    full = [requests.Clause(1, b"", file_count=16)] * (_wire.MAX_FILES // 16)
+    rest = requests.Clause(1, b"", file_count=_wire.MAX_FILES % 16)
+    sent = requests.select(9, -1, [*full, rest])
+    assert tlv.parse_frame(sent, 1).files == _wire.MAX_FILES
+    with pytest.raises(InvalidArgument, match=f"at most {_wire.MAX_FILES} files"):
+        requests.select(9, -1, [*full, rest, requests.Clause(1, b"", file_count=1)])
+
+
+def test_regions_and_leases_are_the_canonical_frames() -> None:
+    added = tlv.build_frame("REGION_ADD", [("REQ_ID", 5), ("SIZE", 1 << 40)], 1, 1)
+    assert requests.region_add(5, 1 << 40) == added
+    pairs: list[tuple[str, object]] = [("REQ_ID", 5), ("REGION_ID", 2**64 - 1), ("FLAGS", 1)]
+    dropped = tlv.build_frame("REGION_DROP", pairs, 1)
+    assert requests.region_drop(5, 2**64 - 1, _wire.FLAG_REGION_WAIT) == dropped
+    released = tlv.build_frame("RELEASE", [("LEASE_ID", 2**64 - 1), ("LEASE_ID", 1)], 1)
+    assert requests.release([2**64 - 1, 1]) == released
+
+
 def test_cancel_ack_nack_and_hello_are_the_canonical_frames() -> None:
     assert requests.cancel(5) == tlv.build_frame("CANCEL", [("REQ_ID", 5)], 1)
     ids = [2**64 - 1, 1]

@@ -13,7 +13,9 @@ import trio
 
 from kcoro_ipc import blocking, tlv
 from kcoro_ipc.client import open_client
+from kcoro_ipc.client.writing import Outgoing, together
 from kcoro_ipc.errors import ConnectionLost, InvalidArgument, NotSupported, ProtocolError
+from kcoro_ipc.files import Loose
 
 Played = Callable[..., AbstractContextManager[Path]]
 
@@ -61,11 +63,14 @@ def test_files_go_with_the_first_byte_and_the_senders_stay_open(shared: Any) -> 
         seen.append(takes_files(peer))
 
     first, second = pipe_with(b"one"), pipe_with(b"two")
-    with shared(script) as path, blocking.open_client(path) as client:
-        with open(second, "rb", buffering=0) as file:
-            client.make_channel("files").send(b"look", files=[first, file])
-            os.close(first)
-            assert not file.closed
+    with (
+        shared(script) as path,
+        blocking.open_client(path) as client,
+        open(second, "rb", buffering=0) as file,
+    ):
+        client.make_channel("files").send(b"look", files=[first, file])
+        os.close(first)
+        assert not file.closed
     ((frame, texts),) = seen
     assert (frame.get("ELEMENT"), texts) == (b"look", [b"one", b"two"])
 
@@ -107,14 +112,17 @@ def test_a_job_has_files_and_those_not_taken_are_closed(shared: Any) -> None:
             sends_files(peer, peer.expect("CHAN_RECV"), b"one", pairs=[("ITEM", item)])
             peer.serve("ACK", 0, ("COUNT", 1))
 
-    with shared(script) as path, blocking.open_client(path) as client:
-        with client.make_channel("files").acking() as inbox:
-            with inbox.receive() as job:
-                (file,) = job.take_files()
-                assert (job.data, read_and_close(file.detach())) == (b"job", b"one")
-            with inbox.receive() as job:
-                assert job.data == b"job"
-            del job
+    with (
+        shared(script) as path,
+        blocking.open_client(path) as client,
+        client.make_channel("files").acking() as inbox,
+    ):
+        with inbox.receive() as job:
+            (file,) = job.take_files()
+            assert (job.data, read_and_close(file.detach())) == (b"job", b"one")
+        with inbox.receive() as job:
+            assert job.data == b"job"
+        del job
 
 
 @pytest.mark.parametrize("piece", [1, 7, 8, 9, 23])
@@ -166,9 +174,12 @@ def test_more_files_than_a_message_has_end_the_connection_and_say_why(shared: An
         peer.reply_files(frame, [number] * 17, ("ELEMENT", b"x"))
         os.close(number)
 
-    with shared(script) as path, blocking.open_client(path) as client:
-        with pytest.raises(ConnectionLost, match="limit of open files"):
-            client.make_channel("files").receive_message()
+    with (
+        shared(script) as path,
+        blocking.open_client(path) as client,
+        pytest.raises(ConnectionLost, match="limit of open files"),
+    ):
+        client.make_channel("files").receive_message()
 
 
 def test_files_of_a_receive_that_was_interrupted_are_kept_with_their_message(shared: Any) -> None:
@@ -217,9 +228,13 @@ def test_files_that_an_interrupted_receive_left_are_closed_with_the_handle(share
 
     before = signal.signal(signal.SIGUSR1, interrupt)
     try:
-        with shared(script) as path, blocking.open_client(path) as client:
-            with client.make_channel("files") as channel, pytest.raises(Interrupt):
-                channel.receive()
+        with (
+            shared(script) as path,
+            blocking.open_client(path) as client,
+            client.make_channel("files") as channel,
+            pytest.raises(Interrupt),
+        ):
+            channel.receive()
         del channel, client
     finally:
         signal.signal(signal.SIGUSR1, before)
@@ -231,9 +246,12 @@ def test_an_old_daemon_gets_no_files(played: Played) -> None:
     def script(peer: Any) -> None:
         peer.opens()
 
-    with played(script) as path, blocking.open_client(path) as client:
-        with pytest.raises(NotSupported, match="no open files"):
-            client.make_channel("files").send(b"x", files=[0])
+    with (
+        played(script) as path,
+        blocking.open_client(path) as client,
+        pytest.raises(NotSupported, match="no open files"),
+    ):
+        client.make_channel("files").send(b"x", files=[0])
 
 
 def test_a_file_that_is_not_open_is_refused_before_anything_is_sent(shared: Any) -> None:
@@ -315,12 +333,21 @@ async def test_trio_sends_of_many_tasks_keep_their_files(shared: Any) -> None:
         os.close(number)
 
     with shared(script) as path:
-        async with open_client(path) as client, await client.make_channel("files") as channel:
-            async with trio.open_nursery() as nursery:
-                for place in range(30):
-                    nursery.start_soon(send, channel, place)
+        async with (
+            open_client(path) as client,
+            await client.make_channel("files") as channel,
+            trio.open_nursery() as nursery,
+        ):
+            for place in range(30):
+                nursery.start_soon(send, channel, place)
     texts = [str(place).encode() for place in range(30)]
     assert seen == {text: [] if place % 3 else [text] for place, text in enumerate(texts)}
+
+
+def test_plain_frames_are_joined_and_stand_where_they_stood() -> None:
+    filed = Outgoing(b"files", Loose(), 1)
+    assert list(together([b"a", b"b", filed, b"c", b"d"])) == [b"ab", filed, b"cd"]
+    assert list(together([filed, filed])) == [filed, filed]
 
 
 async def test_trio_files_the_system_refuses_fail_their_request_only(

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -32,7 +33,7 @@ async def test_tasks_that_send_from_one_region_register_it_once(shared: Any) -> 
         peer.opens(ELEM_SIZE=16 * MIB)
         number, size = serve_region(peer, 77)
         for _ in range(8):
-            ((region, offset, length),) = ranges_of(peer.serve("CHAN_SEND"))
+            ((region, offset, _),) = ranges_of(peer.serve("CHAN_SEND"))
             seen.append((region, map_memory(number, size)[offset : offset + 1]))
         os.close(number)
         peer.serve("CHAN_RELEASE")
@@ -43,10 +44,13 @@ async def test_tasks_that_send_from_one_region_register_it_once(shared: Any) -> 
             await channel.send(block)
 
     with shared(script) as path:
-        async with open_client(path) as client, await client.make_channel("frames") as channel:
-            async with trio.open_nursery() as nursery:
-                for place in range(8):
-                    nursery.start_soon(send, client, channel, place)
+        async with (
+            open_client(path) as client,
+            await client.make_channel("frames") as channel,
+            trio.open_nursery() as nursery,
+        ):
+            for place in range(8):
+                nursery.start_soon(send, client, channel, place)
     assert sorted(seen) == [(77, bytes([place])) for place in range(8)]
 
 
@@ -130,8 +134,6 @@ async def test_closing_the_handle_leaves_the_block_of_a_waiting_send(shared: Any
         peer.expect("CANCEL")
         peer.reply(frame, KC_ECANCELED)
         peer.serve("CHAN_RELEASE")
-
-    import threading
 
     sent = threading.Event()
 
