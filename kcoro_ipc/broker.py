@@ -137,6 +137,26 @@ class Broker:
         if not used and self._users.pop(user.uid, None) is not None:
             self.engine.account_free(user.account)
 
+    def uid_of(self, account: int) -> int | None:
+        return next((uid for uid, user in self._users.items() if user.account == account), None)
+
+    def usage(self, user: User) -> dict[str, int]:
+        """What a user has here at the moment."""
+        peers = [peer for peer in self.registry.peers.values() if peer.user is user]
+        infos = [info for peer in peers if (info := self.pump.info(peer.conn)) is not None]
+        account = self.engine.account_usage(user.account)
+        return {
+            "connections": user.connections,
+            "channels": user.channels,
+            "parked": account["parked"],
+            "held": account["held"],
+            "bytes": account["bytes"],
+            "regions": sum(len(peer.regions) for peer in peers),
+            "region_bytes": user.region_bytes,
+            "leases": sum(info.leases for info in infos),
+            "files": account["files"],
+        }
+
     # --- channels ---
 
     def make(self, peer: Peer, name: str | None, settings: Settings, legacy: bool) -> Channel:

@@ -286,6 +286,11 @@ class NativeEngine:
     def account_free(self, account: int) -> None:
         lib.kc_account_free(self.handle, account)
 
+    def account_usage(self, account: int) -> dict[str, int]:
+        usage = ffi.new("kc_account_usage *")
+        checked(lib.kc_account_measure(self.handle, account, usage), what="no such account")
+        return {name: int(getattr(usage, name)) for name in dir(usage)}
+
     @staticmethod
     def _limits(limits: dict[str, int]) -> Any:
         return ffi.new("kc_account_limits *", limits)

@@ -89,6 +89,8 @@ class ConnectionInfo(NamedTuple):
     handles: int
     transport: int
     minor: int
+    leases: int
+    files: int
     account: int
     fd: int
 

@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +18,11 @@ settings.register_profile(
 )
 settings.register_profile("long", settings.get_profile("ci"), max_examples=5_000)
 settings.load_profile("long" if os.environ.get("KCORO_LONG") else "ci")
+
+
+# A shell starts what runs in the background with SIGINT ignored, and children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def open_files() -> Counter[str]:

@@ -11,6 +11,7 @@ from kcoro_ipc.blocking.selecting import select
 from kcoro_ipc.blocking.timeouts import to_ms
 from kcoro_ipc.codecs import Codec, find_codec
 from kcoro_ipc.errors import ERRORS, InvalidArgument, KcoroError
+from kcoro_ipc.files import HasFileno
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.channels import (
     RIGHTS,
@@ -30,6 +31,7 @@ from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.selects import Clause, Selected, winner
 from kcoro_ipc.protocol.waiters import WaiterInfo, read_waiters
+from kcoro_ipc.protocol.waiting_files import FilesInfo, read_waiting_files
 from kcoro_ipc.regions import Lease, Loan
 
 if TYPE_CHECKING:
@@ -124,6 +126,18 @@ class Client:
             found += page
         return found
 
+    def list_files(self, target: str | int) -> list[FilesInfo]:
+        """The open files that wait in a channel, by message, the oldest first."""
+        found: list[FilesInfo] = []
+        cursor: bytes | None = b""
+        while cursor is not None:
+            pairs = [target_pair(target), (_wire.ATTR_FLAGS, _wire.FLAG_STATS_FILES)]
+            pairs += [(_wire.ATTR_CURSOR, cursor)] if cursor else []
+            reply = self._control(_wire.CMD_GET_STATS, *pairs, label=str(target))
+            page, cursor = read_waiting_files(reply)
+            found += page
+        return found
+
     def info(self) -> DaemonInfo:
         """What the daemon is: versions, frame limit, pid, uid."""
         return read_daemon_info(self._control(_wire.CMD_GET_INFO))
@@ -167,6 +181,11 @@ class Client:
         is a writable memoryview. Sending it, or a part of it, hands it over without a copy.
         PoolExhausted if what was sent before is still in use and the pool may not grow."""
         return self._connection.side.loan(nbytes)
+
+    def loan_file(self, file: int | HasFileno) -> Loan:
+        """As `loan`, of the length and with the content of an open regular file, which the kernel
+        copies."""
+        return self._connection.side.loan_file(file)
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any = float, order: str = "C") -> Any:
         """A NumPy array in shared memory, to be filled and sent without a copy."""

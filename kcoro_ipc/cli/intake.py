@@ -1,7 +1,8 @@
-"""What `kcoro send` reads: stdin or a file, as it comes, in large pieces."""
+"""What `kcoro send` reads: stdin as it comes, in large pieces, or a file."""
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 
 from kcoro_ipc.cli.exits import OutsideError
@@ -40,16 +41,29 @@ def _wait(fd: int) -> None:
     poll.poll()
 
 
-def read_file(path: str, limit: int) -> Iterator[bytes]:
-    """A file's content in pieces, at most a little over `limit` bytes of it."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise OutsideError(f"cannot open {path}: {error.strerror}") from error
-    try:
+class Source:
+    """A file to be sent. `size` is None for what has no length beforehand: a pipe, a device."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise OutsideError(f"cannot open {path}: {error.strerror}") from error
+        status = os.fstat(self._fd)
+        self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def pieces(self, limit: int) -> Iterator[bytes]:
+        """Its content, at most a little over `limit` bytes of it."""
         taken = 0
-        while taken <= limit and (data := _read(fd)):
+        while taken <= limit and (data := _read(self._fd)):
             taken += len(data)
             yield data
-    finally:
-        os.close(fd)
+
+    def __enter__(self) -> "Source":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)

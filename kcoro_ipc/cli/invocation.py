@@ -35,11 +35,13 @@ class Invocation:
         self.quiet = False
         self.command = "kcoro"
 
-    def client(self) -> "Client":
-        """A connection, for `with`; named after the command in the daemon's log."""
+    def client(self, pool_bytes: int | None = None) -> "Client":
+        """A connection, for `with`; named after the command in the daemon's log. `pool_bytes`:
+        room for shared memory, if the usual is not enough."""
         from kcoro_ipc import blocking
 
-        return blocking.open_client(self.socket, name=self.command)
+        more: dict[str, Any] = {} if pool_bytes is None else {"pool_bytes": pool_bytes}
+        return blocking.open_client(self.socket, name=self.command, **more)
 
     def say(self, text: str) -> None:
         """One line on stderr, unless --quiet; it may hold what others chose, so no control

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from kcoro_ipc.cli.invocation import Invocation, common
+from kcoro_ipc.cli.invocation import Invocation, Seconds, common
 from kcoro_ipc.protocol.channels import KINDS, OVERFLOWS, UNDELIVERED
 
 if TYPE_CHECKING:
@@ -60,6 +60,12 @@ def spelled(word: str) -> str:
     metavar="SIZE",
     callback=size,
     help="Waiting bytes before it counts as full.  [64M]",
+)
+@click.option(
+    "--file-ttl",
+    type=Seconds(0.001),
+    metavar="S",
+    help="How long messages with open files may wait.",
 )
 @click.option("--overflow", type=one_of(OVERFLOWS), help="What sends do when full.  [suspend]")
 @click.option("--undelivered", type=one_of(UNDELIVERED), help="If a receiver dies.  [requeue]")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 STDOUT = 1
 
 
-def write_all(data: bytes, fd: int = STDOUT) -> None:
+def write_all(data: bytes | memoryview, fd: int = STDOUT) -> None:
     """BrokenPipeError passes; any other failure is an OutsideError."""
     rest = memoryview(data)
     while rest:

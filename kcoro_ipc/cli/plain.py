@@ -5,7 +5,7 @@ with a receiver that dies is a value that the next one replaces anyway.
 """
 
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from kcoro_ipc.blocking import Channel
@@ -15,6 +15,11 @@ class PlainJob(NamedTuple):
     data: bytes
     attempts: int = 0
     redelivered: bool = False
+    lease: None = None
+
+    def take_files(self) -> list[Any]:
+        """None: they are closed with a message that is received as bytes."""
+        return []
 
     def ack(self) -> None:
         """Nothing: it is done already."""

@@ -39,6 +39,7 @@ Render = Callable[["Sequence[Job]"], bytes]
 @click.option("--length", "form", flag_value="length", help="Precede each by its 4-byte length.")
 @click.option("--raw", "form", flag_value="raw", help="Write the messages and nothing between.")
 @click.option("--json", "form", flag_value="json", help="One JSON object a line.")
+@click.option("--output", metavar="F", help="Write the message to file F, whole or not at all.")
 @click.option("--exec", "command", metavar="CMD", help="Run CMD with each message on its stdin.")
 @patience
 @presence
@@ -50,6 +51,7 @@ def recv(
     count: int | None,
     follow: bool,
     form: str | None,
+    output: str | None,
     command: str | None,
     timeout: float | None,
     attempt: bool,
@@ -65,6 +67,8 @@ def recv(
         raise click.UsageError("--follow takes all there is, so --count does not fit")
     if command is not None and form is not None:
         raise click.UsageError("--exec hands messages to CMD as they are; leave the format out")
+    if output is not None and (command, form, count, follow) != (None, None, None, False):
+        raise click.UsageError("--output takes one message as it is; give nothing else with it")
     patience_s = seconds(timeout, attempt)
     with invocation.client() as client:
         channel = open_end(
@@ -73,7 +77,10 @@ def recv(
         receiver = Receiver(channel, patience_s, None if follow else count or 1)
         if command is not None:
             return run_each(receiver, command, invocation)
-        receiver.write(renderer(form or "lines"))
+        if output is not None:
+            receiver.save(output)
+        else:
+            receiver.write(renderer(form or "lines"), invocation)
         return exits.OK
 
 
@@ -84,9 +91,9 @@ def renderer(form: str) -> Render:
     return lambda jobs: join([job.data for job in jobs])
 
 
-def inbox_of(channel: "Channel") -> "Inbox":
+def inbox_of(channel: "Channel", lease: bool = False) -> "Inbox":
     if channel.info.kind != "conflated":
-        return channel.acking()
+        return channel.acking(lease=lease)
     from kcoro_ipc.cli.plain import PlainInbox
 
     return cast("Inbox", PlainInbox(channel))
@@ -100,6 +107,13 @@ def run_each(receiver: "Receiver", command: str, invocation: Invocation) -> int:
     return exits.OUTSIDE if worker.failures else exits.OK
 
 
+def close_files(job: "Job") -> int:
+    files = job.take_files()
+    for file in files:
+        file.close()
+    return len(files)
+
+
 class Receiver:
     """Takes `count` messages, or all (None), in batches no larger than what is still wanted."""
 
@@ -108,11 +122,24 @@ class Receiver:
         self._timeout = timeout
         self._left = count
 
-    def write(self, render: Render) -> None:
+    def write(self, render: Render, invocation: Invocation) -> None:
         with inbox_of(self._channel) as inbox:
             while jobs := self._take(inbox, BATCH):
                 write_all(render(jobs))
                 inbox.ack(*jobs)
+                if closed := sum(close_files(job) for job in jobs):
+                    invocation.say(f"{closed} open files came and were closed; take them by --exec")
+
+    def save(self, path: str) -> None:
+        """One message by its lease: the bytes are written from where they lie."""
+        from kcoro_ipc.cli.saving import save
+
+        with inbox_of(self._channel, lease=True) as inbox:
+            for job in self._take(inbox, 1):
+                save(path, job.data)
+                job.ack()
+                if job.lease is not None:
+                    job.lease.release()
 
     def handle(self, handle: "Callable[[Job], None]") -> None:
         """One at a time, so that other workers get the next ones meanwhile."""

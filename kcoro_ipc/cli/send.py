@@ -5,8 +5,9 @@ back-pressure), so never more than one piece of input is held here.
 """
 
 import os
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,13 +24,17 @@ from kcoro_ipc.cli.invocation import (
 from kcoro_ipc.cli.opening import open_end
 
 if TYPE_CHECKING:
-    from kcoro_ipc.blocking import Channel
+    from kcoro_ipc.blocking import Channel, Client
+
+INLINE_BYTES = 128 << 10  # as much as costs the same both ways; docs/PERFORMANCE.md
+SPARE_POOL_BYTES = 64 << 20
 
 
 @click.command()
 @channel_argument()
 @click.argument("messages", nargs=-1, metavar="[MESSAGE]...")
 @click.option("--file", "path", metavar="F", help="Send the content of F as one message.")
+@click.option("--pass-stdin", is_flag=True, help="Send the open stdin itself, not its content.")
 @click.option("-0", "framing", flag_value="nul", help="Messages on stdin end with NUL.")
 @click.option(
     "--length", "framing", flag_value="length", help="4-byte big-endian lengths precede them."
@@ -46,6 +51,7 @@ def send(
     name: str,
     messages: tuple[str, ...],
     path: str | None,
+    pass_stdin: bool,
     framing: str | None,
     confirm: bool,
     close: bool,
@@ -54,27 +60,45 @@ def send(
     existing: bool,
     wait: bool,
 ) -> None:
-    """Send each line of stdin to channel NAME, or each MESSAGE, or file F.
+    """Send each line of stdin to channel NAME, or each MESSAGE, or file F, or an open file.
 
     A missing channel is made (rendezvous, 0600, for as long as it is used). On a rendezvous
     channel a send ends when a receiver took the message; else when the channel accepted it.
     """
-    if sum((bool(messages), path is not None, framing is not None)) > 1:
-        raise click.UsageError("messages come from arguments, --file or stdin: give one of them")
+    check_sources(messages, path, pass_stdin, framing)
     patience_s = seconds(timeout, attempt)
-    with invocation.client() as client:
+    with ExitStack() as stack:
+        source = stack.enter_context(intake.Source(path)) if path is not None else None
+        client = stack.enter_context(invocation.client(pool_for(source)))
         channel = open_end(
             client, name, existing=existing, wait=wait, timeout=patience_s, read=False
         )
         sender = Sender(channel, patience_s, confirm)
-        if messages:
-            sender.send([os.fsencode(message) for message in messages])
-        elif path is not None:
-            sender.stream(intake.read_file(path, sender.limit), "whole")
+        words = [os.fsencode(message) for message in messages]
+        if pass_stdin:
+            sender.pass_on(words, intake.STDIN)
+        elif source is not None:
+            sender.send_file(client, source)
+        elif words:
+            sender.send(words)
         else:
             sender.stream(intake.pieces(), framing or "lines")
         if close:
             channel.close()
+
+
+def check_sources(
+    messages: tuple[str, ...], path: str | None, pass_stdin: bool, framing: str | None
+) -> None:
+    if pass_stdin and (path is not None or framing is not None or len(messages) > 1):
+        raise click.UsageError("--pass-stdin goes with one MESSAGE at most, and nothing else")
+    if sum((bool(messages), path is not None, framing is not None)) > 1:
+        raise click.UsageError("messages come from arguments, --file or stdin: give one of them")
+
+
+def pool_for(source: "intake.Source | None") -> int | None:
+    """Shared memory for a large file and what else is usual."""
+    return None if source is None or not source.size else source.size + SPARE_POOL_BYTES
 
 
 class Sender:
@@ -95,6 +119,20 @@ class Sender:
         self.send(source.finish())
         if source.failure is not None:
             raise source.failure
+
+    def send_file(self, client: "Client", source: intake.Source) -> None:
+        """By a descriptor of its content, which the kernel copies once; a short one as bytes."""
+        if not source.size or source.size <= INLINE_BYTES:
+            self.stream(source.pieces(self.limit), "whole")
+            return
+        with client.loan_file(source) as content:
+            self._send_one(content)
+
+    def pass_on(self, words: Messages, fd: int) -> None:
+        self._send_one(words[0] if words else b"", files=[fd])
+
+    def _send_one(self, value: Any, files: Sequence[int] = ()) -> None:
+        self._channel.send(value, files=files, timeout=self._timeout, confirm=self._confirm)
 
     def send(self, messages: Messages) -> None:
         if self._confirm:

@@ -1,5 +1,6 @@
 """`kcoro recv --exec`: one shell command per message, and what its end means for the message."""
 
+import os
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ class Worker:
 
     def handle(self, job: "Job") -> None:
         """The message is on the command's stdin; exit 0 acknowledges it, else it goes back."""
-        status = subprocess.run(["/bin/sh", "-c", self._command], input=job.data).returncode
+        status = self._run(job)
         if status == 0:
             self._in_a_row = 0
             job.ack()
@@ -37,6 +38,32 @@ class Worker:
         self._invocation.say(f"the command {_ended(status)}: its message went back to the channel")
         if self._in_a_row > 1:
             time.sleep(min(FIRST_PAUSE_S * 2 ** (self._in_a_row - 2), LONGEST_PAUSE_S))
+
+    def _run(self, job: "Job") -> int:
+        """The command's exit code. Of a message with open files the first one is its stdin."""
+        command = ["/bin/sh", "-c", self._command]
+        files = job.take_files()
+        if not files:
+            return subprocess.run(command, input=job.data).returncode
+        numbers = [file.fileno() for file in files]
+        try:
+            return subprocess.run(
+                command, stdin=numbers[0], pass_fds=numbers, env=_environment(job.data, numbers)
+            ).returncode
+        finally:
+            for file in files:
+                file.close()
+
+
+def _environment(data: bytes, numbers: list[int]) -> dict[bytes, bytes]:
+    """What the command is told of a message with files: its bytes (unless a NUL is in them, which
+    no environment can hold) and the numbers of its files."""
+    told = dict(os.environb)
+    told[b"KCORO_FILES"] = " ".join(map(str, numbers)).encode()
+    told.pop(b"KCORO_MESSAGE", None)
+    if b"\0" not in data:
+        told[b"KCORO_MESSAGE"] = data
+    return told
 
 
 def _ended(status: int) -> str:

@@ -74,13 +74,18 @@ def _refusal(error: KcoroError) -> Outcome:
 
 
 def get_info(broker: Broker, request: Request) -> Outcome:
-    """Versions and, in 1.1, the frame limit and the daemon's own pid and uid."""
+    """Versions and, in 1.1, the frame limit, the daemon's own pid and uid, and what the asking user
+    has here."""
     caps = OUR_CAPS if request.minor else 0
-    pairs = [*_versions(request.minor), (_wire.ATTR_CAPS, caps)]
+    pairs: list[Pair] = [*_versions(request.minor), (_wire.ATTR_CAPS, caps)]
     if request.minor:
         pairs += [
             (_wire.ATTR_MAX_FRAME, frame_limit(request.peer)),
             (_wire.ATTR_SENDER_PID, os.getpid()),
             (_wire.ATTR_SENDER_UID, os.getuid()),
+        ]
+        pairs += [
+            (_wire.ATTR_ITEM, [(_wire.ATTR_NAME, name), (_wire.ATTR_VALUE, value)])
+            for name, value in broker.usage(request.peer.user).items()
         ]
     return request.done(*pairs)

@@ -65,9 +65,14 @@ def get_stats(broker: Broker, request: Request) -> Outcome:
     if not request.minor:
         return request.done((_wire.ATTR_SEND_OPS, stats[1]), (_wire.ATTR_RECV_OPS, stats[2]))
     pairs = [(_wire.ATTR_CHAN_ID, channel.chan_id), *_counters(stats)]
-    if request.flags(_wire.FLAG_STATS_ALL) & _wire.FLAG_STATS_WAITERS:
-        room_bytes = request.peer.max_frame - len(request.done(*pairs).frame)
+    flags = request.flags(_wire.FLAG_STATS_ALL)
+    room_bytes = request.peer.max_frame - len(request.done(*pairs).frame)
+    if flags == _wire.FLAG_STATS_ALL:
+        raise InvalidArgument("FLAGS asks for waiters or for files, not for both")
+    if flags & _wire.FLAG_STATS_WAITERS:
         pairs += _waiters(broker, request, channel, room_bytes)
+    elif flags & _wire.FLAG_STATS_FILES:
+        pairs += _files(broker, request, channel, room_bytes)
     return request.done(*pairs)
 
 
@@ -103,23 +108,54 @@ def _waiters(broker: Broker, request: Request, channel: Channel, room_bytes: int
 
 def _waiter(broker: Broker, side: int, waiter: Waiter) -> list[Pair]:
     """WAITER_SIDE, WAITER_STATUS, AGE_NS; VALUE is the connection, then who that is."""
-    pairs: list[Pair] = [
+    return [
         (_wire.ATTR_WAITER_SIDE, side),
         (_wire.ATTR_WAITER_STATUS, waiter.status),
         (_wire.ATTR_AGE_NS, max(waiter.age_ns, 0)),
+        *_who(broker, broker.pump.conn_of_waiter(waiter.user)),
     ]
-    conn = broker.pump.conn_of_waiter(waiter.user)
+
+
+def _who(broker: Broker, conn: int) -> list[Pair]:
+    """Nothing when the connection is gone."""
     peer = broker.registry.peers.get(conn)
     if peer is None:
-        return pairs
-    pairs += [
+        return []
+    name: list[Pair] = (
+        [] if peer.client_name is None else [(_wire.ATTR_CLIENT_NAME, peer.client_name)]
+    )
+    return [
         (_wire.ATTR_VALUE, conn),
         (_wire.ATTR_SENDER_UID, peer.uid),
         (_wire.ATTR_SENDER_PID, peer.pid),
+        *name,
     ]
-    return (
-        pairs if peer.client_name is None else [*pairs, (_wire.ATTR_CLIENT_NAME, peer.client_name)]
-    )
+
+
+def _owner(broker: Broker, account: int) -> list[Pair]:
+    """Of a connection that is gone its user is known as long as something is charged to it."""
+    uid = broker.uid_of(account)
+    return [] if uid is None else [(_wire.ATTR_SENDER_UID, uid)]
+
+
+def _files(broker: Broker, request: Request, channel: Channel, room_bytes: int) -> list[Pair]:
+    """The files of each message that waits, oldest first; CURSOR when there are more than fit."""
+    cursor = request.octets(_wire.ATTR_CURSOR)
+    if cursor is not None and len(cursor) != _LIST_CURSOR.size:
+        raise InvalidArgument("CURSOR is not one that GET_STATS gave out")
+    skip = _LIST_CURSOR.unpack(cursor)[0] if cursor is not None else 0
+    most, pairs = _page_size(request), list[Pair]()
+    room_bytes -= _CURSOR_BYTES
+    for found in broker.engine.chan_files(channel.ticket, skip, most):
+        about: list[Pair] = [(_wire.ATTR_COUNT, found.files), (_wire.ATTR_AGE_NS, found.age_ns)]
+        who = _who(broker, found.user) or _owner(broker, found.account)
+        item: Pair = (_wire.ATTR_ITEM, [*about, *who])
+        room_bytes -= len(build_payload([item], 1))
+        if room_bytes < 0:
+            break
+        pairs.append(item)
+    full = room_bytes < 0 or len(pairs) == most
+    return [*pairs, (_wire.ATTR_CURSOR, _LIST_CURSOR.pack(skip + len(pairs)))] if full else pairs
 
 
 # --- subscriptions ---

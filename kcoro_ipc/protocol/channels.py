@@ -1,5 +1,6 @@
 """What a channel is asked to be and what the daemon says it is: words here, numbers there."""
 
+import math
 from typing import Any, Literal, NamedTuple, TypedDict
 
 from kcoro_ipc import _wire
@@ -45,6 +46,7 @@ class ChannelOptions(TypedDict, total=False):
     ack: "required" refuses receives that will not acknowledge. dead_letter: name of an unlimited
         channel for what cannot be delivered. max_attempts: deliveries before that, 1 to 63.
     max_bytes: waiting bytes before the channel counts as full (default 64 MiB).
+    file_ttl: seconds that a message with open files may wait; for ever unless asked.
     mode: permission bits, 0o600 unless asked.
     ephemeral: destroyed with its last handle. close_on_last_sender: closed when the last handle
         that may send goes. exclusive: fail if it exists at all.
@@ -61,6 +63,7 @@ class ChannelOptions(TypedDict, total=False):
     dead_letter: str
     max_attempts: int
     max_bytes: int
+    file_ttl: float
     mode: int
     ephemeral: bool
     close_on_last_sender: bool
@@ -100,6 +103,13 @@ def _word(option: str, value: object, words: dict[str, int]) -> int:
     return words[value]
 
 
+def _milliseconds(option: str, seconds: float) -> int:
+    """Rounded up: never early. 49 days at most, what a u32 holds."""
+    if not 0 < seconds <= 0xFFFFFFFF / 1000:  # also not for nan
+        raise InvalidArgument(f"{option} cannot be {seconds!r}; give seconds, more than 0")
+    return math.ceil(seconds * 1000)
+
+
 def flags_of(options: ChannelOptions) -> int:
     """FLAGS of MAKE and OPEN."""
     given: dict[str, Any] = {**_DEFAULTS, **options}
@@ -116,7 +126,7 @@ def target_pair(target: str | int) -> tuple[int, Any]:
 
 def make_pairs(name: str | None, options: ChannelOptions) -> list[tuple[int, Any]]:
     """The attributes of CHAN_MAKE; InvalidArgument for an option that does not exist or fit."""
-    known = {*_WORDS, *_NUMBERS, *_FLAGS, "ack"}
+    known = {*_WORDS, *_NUMBERS, *_FLAGS, "ack", "file_ttl"}
     if unknown := set(options) - known:
         raise InvalidArgument(
             f"no channel has the option {', '.join(sorted(unknown))}; there are "
@@ -128,6 +138,8 @@ def make_pairs(name: str | None, options: ChannelOptions) -> list[tuple[int, Any
         if option in given:
             pairs.append((number, _word(option, given[option], words)))
     pairs += [(number, given[option]) for option, number in _NUMBERS.items() if option in given]
+    if "file_ttl" in given:
+        pairs.append((_wire.ATTR_FILE_TTL_MS, _milliseconds("file_ttl", given["file_ttl"])))
     return [*pairs, (_wire.ATTR_FLAGS, flags_of(options))]
 
 

@@ -1,5 +1,7 @@
 """What the daemon says about itself: in its HELLO, and when asked with GET_INFO."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from kcoro_ipc import _wire
@@ -9,13 +11,15 @@ from kcoro_ipc.protocol.replies import Reply
 
 
 class DaemonInfo(NamedTuple):
-    """`max_frame_bytes`: the longest payload it accepts on this connection."""
+    """`max_frame_bytes`: the longest payload it accepts on this connection; `usage`: what this
+    user has there at the moment (connections, channels, regions, leases, files, ...)."""
 
     abi_major: int
     abi_minor: int
     max_frame_bytes: int
     pid: int
     uid: int
+    usage: Mapping[str, int] = MappingProxyType({})
 
 
 class Greeting(NamedTuple):
@@ -47,6 +51,10 @@ def read_daemon_info(reply: Reply) -> DaemonInfo:
         max_frame_bytes=_frame_limit(reply),
         pid=reply.get(_wire.ATTR_SENDER_PID),
         uid=reply.get(_wire.ATTR_SENDER_UID),
+        usage={
+            item.get(_wire.ATTR_NAME, ""): item.get(_wire.ATTR_VALUE, 0)
+            for item in reply.get(_wire.ATTR_ITEM, [])
+        },
     )
 
 

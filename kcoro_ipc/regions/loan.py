@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from kcoro_ipc.errors import BusyResourceError, ClosedResourceError, InvalidArgument
+from kcoro_ipc.regions.filling import Fill
 from kcoro_ipc.regions.pool import Block, Pool
 from kcoro_ipc.regions.views import address_of, buffer_id, seen_by_others
 
@@ -21,13 +22,21 @@ class Loan:
     block that was not sent goes back to the pool at the end of the `with` block.
     """
 
-    def __init__(self, pool: Pool, loans: Loans, nbytes: int, check: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        loans: Loans,
+        nbytes: int,
+        check: Callable[[], None],
+        fill: Fill | None = None,
+    ) -> None:
         if nbytes < 1:
             raise InvalidArgument(f"a loan has 1 byte or more, not {nbytes}")
         self._pool = pool
         self._loans = loans
         self._nbytes = nbytes
         self._check = check
+        self._fill = fill
         self._block: Block | None = None
         self._key = 0
         self._busy = False
@@ -40,12 +49,17 @@ class Loan:
         if self._block is not None or self._left:
             raise ClosedResourceError("this loan was used before; ask the client for another")
         self._check()
-        block = self._block = self._pool.take(self._nbytes)
+        block = self._block = self._take()
         view = memoryview(block.region.memory)[block.start : block.start + self._nbytes]
         block.views = [view]
         self._key = buffer_id(view)
         self._loans[self._key] = self
         return view
+
+    def _take(self) -> Block:
+        if self._fill is None:
+            return self._pool.take(self._nbytes)
+        return self._pool.take_filled(self._nbytes, self._fill)
 
     def __exit__(
         self,

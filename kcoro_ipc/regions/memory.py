@@ -11,6 +11,7 @@ import os
 
 from kcoro_ipc.errors import PoolExhausted, ProtocolError
 from kcoro_ipc.files import Loose
+from kcoro_ipc.regions.filling import Fill
 
 # linux/memfd.h, linux/fcntl.h: not in the modules of Python 3.11.
 MFD_NOEXEC_SEAL = 0x0008
@@ -19,19 +20,27 @@ SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | F_SEAL_FUTURE_WRITE | fcntl.F_
 PAGE = mmap.PAGESIZE
 
 
-def create_memory(size: int) -> tuple[mmap.mmap, Loose]:
-    """The mapping and the memfd to register it with. PoolExhausted if the kernel has none."""
+def create_memory(size: int, fill: Fill | None = None) -> tuple[mmap.mmap, Loose]:
+    """The mapping and the memfd to register it with. PoolExhausted if the kernel has none. `fill`
+    writes into the memfd before it is sealed; what it raises passes."""
     own = Loose()
     try:
         own.extend(map(_memfd, ("kcoro-region",)))
         os.posix_fallocate(own[0], 0, size)
+    except OSError as error:
+        raise _exhausted(size, error) from None
+    if fill is not None:
+        fill(own[0])
+    try:
         memory = mmap.mmap(own[0], size)
         fcntl.fcntl(own[0], fcntl.F_ADD_SEALS, SEALS)
     except OSError as error:
-        raise PoolExhausted(
-            f"the system gives no shared memory of {size} bytes: {error.strerror}"
-        ) from None
+        raise _exhausted(size, error) from None
     return memory, own
+
+
+def _exhausted(size: int, error: OSError) -> PoolExhausted:
+    return PoolExhausted(f"the system gives no shared memory of {size} bytes: {error.strerror}")
 
 
 def _memfd(name: str) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from kcoro_ipc.errors import PoolExhausted
 from kcoro_ipc.protocol.descriptors import Descriptor
+from kcoro_ipc.regions.filling import Fill
 from kcoro_ipc.regions.memory import PAGE, create_memory
 from kcoro_ipc.regions.space import Space
 from kcoro_ipc.regions.views import seen_by_others
@@ -28,8 +29,8 @@ class Region:
     `retired`: nothing more is taken from it, because what became of one of its ranges is unknown.
     """
 
-    def __init__(self, size: int) -> None:
-        self.memory, self.file = create_memory(size)
+    def __init__(self, size: int, fill: Fill | None = None) -> None:
+        self.memory, self.file = create_memory(size, fill)
         self.size = size
         self.region_id = 0
         self.space = Space(size)
@@ -88,6 +89,10 @@ class Pool:
             block = self._find(size)
         return block or self._grow(size)
 
+    def take_filled(self, nbytes: int, fill: Fill) -> Block:
+        """A range in a region of its own, into which `fill` wrote before it was sealed."""
+        return self._grow(max(1, -(-nbytes // PAGE)) * PAGE, fill)
+
     def _find(self, size: int) -> Block | None:
         for region in self.regions:
             start = None if region.retired else region.space.take(size)
@@ -96,7 +101,7 @@ class Pool:
                 return Block(region, start, size)
         return None
 
-    def _grow(self, size: int) -> Block:
+    def _grow(self, size: int, fill: Fill | None = None) -> Block:
         if self.total_bytes + size > self.limit_bytes:
             self._drop_idle(0)
         room = self.limit_bytes - self.total_bytes
@@ -107,7 +112,8 @@ class Pool:
                 limit=self.limit_bytes,
                 usage=self.total_bytes,
             )
-        region = Region(max(size, min(REGION_BYTES, room // PAGE * PAGE)))
+        least = size if fill is not None else min(REGION_BYTES, room // PAGE * PAGE)
+        region = Region(max(size, least), fill)
         self.regions_made += 1
         self.regions.append(region)
         region.last_used = self._loans

@@ -1,5 +1,7 @@
 """The shared memory of one connection: the pool it sends from, the regions it reads in."""
 
+import os
+import stat
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -9,6 +11,7 @@ from kcoro_ipc.files import HasFileno, Loose, duplicate
 from kcoro_ipc.protocol.descriptors import read_descriptor
 from kcoro_ipc.protocol.handles import Handle
 from kcoro_ipc.protocol.replies import Reply
+from kcoro_ipc.regions.filling import fill_from
 from kcoro_ipc.regions.loan import Loan, Loans
 from kcoro_ipc.regions.mappings import Mappings
 from kcoro_ipc.regions.parcels import Copied, Lent, Parcel, SmallLoan
@@ -67,6 +70,15 @@ class Side:
 
     def loan(self, nbytes: int) -> Loan:
         return Loan(self.pool, self._loans, nbytes, self._check)
+
+    def loan_file(self, file: int | HasFileno) -> Loan:
+        """A loan that holds the content of an open regular file."""
+        number = file if isinstance(file, int) else file.fileno()
+        status = os.fstat(number)
+        if not stat.S_ISREG(status.st_mode):
+            raise InvalidArgument("only the content of a regular file has a length; read this one")
+        fill = fill_from(number, status.st_size)
+        return Loan(self.pool, self._loans, status.st_size, self._check, fill)
 
     def _check(self) -> None:
         if self._generation != forks.generation:

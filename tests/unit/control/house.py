@@ -9,7 +9,7 @@ from typing import Any
 from kcoro_ipc import _wire, control, frames
 from kcoro_ipc.broker import Broker
 from kcoro_ipc.control import Then
-from kcoro_ipc.native import ChannelConfig, Waiter
+from kcoro_ipc.native import ChannelConfig, Waiter, WaitingFiles
 from kcoro_ipc.pump import STREAM, Closed, Control
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import Peer
@@ -27,10 +27,17 @@ class Engine:
         self.done: list[tuple[str, int]] = []
         self.refuse_make: Exception | None = None
         self.waiters: list[Waiter] = []
+        self.files: list[WaitingFiles] = []
         self.freed_accounts: list[int] = []
 
     def account_make(self, **limits: int) -> int:
         return 500
+
+    def account_usage(self, account: int) -> dict[str, int]:
+        return {"parked": 1, "held": 2, "bytes": 3, "files": 4}
+
+    def chan_files(self, chan: int, skip: int, most: int) -> list[WaitingFiles]:
+        return self.files[skip : skip + most]
 
     def account_free(self, account: int) -> None:
         self.freed_accounts.append(account)
@@ -87,6 +94,9 @@ class Pump:
 
     def conn_of_waiter(self, user: int) -> int:
         return user
+
+    def info(self, conn: int) -> None:
+        """Nothing is known of a connection without a socket."""
 
 
 def read(frame: bytes, minor: int = 1) -> dict[str, Any]:

@@ -1,0 +1,189 @@
+"""Large files and open files from the shell: send --file, recv --output, --pass-stdin, --exec."""
+
+import hashlib
+import json
+import os
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LARGE = 40 << 20  # over the longest element, so it can only go by descriptor
+LineOf = Callable[[Any], str]
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    path = tmp_path / "large"
+    path.write_bytes(os.urandom(1 << 20) * (LARGE >> 20) + b"tail")
+    return path
+
+
+@pytest.fixture
+def jobs(kcoro: Any) -> str:
+    """A channel with four places."""
+    name: str = kcoro.name()
+    assert kcoro("make", name, "--capacity", "4").returncode == 0
+    return name
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def counters(kcoro: Any, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(kcoro("stat", name, "--json").stdout)
+    return found
+
+
+def pass_stdin(kcoro: Any, path: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
+    with path.open("rb") as source:
+        return subprocess.run(
+            kcoro.command("send", *words, "--pass-stdin"),
+            stdin=source,
+            capture_output=True,
+            env=kcoro.environment(),
+        )
+
+
+def test_a_file_over_the_longest_element_arrives_whole_and_no_byte_goes_through_the_daemon(
+    kcoro: Any, jobs: str, large: Path, tmp_path: Path
+) -> None:
+    assert kcoro("send", jobs, "--file", str(large)).returncode == 0
+    waiting = counters(kcoro, jobs)
+    assert (waiting["descriptors"], waiting["bytes"]) == (1, 0)
+    out = tmp_path / "out"
+    assert kcoro("recv", jobs, "--output", str(out)).returncode == 0
+    assert digest(out) == digest(large)
+    after = counters(kcoro, jobs)
+    assert (after["zref_sent"], after["zref_received"], after["descriptors"]) == (1, 1, 0)
+    assert after["total_bytes_recv"] == LARGE + 4
+
+
+def test_a_small_file_goes_as_bytes(kcoro: Any, jobs: str, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.write_bytes(b"few\n")
+    assert kcoro("send", jobs, "--file", str(small)).returncode == 0
+    assert counters(kcoro, jobs)["bytes"] == 4
+    assert kcoro("recv", jobs, "--output", "-").stdout == b"few\n"
+
+
+def test_an_empty_file_is_an_empty_message(kcoro: Any, jobs: str, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.touch()
+    assert kcoro("send", jobs, "--file", str(empty)).returncode == 0
+    out = tmp_path / "out"
+    assert kcoro("recv", jobs, "--output", str(out)).returncode == 0
+    assert out.read_bytes() == b""
+
+
+def test_a_large_message_is_written_to_stdout_too(kcoro: Any, jobs: str, large: Path) -> None:
+    kcoro("send", jobs, "--file", str(large))
+    assert kcoro("recv", jobs, "--raw").stdout == large.read_bytes()
+
+
+def test_output_replaces_a_file_as_a_whole_and_keeps_its_mode(
+    kcoro: Any, jobs: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.write_bytes(b"old and longer")
+    out.chmod(0o640)
+    kcoro("send", jobs, "new")
+    assert kcoro("recv", jobs, "--output", str(out)).returncode == 0
+    assert out.read_bytes() == b"new"
+    assert stat.S_IMODE(out.stat().st_mode) == 0o640
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_message_that_cannot_be_written_stays_in_the_channel(
+    kcoro: Any, jobs: str, line_of: LineOf
+) -> None:
+    kcoro("send", jobs, "precious")
+    refused = kcoro("recv", jobs, "--output", "/nowhere/out")
+    assert refused.returncode == 1
+    assert line_of(refused) == "kcoro: cannot write /nowhere/out: No such file or directory"
+    assert kcoro("recv", jobs).stdout == b"precious\n"
+
+
+def test_an_open_file_travels_and_is_the_commands_stdin(
+    kcoro: Any, jobs: str, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"line one\nline two\n")
+    assert pass_stdin(kcoro, source, jobs, "about it").returncode == 0
+    source.unlink()  # the open file is there without its name
+    shown = kcoro("recv", jobs, "--exec", 'echo "$KCORO_MESSAGE"; cat')
+    assert (shown.returncode, shown.stdout) == (0, b"about it\nline one\nline two\n")
+
+
+def test_the_command_finds_every_file_by_its_number(kcoro: Any, jobs: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"content")
+    pass_stdin(kcoro, source, jobs)
+    shown = kcoro("recv", jobs, "--exec", 'cat <&-; for n in $KCORO_FILES; do cat <&"$n"; done')
+    assert shown.stdout == b"content"
+
+
+def test_a_command_that_fails_gets_the_files_again(kcoro: Any, jobs: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"content")
+    pass_stdin(kcoro, source, jobs)
+    assert kcoro("recv", jobs, "--exec", "false").returncode == 1
+    assert kcoro("recv", jobs, "--exec", "cat").stdout == b"content"
+
+
+def test_files_that_nobody_asked_for_are_closed_and_that_is_said(
+    kcoro: Any, jobs: str, tmp_path: Path, line_of: LineOf
+) -> None:
+    source = tmp_path / "source"
+    source.touch()
+    pass_stdin(kcoro, source, jobs, "bytes")
+    taken = kcoro("recv", jobs)
+    assert (taken.returncode, taken.stdout) == (0, b"bytes\n")
+    assert "1 open files came and were closed" in line_of(taken)
+
+
+def test_stat_shows_which_files_wait_and_whose(kcoro: Any, jobs: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.touch()
+    pass_stdin(kcoro, source, jobs)
+    waiting = json.loads(kcoro("stat", jobs, "--files", "--json").stdout)
+    assert waiting["files"] == 1
+    (entry,) = waiting["files_waiting"]
+    assert (entry["files"], entry["uid"]) == (1, os.getuid())
+    assert entry["age_ns"] >= 0
+    mine = json.loads(kcoro("stat", "--json").stdout)
+    assert (mine["files"], mine["connections"]) == (1, 1)
+    kcoro("recv", jobs)
+
+
+def test_files_may_expire(kcoro: Any, tmp_path: Path) -> None:
+    name = kcoro.name()
+    kcoro("make", name, "--capacity", "4", "--file-ttl", "0.001")
+    source = tmp_path / "source"
+    source.touch()
+    pass_stdin(kcoro, source, name)
+    late = kcoro("recv", name, "--timeout", "0.2")  # it had one millisecond
+    assert late.returncode == 4
+    ended = counters(kcoro, name)
+    assert (ended["files"], ended["undelivered_dropped"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("send", "x", "--pass-stdin", "--file", "f"),
+        ("send", "x", "--pass-stdin", "a", "b"),
+        ("send", "x", "--pass-stdin", "--whole"),
+        ("recv", "x", "--output", "f", "--count", "2"),
+        ("recv", "x", "--output", "f", "--json"),
+        ("recv", "x", "--output", "f", "--exec", "cat"),
+        ("stat", "--files"),
+        ("make", "x", "--file-ttl", "0"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(kcoro: Any, words: tuple[str, ...]) -> None:
+    assert kcoro(*words).returncode == 2
