@@ -5,7 +5,8 @@
     invocation   what all commands share: which socket, --quiet, common options
     opening      a channel by name, made if it is missing
     framing      bytes of stdin and stdout <-> messages
-    send         with intake (reading)               recv   with output, worker (--exec), plain
+    send         with intake (reading)
+    recv         with output, saving (--output), worker and handing (--exec), plain
     make  listing  stat  ending  select  top         the other commands on channels
     serve  demo  bench  decode  completion           and those that are not about one channel
 

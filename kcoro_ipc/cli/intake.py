@@ -45,6 +45,7 @@ class Source:
     """A file to be sent. `size` is None for what has no length beforehand: a pipe, a device."""
 
     def __init__(self, path: str) -> None:
+        self.path = path
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:

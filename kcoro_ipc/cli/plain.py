@@ -5,21 +5,22 @@ with a receiver that dies is a value that the next one replaces anyway.
 """
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from kcoro_ipc.blocking import Channel
+    from kcoro_ipc.files import File
 
 
 class PlainJob(NamedTuple):
     data: bytes
+    files: "list[File]"
     attempts: int = 0
     redelivered: bool = False
     lease: None = None
 
-    def take_files(self) -> list[Any]:
-        """None: they are closed with a message that is received as bytes."""
-        return []
+    def take_files(self) -> "list[File]":
+        return self.files
 
     def ack(self) -> None:
         """Nothing: it is done already."""
@@ -33,7 +34,8 @@ class PlainInbox:
         self._channel = channel
 
     def receive_many(self, max_items: int, *, timeout: float | None = None) -> list[PlainJob]:
-        return [PlainJob(data) for data in self._channel.receive_many(max_items, timeout=timeout)]
+        """One at most: the channel has no place for a second."""
+        return [PlainJob(*self._channel.receive_message(timeout=timeout))]
 
     def ack(self, *jobs: object) -> None:
         """Nothing: they are done already."""

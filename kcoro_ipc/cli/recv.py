@@ -78,7 +78,7 @@ def recv(
         if command is not None:
             return run_each(receiver, command, invocation)
         if output is not None:
-            receiver.save(output)
+            receiver.save(output, invocation)
         else:
             receiver.write(renderer(form or "lines"), invocation)
         return exits.OK
@@ -114,6 +114,11 @@ def close_files(job: "Job") -> int:
     return len(files)
 
 
+def closed_files(count: int) -> str:
+    came = "1 open file came and was" if count == 1 else f"{count} open files came and were"
+    return f"{came} closed; take them with --exec"
+
+
 class Receiver:
     """Takes `count` messages, or all (None), in batches no larger than what is still wanted."""
 
@@ -128,9 +133,9 @@ class Receiver:
                 write_all(render(jobs))
                 inbox.ack(*jobs)
                 if closed := sum(close_files(job) for job in jobs):
-                    invocation.say(f"{closed} open files came and were closed; take them by --exec")
+                    invocation.say(closed_files(closed))
 
-    def save(self, path: str) -> None:
+    def save(self, path: str, invocation: Invocation) -> None:
         """One message by its lease: the bytes are written from where they lie."""
         from kcoro_ipc.cli.saving import save
 
@@ -140,6 +145,8 @@ class Receiver:
                 job.ack()
                 if job.lease is not None:
                     job.lease.release()
+                if closed := close_files(job):
+                    invocation.say(closed_files(closed))
 
     def handle(self, handle: "Callable[[Job], None]") -> None:
         """One at a time, so that other workers get the next ones meanwhile."""

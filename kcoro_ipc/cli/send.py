@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kcoro_ipc.cli import intake
+from kcoro_ipc.cli.exits import OutsideError
 from kcoro_ipc.cli.framing import Messages, splitter
 from kcoro_ipc.cli.invocation import (
     Invocation,
@@ -22,6 +23,7 @@ from kcoro_ipc.cli.invocation import (
     seconds,
 )
 from kcoro_ipc.cli.opening import open_end
+from kcoro_ipc.errors import NotSupported, PoolExhausted, QuotaExceeded
 
 if TYPE_CHECKING:
     from kcoro_ipc.blocking import Channel, Client
@@ -121,12 +123,20 @@ class Sender:
             raise source.failure
 
     def send_file(self, client: "Client", source: intake.Source) -> None:
-        """By a descriptor of its content, which the kernel copies once; a short one as bytes."""
+        """By a descriptor of its content, which the kernel copies once; as bytes if it is short,
+        or if there is no shared memory for it and an element holds it."""
         if not source.size or source.size <= INLINE_BYTES:
             self.stream(source.pieces(self.limit), "whole")
             return
-        with client.loan_file(source) as content:
-            self._send_one(content)
+        try:
+            with client.loan_file(source) as content:
+                self._send_one(content)
+        except (NotSupported, PoolExhausted, QuotaExceeded):
+            if source.size > self.limit:
+                raise
+            self.stream(source.pieces(self.limit), "whole")
+        except OSError as error:
+            raise OutsideError(f"cannot read {source.path}: {error.strerror}") from error
 
     def pass_on(self, words: Messages, fd: int) -> None:
         self._send_one(words[0] if words else b"", files=[fd])

@@ -1,10 +1,10 @@
 """`kcoro recv --exec`: one shell command per message, and what its end means for the message."""
 
-import os
 import subprocess
 import time
 from typing import TYPE_CHECKING
 
+from kcoro_ipc.cli.exits import OutsideError
 from kcoro_ipc.cli.invocation import Invocation
 
 if TYPE_CHECKING:
@@ -41,29 +41,18 @@ class Worker:
 
     def _run(self, job: "Job") -> int:
         """The command's exit code. Of a message with open files the first one is its stdin."""
-        command = ["/bin/sh", "-c", self._command]
         files = job.take_files()
         if not files:
-            return subprocess.run(command, input=job.data).returncode
-        numbers = [file.fileno() for file in files]
+            return subprocess.run(["/bin/sh", "-c", self._command], input=job.data).returncode
+        from kcoro_ipc.cli import handing
+
         try:
-            return subprocess.run(
-                command, stdin=numbers[0], pass_fds=numbers, env=_environment(job.data, numbers)
-            ).returncode
+            return handing.run(self._command, job.data, [file.fileno() for file in files])
+        except OSError as error:
+            raise OutsideError(f"the command cannot be run: {error.strerror}") from error
         finally:
             for file in files:
                 file.close()
-
-
-def _environment(data: bytes, numbers: list[int]) -> dict[bytes, bytes]:
-    """What the command is told of a message with files: its bytes (unless a NUL is in them, which
-    no environment can hold) and the numbers of its files."""
-    told = dict(os.environb)
-    told[b"KCORO_FILES"] = " ".join(map(str, numbers)).encode()
-    told.pop(b"KCORO_MESSAGE", None)
-    if b"\0" not in data:
-        told[b"KCORO_MESSAGE"] = data
-    return told
 
 
 def _ended(status: int) -> str:

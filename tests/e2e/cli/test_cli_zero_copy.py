@@ -3,13 +3,19 @@
 import hashlib
 import json
 import os
+import select
+import signal
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
+
+from kcoro_ipc import blocking
 
 LARGE = 40 << 20  # over the longest element, so it can only go by descriptor
 LineOf = Callable[[Any], str]
@@ -61,6 +67,41 @@ def test_a_file_over_the_longest_element_arrives_whole_and_no_byte_goes_through_
     after = counters(kcoro, jobs)
     assert (after["zref_sent"], after["zref_received"], after["descriptors"]) == (1, 1, 0)
     assert after["total_bytes_recv"] == LARGE + 4
+
+
+def test_a_file_of_200_megabytes_through_a_waiting_receiver_keeps_its_digest(
+    kcoro: Any, jobs: str, tmp_path: Path
+) -> None:
+    path, out = tmp_path / "huge", tmp_path / "out"
+    digest_in = hashlib.sha256()
+    with path.open("wb") as file:
+        for _ in range(50):
+            block = os.urandom(4_000_000)
+            digest_in.update(block)
+            file.write(block)
+    waiting = kcoro.start("recv", jobs, "--output", str(out))
+    kcoro.until_waiting(jobs, "receivers")
+    assert kcoro("send", jobs, "--file", str(path), "--confirm").returncode == 0
+    assert waiting.wait() == 0
+    assert digest(out) == digest_in.hexdigest()
+    path.unlink()
+    out.unlink()
+
+
+def test_a_file_that_no_quota_holds_is_refused_and_names_it_and_a_shorter_one_goes_as_bytes(
+    kcoro: Any, large: Path, tmp_path: Path, line_of: LineOf
+) -> None:
+    path = str(tmp_path / "s")
+    kcoro.serve(path, "--limit", "region_bytes_per_uid=64K")
+    kcoro("make", "jobs", "--capacity", "4", "--socket", path)
+    refused = kcoro("send", "jobs", "--file", str(large), "--socket", path)
+    assert refused.returncode == 7
+    assert "limits.region_bytes_per_uid" in line_of(refused)
+    shorter = tmp_path / "shorter"
+    shorter.write_bytes(bytes(1 << 20))
+    assert kcoro("send", "jobs", "--file", str(shorter), "--socket", path).returncode == 0
+    found = json.loads(kcoro("stat", "jobs", "--json", "--socket", path).stdout)
+    assert (found["bytes"], found["zref_fallback_capacity"]) == (1 << 20, 1)
 
 
 def test_a_small_file_goes_as_bytes(kcoro: Any, jobs: str, tmp_path: Path) -> None:
@@ -127,6 +168,68 @@ def test_the_command_finds_every_file_by_its_number(kcoro: Any, jobs: str, tmp_p
     assert shown.stdout == b"content"
 
 
+@contextmanager
+def sent(kcoro: Any, name: str, data: bytes, contents: list[bytes]) -> Iterator[None]:
+    """A message with files of these contents waits in the channel."""
+    with ExitStack() as stack:
+        client = stack.enter_context(blocking.open_client(kcoro.socket))
+        files = [stack.enter_context(TemporaryFile()) for _ in contents]
+        for file, content in zip(files, contents, strict=True):
+            file.write(content)
+            file.seek(0)
+        client.open_channel(name, existing=True).send(data, files=files)
+        yield
+
+
+def test_the_files_of_a_command_have_the_same_numbers_every_time(kcoro: Any, jobs: str) -> None:
+    told = 'echo "$KCORO_FILES $KCORO_MESSAGE_FD"; cat; cat <&3; cat <&4'
+    for _ in range(2):
+        with sent(kcoro, jobs, b"", [b"zero ", b"three ", b"four"]):
+            shown = kcoro("recv", jobs, "--exec", told)
+        assert shown.stdout == b"0 3 4 5\nzero three four"
+
+
+def test_sixteen_files_reach_the_command(kcoro: Any, jobs: str) -> None:
+    contents = [b"%d," % number for number in range(16)]
+    with sent(kcoro, jobs, b"", contents):
+        told = "for n in $KCORO_FILES; do cat /dev/fd/$n; done"
+        assert kcoro("recv", jobs, "--exec", told).stdout == b"".join(contents)
+
+
+@pytest.mark.parametrize("data", [b"a\0b", b"x" * (1 << 20)], ids=["a NUL", "1 MiB"])
+def test_bytes_that_no_environment_holds_reach_the_command_as_a_file(
+    kcoro: Any, jobs: str, data: bytes
+) -> None:
+    with sent(kcoro, jobs, data, [b""]):
+        told = 'echo "${KCORO_MESSAGE-unset}"; cat <&"$KCORO_MESSAGE_FD"'
+        assert kcoro("recv", jobs, "--exec", told).stdout == b"unset\n" + data
+
+
+def test_a_conflated_channel_hands_its_files_over_too(kcoro: Any, tmp_path: Path) -> None:
+    name = kcoro.name()
+    kcoro("make", name, "--kind", "conflated")
+    source = tmp_path / "source"
+    source.write_bytes(b"latest")
+    pass_stdin(kcoro, source, name)
+    assert kcoro("recv", name, "--exec", "cat").stdout == b"latest"
+
+
+def test_an_interrupted_recv_ends_the_command_and_the_message_stays(
+    kcoro: Any, jobs: str, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"content")
+    pass_stdin(kcoro, source, jobs)
+    waiting = kcoro.start("recv", jobs, "--exec", "echo $$; exec >&-; exec sleep 1000")
+    command = int(waiting.stdout.readline())
+    ended = os.pidfd_open(command)
+    waiting.send_signal(signal.SIGINT)
+    assert waiting.wait() == 130
+    assert select.select([ended], [], [], 60)[0]
+    os.close(ended)
+    assert kcoro("recv", jobs, "--exec", "cat").stdout == b"content"
+
+
 def test_a_command_that_fails_gets_the_files_again(kcoro: Any, jobs: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"content")
@@ -143,7 +246,7 @@ def test_files_that_nobody_asked_for_are_closed_and_that_is_said(
     pass_stdin(kcoro, source, jobs, "bytes")
     taken = kcoro("recv", jobs)
     assert (taken.returncode, taken.stdout) == (0, b"bytes\n")
-    assert "1 open files came and were closed" in line_of(taken)
+    assert line_of(taken) == "kcoro: 1 open file came and was closed; take them with --exec"
 
 
 def test_stat_shows_which_files_wait_and_whose(kcoro: Any, jobs: str, tmp_path: Path) -> None:
