@@ -104,8 +104,8 @@ class Sends:
             if parcel is not won:
                 parcel.refused()
 
-    def settle_without(self, connection_ended: bool) -> None:
-        settle_without(list(dict.fromkeys(self.parcels.values())), connection_ended)
+    def settle_without(self, in_doubt: bool) -> None:
+        settle_without(list(dict.fromkeys(self.parcels.values())), in_doubt)
 
 
 def runs(

@@ -77,14 +77,16 @@ class Connection:
         timeout: float | None,
         late: Late | None = None,
         files: Loose | None = None,
+        asked: list[int] | None = None,
     ) -> Reply:
         """Sends `frame`, `files` with its first byte, and returns its reply, whatever its RESULT.
 
         `timeout` is what the frame itself says: the daemon keeps it, and without any reply for
         `cancel_grace` seconds longer the connection counts as broken. ConnectionLost: what the
-        daemon did is not known.
+        daemon did is not known. `late` is given the reply of a request that was interrupted,
+        whatever its RESULT. `asked`, an empty list, stays empty if nothing went out.
         """
-        sent: list[int] = []
+        sent: list[int] = [] if asked is None else asked
         # The new list is also the token of this call. No other thread and no signal handler runs
         # between the test and the store: CPython lets them in at calls and at the end of loops.
         if self._under_way is not None:
@@ -251,7 +253,7 @@ class Connection:
             if not self._inflow.has_reply:
                 self._send(requests.cancel(req_id), [])
             reply = self._reply(req_id)
-            if late is not None and not reply.result:
+            if late is not None:
                 late(reply)
         except (OSError, KcoroError):
             self._end(ConnectionLost("the connection broke while a request was cancelled"))

@@ -175,6 +175,8 @@ class Inbox:
 
     def give_back_late(self, reply: Reply) -> None:
         """Deliveries that came for a request that was interrupted, from within it."""
+        if reply.result:
+            return
         found = deliveries_of(reply)
         ids = [delivery.delivery_id for delivery in found]
         connection = self._handle.connection

@@ -40,14 +40,15 @@ def exchange(
 ) -> Reply:
     """A request that carries parcels, which are settled when this ends, however it does."""
     late: list[Reply] = []
+    asked: list[int] = []
     files = parcels[0].files if len(parcels) == 1 else None
     try:
-        reply = connection.request(req_id, frame, timeout, late.append, files)
+        reply = connection.request(req_id, frame, timeout, late.append, files, asked)
     except BaseException:
         if late:
             settle(parcels, late[0], confirm)
         else:
-            settle_without(parcels, connection.ended)
+            settle_without(parcels, in_doubt=bool(asked))
         raise
     settle(parcels, reply, confirm)
     return reply
@@ -59,7 +60,7 @@ def ship_run(handle: Handle, parcels: Sequence[Parcel], timeout: float | None) -
     try:
         known = _all_known(connection, handle, parcels)
     except BaseException:
-        settle_without(parcels, connection.ended)
+        settle_without(parcels, in_doubt=False)
         raise
     if not known:
         return _ship_as_bytes(handle, [parcel.as_bytes() for parcel in parcels], timeout)

@@ -165,10 +165,10 @@ def settle(parcels: Sequence[Parcel], reply: Reply, confirm: bool = False) -> No
         parcel.refused()
 
 
-def settle_without(parcels: Sequence[Parcel], connection_ended: bool) -> None:
+def settle_without(parcels: Sequence[Parcel], in_doubt: bool) -> None:
     """There is no answer, or one that says that nothing happened."""
     for parcel in parcels:
-        if connection_ended:
+        if in_doubt:
             parcel.doubtful()
         else:
             parcel.refused()
