@@ -156,7 +156,7 @@ def empty(side: Side, shape: Shape, dtype: Any = float, order: str = "C") -> Arr
 
 
 def _forget(key: int) -> None:
-    _in_place.pop(key).loan.close()
+    _in_place.pop(key).loan.drop()
 
 
 class LentArray(Lent):
