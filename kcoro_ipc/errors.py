@@ -48,6 +48,7 @@ class KcoroError(Exception):
 
     code: int = 0
     advice = "the operation failed"
+    in_doubt = False  # True: the connection ended under it, what the daemon did is not known
 
     def __init__(self, message: str = "", **details: Detail) -> None:
         self.details = {key: value for key, value in details.items() if value is not None}

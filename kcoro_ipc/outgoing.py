@@ -104,8 +104,8 @@ class Sends:
             if parcel is not won:
                 parcel.refused()
 
-    def settle_without(self, in_doubt: bool) -> None:
-        settle_without(list(dict.fromkeys(self.parcels.values())), in_doubt)
+    def settle_without(self, error: BaseException, lost: bool = False) -> None:
+        settle_without(list(dict.fromkeys(self.parcels.values())), error, lost)
 
 
 def runs(

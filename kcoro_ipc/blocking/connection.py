@@ -77,16 +77,15 @@ class Connection:
         timeout: float | None,
         late: Late | None = None,
         files: Loose | None = None,
-        asked: list[int] | None = None,
     ) -> Reply:
         """Sends `frame`, `files` with its first byte, and returns its reply, whatever its RESULT.
 
         `timeout` is what the frame itself says: the daemon keeps it, and without any reply for
         `cancel_grace` seconds longer the connection counts as broken. ConnectionLost: what the
         daemon did is not known. `late` is given the reply of a request that was interrupted,
-        whatever its RESULT. `asked`, an empty list, stays empty if nothing went out.
+        whatever its RESULT.
         """
-        sent: list[int] = [] if asked is None else asked
+        sent: list[int] = []
         # The new list is also the token of this call. No other thread and no signal handler runs
         # between the test and the store: CPython lets them in at calls and at the end of loops.
         if self._under_way is not None:
@@ -102,8 +101,9 @@ class Connection:
             inflow = self._inflow
             raw = inflow.raw
             raw.clear()
+            told = 0
             if inflow.ahead or self._untold:
-                frame = self._catch_up(frame, files)
+                frame, told = self._catch_up(frame, files)
             # What follows is the way of nearly every request: one send, one recvmsg, one struct.
             if files:
                 sent.extend(map(self._sock.sendmsg, ([frame],), (rights(files),)))
@@ -111,8 +111,8 @@ class Connection:
                 sent.extend(map(self._socket_send, (frame,)))
             if sent[0] < len(frame):
                 self._send(frame, sent)
-            if self._untold:  # told now; a lease that is told twice is ended once
-                self._told(files)
+            if told:  # interrupted before: told again, and a lease is ended only once
+                del self._untold[:told]
             raw.extend(map(inflow.recvmsg, inflow.sizes, ROOM_FOR_FILES, FLAGS))
             data, ancillary, flags, _ = raw[0]
             if not (ancillary or inflow.rest or inflow.ahead) and flags == RECEIVE_FLAGS:
@@ -166,16 +166,13 @@ class Connection:
             raise self._end(inflow.failure)
         return reply
 
-    def _catch_up(self, frame: bytes, files: Loose | None) -> bytes:
-        """Looks at what came behind the last reply; `frame` behind what could not be sent before.
-        Files go with the first byte of what is sent, so with them nothing else does."""
+    def _catch_up(self, frame: bytes, files: Loose | None) -> tuple[bytes, int]:
+        """Looks at what came behind the last reply; `frame` behind what could not be sent before,
+        and how many that are. Files go with the first byte, so with them nothing else does."""
         self._forget_answered()
         self._next()
-        return frame if files else b"".join([*self._untold, frame])
-
-    def _told(self, files: Loose | None) -> None:
-        if not files:
-            self._untold.clear()
+        untold = [] if files else self._untold[:]
+        return b"".join([*untold, frame]), len(untold)
 
     def _forget_answered(self) -> None:
         ahead = self._inflow.ahead
@@ -300,6 +297,7 @@ class Connection:
 
     def _end(self, why: KcoroError) -> KcoroError:
         self._why_ended = why
+        why.in_doubt = True
         self._sock.close()
         self.side.close()
         self._inflow.close()

@@ -18,7 +18,6 @@ def select(
     was interrupted is kept, or given back."""
     sends = Sends(connection.side, clauses)
     won: list[int] = []
-    asked: list[int] = []
 
     def late(reply: Reply) -> None:
         if reply.result:
@@ -34,13 +33,13 @@ def select(
         make_known(connection, list(sends.parcels.values()))
         req_id = connection.new_id()
         frame = select_frame(req_id, to_ms(timeout), sends.arms(), biased)
-        reply = connection.request(req_id, frame, timeout, late, sends.files(), asked)
+        reply = connection.request(req_id, frame, timeout, late, sends.files())
         index, _ = winner(reply, clauses, ERRORS)
-    except BaseException:
+    except BaseException as error:
         if won:
             sends.settle(won[0])
         else:
-            sends.settle_without(bool(asked) and connection.ended)
+            sends.settle_without(error, connection.ended)
         raise
     sends.settle(index)
     return reply

@@ -40,15 +40,14 @@ def exchange(
 ) -> Reply:
     """A request that carries parcels, which are settled when this ends, however it does."""
     late: list[Reply] = []
-    asked: list[int] = []
     files = parcels[0].files if len(parcels) == 1 else None
     try:
-        reply = connection.request(req_id, frame, timeout, late.append, files, asked)
-    except BaseException:
+        reply = connection.request(req_id, frame, timeout, late.append, files)
+    except BaseException as error:
         if late:
             settle(parcels, late[0], confirm)
         else:
-            settle_without(parcels, in_doubt=bool(asked))
+            settle_without(parcels, error, connection.ended)
         raise
     settle(parcels, reply, confirm)
     return reply
@@ -59,8 +58,8 @@ def ship_run(handle: Handle, parcels: Sequence[Parcel], timeout: float | None) -
     connection = handle.connection
     try:
         known = _all_known(connection, handle, parcels)
-    except BaseException:
-        settle_without(parcels, in_doubt=False)
+    except BaseException as error:
+        settle_without(parcels, error)
         raise
     if not known:
         return _ship_as_bytes(handle, [parcel.as_bytes() for parcel in parcels], timeout)

@@ -6,7 +6,7 @@ from trio.lowlevel import checkpoint
 
 from kcoro_ipc import _wire
 from kcoro_ipc.client.channel import Channel
-from kcoro_ipc.client.connection import Connection, Waiting, in_doubt
+from kcoro_ipc.client.connection import Connection
 from kcoro_ipc.client.handle import Handle
 from kcoro_ipc.client.shipping import make_known
 from kcoro_ipc.codecs import Codec, find_codec
@@ -149,16 +149,15 @@ class Client:
             if clause.channel.client_connection is not connection:
                 raise InvalidArgument("a select takes channels of one client; open this one there")
         sends = Sends(connection.side, clauses)
-        asked: list[Waiting] = []
         try:
             await make_known(connection, list(sends.parcels.values()))
             req_id = connection.new_id()
             frame = select_frame(req_id, timeout_ms, sends.arms(), biased)
             side, files = "select" if timeout_ms else "", sends.files()
-            reply = await connection.request(req_id, frame, side, files=files, asked=asked)
+            reply = await connection.request(req_id, frame, side, files=files)
             index, clause = winner(reply, clauses, TRIO_ERRORS)
-        except BaseException:
-            sends.settle_without(in_doubt(asked))
+        except BaseException as error:
+            sends.settle_without(error)
             raise
         sends.settle(index)
         return Selected(index, clause.channel, clause.channel.selected(clause, reply))

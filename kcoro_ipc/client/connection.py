@@ -57,11 +57,10 @@ CANCELLED_BY_US = (None, "", "cancelled")
 class Waiting:
     """A task that waits for the reply to one request.
 
-    `raise_cancel` is set once trio has cancelled it, `ended` once its handle was closed under it,
-    `lost` once the connection has ended without the reply.
+    `raise_cancel` is set once trio has cancelled it, `ended` once its handle was closed under it.
     """
 
-    __slots__ = ("connection", "ended", "lost", "owner", "raise_cancel", "req_id", "task")
+    __slots__ = ("connection", "ended", "owner", "raise_cancel", "req_id", "task")
 
     def __init__(self, connection: "Connection", req_id: int, task: Task, owner: object) -> None:
         self.connection = connection
@@ -69,19 +68,12 @@ class Waiting:
         self.task = task
         self.owner = owner
         self.ended = False
-        self.lost = False
         self.raise_cancel: RaiseCancelT | None = None
 
     def abort(self, raise_cancel: RaiseCancelT) -> Abort:
         self.raise_cancel = raise_cancel
         self.connection.ask_cancel(self.req_id)
         return Abort.FAILED
-
-
-def in_doubt(asked: list[Waiting]) -> bool:
-    """Whether what was asked may have happened, though it raised: there will be no reply. A reply
-    that came counts, also when the end of the connection was seen before its task ran."""
-    return any(waiting.lost for waiting in asked)
 
 
 class Connection:
@@ -125,14 +117,12 @@ class Connection:
         owner: object = None,
         must_go: bool = False,
         files: Loose | None = None,
-        asked: list[Waiting] | None = None,
     ) -> Reply:
         """Sends `frame`, `files` with its first byte, and returns its reply, whatever its RESULT.
 
         Raises Cancelled only if nothing happened; ClosedResourceError if `owner` was closed
         meanwhile and nothing happened; ConnectionLost if the connection ended first, and then what
-        the daemon did is not known. `must_go`: clean-up, sent even in a cancelled scope. `asked`
-        gets what waits for the reply: see `in_doubt`.
+        the daemon did is not known. `must_go`: clean-up, sent even in a cancelled scope.
         """
         if not must_go:
             await checkpoint_if_cancelled()
@@ -143,8 +133,6 @@ class Connection:
             raise self._why_unusable()
         waiting = Waiting(self, req_id, current_task(), owner)
         self._exchange.add(req_id, waiting, side)
-        if asked is not None:
-            asked.append(waiting)
         self._put(Outgoing(frame, files, req_id) if files else frame)
         reply: Reply = await wait_task_rescheduled(waiting.abort)
         if reply.result == KC_ECANCELED and (waiting.raise_cancel or waiting.ended):
@@ -214,8 +202,9 @@ class Connection:
             return
         self._why_ended = why
         for waiting in self._exchange.drain():
-            waiting.lost = True
-            reschedule(waiting.task, outcome.Error(why()))
+            error = why()
+            error.in_doubt = True
+            reschedule(waiting.task, outcome.Error(error))
         for lot in self._lots.values():
             lot.unpark_all()
         self._reading.cancel()

@@ -4,7 +4,7 @@ parcel learns what became of it."""
 from collections.abc import Sequence
 
 from kcoro_ipc import _wire
-from kcoro_ipc.client.connection import Connection, Waiting, in_doubt
+from kcoro_ipc.client.connection import Connection
 from kcoro_ipc.client.handle import Handle
 from kcoro_ipc.errors import NoSuchChannel, QuotaExceeded
 from kcoro_ipc.protocol import requests
@@ -26,15 +26,14 @@ async def ship(
 ) -> Reply:
     """A send of one parcel; the reply, whatever its RESULT."""
     connection = handle.connection
-    asked: list[Waiting] = []
     try:
         if not await _all_known(connection, handle, [parcel]):
             parcel = parcel.as_bytes()
         req_id = connection.new_id()
         frame = parcel.frame(req_id, handle.chan_id, timeout_ms, flags)
-        reply = await connection.request(req_id, frame, place, owner, False, parcel.files, asked)
-    except BaseException:
-        settle_without([parcel], in_doubt(asked))
+        reply = await connection.request(req_id, frame, place, owner, files=parcel.files)
+    except BaseException as error:
+        settle_without([parcel], error)
         raise
     settle([parcel], reply, bool(flags & _wire.FLAG_SEND_COMPLETE_ACK))
     return reply
@@ -43,15 +42,14 @@ async def ship(
 async def ship_run(handle: Handle, parcels: Sequence[Parcel], owner: object) -> int:
     """One frame of a batch; how many were settled from the front."""
     connection = handle.connection
-    asked: list[Waiting] = []
     try:
         if not await _all_known(connection, handle, parcels):
             return await _ship_as_bytes(handle, parcels, owner)
         req_id = connection.new_id()
         frame = batch_frame(req_id, handle.chan_id, FOREVER_MS, parcels)
-        reply = await connection.request(req_id, frame, "send", owner, asked=asked)
-    except BaseException:
-        settle_without(parcels, in_doubt(asked))
+        reply = await connection.request(req_id, frame, "send", owner)
+    except BaseException as error:
+        settle_without(parcels, error)
         raise
     settle(parcels, reply)
     if reply.result:

@@ -8,7 +8,7 @@ whatever is interrupted, it is never used twice.
 from collections.abc import Sequence
 
 from kcoro_ipc import _wire
-from kcoro_ipc.errors import KC_ECANCELED, KC_EINPROGRESS
+from kcoro_ipc.errors import KC_ECANCELED, KC_EINPROGRESS, KcoroError
 from kcoro_ipc.files import Loose
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.descriptors import Range
@@ -165,10 +165,12 @@ def settle(parcels: Sequence[Parcel], reply: Reply, confirm: bool = False) -> No
         parcel.refused()
 
 
-def settle_without(parcels: Sequence[Parcel], in_doubt: bool) -> None:
-    """There is no answer, or one that says that nothing happened."""
+def settle_without(parcels: Sequence[Parcel], error: BaseException, lost: bool = False) -> None:
+    """There is no answer, but an error. `lost`: the connection ended while an interrupted request
+    was cancelled, which the error itself, somebody else's, does not know."""
+    doubtful = error.in_doubt if isinstance(error, KcoroError) else lost
     for parcel in parcels:
-        if in_doubt:
+        if doubtful:
             parcel.doubtful()
         else:
             parcel.refused()

@@ -63,7 +63,7 @@ def test_elements_of_every_length_form_pass(client: Client, name: str, size: int
 
 
 def test_large_elements_pass_over_the_stream(daemon: Any, name: str) -> None:
-    with open_client(daemon.stream) as client:
+    with open_client(daemon.stream, zero_copy_from=None) as client:
         jobs = client.open_channel(name, kind="unlimited")
         for data in (os.urandom(16 << 20), os.urandom((16 << 20) - 1)):
             jobs.send(data)
@@ -73,10 +73,25 @@ def test_large_elements_pass_over_the_stream(daemon: Any, name: str) -> None:
         client.ping()
 
 
+def test_by_shared_memory_what_is_too_long_for_a_frame_or_a_packet_passes(
+    daemon: Any, name: str
+) -> None:
+    data = os.urandom((16 << 20) + 1)
+    with open_client(daemon.seqpacket) as client, open_client(daemon.stream) as other:
+        jobs, there = client.open_channel(name, kind="unlimited"), other.open_channel(name)
+        jobs.send(data)
+        assert there.receive() == data
+        there.send(data[: 200 << 10])
+        assert jobs.receive() == data[: 200 << 10]
+
+
 def test_an_element_too_long_for_a_packet_is_refused_and_the_client_lives(
     daemon: Any, name: str
 ) -> None:
-    with open_client(daemon.seqpacket) as client, open_client(daemon.stream) as other:
+    with (
+        open_client(daemon.seqpacket, zero_copy_from=None) as client,
+        open_client(daemon.stream, zero_copy_from=None) as other,
+    ):
         jobs = client.open_channel(name, kind="unlimited")
         with pytest.raises(errors.MessageTooLong):
             jobs.send(bytes(128 << 10))

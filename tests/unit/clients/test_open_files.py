@@ -13,7 +13,9 @@ import trio
 
 from kcoro_ipc import blocking, tlv
 from kcoro_ipc.client import open_client
+from kcoro_ipc.client.writing import Outgoing, together
 from kcoro_ipc.errors import ConnectionLost, InvalidArgument, NotSupported, ProtocolError
+from kcoro_ipc.files import Loose
 
 Played = Callable[..., AbstractContextManager[Path]]
 
@@ -340,6 +342,12 @@ async def test_trio_sends_of_many_tasks_keep_their_files(shared: Any) -> None:
                 nursery.start_soon(send, channel, place)
     texts = [str(place).encode() for place in range(30)]
     assert seen == {text: [] if place % 3 else [text] for place, text in enumerate(texts)}
+
+
+def test_plain_frames_are_joined_and_stand_where_they_stood() -> None:
+    filed = Outgoing(b"files", Loose(), 1)
+    assert list(together([b"a", b"b", filed, b"c", b"d"])) == [b"ab", filed, b"cd"]
+    assert list(together([filed, filed])) == [filed, filed]
 
 
 async def test_trio_files_the_system_refuses_fail_their_request_only(

@@ -1,7 +1,9 @@
 """Shared memory through the blocking client: what stands in the frames, and whose the memory is."""
 
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -63,12 +65,12 @@ def test_a_loan_is_registered_once_and_sent_without_its_bytes(shared: Any) -> No
         for text in (b"first", b"second"):
             with client.loan(64 * KIB) as block:
                 block[: len(text)] = text
-                assert channel.send(block[: 20 * KIB])
+                assert channel.send(block[: 50 * KIB])
                 with pytest.raises(ValueError, match="released"):
                     block[0] = 1
     assert [(region, data.rstrip(b"\0"), len(data)) for region, data in seen] == [
-        (77, b"first", 20 * KIB),
-        (77, b"second", 20 * KIB),
+        (77, b"first", 50 * KIB),
+        (77, b"second", 50 * KIB),
     ]
 
 
@@ -307,6 +309,8 @@ def test_only_the_winning_clause_of_a_select_takes_its_loan(shared: Any) -> None
             one[0] = 1
             with pytest.raises(ValueError, match="released"):
                 two[0] = 1
+        (region,) = client._connection.side.pool.regions
+        assert region.size - region.space.free_bytes == 64 * KIB  # the winner's
 
 
 def test_one_loan_in_several_clauses_is_sent_by_the_one_that_wins(shared: Any) -> None:
@@ -368,6 +372,79 @@ def test_elem_size_bounds_a_loan_too(shared: Any) -> None:
             with pytest.raises(MessageTooLong):
                 channel.send(block)
             block[0] = 1
+
+
+def test_a_copy_that_was_not_sent_goes_back_to_the_pool(shared: Any) -> None:
+    def script(peer: Any) -> None:
+        peer.opens(ELEM_SIZE=16 * MIB)
+        number, _ = serve_region(peer, 77)
+        os.close(number)
+        peer.serve("CHAN_SEND", KC_ETIME)
+
+    with shared(script) as path, blocking.open_client(path) as client:
+        with pytest.raises(TimedOut):
+            client.make_channel("frames").send(bytes(300 * KIB), timeout=1)
+        assert client._connection.side.pool.regions[0].space.idle
+
+
+def test_after_a_part_was_refused_the_whole_can_be_sent(shared: Any) -> None:
+    def script(peer: Any) -> None:
+        peer.opens(ELEM_SIZE=16 * MIB)
+        number, _ = serve_region(peer, 77)
+        os.close(number)
+        peer.serve("CHAN_SEND", KC_ETIME)
+        assert ranges_of(peer.serve("CHAN_SEND"))[0][2] == 64 * KIB
+
+    with shared(script) as path, blocking.open_client(path) as client:
+        channel = client.make_channel("frames")
+        with client.loan(64 * KIB) as block:
+            with pytest.raises(TimedOut):
+                channel.send(block[: 50 * KIB], timeout=1)
+            channel.send(block)
+
+
+def test_an_interrupted_send_that_happened_takes_the_block(shared: Any) -> None:
+    def script(peer: Any) -> None:
+        peer.opens(ELEM_SIZE=16 * MIB)
+        number, _ = serve_region(peer, 77)
+        os.close(number)
+        frame = peer.expect("CHAN_SEND")
+        os.kill(os.getpid(), signal.SIGUSR1)
+        peer.expect("CANCEL")
+        peer.reply(frame)
+
+    class Interrupt(Exception):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise Interrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with shared(script) as path, blocking.open_client(path) as client:
+            channel = client.make_channel("frames")
+            with client.loan(64 * KIB) as block:
+                with pytest.raises(Interrupt):
+                    channel.send(block)
+                with pytest.raises(ValueError, match="released"):
+                    block[0] = 1
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_batch_that_is_left_early_gives_back_what_was_copied_for_it(shared: Any) -> None:
+    """The second copy is made before the first, which fills a frame, goes out."""
+
+    def script(peer: Any) -> None:
+        peer.opens(ELEM_SIZE=16 * MIB)
+        number, _ = serve_region(peer, 77)
+        os.close(number)
+        peer.serve("CHAN_SEND", KC_ETIME)
+
+    with shared(script) as path, blocking.open_client(path) as client:
+        with pytest.raises(TimedOut):
+            client.make_channel("frames").send_many([bytes(16 * MIB), bytes(16 * MIB)], timeout=1)
+        assert [region.space.idle for region in client._connection.side.pool.regions] == [True] * 2
 
 
 # --- receiving ---
@@ -526,3 +603,33 @@ def test_a_child_of_fork_takes_no_loan_and_releases_nothing(shared: Any) -> None
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         client.ping()
         lease.release()
+
+
+def test_a_lease_that_ends_while_another_thread_waits_is_told_with_the_next_request(
+    shared: Any,
+) -> None:
+    waits = threading.Event()
+    go_on = threading.Event()
+
+    def script(peer: Any) -> None:
+        peer.opens()
+        frame = peer.expect("CHAN_RECV")
+        announce(peer, 5, b"0123456789")
+        peer.reply(frame, 0, ("DESC", descriptor(5, 2, 3, 900)))
+        frame = peer.expect("CHAN_RECV")
+        waits.set()
+        go_on.wait()
+        peer.reply(frame, 0, ("ELEMENT", b"x"))
+        peer.expect("RELEASE", LEASE_ID=900)
+        peer.serve("PING")
+
+    with shared(script) as path, blocking.open_client(path) as client:
+        channel = client.make_channel("frames")
+        lease = channel.receive_lease()
+        thread = threading.Thread(target=channel.receive)
+        thread.start()
+        waits.wait()
+        lease.release()
+        go_on.set()
+        thread.join()
+        client.ping()
