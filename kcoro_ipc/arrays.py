@@ -11,6 +11,7 @@ Needs NumPy, the extra `numpy`: pip install 'kcoro-ipc[numpy]'.
 """
 
 import math
+import sys
 import weakref
 from ast import literal_eval
 from collections.abc import Iterable
@@ -123,11 +124,13 @@ def _read_dtype(text: bytes) -> Any:
 
 
 class InPlace(NamedTuple):
-    """An array that was made in a loan: `base` is the view through which NumPy holds it."""
+    """An array that was made in a loan: `base` is the view through which NumPy holds it, `alone`
+    how many references there are to its array of bytes, which slices refer to too, without any."""
 
     array: "weakref.ref[Any]"
     loan: Loan
     base: memoryview
+    alone: int
 
 
 _in_place: dict[int, InPlace] = {}  # by the id of the array, for as long as it lives
@@ -146,13 +149,14 @@ def empty(side: Side, shape: Shape, dtype: Any = float, order: str = "C") -> Arr
     view = loan.__enter__()
     view[: len(header)] = header
     array = layout.array_in(view)
-    _in_place[id(array)] = InPlace(weakref.ref(array), loan, array.base.base)
+    alone = sys.getrefcount(array.base)
+    _in_place[id(array)] = InPlace(weakref.ref(array), loan, array.base.base, alone)
     weakref.finalize(array, _forget, id(array)).atexit = False
     return array
 
 
 def _forget(key: int) -> None:
-    _in_place.pop(key).loan.close()
+    _in_place.pop(key).loan.drop()
 
 
 class LentArray(Lent):
@@ -188,6 +192,11 @@ def parcel(
 def _lent(side: Side, handle: Handle, found: InPlace, array: Array) -> Parcel:
     whole = found.loan.view
     handle.check_range(whole.nbytes)
+    if sys.getrefcount(array.base) > found.alone:
+        raise BufferError(
+            "slices of this array are still there, through which it could be written after it was "
+            "sent; delete them first"
+        )
     offset = found.loan.begin(whole, [found.base])
     sent = LentArray(side.pool, found.loan, offset, whole.nbytes)
     sent.array = array

@@ -245,7 +245,8 @@ class Channel:
 
     def keep(self, reply: Reply) -> None:
         """Messages that came for a receive that was interrupted."""
-        self._kept.extend(bodies_of(reply))
+        if not reply.result:
+            self._kept.extend(bodies_of(reply))
 
     def _decode_kept(self, max_items: int) -> list[Any]:
         mappings = self._side.mappings

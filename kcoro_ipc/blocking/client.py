@@ -240,6 +240,8 @@ class Client:
             return Handle(connection, read_info(name, reply.attributes), rights)
 
         def late(reply: Reply) -> None:
+            if reply.result:
+                return
             connection.late_request(handle_of(reply).release_frame)
 
         req_id = connection.new_id()

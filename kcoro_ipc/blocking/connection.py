@@ -82,7 +82,8 @@ class Connection:
 
         `timeout` is what the frame itself says: the daemon keeps it, and without any reply for
         `cancel_grace` seconds longer the connection counts as broken. ConnectionLost: what the
-        daemon did is not known.
+        daemon did is not known. `late` is given the reply of a request that was interrupted,
+        whatever its RESULT.
         """
         sent: list[int] = []
         # The new list is also the token of this call. No other thread and no signal handler runs
@@ -249,7 +250,7 @@ class Connection:
             if not self._inflow.has_reply:
                 self._send(requests.cancel(req_id), [])
             reply = self._reply(req_id)
-            if late is not None and not reply.result:
+            if late is not None:
                 late(reply)
         except (OSError, KcoroError):
             self._end(ConnectionLost("the connection broke while a request was cancelled"))

@@ -74,7 +74,7 @@ class Job:
             settle = self._inbox.ack if kind is None else self._inbox.nack
             settle(self)
         if self.lease is not None:
-            self.lease.release()
+            self.lease.__exit__(kind, error, traceback)
 
 
 class Inbox:
@@ -175,6 +175,8 @@ class Inbox:
 
     def give_back_late(self, reply: Reply) -> None:
         """Deliveries that came for a request that was interrupted, from within it."""
+        if reply.result:
+            return
         found = deliveries_of(reply)
         ids = [delivery.delivery_id for delivery in found]
         connection = self._handle.connection

@@ -20,6 +20,8 @@ def select(
     won: list[int] = []
 
     def late(reply: Reply) -> None:
+        if reply.result:
+            return
         index, clause = winner(reply, clauses, ERRORS)
         won.append(index)
         if clause.inbox is not None:

@@ -77,7 +77,7 @@ class Job:
             settle = self._inbox.ack if kind is None else self._inbox.nack
             await settle(self)
         if self.lease is not None:
-            self.lease.release()
+            self.lease.__exit__(kind, error, traceback)
 
 
 class Inbox:

@@ -10,9 +10,10 @@ from types import TracebackType
 from warnings import warn
 
 from kcoro_ipc.errors import ClosedResourceError
-from kcoro_ipc.regions.views import seen_by_others
+from kcoro_ipc.regions.views import is_released, seen_by_others
 
 Dropped = tuple[memoryview, int]
+IN_USE = "slices or arrays of this lease are still there; delete or copy them first"
 
 
 class Lease:
@@ -58,17 +59,16 @@ class Lease:
     def release(self) -> None:
         """Idempotent. BufferError while slices or arrays of it are there: they would see what is
         written next."""
-        self.check_unused()
-        if self._view is not None:
-            self._view.release()
-            self._view = None
-            self._end(self._lease_id)
+        if self._view is None:
+            return
+        if not is_released(self._view):
+            raise BufferError(IN_USE)
+        self._view = None
+        self._end(self._lease_id)
 
     def check_unused(self) -> None:
         if self._view is not None and seen_by_others([self._view]):
-            raise BufferError(
-                "slices or arrays of this lease are still there; delete or copy them first"
-            )
+            raise BufferError(IN_USE)
 
     def detach(self) -> tuple[memoryview, int]:
         """For who looks after the memory instead: see kcoro_ipc.arrays."""
@@ -85,7 +85,14 @@ class Lease:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.release()
+        """While an exception passes it is released as soon as nobody looks: the traceback holds
+        slices, and must not be hidden by the complaint about them."""
+        try:
+            self.release()
+        except BufferError:
+            if kind is None:
+                raise
+            self._dropped.append(self.detach())
 
     def __del__(self) -> None:
         view = getattr(self, "_view", None)

@@ -75,6 +75,13 @@ class Loan:
         if self._block is not None and not self._busy:
             self._pool.give(self._end())
 
+    def drop(self) -> None:
+        """As `close`, for a finalizer: in any thread, and the pool is left alone until it is asked
+        for the next loan."""
+        self._left = True
+        if self._block is not None and not self._busy:
+            self._pool.give_later(self._end())
+
     @property
     def is_open(self) -> bool:
         return self._block is not None

@@ -17,7 +17,7 @@ from kcoro_ipc.protocol.descriptors import Descriptor
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.regions.lease import Dropped, Lease
 from kcoro_ipc.regions.memory import map_memory
-from kcoro_ipc.regions.views import seen_by_others
+from kcoro_ipc.regions.views import is_released
 
 
 class Mappings:
@@ -120,21 +120,22 @@ class Mappings:
         """Several with one frame; BufferError, and none of them, if one is still in use."""
         for lease in leases:
             lease.check_unused()
-        ended = [lease.detach() for lease in leases if not lease.released]
-        for view, _ in ended:
-            view.release()
-        self.end(*[lease_id for _, lease_id in ended])
+        self._dropped.extend(lease.detach() for lease in leases if not lease.released)
+        self.release_dropped()
 
     def release_dropped(self) -> None:
-        """Ends what was merely dropped, as far as nobody looks at its memory any more."""
+        """Ends what was merely dropped, as far as nobody looks at its memory any more. Whoever has
+        kept the lease's own view has a released one: it would show what is written next."""
         if self._generation != forks.generation:
             return
+        ended = []
         for _ in range(len(self._dropped)):
             view, lease_id = self._dropped.popleft()
-            if seen_by_others([view]):
-                self._dropped.append((view, lease_id))
+            if is_released(view):
+                ended.append(lease_id)
             else:
-                self.end(lease_id)
+                self._dropped.append((view, lease_id))
+        self.end(*ended)
 
     def _release(self, lease_ids: list[int]) -> None:
         if lease_ids and self._generation == forks.generation:

@@ -10,6 +10,7 @@ Invariants:
 - In steady state no memfd and no mapping is made: ranges come from the regions that are there.
 """
 
+from collections import deque
 from collections.abc import Callable
 
 from kcoro_ipc.errors import PoolExhausted
@@ -70,7 +71,7 @@ class Pool:
         self.regions_made = 0
         self._hear = hear
         self._loans = 0
-        self._watched: list[Block] = []
+        self._watched: deque[Block] = deque()
 
     @property
     def total_bytes(self) -> int:
@@ -131,6 +132,10 @@ class Pool:
         if region.retired and region.space.idle:
             self._doom(region)
 
+    def give_later(self, block: Block) -> None:
+        """The same at the next loan: for finalizers, which may run in any thread."""
+        self._watched.append(block)
+
     def take_back(self, block: Block, offset: int) -> bool:
         """It was not sent after all; False if the daemon has freed it all the same."""
         return block.region.sent.pop(offset, None) is block
@@ -155,9 +160,8 @@ class Pool:
         self.regions = [region for region in self.regions if region.region_id != region_id]
 
     def _look_at_watched(self) -> None:
-        watched, self._watched = self._watched, []
-        for block in watched:
-            self.give(block)
+        for _ in range(len(self._watched)):
+            self.give(self._watched.popleft())
 
     def _drop_idle(self, loans: int) -> None:
         for region in list(self.regions):

@@ -25,6 +25,17 @@ def seen_by_others(known: Sequence[memoryview]) -> bool:
     )
 
 
+def is_released(view: memoryview) -> bool:
+    """Releases it, unless its memory is seen in any other way."""
+    if seen_by_others([view]):
+        return False
+    try:
+        view.release()
+    except BufferError:
+        return False
+    return True
+
+
 def _lives(view: memoryview) -> bool:
     try:
         return view.nbytes >= 0

@@ -95,6 +95,22 @@ def test_an_array_whose_send_did_nothing_can_be_written_and_sent_again() -> None
     parcel.accepted()
 
 
+@pytest.mark.parametrize("dtype", ["u1", "f8", [("x", "i4"), ("y", "f4")]])
+@pytest.mark.parametrize("shape", [70_000, (700, 100)])
+def test_an_array_with_slices_is_not_sent_from_its_place(dtype: Any, shape: Any) -> None:
+    side = make_side()
+    array = arrays.empty(side, shape, dtype)
+    part = array[1:]
+    with pytest.raises(BufferError, match="slices of this array"):
+        arrays.parcel(side, HANDLE, array)
+    part[...] = numpy.zeros(1, dtype)[0]
+    array[0] = numpy.ones(1, dtype)[0]
+    del part
+    arrays.parcel(side, HANDLE, array).accepted()
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = numpy.zeros(1, dtype)[0]
+
+
 def test_memory_of_an_array_is_used_again_only_when_it_is_gone() -> None:
     side = make_side(pool_bytes=4 << 20)
     array = arrays.empty(side, (4 << 20) - 64, "u1")
@@ -123,6 +139,7 @@ def test_an_array_that_is_not_sent_goes_back_to_the_pool() -> None:
     array = arrays.empty(side, 100)
     assert not side.pool.regions[0].space.idle
     del array
+    assert not side.pool.regions[0].space.idle, "a finalizer may run in any thread"
     side.pool._look_at_watched()
     assert side.pool.regions[0].space.idle
 

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -195,6 +196,52 @@ def test_a_lease_in_use_is_not_released(side: Side) -> None:
     assert (part[0], released(side)) == (1, [])
     del part
     lease.release()
+    assert released(side) == [99]
+
+
+def test_an_exception_passes_a_lease_whose_slices_it_holds(side: Side) -> None:
+    lease = side.mappings.lease(Descriptor(7, 0, 5, 99))
+
+    def work(view: memoryview) -> None:
+        part = view[1:]
+        raise LookupError(part)
+
+    with pytest.raises(LookupError) as caught, lease as view:
+        work(view)
+    assert lease.released
+    assert caught.value.args[0][0] == 1, "what the traceback shows can still be looked at"
+    side.mappings.release_dropped()
+    assert released(side) == []
+    del caught
+    gc.collect()
+    side.mappings.release_dropped()
+    assert (released(side), side.mappings.leases_open) == ([99], 0)
+
+
+def test_the_view_of_a_dropped_lease_ends_with_it(side: Side) -> None:
+    """It would show what is written there next."""
+    lease = side.mappings.lease(Descriptor(7, 0, 5, 99))
+    view = lease.data
+    with pytest.warns(ResourceWarning, match="was dropped"):
+        del lease
+        gc.collect()
+    assert view[1] == 1
+    side.mappings.release_dropped()
+    assert released(side) == [99]
+    with pytest.raises(ValueError, match="released"):
+        view[1]
+
+
+def test_a_dropped_lease_waits_for_buffers_that_are_no_views(side: Side) -> None:
+    lease = side.mappings.lease(Descriptor(7, 0, 5, 99))
+    found = struct.iter_unpack("B", lease.data)  # holds the buffer itself
+    with pytest.warns(ResourceWarning, match="was dropped"):
+        del lease
+        gc.collect()
+    side.mappings.release_dropped()
+    assert (released(side), next(found)) == ([], (0,))
+    del found
+    side.mappings.release_dropped()
     assert released(side) == [99]
 
 
