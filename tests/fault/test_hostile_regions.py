@@ -116,9 +116,7 @@ def test_14_what_is_no_region_is_einval_that_names_the_check_and_is_closed(
         before = house.process.descriptors()
         number = peer.own(make())
         for _ in range(3):
-            answer = peer.ask_files(
-                "REGION_ADD", [number], SIZE=HUGE if what == "hugetlb" else SIZE
-            )
+            answer = peer.ask_files("REGION_ADD", [number], SIZE=size)
             assert answer["RESULT"] == EINVAL
             assert words.encode() in answer["REASON"]
         assert peer.lives()
