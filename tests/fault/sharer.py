@@ -72,8 +72,19 @@ class Sharer(Peer):
         assert answer["RESULT"] == 0, answer
         return int(answer["REGION_ID"])
 
+    @staticmethod
+    def range_value(region: int, offset: int, length: int) -> bytes:
+        """The value of a DESC."""
+        return SENT.pack(region, offset, length)
+
     def send_range(self, chan: int, region: int, offset: int, length: int) -> Any:
         return self.ask("CHAN_SEND", CHAN_ID=chan, DESC=SENT.pack(region, offset, length))
+
+    def connected_again(self) -> socket.socket:
+        """Another connection to where this one goes."""
+        made = socket.socket(socket.AF_UNIX, self.socket.type)
+        made.connect(self.socket.getpeername())
+        return made
 
     def receive(self, chan: int, **attributes: Any) -> Any:
         answer = self.ask("CHAN_RECV", CHAN_ID=chan, TIMEOUT_MS=-1, **attributes)
@@ -82,8 +93,13 @@ class Sharer(Peer):
 
     def receive_range(self, chan: int, **attributes: Any) -> tuple[int, ...]:
         """REGION_ID, offset, length, LEASE_ID."""
-        (value,) = self.receive(chan, **attributes)["DESC"]
-        return RECEIVED.unpack(value)
+        return self.range_of(self.receive(chan, **attributes))
+
+    @staticmethod
+    def range_of(answer: Any) -> tuple[int, ...]:
+        item = answer["ITEM"][0] if "ITEM" in answer else answer
+        value = item["DESC"]
+        return RECEIVED.unpack(value[0] if isinstance(value, list) else value)
 
     def usage(self) -> dict[str, int]:
         items = self.ask("GET_INFO")["ITEM"]
@@ -122,8 +138,12 @@ class Sharer(Peer):
             return False
         return True
 
-    def close(self) -> None:
+    def close_files(self) -> None:
+        """Those it received or owns."""
         self._owned.close()
+
+    def close(self) -> None:
+        self.close_files()
         self._came.close()
         self.socket.close()
 

@@ -542,7 +542,7 @@ def evict(peer: Sharer, number: int) -> None:
     for _ in range(3):
         assert send(peer, chan, [number] * 2)["RESULT"] == 0
     assert len(peer.receive(chan)["files"]) == 2
-    peer._owned.close()
+    peer.close_files()
 
 
 def turn_away(peer: Sharer, number: int) -> None:
