@@ -60,8 +60,13 @@ static void leave_region(kc_engine *e, uint32_t region, uint32_t extra) {
 
 void kc_extra_end_region(kc_engine *e, uint32_t region) {
     kc_region_rec *r = kc_region_at(e, region);
+#if KC_MUTANT == 12 /* a region ends while ranges of it are still read */
+    uint32_t in_flight = 0;
+#else
+    uint32_t in_flight = r->in_flight;
+#endif
 
-    if (kc_state_of(&r->w) == KC_REGION_CLOSING && r->in_flight == 0) {
+    if (kc_state_of(&r->w) == KC_REGION_CLOSING && in_flight == 0) {
         (void)kc_word_step(&r->w, kc_region_steps, KC_REGION_ENDED, 0, 0, 0);
         kc_list_push(&e->regions, &e->ended_regions, region);
         atomic_store_explicit(&e->ended_count, e->ended_regions.count, memory_order_relaxed);

@@ -72,7 +72,9 @@ uint32_t kc_file_take(kc_engine *e, int32_t *files, uint32_t max) {
         const kc_files_extra *x = kc_extra_files(e, extra);
         for (uint32_t i = 0; i < x->count; i++)
             files[taken++] = x->files[i];
+#if KC_MUTANT != 11 /* whoever sent files pays for them for ever */
         refund(e, x->account, x->count);
+#endif
         kc_block_free(e, extra);
     }
     kc_leave(e);

@@ -18,7 +18,7 @@ int kc_pump_range_body(kc_pump *pump, const kc_connection *conn, const kc_attr *
 {
     kc_desc_value range;
     *body_out = (kc_body){0};
-    if (!kc_desc_read(attr, &range)) {
+    if (attr->length >= KC_MAX_DESC_BYTES /* only replies name leases */ || !kc_desc_read(attr, &range)) {
         return KC_EINVAL;
     }
     return kc_region_body(pump->conns.engine, range.region, kc_conn_ticket(conn), range.offset, range.length, body_out,

@@ -45,7 +45,7 @@ static const char *kc_judge_memory(int file, uint64_t size_bytes)
         why = "it is not in tmpfs: huge pages are not taken";
     } else if (fstat(file, &stat) != 0 || (uint64_t)stat.st_size < size_bytes) {
         why = "it is smaller than SIZE says";
-    } else if ((uint64_t)stat.st_blocks * KC_STAT_BLOCK_BYTES < size_bytes) {
+    } else if (stat.st_blocks * KC_STAT_BLOCK_BYTES < stat.st_size) { /* wherever: blocks do not say where */
         why = "it has holes: allocate it (posix_fallocate) before it is sealed";
     }
     return why;

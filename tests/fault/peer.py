@@ -79,7 +79,7 @@ class Peer:
         """Exactly so many; fewer only at the end of the connection."""
         while len(self._unread) < count:
             try:
-                data = self.socket.recv(1 << 20)
+                data = self._receive()
             except ConnectionResetError:
                 data = b""
             if not data:
@@ -89,12 +89,20 @@ class Peer:
         del self._unread[:count]
         return taken
 
-    def read(self) -> dict[str, Any] | None:
-        """The next frame by attribute names (those that repeat as lists); None at the end."""
+    def _receive(self) -> bytes:
+        return self.socket.recv(1 << 20)
+
+    def read_frame(self) -> tlv.Frame | None:
         head = self.read_bytes(tlv.HEADER_BYTES)
         if not head:
             return None
-        frame = tlv.parse_frame(head + self.read_bytes(int.from_bytes(head[4:8])), self.minor)
+        return tlv.parse_frame(head + self.read_bytes(int.from_bytes(head[4:8])), self.minor)
+
+    def read(self) -> dict[str, Any] | None:
+        """The next frame by attribute names (those that repeat as lists); None at the end."""
+        frame = self.read_frame()
+        if frame is None:
+            return None
         return {"cmd": tlv.COMMAND_NAMES.get(frame.cmd, frame.cmd)} | named(frame.attributes)
 
     def lives(self) -> bool:

@@ -4,53 +4,16 @@ A real process is killed by the real kernel; the daemon learns of it from its so
 states that need no process are in tests/conformance, on every subject.
 """
 
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
-
 import pytest
 
 from tests.conformance.cases import conserved, drain
 from tests.conformance.subject import EAGAIN, EPIPE
+from tests.fault.conftest import Victim
 from tests.fault.house import House
 from tests.fault.victim import LARGE, MANY
 
-ROOT = Path(__file__).parents[2]
-Kill = Callable[[], None]
-Victim = Callable[[str, int], Kill]
-
 both_transports = pytest.mark.parametrize("transport", ["stream", "seqpacket"])
 kinds = pytest.mark.parametrize("capacity", [0, 1, 3], ids=["rendezvous", "one", "three"])
-
-
-@pytest.fixture
-def victim(house: House, transport: str) -> Iterator[Victim]:
-    """`victim(state, chan)` returns when the process is in that state; what it returns kills it,
-    and returns when the daemon has seen that."""
-    with ExitStack() as stack:
-
-        def start(state: str, chan: int) -> Kill:
-            words = [state, transport, house.process.path(transport), str(chan)]
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.fault.victim", *words],
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-            )
-            stack.enter_context(process)
-            stack.callback(process.kill)
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"there\n"
-
-            def kill() -> None:
-                process.kill()
-                process.wait()
-                house.turns()
-
-            return kill
-
-        yield start
 
 
 def channel(house: House, capacity: int, **options: object) -> int:

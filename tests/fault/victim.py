@@ -11,6 +11,8 @@ import socket
 import sys
 
 from tests.fault.peer import Peer
+from tests.fault.sharer import Sharer
+from tests.fault.sharing import STATES as SHARING
 
 TRANSPORTS = {"stream": socket.SOCK_STREAM, "seqpacket": socket.SOCK_SEQPACKET}
 LARGE = 100_000
@@ -77,9 +79,14 @@ def main() -> None:
     state, transport, path, chan = sys.argv[1:]
     connected = socket.socket(socket.AF_UNIX, TRANSPORTS[transport])
     connected.connect(path)
-    peer = Peer(connected)
-    peer.hello()
-    STATES[state](peer, peer.open(int(chan)))
+    if state in SHARING:
+        sharer = Sharer(connected)
+        sharer.hello()
+        SHARING[state](sharer, sharer.open(int(chan)))
+    else:
+        peer = Peer(connected)
+        peer.hello()
+        STATES[state](peer, peer.open(int(chan)))
     print("there", flush=True)
     signal.pause()
 

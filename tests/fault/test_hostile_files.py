@@ -1,0 +1,616 @@
+"""Open files as no honest client passes them: the loss is the attacker's, and every file is closed
+exactly once.
+
+A file that is closed twice would close somebody else's number: canaries that wait in a channel of
+their own tell. What the daemon has open is counted in /proc.
+"""
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from struct import pack
+from typing import Any
+
+import pytest
+
+from kcoro_ipc import _wire
+from tests.e2e.harness import running_daemon
+from tests.fault.house import House
+from tests.fault.sharer import Sharer, descriptors_settle, memfd, sharer
+
+BUFFERED = {"KIND": 1, "CAPACITY": 64}
+EPROTO, EINVAL, EDQUOT, EAGAIN = _wire.KC_EPROTO, _wire.KC_EINVAL, _wire.KC_EDQUOT, _wire.KC_EAGAIN
+MOST = _wire.MAX_MESSAGE_FILES
+FOREVER_S = 3600  # of a close that lingers: longer than any test
+
+both_transports = pytest.mark.parametrize("transport", ["stream", "seqpacket"])
+
+
+def pipe_of(peer: Sharer, text: bytes) -> int:
+    """The reading end of a pipe that holds `text`; closed with the peer."""
+    reading, writing = os.pipe()
+    os.write(writing, text)
+    os.close(writing)
+    return peer.own(reading)
+
+
+def send(peer: Sharer, chan: int, files: list[int], data: bytes = b"x") -> Any:
+    return peer.ask_files("CHAN_SEND", files, CHAN_ID=chan, TIMEOUT_MS=0, ELEMENT=data)
+
+
+def texts(answer: Any) -> list[bytes]:
+    """What the pipes of an answer hold."""
+    return [os.read(number, 100) for number in answer["files"]]
+
+
+def ended(peer: Sharer) -> None:
+    """The daemon ends it, with EPROTO if there is a word; what was before may be answered."""
+    while (answer := peer.read()) is not None:
+        assert answer.get("RESULT") in (0, EPROTO)
+
+
+# --- numbers of files ---
+
+
+@both_transports
+def test_253_files_in_a_packet_are_einval_and_closed(house: House, transport: str) -> None:
+    """As many as the kernel passes at once; a message takes 16."""
+    with sharer(house, transport) as peer:
+        chan = peer.make(**BUFFERED)
+        before = house.process.descriptors()
+        number = pipe_of(peer, b"x")
+        for count in (MOST + 1, 100, 253):
+            assert send(peer, chan, [number] * count)["RESULT"] == EINVAL
+        assert peer.result("CHAN_RECV", CHAN_ID=chan, TIMEOUT_MS=0) == EAGAIN
+        assert peer.usage()["files"] == 0
+        descriptors_settle(house, before)
+        assert send(peer, chan, [number] * MOST)["RESULT"] == 0
+
+
+@both_transports
+@pytest.mark.parametrize("count", [1, 16, 253])
+def test_files_that_no_frame_names_are_the_end(house: House, transport: str, count: int) -> None:
+    before = house.process.descriptors()
+    with sharer(house, transport) as peer:
+        peer.write_files("PING", [pipe_of(peer, b"x")] * count, count=0, REQ_ID=5)
+        ended(peer)
+    descriptors_settle(house, before)
+
+
+@both_transports
+@pytest.mark.parametrize(("named", "came"), [(1, 0), (2, 1), (16, 15), (253, 1), (1, 2), (0, 3)])
+def test_more_or_fewer_files_than_the_header_says_are_the_end(
+    house: House, transport: str, named: int, came: int
+) -> None:
+    """Nothing is sent by such a frame when files are missing."""
+    before = house.process.descriptors()
+    with sharer(house) as keeper:
+        chan = keeper.make(**BUFFERED)
+        with sharer(house, transport) as peer:
+            peer.open(chan)
+            files = [pipe_of(peer, b"x") for _ in range(came)]
+            words = {"REQ_ID": 5, "CHAN_ID": chan, "TIMEOUT_MS": 0, "ELEMENT": b"x"}
+            if came:
+                peer.write_files("CHAN_SEND", files, count=named, **words)
+            else:
+                peer.say(peer.frame_files("CHAN_SEND", named, **words))
+            ended(peer)
+        if came < named:
+            assert keeper.result("CHAN_RECV", CHAN_ID=chan, TIMEOUT_MS=0) == EAGAIN
+    descriptors_settle(house, before)
+
+
+def test_files_with_half_a_frame_and_silence_are_closed_with_their_connection(house: House) -> None:
+    before = house.process.descriptors()
+    with sharer(house) as peer:
+        chan = peer.make(**BUFFERED)
+        words = {"REQ_ID": 5, "CHAN_ID": chan, "ELEMENT": b"x" * 100}
+        data = peer.frame_files("CHAN_SEND", MOST, **words)
+        peer.say_files(data[:50], [pipe_of(peer, b"x")] * MOST)
+        house.turns()
+        assert house.process.descriptors() == before + 1 + MOST
+    descriptors_settle(house, before)
+
+
+def test_files_ahead_of_their_frame_by_a_second_write_are_the_end(house: House) -> None:
+    """Half a header says nothing yet; files of two writes are counted together."""
+    before = house.process.descriptors()
+    with sharer(house) as peer:
+        chan = peer.make(**BUFFERED)
+        data = peer.frame_files("CHAN_SEND", 1, REQ_ID=5, CHAN_ID=chan, ELEMENT=b"x")
+        number = pipe_of(peer, b"x")
+        peer.say_files(data[:3], [number])
+        house.turns()
+        peer.say_files(data[3:5], [number])
+        house.turns()
+        peer.say(data[5:])
+        ended(peer)
+    descriptors_settle(house, before)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["PING", "CHAN_RECV", "CHAN_MAKE", "LIST", "ACK", "NACK", "REGION_DROP", "RELEASE", "GET_INFO"],
+)
+@both_transports
+def test_files_on_a_frame_that_takes_none_are_einval_and_the_connection_lives(
+    house: House, transport: str, command: str
+) -> None:
+    before = house.process.descriptors()
+    with sharer(house, transport) as peer:
+        number = pipe_of(peer, b"x")
+        for count in (1, MOST, 100):
+            assert peer.ask_files(command, [number] * count)["RESULT"] == EINVAL
+        assert peer.lives()
+        assert peer.usage()["files"] == 0
+        descriptors_settle(house, before + 1)
+
+
+def test_files_with_several_elements_none_or_a_range_are_einval(house: House) -> None:
+    with sharer(house) as peer:
+        chan = peer.make(**BUFFERED)
+        before = house.process.descriptors()
+        files = [pipe_of(peer, b"x")]
+        one, desc = ("ELEMENT", b"x"), ("DESC", b"\1" * 24)
+        for pairs in ([one, one], [], [desc], [desc, desc]):
+            answer = peer.ask_files("CHAN_SEND", files, *pairs, CHAN_ID=chan, TIMEOUT_MS=0)
+            assert answer["RESULT"] == EINVAL
+        for wrong in (0, 2, 17, 2**32 - 1):
+            clause = [("CHAN_ID", chan), ("ELEMENT", b"x"), ("FILES", wrong)]
+            answer = peer.ask_files("SELECT", files, ("CLAUSE", clause), TIMEOUT_MS=0)
+            assert answer["RESULT"] == EINVAL
+        assert peer.result("CHAN_RECV", CHAN_ID=chan, TIMEOUT_MS=0) == EAGAIN
+        descriptors_settle(house, before)
+
+
+def test_who_cannot_take_files_gets_enotsup_and_the_message_stays(house: House) -> None:
+    with sharer(house) as able, house.peer() as unable:
+        chan = able.make(**BUFFERED)
+        unable.open(chan)
+        assert send(able, chan, [pipe_of(able, b"mine")])["RESULT"] == 0
+        assert unable.result("CHAN_RECV", CHAN_ID=chan, TIMEOUT_MS=0) == _wire.KC_ENOTSUP
+        assert texts(able.receive(chan)) == [b"mine"]
+
+
+# --- limits ---
+
+
+@both_transports
+def test_files_that_the_daemon_has_no_room_for_are_the_end_of_their_sender_alone(
+    house: House, transport: str
+) -> None:
+    """MSG_CTRUNC: the kernel has dropped some of them, so no frame would get its own."""
+    with sharer(house) as other, sharer(house, transport) as peer:
+        chan = other.make(**BUFFERED)
+        peer.open(chan)
+        files = [pipe_of(peer, b"x")] * MOST
+        before = house.process.limit_descriptors(house.process.descriptors() + 3)
+        try:
+            words = {"REQ_ID": 5, "CHAN_ID": chan, "TIMEOUT_MS": 0, "ELEMENT": b"x"}
+            peer.write_files("CHAN_SEND", files, **words)
+            ended(peer)
+            assert other.result("CHAN_RECV", CHAN_ID=chan, TIMEOUT_MS=0) == EAGAIN
+            assert send(other, chan, files[:1])["RESULT"] == 0
+            assert texts(other.receive(chan)) == [b"x"]
+        finally:
+            house.process.limit_descriptors(before)
+
+
+@contextmanager
+def house_with(*limits: str) -> Iterator[House]:
+    directory = Path(tempfile.mkdtemp(prefix="kc-", dir="/tmp"))
+    options = [word for limit in limits for word in ("--limit", limit)]
+    try:
+        with running_daemon(directory, *options) as daemon:
+            made = House(daemon)
+            yield made
+            made.check()
+            made.finish()
+    finally:
+        shutil.rmtree(directory)
+
+
+@pytest.mark.parametrize(
+    ("limit", "name"), [("files_per_uid", b"files per uid"), ("files", b"files")]
+)
+def test_a_flood_of_files_names_quota_limit_usage_and_setting(limit: str, name: bytes) -> None:
+    """The refused ones are closed at the door, and room comes back with the first receive."""
+    with house_with(f"{limit}=20") as house, sharer(house) as peer, sharer(house) as second:
+        chan = peer.make(KIND=_wire.KIND_UNLIMITED)
+        second.open(chan)
+        number = pipe_of(peer, b"x")
+        before = house.process.descriptors()
+        for _ in range(5):
+            assert send(peer, chan, [number] * 4)["RESULT"] == 0
+        for flooding in (peer, second) * 10:
+            for count in (1, MOST):
+                answer = send(flooding, chan, [number] * count)
+                assert answer["RESULT"] == EDQUOT
+                assert answer["QUOTA_NAME"] == name
+                assert answer["QUOTA_SETTING"] == b"limits." + limit.encode()
+                assert (answer["QUOTA_LIMIT"], answer["QUOTA_USAGE"]) == (20, 20)
+        assert peer.usage()["files"] == 20
+        descriptors_settle(house, before + 20)
+        assert len(peer.receive(chan)["files"]) == 4
+        house.turns()
+        assert send(second, chan, [number] * 4)["RESULT"] == 0
+        assert send(second, chan, [number])["RESULT"] == EDQUOT
+
+
+# --- files that are dangerous to have ---
+
+
+@both_transports
+@pytest.mark.parametrize("passed", ["stream", "seqpacket"])
+def test_a_connection_to_this_daemon_is_einval(house: House, transport: str, passed: str) -> None:
+    """It would keep itself alive: a message that holds its own sender's connection."""
+    with sharer(house, transport) as peer, sharer(house, passed) as other:
+        chan = peer.make(**BUFFERED)
+        before = house.process.descriptors()
+        unaccepted = house.process.connect(passed)
+        for connected in (peer.socket, other.socket, unaccepted):
+            assert send(peer, chan, [connected.fileno()])["RESULT"] == EINVAL
+            mixed = [pipe_of(peer, b"x"), connected.fileno(), pipe_of(peer, b"x")]
+            assert send(peer, chan, mixed)["RESULT"] == EINVAL
+        unaccepted.close()
+        assert peer.lives()
+        assert peer.usage()["files"] == 0
+        house.turns()
+        descriptors_settle(house, before)
+
+
+def test_sockets_that_hold_themselves_and_each_other_leave_nothing(house: House) -> None:
+    """The kernel collects such cycles when the last outside reference, the daemon's, is closed."""
+    with sharer(house) as peer:
+        chan = peer.make(**BUFFERED)
+        before = house.process.descriptors()
+        watched, writing = os.pipe()
+        for _ in range(20):
+            one, other = socket.socketpair()
+            socket.send_fds(one, [b"x"], [one.fileno(), other.fileno(), writing])
+            socket.send_fds(other, [b"x"], [one.fileno(), other.fileno()])
+            assert send(peer, chan, [one.fileno(), other.fileno()])["RESULT"] == 0
+            one.close()
+            other.close()
+        os.close(writing)
+        assert house.process.descriptors() == before + 40
+        assert peer.ask("CHAN_PURGE", CHAN_ID=chan)["COUNT"] == 20
+        descriptors_settle(house, before)
+        for one in socket.socketpair():
+            one.close()  # which lets the kernel look for cycles
+        assert os.read(watched, 1) == b"", "the pipe in the cycles is still open"
+        os.close(watched)
+
+
+@contextmanager
+def lingering() -> Iterator[tuple[int, socket.socket]]:
+    """A TCP socket that closes only when all it holds was read, and the other end."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sender = socket.create_connection(server.getsockname())
+        reader, _ = server.accept()
+    linger = pack("ii", 1, FOREVER_S)
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    sender.setblocking(False)
+    try:
+        while True:
+            sender.send(b"x" * 65536)
+    except BlockingIOError:
+        pass
+    sender.setblocking(True)
+    try:
+        yield sender.detach(), reader
+    finally:
+        reader.close()
+
+
+def test_a_close_that_lingers_does_not_stall_the_daemon(house: House) -> None:
+    """An hour, if the loop waited for it: the PINGs behind it would time out."""
+    with sharer(house) as peer, house.peer() as other, lingering() as (number, reader):
+        chan = peer.make(**BUFFERED)
+        assert send(peer, chan, [number])["RESULT"] == 0
+        os.close(number)
+        assert peer.ask("CHAN_PURGE", CHAN_ID=chan)["COUNT"] == 1
+        for _ in range(10):
+            assert peer.lives()
+            assert other.lives()
+            house.turns()
+        while reader.recv(1 << 20):
+            pass
+        assert peer.lives()
+
+
+# --- files that work ---
+
+
+def a_socket() -> int:
+    return socket.socket(socket.AF_INET).detach()
+
+
+def a_unix_socket() -> int:
+    one, other = socket.socketpair()
+    other.close()
+    return one.detach()
+
+
+def a_pipe() -> int:
+    reading, writing = os.pipe()
+    os.close(writing)
+    return reading
+
+
+def a_regular_file() -> int:
+    with tempfile.TemporaryFile(dir="/tmp") as file:
+        return os.dup(file.fileno())
+
+
+KINDS: dict[str, Callable[[], int]] = {
+    "socket": a_socket,
+    "unix socket": a_unix_socket,
+    "pipe": a_pipe,
+    "pidfd": lambda: os.pidfd_open(os.getpid()),
+    "directory": lambda: os.open("/tmp", os.O_RDONLY | os.O_DIRECTORY),
+    "memfd": lambda: memfd(4096, seals=0),
+    "regular": a_regular_file,
+    "path only": lambda: os.open("/tmp", os.O_PATH),
+}
+
+
+@both_transports
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_file_of_any_kind_arrives_as_itself(house: House, transport: str, kind: str) -> None:
+    with sharer(house, transport) as sender, sharer(house, transport) as receiver:
+        chan = sender.make(**BUFFERED)
+        receiver.open(chan)
+        number = sender.own(KINDS[kind]())
+        assert send(sender, chan, [number], b"")["RESULT"] == 0
+        answer = receiver.receive(chan)
+        (got,) = answer["files"]
+        assert answer["ELEMENT"] == [b""]
+        assert got != number
+        assert os.path.samestat(os.fstat(got), os.fstat(number))
+        assert os.readlink(f"/proc/self/fd/{got}") == os.readlink(f"/proc/self/fd/{number}")
+
+
+@both_transports
+def test_files_outlive_their_sender(house: House, transport: str) -> None:
+    with sharer(house) as keeper:
+        chan = keeper.make(**BUFFERED)
+        with sharer(house, transport) as sender:
+            sender.open(chan)
+            files = [pipe_of(sender, b"%d" % number) for number in range(MOST)]
+            words = {"REQ_ID": 5, "CHAN_ID": chan, "ELEMENT": b"the last words"}
+            sender.write_files("CHAN_SEND", files, **words)
+        house.turns()
+        answer = keeper.receive(chan)
+        assert answer["ELEMENT"] == [b"the last words"]
+        assert texts(answer) == [b"%d" % number for number in range(MOST)]
+
+
+# --- whose files ---
+
+PLAN = [[b"a"], [], [b"b", b"c"], [], [], [b"d"]]  # the files of six messages
+
+
+def conversation(peer: Sharer, chan: int) -> list[tuple[bytes, list[int]]]:
+    """Frames and their files."""
+    return [
+        (
+            peer.frame_files(
+                "CHAN_SEND", len(names), REQ_ID=9 + number, CHAN_ID=chan, ELEMENT=b"%d" % number
+            ),
+            [pipe_of(peer, name) for name in names],
+        )
+        for number, names in enumerate(PLAN)
+    ]
+
+
+def say_cut(peer: Sharer, said: list[tuple[bytes, list[int]]], cut: Callable[[int], bool]) -> None:
+    """Files go with the first byte of their frame; further writes begin where `cut` says."""
+    data = b"".join(frame for frame, _ in said)
+    starts, at = {}, 0
+    for frame, files in said:
+        starts[at] = files
+        at += len(frame)
+    edges = [at for at in range(len(data)) if starts.get(at) or cut(at) or at == 0]
+    for begin, end in zip(edges, [*edges[1:], len(data)], strict=True):
+        if starts.get(begin):
+            peer.say_files(data[begin:end], starts[begin])
+        else:
+            peer.say(data[begin:end])
+
+
+def check_whose(peer: Sharer, receiver: Sharer, chan: int) -> None:
+    for _ in PLAN:
+        answer = peer.read()
+        assert answer is not None
+        assert answer["RESULT"] == 0
+    for number, names in enumerate(PLAN):
+        answer = receiver.receive(chan)
+        assert (answer["ELEMENT"], texts(answer)) == ([b"%d" % number], names)
+
+
+def test_a_stream_that_is_cut_anywhere_attaches_files_to_their_own_message(house: House) -> None:
+    """Every byte as the place of a cut, every byte alone, and no cut but those that files make."""
+    with sharer(house) as receiver:
+        chan = receiver.make(**BUFFERED)
+        whole = sum(len(frame) for frame, _ in conversation(receiver, chan))
+        for place in range(whole + 2):
+            with sharer(house) as peer:
+                peer.open(chan)
+                every = place == whole + 1
+                say_cut(peer, conversation(peer, chan), lambda at, p=place, e=every: e or at == p)
+                check_whose(peer, receiver, chan)
+
+
+@pytest.mark.parametrize("runs", [[6], [1, 5], [2, 4], [1] * 6, [3, 3], [5, 1]])
+def test_packets_of_any_number_of_frames_attach_files_to_their_own_message(
+    house: House, runs: list[int]
+) -> None:
+    with sharer(house) as receiver, sharer(house, "seqpacket") as peer:
+        chan = receiver.make(**BUFFERED)
+        peer.open(chan)
+        said = conversation(peer, chan)
+        for count in runs:
+            data = b"".join(frame for frame, _ in said[:count])
+            files = [number for _, numbers in said[:count] for number in numbers]
+            peer.say_files(data, files) if files else peer.say(data)
+            del said[:count]
+        check_whose(peer, receiver, chan)
+
+
+class Nibbler(Sharer):
+    """Reads byte by byte, and knows with which byte files came."""
+
+    def hello(self, **attributes: Any) -> Any:
+        self.heard = 0
+        self.came_at: list[int] = []
+        return super().hello(**attributes)
+
+    def _receive(self) -> bytes:
+        before = len(self._came)
+        data, ancillary, _, _ = self.socket.recvmsg(1, socket.CMSG_SPACE(4 * MOST))
+        for _, _, numbers in ancillary:
+            self._came.extend(memoryview(numbers).cast("i"))
+        if len(self._came) > before:
+            self.came_at.append(self.heard)
+        self.heard += len(data)
+        return data
+
+
+def test_files_reach_a_reader_of_single_bytes_with_the_first_byte_of_their_frame(
+    house: House,
+) -> None:
+    with sharer(house) as sender:
+        chan = sender.make(**BUFFERED)
+        with Nibbler(house.process.connect()) as nibbler:
+            nibbler.hello()
+            nibbler.open(chan)
+            for number in range(len(PLAN)):
+                nibbler.write("CHAN_RECV", REQ_ID=20 + number, CHAN_ID=chan, TIMEOUT_MS=-1)
+            say_cut(sender, conversation(sender, chan), lambda _: False)
+            begins = []
+            for names in PLAN:
+                begin = nibbler.heard
+                answer = nibbler.read()
+                assert texts(answer) == names
+                if names:
+                    begins.append(begin)
+            assert nibbler.came_at == begins
+
+
+# --- exactly once ---
+
+ROUNDS = 30
+
+
+@contextmanager
+def canaries(house: House) -> Iterator[None]:
+    """Files that wait meanwhile: afterwards they are there, and they are what they were."""
+    with sharer(house) as keeper:
+        chan = keeper.make(**BUFFERED)
+        for number in range(ROUNDS):
+            assert send(keeper, chan, [pipe_of(keeper, b"%d" % number)])["RESULT"] == 0
+        yield
+        for number in range(ROUNDS):
+            assert texts(keeper.receive(chan)) == [b"%d" % number]
+
+
+def purge(peer: Sharer, number: int) -> None:
+    chan = peer.make(**BUFFERED)
+    assert send(peer, chan, [number] * 3)["RESULT"] == 0
+    assert peer.ask("CHAN_PURGE", CHAN_ID=chan)["COUNT"] == 1
+
+
+def destroy(peer: Sharer, number: int) -> None:
+    chan = peer.make(**BUFFERED)
+    assert send(peer, chan, [number] * 3)["RESULT"] == 0
+    assert peer.result("CHAN_DESTROY", CHAN_ID=chan) == 0
+
+
+def last_handle(peer: Sharer, number: int) -> None:
+    chan = peer.make(**BUFFERED)
+    assert send(peer, chan, [number] * 3)["RESULT"] == 0
+    assert peer.result("CHAN_RELEASE", CHAN_ID=chan, FLAGS=3) == 0
+
+
+def evict(peer: Sharer, number: int) -> None:
+    chan = peer.make(KIND=1, CAPACITY=1, OVERFLOW=_wire.OVERFLOW_DROP_OLDEST)
+    for _ in range(3):
+        assert send(peer, chan, [number] * 2)["RESULT"] == 0
+    assert len(peer.receive(chan)["files"]) == 2
+    peer.close_files()
+
+
+def turn_away(peer: Sharer, number: int) -> None:
+    chan = peer.make(KIND=1, CAPACITY=1, OVERFLOW=_wire.OVERFLOW_DROP_NEWEST)
+    for _ in range(3):
+        send(peer, chan, [number] * 2)
+    assert peer.ask("CHAN_PURGE", CHAN_ID=chan)["COUNT"] == 1
+
+
+def conflate(peer: Sharer, number: int) -> None:
+    chan = peer.make(KIND=_wire.KIND_CONFLATED)
+    for _ in range(3):
+        assert send(peer, chan, [number] * 2)["RESULT"] == 0
+    assert peer.ask("CHAN_PURGE", CHAN_ID=chan)["COUNT"] == 1
+
+
+def cancel(peer: Sharer, number: int) -> None:
+    chan = peer.make()
+    words = {"REQ_ID": 5, "CHAN_ID": chan, "TIMEOUT_MS": -1, "ELEMENT": b"x"}
+    peer.write_files("CHAN_SEND", [number] * 2, **words)
+    peer.write("CANCEL", REQ_ID=5)
+    answer = peer.read()
+    assert answer is not None
+    assert answer["RESULT"] == _wire.KC_ECANCELED
+
+
+def expire(peer: Sharer, number: int) -> None:
+    chan = peer.make(**BUFFERED, FILE_TTL_MS=1)
+    assert send(peer, chan, [number] * 2)["RESULT"] == 0
+    for _ in range(100_000):
+        if peer.usage()["files"] == ROUNDS:
+            return
+    raise AssertionError("files that are too old still wait")
+
+
+def refuse(peer: Sharer, number: int) -> None:
+    assert send(peer, 2**31, [number] * 3)["RESULT"] == _wire.KC_EBADF
+
+
+ENDS = [purge, destroy, last_handle, evict, turn_away, conflate, cancel, expire, refuse]
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_files_that_nobody_gets_are_closed_exactly_once(
+    house: House, end: Callable[[Sharer, int], None]
+) -> None:
+    with canaries(house), sharer(house) as peer:
+        before = house.process.descriptors()
+        reading, writing = os.pipe()
+        for _ in range(ROUNDS):
+            end(peer, writing)
+        os.close(writing)
+        descriptors_settle(house, before)
+        assert house.process.descriptors() == before
+        assert os.read(reading, 1) == b""
+        os.close(reading)
+
+
+def test_files_of_a_peer_that_dies_in_a_parked_send_are_closed_exactly_once(house: House) -> None:
+    with canaries(house), sharer(house) as keeper:
+        chan = keeper.make()
+        before = house.process.descriptors()
+        for _ in range(ROUNDS):
+            with sharer(house) as peer:
+                peer.open(chan)
+                words = {"REQ_ID": 5, "CHAN_ID": chan, "TIMEOUT_MS": -1, "ELEMENT": b"x"}
+                peer.write_files("CHAN_SEND", [pipe_of(peer, b"x")] * 2, **words)
+                assert peer.lives()
+        house.turns()
+        descriptors_settle(house, before)
+        assert house.process.descriptors() == before
