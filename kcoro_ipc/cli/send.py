@@ -28,7 +28,6 @@ from kcoro_ipc.errors import NotSupported, PoolExhausted, QuotaExceeded
 if TYPE_CHECKING:
     from kcoro_ipc.blocking import Channel, Client
 
-INLINE_BYTES = 128 << 10  # as much as costs the same both ways; docs/PERFORMANCE.md
 SPARE_POOL_BYTES = 64 << 20
 
 
@@ -125,7 +124,9 @@ class Sender:
     def send_file(self, client: "Client", source: intake.Source) -> None:
         """By a descriptor of its content, which the kernel copies once; as bytes if it is short,
         or if there is no shared memory for it and an element holds it."""
-        if not source.size or source.size <= INLINE_BYTES:
+        from kcoro_ipc.regions import ZERO_COPY_FROM
+
+        if not source.size or source.size < ZERO_COPY_FROM:
             self.stream(source.pieces(self.limit), "whole")
             return
         try:

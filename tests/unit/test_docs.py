@@ -134,6 +134,43 @@ def test_every_quoted_contract_number_is_a_paragraph_of_the_contract() -> None:
     assert quoted - contract_numbers() == set()
 
 
+# --- rules and the tests that hold them ---
+
+OWNERSHIP_TABLES = ("ownership", "files", "safety")
+TEST = re.compile(r"^\s*(?:async )?def (test_\w+)\(|^KC_TEST\((\w+)\)", re.MULTILINE)
+
+
+def names_of_tests() -> set[str]:
+    sources = [*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "tests").rglob("test_*.c")]
+    found = [TEST.findall(path.read_text(encoding="utf-8")) for path in sources]
+    return {python or native for pairs in found for python, native in pairs}
+
+
+@pytest.mark.parametrize("table", OWNERSHIP_TABLES)
+def test_every_rule_of_zero_copy_names_tests_and_they_exist(table: str) -> None:
+    text = page("docs/ZERO_COPY.md").split(f"<!-- {table} -->")[1].split(f"<!-- /{table} -->")[0]
+    rows = table_rows(text)[1:]
+    named = {row[0]: backticked(row[-1]) for row in rows}
+    assert len(named) >= 10
+    assert [rule for rule, tests in named.items() if not tests] == []
+    assert {test for tests in named.values() for test in tests} - names_of_tests() == set()
+
+
+def test_the_limits_of_zero_copy_are_those_of_the_program() -> None:
+    from kcoro_ipc.regions import POOL_BYTES
+
+    text = section(page("docs/ZERO_COPY.md"), "## Limits")
+    shown = {row[0].strip("`"): row[1] for row in table_rows(text)[1:]}
+    limits = {name: number(shown[name]) for name in shown if hasattr(Limits, name)}
+    assert limits == {name: getattr(Limits(), name) for name in limits}
+    assert len(limits) == 5
+    assert number(shown["files of a message"]) == _wire.MAX_MESSAGE_FILES
+    assert number(shown["pool_bytes` of `open_client"]) == POOL_BYTES
+    assert number(shown["elem_size"]) == _wire.MAX_ELEMENT_BYTES
+    header = page("native/ipc/kc_conn.h")
+    assert f"KC_CONN_LEASES = {number(shown['leases of a connection'])} " in header
+
+
 # --- tables that describe code ---
 
 

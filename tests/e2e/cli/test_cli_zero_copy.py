@@ -7,6 +7,7 @@ import select
 import signal
 import stat
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -261,6 +262,27 @@ def test_stat_shows_which_files_wait_and_whose(kcoro: Any, jobs: str, tmp_path: 
     mine = json.loads(kcoro("stat", "--json").stdout)
     assert (mine["files"], mine["connections"]) == (1, 1)
     kcoro("recv", jobs)
+
+
+def test_stat_shows_regions_and_leases_until_they_are_given_back(kcoro: Any, jobs: str) -> None:
+    def mine() -> tuple[int, int, int]:
+        told = json.loads(kcoro("stat", "--json").stdout)
+        return told["regions"], told["region_bytes"], told["leases"]
+
+    assert mine() == (0, 0, 0)
+    with blocking.open_client(kcoro.socket) as sender, blocking.open_client(kcoro.socket) as reader:
+        with sender.loan(1 << 20) as block:
+            sender.open_channel(jobs, existing=True).send(block)
+        lease = reader.open_channel(jobs, existing=True).receive_lease()
+        regions, region_bytes, leases = mine()
+        assert (regions, leases) == (1, 1)
+        assert region_bytes >= 1 << 20
+        lease.release()
+        reader.ping()
+        assert mine()[2] == 0
+    limit = time.monotonic() + 60
+    while mine() != (0, 0, 0):  # a daemon hears of the end of a connection in its own time
+        assert time.monotonic() < limit
 
 
 def test_files_may_expire(kcoro: Any, tmp_path: Path) -> None:

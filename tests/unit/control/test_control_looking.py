@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from kcoro_ipc import _wire, control
-from kcoro_ipc.native import CLAUSE_SEND, Waiter
+from kcoro_ipc.native import CLAUSE_SEND, Waiter, WaitingFiles
+from kcoro_ipc.records import Peer
 from tests.unit.control.house import OWNER, READ, STRANGER, House, refused
 
 
@@ -114,6 +115,84 @@ def test_a_page_of_waiters_never_exceeds_the_askers_max_frame(max_frame: int) ->
             break
         cursor = {"CURSOR": answer["CURSOR"]}
     assert [item["AGE_NS"] for item in seen] == list(range(600))
+
+
+def pages_of_files(house: House, peer: Peer, **asked: Any) -> list[list[Any]]:
+    pages: list[list[Any]] = []
+    cursor: dict[str, Any] = {}
+    while True:
+        answer = house.ask(peer, "GET_STATS", NAME="jobs", FLAGS=2, **asked, **cursor)
+        assert house.last is not None
+        assert len(house.last.frame) <= peer.max_frame
+        pages.append(answer.get("ITEM", []))
+        if "CURSOR" not in answer:
+            return pages
+        cursor = {"CURSOR": answer["CURSOR"]}
+
+
+def test_get_stats_with_files_tells_whose_wait_oldest_first_page_by_page() -> None:
+    house = House()
+    peer = house.peer()
+    house.ask(peer, "CHAN_MAKE", NAME="jobs")
+    gone = 99
+    house.engine.files = [
+        WaitingFiles(1, 30, peer.user.account, 2),
+        WaitingFiles(gone, 20, peer.user.account, 16),
+        WaitingFiles(gone, 10, peer.user.account + 1, 1),
+    ]
+    first, second = pages_of_files(house, peer, MAX_ITEMS=2)
+    assert first[0] == {
+        "COUNT": 2,
+        "AGE_NS": 30,
+        "VALUE": 1,
+        "SENDER_UID": OWNER,
+        "SENDER_PID": 10,
+        "CLIENT_NAME": b"test",
+    }
+    assert first[1] == {"COUNT": 16, "AGE_NS": 20, "SENDER_UID": OWNER}  # it hung up
+    assert second == [{"COUNT": 1, "AGE_NS": 10}]  # its user has left altogether
+
+
+@pytest.mark.parametrize("max_frame", [4096, 8192])
+def test_a_page_of_files_never_exceeds_the_askers_max_frame(max_frame: int) -> None:
+    house = House()
+    peer = house.connect()
+    house.ask(
+        peer, "HELLO", ABI_MAJOR=1, ABI_MINOR=1, MAX_FRAME=max_frame, CLIENT_NAME=b"\xff" * 255
+    )
+    house.ask(peer, "CHAN_MAKE", NAME="jobs")
+    house.engine.files = [WaitingFiles(1, age, 0, 1) for age in range(600)]
+    pages = pages_of_files(house, peer, MAX_ITEMS=1024)
+    assert [item["AGE_NS"] for page in pages for item in page] == list(range(600))
+
+
+@pytest.mark.parametrize("attributes", [{"FLAGS": 3}, {"FLAGS": 2, "CURSOR": b"abcde"}])
+def test_get_stats_refuses_waiters_and_files_at_once_and_a_strange_cursor(
+    attributes: dict[str, Any],
+) -> None:
+    house = House()
+    peer = house.peer()
+    house.ask(peer, "CHAN_MAKE", NAME="jobs")
+    assert refused(house.ask(peer, "GET_STATS", NAME="jobs", **attributes), _wire.KC_EINVAL)
+
+
+def test_get_info_tells_what_the_asking_user_has_here() -> None:
+    house = House()
+    peer = house.peer()
+    house.peer(STRANGER)
+    house.ask(peer, "CHAN_MAKE", NAME="jobs")
+    told = {item["NAME"]: item["VALUE"] for item in house.ask(peer, "GET_INFO")["ITEM"]}
+    assert told == {
+        b"connections": 1,
+        b"channels": 1,
+        b"parked": 1,
+        b"held": 2,
+        b"bytes": 3,
+        b"regions": 0,
+        b"region_bytes": 0,
+        b"leases": 0,
+        b"files": 4,
+    }
 
 
 def test_a_subscription_tells_at_once_and_every_interval_until_cancel() -> None:
