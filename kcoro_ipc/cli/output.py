@@ -5,13 +5,14 @@ must not come back when the interpreter flushes its buffers.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kcoro_ipc.cli.standard import unwritable
 
 if TYPE_CHECKING:
     from kcoro_ipc.blocking import Job
+    from kcoro_ipc.cli.invocation import Invocation
 
 STDOUT = 1
 
@@ -36,6 +37,20 @@ def _wait(fd: int) -> None:
     poll = select.poll()
     poll.register(fd, select.POLLOUT)
     poll.poll()
+
+
+def close_files(jobs: "Iterable[Job]", invocation: "Invocation") -> None:
+    """Open files that came with messages and have nowhere to go; that is said."""
+    files = [file for job in jobs for file in job.take_files()]
+    for file in files:
+        file.close()
+    if files:
+        came = (
+            "1 open file came and was"
+            if len(files) == 1
+            else f"{len(files)} open files came and were"
+        )
+        invocation.say(f"{came} closed; take them with recv --exec")
 
 
 def data_fields(data: bytes) -> dict[str, Any]:

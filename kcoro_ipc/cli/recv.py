@@ -21,7 +21,7 @@ from kcoro_ipc.cli.invocation import (
     seconds,
 )
 from kcoro_ipc.cli.opening import open_end
-from kcoro_ipc.cli.output import json_jobs, write_all
+from kcoro_ipc.cli.output import close_files, json_jobs, write_all
 from kcoro_ipc.errors import EndOfChannel
 
 if TYPE_CHECKING:
@@ -107,18 +107,6 @@ def run_each(receiver: "Receiver", command: str, invocation: Invocation) -> int:
     return exits.OUTSIDE if worker.failures else exits.OK
 
 
-def close_files(job: "Job") -> int:
-    files = job.take_files()
-    for file in files:
-        file.close()
-    return len(files)
-
-
-def closed_files(count: int) -> str:
-    came = "1 open file came and was" if count == 1 else f"{count} open files came and were"
-    return f"{came} closed; take them with --exec"
-
-
 class Receiver:
     """Takes `count` messages, or all (None), in batches no larger than what is still wanted."""
 
@@ -132,8 +120,7 @@ class Receiver:
             while jobs := self._take(inbox, BATCH):
                 write_all(render(jobs))
                 inbox.ack(*jobs)
-                if closed := sum(close_files(job) for job in jobs):
-                    invocation.say(closed_files(closed))
+                close_files(jobs, invocation)
 
     def save(self, path: str, invocation: Invocation) -> None:
         """One message by its lease: the bytes are written from where they lie."""
@@ -145,8 +132,7 @@ class Receiver:
                 job.ack()
                 if job.lease is not None:
                     job.lease.release()
-                if closed := close_files(job):
-                    invocation.say(closed_files(closed))
+                close_files([job], invocation)
 
     def handle(self, handle: "Callable[[Job], None]") -> None:
         """One at a time, so that other workers get the next ones meanwhile."""

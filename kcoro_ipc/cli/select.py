@@ -14,7 +14,7 @@ from kcoro_ipc.cli.invocation import (
     seconds,
 )
 from kcoro_ipc.cli.opening import open_end
-from kcoro_ipc.cli.output import data_fields, json_line, write_all
+from kcoro_ipc.cli.output import close_files, data_fields, json_line, write_all
 
 if TYPE_CHECKING:
     from kcoro_ipc.blocking import Channel, Clause, Client, Selected
@@ -58,7 +58,7 @@ def select(
             for name, value in values:
                 arms.send(name, value)
             done = client.select(*arms.clauses, timeout=patience_s, biased=biased)
-            arms.report(done, as_json)
+            arms.report(done, as_json, invocation)
         finally:
             arms.close()
 
@@ -96,7 +96,7 @@ class Arms:
         self._names.append(name)
         return open_end(self._client, name, **self._where, **rights)
 
-    def report(self, done: "Selected", as_json: bool) -> None:
+    def report(self, done: "Selected", as_json: bool, invocation: Invocation) -> None:
         """Writes what happened, then acknowledges."""
         name = self._names[done.index]
         job = done.value if hasattr(done.value, "ack") else None
@@ -113,6 +113,7 @@ class Arms:
             write_all(name.encode() + (b"" if data is None else b"\t" + data) + b"\n")
         if job is not None:
             job.ack()
+            close_files([job], invocation)
 
     def close(self) -> None:
         """Gives back what was received and not acknowledged."""

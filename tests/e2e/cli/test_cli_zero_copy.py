@@ -247,7 +247,18 @@ def test_files_that_nobody_asked_for_are_closed_and_that_is_said(
     pass_stdin(kcoro, source, jobs, "bytes")
     taken = kcoro("recv", jobs)
     assert (taken.returncode, taken.stdout) == (0, b"bytes\n")
-    assert line_of(taken) == "kcoro: 1 open file came and was closed; take them with --exec"
+    assert line_of(taken) == "kcoro: 1 open file came and was closed; take them with recv --exec"
+
+
+def test_select_says_that_it_closed_files(
+    kcoro: Any, jobs: str, tmp_path: Path, line_of: LineOf
+) -> None:
+    source = tmp_path / "source"
+    source.touch()
+    pass_stdin(kcoro, source, jobs, "bytes")
+    taken = kcoro("select", jobs)
+    assert (taken.returncode, taken.stdout) == (0, f"{jobs}\tbytes\n".encode())
+    assert line_of(taken) == "kcoro: 1 open file came and was closed; take them with recv --exec"
 
 
 def test_stat_shows_which_files_wait_and_whose(kcoro: Any, jobs: str, tmp_path: Path) -> None:
