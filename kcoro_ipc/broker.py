@@ -151,7 +151,7 @@ class Broker:
             "parked": account["parked"],
             "held": account["held"],
             "bytes": account["bytes"],
-            "regions": sum(len(peer.regions) for peer in peers),
+            "regions": sum(region.user is user for region in self._regions.values()),
             "region_bytes": user.region_bytes,
             "leases": sum(info.leases for info in infos),
             "files": account["files"],

@@ -45,12 +45,8 @@ def close_files(jobs: "Iterable[Job]", invocation: "Invocation") -> None:
     for file in files:
         file.close()
     if files:
-        came = (
-            "1 open file came and was"
-            if len(files) == 1
-            else f"{len(files)} open files came and were"
-        )
-        invocation.say(f"{came} closed; take them with recv --exec")
+        what = "1 open file was" if len(files) == 1 else f"{len(files)} open files were"
+        invocation.say(f"{what} closed; take them with recv --exec")
 
 
 def data_fields(data: bytes) -> dict[str, Any]:

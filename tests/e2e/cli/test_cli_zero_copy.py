@@ -247,7 +247,7 @@ def test_files_that_nobody_asked_for_are_closed_and_that_is_said(
     pass_stdin(kcoro, source, jobs, "bytes")
     taken = kcoro("recv", jobs)
     assert (taken.returncode, taken.stdout) == (0, b"bytes\n")
-    assert line_of(taken) == "kcoro: 1 open file came and was closed; take them with recv --exec"
+    assert line_of(taken) == "kcoro: 1 open file was closed; take them with recv --exec"
 
 
 def test_select_says_that_it_closed_files(
@@ -258,7 +258,7 @@ def test_select_says_that_it_closed_files(
     pass_stdin(kcoro, source, jobs, "bytes")
     taken = kcoro("select", jobs)
     assert (taken.returncode, taken.stdout) == (0, f"{jobs}\tbytes\n".encode())
-    assert line_of(taken) == "kcoro: 1 open file came and was closed; take them with recv --exec"
+    assert line_of(taken) == "kcoro: 1 open file was closed; take them with recv --exec"
 
 
 def test_stat_shows_which_files_wait_and_whose(kcoro: Any, jobs: str, tmp_path: Path) -> None:
@@ -294,6 +294,18 @@ def test_stat_shows_regions_and_leases_until_they_are_given_back(kcoro: Any, job
     limit = time.monotonic() + 60
     while mine() != (0, 0, 0):  # a daemon hears of the end of a connection in its own time
         assert time.monotonic() < limit
+
+
+def test_stat_shows_the_region_of_a_message_whose_sender_is_gone(
+    kcoro: Any, jobs: str, large: Path
+) -> None:
+    assert kcoro("send", jobs, "--file", str(large)).returncode == 0
+    told = json.loads(kcoro("stat", "--json").stdout)
+    assert told["regions"] == 1
+    assert told["region_bytes"] >= LARGE
+    kcoro("recv", jobs, "--output", "/dev/null")
+    told = json.loads(kcoro("stat", "--json").stdout)
+    assert (told["regions"], told["region_bytes"]) == (0, 0)
 
 
 def test_files_may_expire(kcoro: Any, tmp_path: Path) -> None:
