@@ -20,6 +20,7 @@ from kcoro_ipc.regions.space import Space
 from kcoro_ipc.regions.views import seen_by_others
 
 REGION_BYTES = 4 << 20  # the least; 256 regions, the daemon's quota, are then the default pool
+LARGE_FOR = 16  # a larger region serves no loans this much smaller: they would keep it alive
 SPARE_LOANS = 256  # a region that was idle for so many goes back to the system
 
 
@@ -86,12 +87,15 @@ class Pool:
         block = self._find(size)
         if block is None and self.total_bytes + size > self.limit_bytes:
             self._hear()
-            block = self._find(size)
+            block = self._find(size) or self._find(size, self.limit_bytes)
         return block or self._grow(size)
 
-    def _find(self, size: int) -> Block | None:
+    def _find(self, size: int, largest: int = 0) -> Block | None:
+        """In a region that is not much too large, or not over `largest`."""
+        largest = max(REGION_BYTES, LARGE_FOR * size, largest)
         for region in self.regions:
-            start = None if region.retired else region.space.take(size)
+            usable = region.size <= largest and not region.retired
+            start = region.space.take(size) if usable else None
             if start is not None:
                 region.last_used = self._loans
                 return Block(region, start, size)

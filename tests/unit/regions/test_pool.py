@@ -78,6 +78,22 @@ def test_a_region_that_was_idle_for_many_loans_is_dropped() -> None:
     assert len(pool.doomed) == 2
 
 
+def test_small_loans_do_not_hold_the_region_of_a_large_one() -> None:
+    pool = make_pool()
+    free(pool, send(pool, 64 << 20))
+    for _ in range(2 * SPARE_LOANS + 1):
+        free(pool, send(pool, PAGE))
+    assert [region.size for region in pool.regions] == [REGION_BYTES]
+
+
+def test_a_pool_at_its_limit_takes_small_loans_from_any_region() -> None:
+    pool = make_pool(64 << 20)
+    free(pool, send(pool, 64 << 20))
+    large = send(pool, 16 << 20)
+    assert pool.take(PAGE).region is large.region
+    assert pool.regions_made == 1
+
+
 def test_freed_twice_or_of_an_unknown_region_changes_nothing() -> None:
     pool = make_pool()
     block = send(pool, PAGE)
