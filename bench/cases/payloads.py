@@ -20,7 +20,7 @@ SIZES = {"64 KiB": 64 * KIB, "1 MiB": MIB, "64 MiB": 64 * MIB}
 BATCHES_UP_TO = MIB
 DEPTH = 8  # payloads under way, one by one
 DEPTH_LARGE = 4
-BATCH_DEPTH = 4 * GROUP
+BATCH_DEPTH = 3 * GROUP
 
 
 def depth_of(size: int) -> int:

@@ -42,9 +42,14 @@ def range_run(ranges: Sequence[Range]) -> bytes:
 
 
 def read_descriptor(data: bytes) -> Descriptor:
+    return Descriptor(*read_numbers(data))
+
+
+def read_numbers(data: bytes) -> tuple[int, int, int, int]:
+    """The same without the names, which cost as much as all else."""
     if len(data) != _RECEIVED.size:
         raise ProtocolError(f"DESC has {len(data)} bytes, not {_RECEIVED.size}")
-    return Descriptor(*_RECEIVED.unpack(data))
+    return _RECEIVED.unpack(data)
 
 
 def read_run(data: bytes, at: int, stop: int) -> list[bytes] | None:

@@ -241,6 +241,10 @@ def _read_reply(data: bytes, start: int, stop: int, cmd: int) -> Reply:
             ranges = read_run(data, at, stop)
             if ranges is not None:
                 return Reply(cmd, req_id, result, (), {_wire.ATTR_DESC: ranges})
+    if cmd == _wire.CMD_REGION_FREED:
+        ranges = read_run(data, start + _HEADER_BYTES, stop)
+        if ranges is not None:
+            return Reply(cmd, 0, None, (), {_wire.ATTR_DESC: ranges})
     attributes = read_attributes(data, start + _HEADER_BYTES, stop)
     return Reply(
         cmd,

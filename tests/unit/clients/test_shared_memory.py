@@ -290,6 +290,23 @@ def test_a_batch_that_ends_early_keeps_the_loans_that_were_not_sent(shared: Any)
             two[0] = 1
 
 
+def test_a_batch_of_loans_goes_in_one_frame_however_large_they_are(shared: Any) -> None:
+    """Cutting it is for copies, whose memory is wanted back early."""
+
+    def script(peer: Any) -> None:
+        peer.opens(ELEM_SIZE=16 * MIB)
+        for region_id in (77, 78, 79):
+            number, _ = serve_region(peer, region_id)
+            os.close(number)
+        frame = peer.serve("CHAN_SEND", 0, ("COUNT", 3))
+        assert len(frame.all("DESC")) == 3
+
+    with shared(script) as path, blocking.open_client(path) as client:
+        channel = client.make_channel("frames")
+        with client.loan(9 * MIB) as one, client.loan(9 * MIB) as two, client.loan(9 * MIB) as tre:
+            assert channel.send_many([one, two, tre]) == 3
+
+
 def test_only_the_winning_clause_of_a_select_takes_its_loan(shared: Any) -> None:
     def script(peer: Any) -> None:
         peer.opens(ELEM_SIZE=16 * MIB)
