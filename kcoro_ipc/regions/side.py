@@ -15,10 +15,10 @@ from kcoro_ipc.regions.parcels import Copied, Lent, Parcel, SmallLoan
 from kcoro_ipc.regions.pool import Pool
 from kcoro_ipc.regions.views import buffer_id
 
-# Measured with a daemon between two blocking clients: a copy into shared memory costs what the
-# socket costs at 96 KiB, half of it at 256; a loan is cheaper as bytes until between 32 and 64 KiB.
-ZERO_COPY_FROM = 128 << 10
-INLINE_BELOW = 48 << 10
+# docs/PERFORMANCE.md, "Bytes or a range": what a range costs beside the bytes falls from 1.2 to 0.7
+# between 48 and 64 KiB, where elements no longer take the short way.
+ZERO_COPY_FROM = 64 << 10
+INLINE_BELOW = 64 << 10
 POOL_BYTES = 1 << 30
 
 
