@@ -38,7 +38,15 @@ from trio.lowlevel import (
 from kcoro_ipc import _wire, forks
 from kcoro_ipc.client.writing import Outgoing, together
 from kcoro_ipc.errors import KC_ECANCELED, InvalidArgument, KcoroError
-from kcoro_ipc.files import ANCILLARY_BYTES, CUT_OFF, RECEIVE_FLAGS, TOO_MANY_FILES, Loose, collect, rights
+from kcoro_ipc.files import (
+    ANCILLARY_BYTES,
+    CUT_OFF,
+    RECEIVE_FLAGS,
+    TOO_MANY_FILES,
+    Loose,
+    collect,
+    rights,
+)
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.exchange import SHARED_PLACES, SIDES, Exchange
 from kcoro_ipc.protocol.greeting import Greeting
