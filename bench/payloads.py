@@ -144,10 +144,11 @@ def _trial(lab: Lab, make: MakeCarrier, plan: Plan, count: int) -> float:
         return span
 
     def consume(carrier: Carrier, gate: Gate) -> loads.Span:
-        span = _timed(carrier.consumer(plan), warm, count, gate)
-        os.write(over_write, b"o")
-        carrier.leave()
-        return span
+        try:
+            return _timed(carrier.consumer(plan), warm, count, gate)
+        finally:
+            os.write(over_write, b"o")
+            carrier.leave()
 
     try:
         with make(lab, plan) as carrier:
