@@ -32,7 +32,7 @@ def test_hello_agrees_on_the_version_and_tells_the_frame_limit(
     daemon: Any, connect: Any, transport: str, limit: int
 ) -> None:
     answer = connect(daemon, transport, minor=None).hello(minor=9, CLIENT_NAME="test")
-    assert answer == {"cmd": "HELLO", "ABI_MAJOR": 1, "ABI_MINOR": 1, "CAPS": 0, "MAX_FRAME": limit}
+    assert answer == {"cmd": "HELLO", "ABI_MAJOR": 1, "ABI_MINOR": 1, "CAPS": 3, "MAX_FRAME": limit}
 
 
 @pytest.mark.parametrize("transport", ["stream", "seqpacket"])

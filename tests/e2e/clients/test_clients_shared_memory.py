@@ -153,6 +153,25 @@ def test_a_message_outlives_its_sender(address: str, name: str) -> None:
             assert bytes(view[:3]) == b"end"
 
 
+@pytest.mark.parametrize("read", [False, True])
+def test_what_a_receiver_had_when_it_went_comes_back(address: str, name: str, read: bool) -> None:
+    with blocking.open_client(address) as one:
+        sends = one.make_channel(name, kind="buffered", capacity=4)
+        with one.loan(SIZE) as block:
+            sends.send(block)
+        with blocking.open_client(address) as two:
+            lease = two.open_channel(name).receive_lease() if read else None
+        if not read:
+            sends.purge()
+        (region,) = one._connection.side.pool.regions
+        while not region.space.idle:
+            one.ping()  # brings what the daemon has said meanwhile
+        assert region.region_id
+        if lease is not None:
+            assert lease.data[0] == 0, "mapped for as long as it is open"
+            lease.release()
+
+
 def test_open_files_arrive_and_work(address: str, name: str, tmp_path: Path) -> None:
     path = tmp_path / "log"
     with blocking.open_client(address) as one, blocking.open_client(address) as two:
