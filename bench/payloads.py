@@ -152,7 +152,7 @@ def _trial(lab: Lab, make: MakeCarrier, plan: Plan, count: int) -> float:
 
     try:
         with make(lab, plan) as carrier:
-            workers = [functools.partial(end, carrier) for end in (produce, consume)]
+            workers = [functools.partial(end, carrier) for end in (consume, produce)]
             return loads.seconds(lab.workers(workers))
     finally:
         os.close(over_read)
