@@ -98,6 +98,11 @@ class Plan:
     depth: int
     group: int = 1  # messages in a batch, in which counts come
 
+    @property
+    def warm(self) -> int:
+        """How many are moved before the gate opens."""
+        return self.group * WARM_BATCHES if self.group > 1 else self.depth * 2
+
 
 class Carrier(Protocol):
     """One way for payloads from process to process.
@@ -128,16 +133,15 @@ def daemon_seconds(lab: Lab, key: str, make: MakeCarrier, plan: Plan) -> Sample:
     count = lab.calibrated(f"{key} {plan.work.name} {plan.size}", plan.group, trial)
     before = proc.cpu_ns(pid)
     trial(count)
-    spent = (proc.cpu_ns(pid) - before) / (count + plan.group * WARM_BATCHES)
+    spent = (proc.cpu_ns(pid) - before) / (count + plan.warm)
     return Sample(spent / 1e3, {"s_per_GB": spent / plan.size, "messages": count})
 
 
 def _trial(lab: Lab, make: MakeCarrier, plan: Plan, count: int) -> float:
     over_read, over_write = os.pipe()
-    warm = plan.group * WARM_BATCHES if plan.group > 1 else plan.depth * 2
 
     def produce(carrier: Carrier, gate: Gate) -> loads.Span:
-        span = _timed(carrier.producer(plan), warm, count, gate)
+        span = _timed(carrier.producer(plan), plan.warm, count, gate)
         os.close(over_write)
         os.read(over_read, 1)  # what it sent may live with it
         carrier.leave()
@@ -145,7 +149,7 @@ def _trial(lab: Lab, make: MakeCarrier, plan: Plan, count: int) -> float:
 
     def consume(carrier: Carrier, gate: Gate) -> loads.Span:
         try:
-            return _timed(carrier.consumer(plan), warm, count, gate)
+            return _timed(carrier.consumer(plan), plan.warm, count, gate)
         finally:
             os.write(over_write, b"o")
             carrier.leave()
