@@ -27,7 +27,12 @@ WIDTH = 132  # of tables that go to a file
 def arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     add = parser.add_argument
-    add("--case", action="append", default=[], help="P1 ... P9, pump, memory, idle, scale, start")
+    add(
+        "--case",
+        action="append",
+        default=[],
+        help="P1 to P9, pump, memory, idle, scale, start",
+    )
     add("--subject", default="", help="only subjects whose name contains this")
     add("--pin", choices=[str(pin) for pin in Pin], help="only this pinning")
     add("--reps", type=int, help=f"repetitions (default {REPETITIONS})")

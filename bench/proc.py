@@ -29,6 +29,12 @@ def cpu_ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
+def cpu_ns(pid: int) -> int:
+    """Nanoseconds that all living threads have run."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+
+
 def descriptors(pid: int) -> int:
     """Open descriptors."""
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())

@@ -27,6 +27,7 @@ TOO_MANY_FILES = (
     "files (ulimit -n)"
 )
 RECEIVE_FLAGS = int(socket.MSG_CMSG_CLOEXEC)
+CUT_OFF = int(socket.MSG_CTRUNC)  # as a number: the enum's own `&` costs as much as reading a frame
 
 
 class HasFileno(Protocol):

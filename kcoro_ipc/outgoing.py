@@ -13,7 +13,7 @@ from kcoro_ipc.files import HasFileno, Loose, duplicate
 from kcoro_ipc.protocol import batches, requests
 from kcoro_ipc.protocol.handles import Handle
 from kcoro_ipc.protocol.selects import Clause
-from kcoro_ipc.regions import Parcel, Side
+from kcoro_ipc.regions import Loan, Parcel, Side
 from kcoro_ipc.regions.parcels import Copied, settle_without
 
 # A batch of copies goes out in frames of about so much, so that the first ranges come back early.
@@ -29,6 +29,13 @@ class Run(NamedTuple):
     @property
     def length(self) -> int:
         return len(self.elements) + len(self.parcels)
+
+
+class OfLoan(NamedTuple):
+    """The view of a loan, or a part of it, in a batch: which loan that is, is looked up once."""
+
+    loan: Loan
+    part: memoryview
 
 
 def is_array(value: Any) -> bool:
@@ -113,16 +120,20 @@ def runs(
 ) -> Generator[Run, None, None]:
     """A batch cut into frames of one kind each, in order. Ranges are taken only when their frame
     is due; whoever stops early closes the iterator."""
+    plainly = isinstance(codec, Bytes)
     encoded = [
-        value if type(value) is bytes and isinstance(codec, Bytes) else encode(side, codec, value)
+        value if plainly and type(value) is bytes else _encoded(side, codec, value)
         for value in values
     ]
     lengths = [len(value) for value in encoded if type(value) is bytes]
     side.check(handle, max(lengths, default=0))  # before anything is sent
     plain: list[bytes] = []
     parcels: list[Parcel] = []
+    copied_bytes = 0
     try:
         for value in encoded:
+            if not parcels:
+                copied_bytes = 0
             if type(value) is bytes and len(value) <= longest_inline:
                 if parcels:
                     yield Run(parcels=_handed(parcels))
@@ -132,11 +143,15 @@ def runs(
                 yield from _plain_runs(handle, plain)
                 plain = []
             parcel = _batch_parcel(side, handle, value)
-            if parcels and not (isinstance(parcel, Copied) and _has_room(parcels)):
+            has_room = len(parcels) < _wire.MAX_ITEMS and copied_bytes < COPIES_TARGET_BYTES
+            if parcels and not (has_room and isinstance(parcel, Copied)):
                 parcels.append(parcel)  # so that it is given back if this is where it ends
                 yield Run(parcels=_handed(parcels, len(parcels) - 1))
+                copied_bytes = 0
             else:
                 parcels.append(parcel)
+            if type(value) is not OfLoan:  # loans have their memory already
+                copied_bytes += len(parcel)
             if not isinstance(parcel, Copied):
                 yield Run(parcels=_handed(parcels))
         if plain:
@@ -152,10 +167,21 @@ def _plain_runs(handle: Handle, plain: Sequence[bytes]) -> Iterable[Run]:
     return map(Run, batches.split(plain, handle.max_frame_bytes))
 
 
+def _encoded(side: Side, codec: Codec, value: Any) -> Any:
+    """As `encode`, for a batch."""
+    loan = side.loan_of(value)
+    if loan is not None and isinstance(codec, Bytes):
+        return OfLoan(loan, value)
+    return encode(side, codec, value)
+
+
 def _batch_parcel(side: Side, handle: Handle, encoded: Any) -> Parcel:
+    """There a small loan costs no frame of its own and stays a range."""
+    if type(encoded) is OfLoan:
+        return side.lent(handle, encoded.loan, encoded.part)
     if is_array(encoded):
         return parcel_of(side, handle, encoded)
-    return side.batch_parcel(handle, encoded)
+    return side.element(handle, encoded)
 
 
 def _handed(parcels: list[Parcel], count: int | None = None) -> list[Parcel]:
@@ -163,7 +189,3 @@ def _handed(parcels: list[Parcel], count: int | None = None) -> list[Parcel]:
     run = parcels[:count]
     del parcels[:count]
     return run
-
-
-def _has_room(parcels: list[Parcel]) -> bool:
-    return len(parcels) < _wire.MAX_ITEMS and sum(map(len, parcels)) < COPIES_TARGET_BYTES

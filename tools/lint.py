@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TYPED = ("kcoro_ipc", "tools", "bench")
+TYPED = ("kcoro_ipc", "tools", "bench", "examples")
 
 
 def checks() -> list[tuple[str, list[str], str]]:

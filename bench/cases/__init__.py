@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from bench.cases import engine, frames, idle, memory, scale, start, streams
+from bench.cases import engine, frames, idle, memory, payloads, scale, start, streams
 from bench.model import Case
 
 
 def all_cases() -> tuple[Case, ...]:
     return (
         *streams.CASES,
+        *payloads.CASES,
         engine.P8,
         frames.P9,
         frames.PUMP,

@@ -10,7 +10,7 @@ from typing import Any
 
 from kcoro_ipc import _wire
 from kcoro_ipc.errors import ConnectionLost, KcoroError, ProtocolError
-from kcoro_ipc.files import ANCILLARY_BYTES, RECEIVE_FLAGS, TOO_MANY_FILES, Loose, collect
+from kcoro_ipc.files import ANCILLARY_BYTES, CUT_OFF, RECEIVE_FLAGS, TOO_MANY_FILES, Loose, collect
 from kcoro_ipc.protocol.replies import (
     Reply,
     ReplyWithFiles,
@@ -57,10 +57,17 @@ class Inflow:
         if not self.raw:
             return
         for _, ancillary, flags, _ in self.raw:
-            collect(ancillary, self._files)
-            if flags & socket.MSG_CTRUNC:
+            if ancillary:
+                collect(ancillary, self._files)
+            if flags & CUT_OFF:
                 self.failure = ConnectionLost(TOO_MANY_FILES)
                 return
+        if len(self.raw) == 1 and not self.rest:
+            data = self.raw[0][0]
+            self._lacking = frame_bytes(data) - len(data)
+            if self._lacking <= 0 or not data:
+                self._commit(data, not data)
+            return
         pieces = [self.rest, *[raw[0] for raw in self.raw]]
         arrived = sum(map(len, pieces))
         ended = not pieces[-1]

@@ -38,7 +38,15 @@ from trio.lowlevel import (
 from kcoro_ipc import _wire, forks
 from kcoro_ipc.client.writing import Outgoing, together
 from kcoro_ipc.errors import KC_ECANCELED, InvalidArgument, KcoroError
-from kcoro_ipc.files import ANCILLARY_BYTES, RECEIVE_FLAGS, TOO_MANY_FILES, Loose, collect, rights
+from kcoro_ipc.files import (
+    ANCILLARY_BYTES,
+    CUT_OFF,
+    RECEIVE_FLAGS,
+    TOO_MANY_FILES,
+    Loose,
+    collect,
+    rights,
+)
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.exchange import SHARED_PLACES, SIDES, Exchange
 from kcoro_ipc.protocol.greeting import Greeting
@@ -250,9 +258,9 @@ class Connection:
             if not data:
                 self._lose("the daemon closed the connection")
                 break
-            if ancillary or flags & socket.MSG_CTRUNC:
+            if ancillary or flags & CUT_OFF:
                 collect(ancillary, self._files)
-                if flags & socket.MSG_CTRUNC:
+                if flags & CUT_OFF:
                     self._lose(TOO_MANY_FILES)
                     break
             self._deliver(data)

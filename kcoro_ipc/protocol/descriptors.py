@@ -15,7 +15,8 @@ _SENT = Struct(">QQQ")
 _RECEIVED = Struct(">QQQQ")
 _ROW = Struct(">IQQQQ")  # the attribute's head and a received one
 _SENT_HEAD = head(_wire.ATTR_DESC, _SENT.size)
-_RECEIVED_HEAD = head(_wire.ATTR_DESC, _RECEIVED.size)
+RECEIVED_BYTES = _RECEIVED.size
+RECEIVED_HEAD = head(_wire.ATTR_DESC, RECEIVED_BYTES)
 _SENT_ROW = Struct(">IQQQ")
 
 
@@ -42,9 +43,14 @@ def range_run(ranges: Sequence[Range]) -> bytes:
 
 
 def read_descriptor(data: bytes) -> Descriptor:
+    return Descriptor(*read_numbers(data))
+
+
+def read_numbers(data: bytes) -> tuple[int, int, int, int]:
+    """The same without the names, which cost as much as all else."""
     if len(data) != _RECEIVED.size:
         raise ProtocolError(f"DESC has {len(data)} bytes, not {_RECEIVED.size}")
-    return Descriptor(*_RECEIVED.unpack(data))
+    return _RECEIVED.unpack(data)
 
 
 def read_run(data: bytes, at: int, stop: int) -> list[bytes] | None:
@@ -52,6 +58,6 @@ def read_run(data: bytes, at: int, stop: int) -> list[bytes] | None:
     if at == stop or (stop - at) % _ROW.size:
         return None
     heads = {row[0] for row in _ROW.iter_unpack(memoryview(data)[at:stop])}
-    if heads != {_RECEIVED_HEAD}:
+    if heads != {RECEIVED_HEAD}:
         return None
     return [data[begin + 4 : begin + _ROW.size] for begin in range(at, stop, _ROW.size)]

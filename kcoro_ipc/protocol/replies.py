@@ -17,7 +17,7 @@ from kcoro_ipc import _wire
 from kcoro_ipc.errors import FrameTooLong, ProtocolError
 from kcoro_ipc.files import Loose, move
 from kcoro_ipc.protocol.attributes import HEAD, head, read_attributes
-from kcoro_ipc.protocol.descriptors import read_run
+from kcoro_ipc.protocol.descriptors import RECEIVED_BYTES, RECEIVED_HEAD, read_run
 from kcoro_ipc.protocol.items import read_items
 
 _FRAME = Struct(">II")
@@ -203,8 +203,8 @@ def frame_bytes(data: bytes) -> int:
 
 
 def whole_reply(data: bytes) -> Reply | None:
-    """The reply if `data` is exactly one of the daily kind (nothing or one short ELEMENT behind
-    REQ_ID and RESULT), else None: then a ReplyReader is to judge the bytes."""
+    """The reply if `data` is exactly one of the daily kind (nothing, one short ELEMENT or one DESC
+    behind REQ_ID and RESULT), else None: then a ReplyReader is to judge the bytes."""
     size = len(data)
     if size < _PREFIX_BYTES:
         return None
@@ -214,8 +214,13 @@ def whole_reply(data: bytes) -> Reply | None:
     if size == _PREFIX_BYTES:
         return Reply(word >> 16, req_id, result)
     begin = _PREFIX_BYTES + 4
-    if size >= begin and HEAD.unpack_from(data, _PREFIX_BYTES)[0] == _ELEMENT | (size - begin):
+    if size < begin:
+        return None
+    (word_behind,) = HEAD.unpack_from(data, _PREFIX_BYTES)
+    if word_behind == _ELEMENT | (size - begin):
         return Reply(word >> 16, req_id, result, (data[begin:],)) if size < _LONG_BYTES else None
+    if word_behind == RECEIVED_HEAD and size == begin + RECEIVED_BYTES:
+        return Reply(word >> 16, req_id, result, (), {_wire.ATTR_DESC: [data[begin:]]})
     return None
 
 
@@ -241,6 +246,10 @@ def _read_reply(data: bytes, start: int, stop: int, cmd: int) -> Reply:
             ranges = read_run(data, at, stop)
             if ranges is not None:
                 return Reply(cmd, req_id, result, (), {_wire.ATTR_DESC: ranges})
+    if cmd == _wire.CMD_REGION_FREED:
+        ranges = read_run(data, start + _HEADER_BYTES, stop)
+        if ranges is not None:
+            return Reply(cmd, 0, None, (), {_wire.ATTR_DESC: ranges})
     attributes = read_attributes(data, start + _HEADER_BYTES, stop)
     return Reply(
         cmd,

@@ -126,7 +126,7 @@ class Mappings:
     def release_dropped(self) -> None:
         """Ends what was merely dropped, as far as nobody looks at its memory any more. Whoever has
         kept the lease's own view has a released one: it would show what is written next."""
-        if self._generation != forks.generation:
+        if not self._dropped or self._generation != forks.generation:
             return
         ended = []
         for _ in range(len(self._dropped)):

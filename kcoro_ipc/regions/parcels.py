@@ -17,6 +17,8 @@ from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.regions.loan import Loan
 from kcoro_ipc.regions.pool import Block, Pool, Region
 
+NO_FILES = Loose()  # never filled
+
 
 class Parcel:
     """Plain bytes, perhaps with files."""
@@ -26,7 +28,7 @@ class Parcel:
     def __init__(self, element: bytes, flags: int = 0, files: Loose | None = None) -> None:
         self.element = element
         self.flags = flags
-        self.files = Loose() if files is None else files
+        self.files = NO_FILES if files is None else files
 
     def __len__(self) -> int:
         return len(self.element)
@@ -77,7 +79,9 @@ class Copied(Parcel):
     """Bytes that were copied into a block of the pool, which nobody else sees."""
 
     def __init__(self, pool: Pool, block: Block, offset: int, length: int) -> None:
-        super().__init__(b"")
+        self.element = b""
+        self.flags = 0
+        self.files = NO_FILES
         self.region: Region = block.region
         self._pool = pool
         self._block = block

@@ -14,13 +14,13 @@ from collections import deque
 from collections.abc import Callable
 
 from kcoro_ipc.errors import PoolExhausted
-from kcoro_ipc.protocol.descriptors import Descriptor
 from kcoro_ipc.regions.filling import Fill
 from kcoro_ipc.regions.memory import PAGE, create_memory
 from kcoro_ipc.regions.space import Space
 from kcoro_ipc.regions.views import seen_by_others
 
 REGION_BYTES = 4 << 20  # the least; 256 regions, the daemon's quota, are then the default pool
+LARGE_FOR = 16  # a larger region serves no loans this much smaller: they would keep it alive
 SPARE_LOANS = 256  # a region that was idle for so many goes back to the system
 
 
@@ -52,13 +52,17 @@ class Block:
         self.views: list[memoryview] = []
 
     def release_views(self) -> bool:
-        """Ends them; whether nobody in this program sees the range any more."""
+        """Ends them; False if one is exported at this very moment."""
         try:
             for view in self.views:
                 view.release()
         except BufferError:
             return False
-        return not self.views or not seen_by_others(self.views)
+        return True
+
+    def is_unseen(self) -> bool:
+        """Ends its views; whether nobody in this program sees the range any more."""
+        return self.release_views() and not (self.views and seen_by_others(self.views))
 
 
 class Pool:
@@ -83,20 +87,24 @@ class Pool:
         self._loans += 1
         if self._loans % SPARE_LOANS == 0:
             self._drop_idle(SPARE_LOANS)
-        self._look_at_watched()
+        if self._watched:
+            self._look_at_watched()
         block = self._find(size)
         if block is None and self.total_bytes + size > self.limit_bytes:
             self._hear()
-            block = self._find(size)
+            block = self._find(size) or self._find(size, self.limit_bytes)
         return block or self._grow(size)
 
     def take_filled(self, nbytes: int, fill: Fill) -> Block:
         """A range in a region of its own, into which `fill` wrote before it was sealed."""
         return self._grow(max(1, -(-nbytes // PAGE)) * PAGE, fill)
 
-    def _find(self, size: int) -> Block | None:
+    def _find(self, size: int, largest: int = 0) -> Block | None:
+        """In a region that is not much too large, or not over `largest`."""
+        largest = max(REGION_BYTES, LARGE_FOR * size, largest)
         for region in self.regions:
-            start = None if region.retired else region.space.take(size)
+            usable = region.size <= largest and not region.retired
+            start = region.space.take(size) if usable else None
             if start is not None:
                 region.last_used = self._loans
                 return Block(region, start, size)
@@ -124,7 +132,7 @@ class Pool:
 
     def give(self, block: Block) -> None:
         """The range is free again, as soon as nobody sees it."""
-        if not block.release_views():
+        if not block.is_unseen():
             self._watched.append(block)
             return
         region = block.region
@@ -146,11 +154,11 @@ class Pool:
         if self.take_back(block, offset):
             self.give(block)
 
-    def freed(self, descriptor: Descriptor) -> None:
+    def freed(self, region_id: int, offset: int) -> None:
         """The daemon's word. Of a region that was dropped meanwhile it means nothing."""
         for region in self.regions:
-            if region.region_id == descriptor.region_id:
-                block = region.sent.pop(descriptor.offset, None)
+            if region.region_id == region_id:
+                block = region.sent.pop(offset, None)
                 if block is not None:
                     self.give(block)
                 return

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from kcoro_ipc import _wire, forks
 from kcoro_ipc.errors import ClosedResourceError, InvalidArgument, NotSupported, PoolExhausted
 from kcoro_ipc.files import HasFileno, Loose, duplicate
-from kcoro_ipc.protocol.descriptors import read_descriptor
+from kcoro_ipc.protocol.descriptors import read_numbers
 from kcoro_ipc.protocol.handles import Handle
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.regions.filling import fill_from
@@ -18,10 +18,10 @@ from kcoro_ipc.regions.parcels import Copied, Lent, Parcel, SmallLoan
 from kcoro_ipc.regions.pool import Pool
 from kcoro_ipc.regions.views import buffer_id
 
-# Measured with a daemon between two blocking clients: a copy into shared memory costs what the
-# socket costs at 96 KiB, half of it at 256; a loan is cheaper as bytes until between 32 and 64 KiB.
-ZERO_COPY_FROM = 128 << 10
-INLINE_BELOW = 48 << 10
+# docs/PERFORMANCE.md, "Bytes or a range": what a range costs beside the bytes falls from 1.2 to 0.7
+# between 48 and 64 KiB, where elements no longer take the short way.
+ZERO_COPY_FROM = 64 << 10
+INLINE_BELOW = 64 << 10
 POOL_BYTES = 1 << 30
 
 
@@ -59,8 +59,8 @@ class Side:
         if reply.cmd == _wire.CMD_REGION_MAP:
             self.mappings.add(reply)
         elif reply.cmd == _wire.CMD_REGION_FREED:
-            for data in reply.get(_wire.ATTR_DESC, ()):
-                self.pool.freed(read_descriptor(data))
+            for region_id, offset, _, _ in map(read_numbers, reply.get(_wire.ATTR_DESC, ())):
+                self.pool.freed(region_id, offset)
         else:
             region_id = reply.get(_wire.ATTR_REGION_ID)
             self.mappings.remove(region_id)
@@ -122,15 +122,8 @@ class Side:
             return self._with_files(handle, value, own)
         loan = self.loan_of(value)
         if loan is not None:
-            return self._lent(handle, loan, value, self.inline_below)
-        return self._element(handle, value)
-
-    def batch_parcel(self, handle: Handle, value: Any) -> Parcel:
-        """For a batch: there a small loan costs no frame of its own and stays a range."""
-        loan = self.loan_of(value)
-        if loan is not None:
-            return self._lent(handle, loan, value, 0)
-        return self._element(handle, value)
+            return self.lent(handle, loan, value, self.inline_below)
+        return self.element(handle, value)
 
     def _with_files(self, handle: Handle, value: Any, files: Loose) -> Parcel:
         if not self.takes_files:
@@ -139,18 +132,20 @@ class Side:
         handle.check_length(len(element))
         return Parcel(element, files=files)
 
-    def _lent(self, handle: Handle, loan: Loan, part: memoryview, inline_below: int) -> Parcel:
-        if not part.c_contiguous or not part.nbytes:
+    def lent(self, handle: Handle, loan: Loan, part: memoryview, inline_below: int = 0) -> Parcel:
+        """The view of a loan, or a part of it; as bytes if it is shorter than `inline_below`."""
+        nbytes = part.nbytes
+        if not part.c_contiguous or not nbytes:
             raise InvalidArgument("send the whole of a loan, or one unbroken part of it")
-        small = part.nbytes < inline_below
+        small = nbytes < inline_below
         check = handle.check_length if small else handle.check_range
-        check(part.nbytes)
+        check(nbytes)
         offset = loan.begin(part)
         if small:
             return SmallLoan(self.pool, loan, part, _wire.FLAG_SEND_FALLBACK_SMALL)
-        return Lent(self.pool, loan, offset, part.nbytes)
+        return Lent(self.pool, loan, offset, nbytes)
 
-    def _element(self, handle: Handle, element: bytes) -> Parcel:
+    def element(self, handle: Handle, element: bytes) -> Parcel:
         length = len(element)
         self.check(handle, length)
         if not self.copies(handle, length):

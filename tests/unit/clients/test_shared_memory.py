@@ -63,14 +63,14 @@ def test_a_loan_is_registered_once_and_sent_without_its_bytes(shared: Any) -> No
     with shared(script) as path, blocking.open_client(path) as client:
         channel = client.make_channel("frames")
         for text in (b"first", b"second"):
-            with client.loan(64 * KIB) as block:
+            with client.loan(80 * KIB) as block:
                 block[: len(text)] = text
-                assert channel.send(block[: 50 * KIB])
+                assert channel.send(block[: 70 * KIB])
                 with pytest.raises(ValueError, match="released"):
                     block[0] = 1
     assert [(region, data.rstrip(b"\0"), len(data)) for region, data in seen] == [
-        (77, b"first", 50 * KIB),
-        (77, b"second", 50 * KIB),
+        (77, b"first", 70 * KIB),
+        (77, b"second", 70 * KIB),
     ]
 
 
@@ -290,6 +290,23 @@ def test_a_batch_that_ends_early_keeps_the_loans_that_were_not_sent(shared: Any)
             two[0] = 1
 
 
+def test_a_batch_of_loans_goes_in_one_frame_however_large_they_are(shared: Any) -> None:
+    """Cutting it is for copies, whose memory is wanted back early."""
+
+    def script(peer: Any) -> None:
+        peer.opens(ELEM_SIZE=16 * MIB)
+        for region_id in (77, 78, 79):
+            number, _ = serve_region(peer, region_id)
+            os.close(number)
+        frame = peer.serve("CHAN_SEND", 0, ("COUNT", 3))
+        assert len(frame.all("DESC")) == 3
+
+    with shared(script) as path, blocking.open_client(path) as client:
+        channel = client.make_channel("frames")
+        with client.loan(9 * MIB) as one, client.loan(9 * MIB) as two, client.loan(9 * MIB) as tre:
+            assert channel.send_many([one, two, tre]) == 3
+
+
 def test_only_the_winning_clause_of_a_select_takes_its_loan(shared: Any) -> None:
     def script(peer: Any) -> None:
         peer.opens(ELEM_SIZE=16 * MIB)
@@ -393,13 +410,13 @@ def test_after_a_part_was_refused_the_whole_can_be_sent(shared: Any) -> None:
         number, _ = serve_region(peer, 77)
         os.close(number)
         peer.serve("CHAN_SEND", KC_ETIME)
-        assert ranges_of(peer.serve("CHAN_SEND"))[0][2] == 64 * KIB
+        assert ranges_of(peer.serve("CHAN_SEND"))[0][2] == 80 * KIB
 
     with shared(script) as path, blocking.open_client(path) as client:
         channel = client.make_channel("frames")
-        with client.loan(64 * KIB) as block:
+        with client.loan(80 * KIB) as block:
             with pytest.raises(TimedOut):
-                channel.send(block[: 50 * KIB], timeout=1)
+                channel.send(block[: 70 * KIB], timeout=1)
             channel.send(block)
 
 

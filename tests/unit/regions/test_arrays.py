@@ -115,10 +115,10 @@ def test_memory_of_an_array_is_used_again_only_when_it_is_gone() -> None:
     side = make_side(pool_bytes=4 << 20)
     array = arrays.empty(side, (4 << 20) - 64, "u1")
     parcel: Any = arrays.parcel(side, HANDLE, array)
-    region, (_, offset, length) = parcel.region, parcel.sent_range
+    region, (_, offset, _) = parcel.region, parcel.sent_range
     parcel.accepted()
     region.region_id = 9
-    side.pool.freed(arrays_descriptor(9, offset, length))
+    side.pool.freed(9, offset)
     part = array[:5]
     del array, parcel
     side.pool._look_at_watched()
@@ -126,12 +126,6 @@ def test_memory_of_an_array_is_used_again_only_when_it_is_gone() -> None:
     del part
     side.pool._look_at_watched()
     assert region.space.idle
-
-
-def arrays_descriptor(*numbers: int) -> Any:
-    from kcoro_ipc.protocol.descriptors import Descriptor
-
-    return Descriptor(*numbers, 0)
 
 
 def test_an_array_that_is_not_sent_goes_back_to_the_pool() -> None:

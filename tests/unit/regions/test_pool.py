@@ -3,7 +3,6 @@
 import pytest
 
 from kcoro_ipc.errors import PoolExhausted
-from kcoro_ipc.protocol.descriptors import Descriptor
 from kcoro_ipc.regions.memory import PAGE
 from kcoro_ipc.regions.pool import REGION_BYTES, SPARE_LOANS, Block, Pool
 
@@ -24,7 +23,7 @@ def send(pool: Pool, size: int, region_id: int = 0) -> Block:
 
 
 def free(pool: Pool, block: Block) -> None:
-    pool.freed(Descriptor(block.region.region_id, block.start, block.size, 0))
+    pool.freed(block.region.region_id, block.start)
 
 
 @pytest.mark.parametrize("size", [FRAME, 64 << 10, 64 << 20])
@@ -78,10 +77,26 @@ def test_a_region_that_was_idle_for_many_loans_is_dropped() -> None:
     assert len(pool.doomed) == 2
 
 
+def test_small_loans_do_not_hold_the_region_of_a_large_one() -> None:
+    pool = make_pool()
+    free(pool, send(pool, 64 << 20))
+    for _ in range(2 * SPARE_LOANS + 1):
+        free(pool, send(pool, PAGE))
+    assert [region.size for region in pool.regions] == [REGION_BYTES]
+
+
+def test_a_pool_at_its_limit_takes_small_loans_from_any_region() -> None:
+    pool = make_pool(64 << 20)
+    free(pool, send(pool, 64 << 20))
+    large = send(pool, 16 << 20)
+    assert pool.take(PAGE).region is large.region
+    assert pool.regions_made == 1
+
+
 def test_freed_twice_or_of_an_unknown_region_changes_nothing() -> None:
     pool = make_pool()
     block = send(pool, PAGE)
-    pool.freed(Descriptor(block.region.region_id + 1, block.start, PAGE, 0))
+    pool.freed(block.region.region_id + 1, block.start)
     free(pool, block)
     free(pool, block)
     assert block.region.space.idle
