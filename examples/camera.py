@@ -21,7 +21,7 @@ import numpy
 from numpy.typing import NDArray
 
 from kcoro_ipc import blocking
-from kcoro_ipc.errors import EndOfChannel
+from kcoro_ipc.errors import EndOfChannel, NoDaemon
 
 SHAPE = (1080, 1920, 3)
 FRAMES = 300
@@ -99,6 +99,10 @@ def main() -> int:
     parser.add_argument("frames", type=int, nargs="?", default=FRAMES)
     parser.add_argument("--socket", help="of the daemon; else $KCORO_SOCKET or the usual places")
     chosen = parser.parse_args()
+    try:
+        blocking.open_client(chosen.socket).aclose()
+    except NoDaemon as error:
+        parser.exit(1, f"camera: {error}\n")
     raw, dark = f"camera-{os.getpid()}-raw", f"camera-{os.getpid()}-dark"
     workers = [
         Process(target=camera, args=(chosen.socket, raw, chosen.frames), daemon=True),

@@ -24,6 +24,14 @@ def test_frames_of_the_camera_arrive_whole_through_three_processes(start_daemon:
     assert done.stdout.startswith("12 frames, 0 wrong, ")
 
 
+def test_the_camera_says_in_one_line_that_there_is_no_daemon(tmp_path: Path) -> None:
+    pytest.importorskip("numpy", reason="needs the extra numpy")
+    done = run_example("camera.py", "1", "--socket", f"stream:{tmp_path}/none.sock")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"camera: no daemon at {tmp_path}/none.sock")
+    assert done.stderr.count("\n") == 1
+
+
 def test_the_camera_sees_frames_that_are_wrong() -> None:
     numpy = pytest.importorskip("numpy", reason="needs the extra numpy")
     sys.path.insert(0, str(EXAMPLES))

@@ -172,6 +172,15 @@ def close_all(numbers: Iterable[int]) -> None:
         os.close(number)
 
 
+def files_settle(house: House, peer: "Sharer", most: int) -> None:
+    """Files are paid for until a thread of the daemon has closed them; that it does is awaited."""
+    for _ in range(2_000):
+        if peer.usage()["files"] <= most:
+            return
+        house.turns()
+    raise AssertionError(f"{peer.usage()['files']} files are paid for, not {most}")
+
+
 def descriptors_settle(house: House, most: int) -> None:
     """The daemon closes in threads; that it does so is awaited, not timed."""
     for _ in range(2_000):

@@ -20,7 +20,7 @@ import pytest
 from kcoro_ipc import _wire
 from tests.e2e.harness import running_daemon
 from tests.fault.house import House
-from tests.fault.sharer import Sharer, descriptors_settle, memfd, sharer
+from tests.fault.sharer import Sharer, descriptors_settle, files_settle, memfd, sharer
 
 BUFFERED = {"KIND": 1, "CAPACITY": 64}
 EPROTO, EINVAL, EDQUOT, EAGAIN = _wire.KC_EPROTO, _wire.KC_EINVAL, _wire.KC_EDQUOT, _wire.KC_EAGAIN
@@ -236,7 +236,7 @@ def test_a_flood_of_files_names_quota_limit_usage_and_setting(limit: str, name: 
         assert peer.usage()["files"] == 20
         descriptors_settle(house, before + 20)
         assert len(peer.receive(chan)["files"]) == 4
-        house.turns()
+        files_settle(house, peer, 16)
         assert send(second, chan, [number] * 4)["RESULT"] == 0
         assert send(second, chan, [number])["RESULT"] == EDQUOT
 
