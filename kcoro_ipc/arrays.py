@@ -87,9 +87,16 @@ def _descr(dtype: Any) -> Any:
             "use codec='msgpack'"
         )
     descr = npy.dtype_to_descr(dtype)
-    if npy.descr_to_dtype(descr) != dtype:
+    if npy.descr_to_dtype(descr) != dtype or not dtype.itemsize:
         raise InvalidArgument(f"dtype {dtype} cannot be written down; convert the array")
     return descr
+
+
+# What literal_eval and NumPy raise for texts that are no dtype.
+_SPOILED = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
+    *(SyntaxError, StructError, RecursionError, MemoryError),
+)
 
 
 def read_header(view: memoryview) -> Layout:
@@ -105,7 +112,7 @@ def read_header(view: memoryview) -> Layout:
         )
         at += _DIMENSION.size * dimensions
         dtype = _read_dtype(bytes(view[at : at + text_bytes]))
-    except (ValueError, TypeError, SyntaxError, StructError, RecursionError, MemoryError) as error:
+    except _SPOILED as error:
         raise DecodeError(f"a message is no array: {error}", bytes(view)) from None
     layout = Layout(dtype, shape, chr(order))
     if at + text_bytes > length or length + layout.nbytes != len(view) or length % ALIGNMENT:
@@ -115,7 +122,7 @@ def read_header(view: memoryview) -> Layout:
 
 def _read_dtype(text: bytes) -> Any:
     dtype = npy.descr_to_dtype(literal_eval(text.decode()))
-    if dtype.hasobject or dtype.subdtype is not None:
+    if dtype.hasobject or dtype.subdtype is not None or not dtype.itemsize:
         raise ValueError("its dtype is not one that can be received")
     return dtype
 
@@ -230,6 +237,7 @@ def received(mappings: Mappings, lease: Lease) -> Array:
             array = layout.array_in(lease.data)
             mappings.adopt(lease, array.base)
             return array
+        array = numpy.empty(layout.shape, layout.dtype)
     except ValueError as error:
         failure = DecodeError(f"a message is no array: {error}", bytes(lease.data))
         lease.release()
@@ -237,6 +245,5 @@ def received(mappings: Mappings, lease: Lease) -> Array:
             raise
         raise failure from None
     lease.release()
-    array = numpy.empty(layout.shape, layout.dtype)
     array.setflags(write=False)
     return array

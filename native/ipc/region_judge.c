@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <linux/magic.h>
 
@@ -17,7 +18,7 @@
 #define F_SEAL_FUTURE_WRITE 0x0010
 #endif
 
-enum { KC_STAT_BLOCK_BYTES = 512 /* st_blocks, stat(2) */ };
+enum { KC_STAT_BLOCK_BYTES = 512 /* st_blocks, stat(2) */, KC_HUGE_PAGE_BYTES = 2 << 20 };
 
 static const char *kc_judge_seals(int seals)
 {
@@ -36,6 +37,12 @@ static const char *kc_judge_seals(int seals)
     return why;
 }
 
+/* Bytes a file of that size never has more: the rest of its last page, which may be a huge one (tmpfs(5)). */
+static int64_t kc_judge_surplus(int64_t size_bytes)
+{
+    return size_bytes < KC_HUGE_PAGE_BYTES ? sysconf(_SC_PAGESIZE) : KC_HUGE_PAGE_BYTES;
+}
+
 static const char *kc_judge_memory(int file, uint64_t size_bytes)
 {
     const char *why = NULL;
@@ -43,10 +50,12 @@ static const char *kc_judge_memory(int file, uint64_t size_bytes)
     struct stat stat;
     if (fstatfs(file, &system) != 0 || system.f_type != TMPFS_MAGIC) {
         why = "it is not in tmpfs: huge pages are not taken";
-    } else if (fstat(file, &stat) != 0 || (uint64_t)stat.st_size < size_bytes) {
-        why = "it is smaller than SIZE says";
+    } else if (fstat(file, &stat) != 0 || (uint64_t)stat.st_size != size_bytes) {
+        why = "its size is not what SIZE says"; /* all of it stays while the region does, so all of it is charged */
     } else if (stat.st_blocks * KC_STAT_BLOCK_BYTES < stat.st_size) { /* wherever: blocks do not say where */
         why = "it has holes: allocate it (posix_fallocate) before it is sealed";
+    } else if (stat.st_blocks * KC_STAT_BLOCK_BYTES - stat.st_size >= kc_judge_surplus(stat.st_size)) {
+        why = "it has pages behind its end, which may stand for holes before it";
     }
     return why;
 }

@@ -69,6 +69,13 @@ def hole_before_surplus() -> int:
     return number
 
 
+def hole_and_pages_behind_the_end() -> int:
+    number = memfd(SIZE, seals=0, allocate=False)
+    libc("fallocate", number, KEEP_SIZE, ctypes.c_long(SIZE), ctypes.c_long(2 * SIZE))
+    fcntl.fcntl(number, fcntl.F_ADD_SEALS, SEALS)
+    return number
+
+
 def path_only() -> int:
     number = memfd(SIZE)
     try:
@@ -91,9 +98,11 @@ NO_REGIONS: dict[str, tuple[Callable[[], int], str]] = {
     "has writers": (lambda: memfd(SIZE, seals=SEALS & ~F_SEAL_FUTURE_WRITE), "new writers"),
     "more seals": (lambda: memfd(SIZE, seals=SEALS & ~fcntl.F_SEAL_SEAL), "F_SEAL_SEAL"),
     "sparse": (lambda: memfd(SIZE, allocate=False), "holes"),
-    "sparse before a surplus": (hole_before_surplus, "holes"),
-    "too small": (lambda: memfd(SIZE - PAGE), "smaller"),
-    "empty": (lambda: memfd(0, allocate=False), "smaller"),
+    "sparse before a surplus": (hole_before_surplus, "size is not"),
+    "sparse, with pages behind the end": (hole_and_pages_behind_the_end, "behind its end"),
+    "larger than it says": (lambda: memfd(2 * SIZE), "size is not"),
+    "too small": (lambda: memfd(SIZE - PAGE), "size is not"),
+    "empty": (lambda: memfd(0, allocate=False), "size is not"),
     "pipe": (pipe, "no memfd"),
     "socket": (unix_socket, "no memfd"),
     "directory": (lambda: os.open("/tmp", os.O_RDONLY), "no memfd"),

@@ -174,6 +174,29 @@ def test_objects_that_arrive_are_refused_too() -> None:
     assert side.mappings.leases_open == 0
 
 
+@pytest.mark.parametrize(
+    ("dtype", "shape"),
+    [
+        (b"()", (1,)),
+        (b"{}", (1,)),
+        (b"'|S0'", (1 << 34,)),
+        (b"'|S0'", (1 << 45,)),
+        (b"'<f8'", (0, 1 << 62)),
+        (b"'<f8'", (0, 1 << 63)),
+        (b"'<f8'", (0,) * 80),
+    ],
+)
+def test_a_header_that_lies_is_a_decode_error_and_no_memory(
+    dtype: bytes, shape: tuple[int, ...]
+) -> None:
+    header = bytearray(arrays.write_header(arrays.Layout(numpy.dtype("V8"), shape, "C")))
+    header = header.replace(b"'|V8'".ljust(len(dtype), b"\0"), dtype.ljust(5, b" "), 1)
+    side = make_side()
+    with pytest.raises(DecodeError):
+        arrays.received(side.mappings, side.mappings.lease(bytes(header)))
+    assert side.mappings.leases_open == 0
+
+
 GOOD = content(arrays.parcel(make_side(), HANDLE, numpy.arange(6).reshape(2, 3)))
 
 
