@@ -1,8 +1,9 @@
 """Files that nobody wants any more are closed in threads, because close(2) may wait for others.
 
-A file that lingers (a socket with SO_LINGER, a file of a FUSE server that hangs) keeps its thread
-until it is done, and no other: there are a few threads, and while all are busy files stay with the
-engine, charged to the users that sent them.
+A file that lingers (a socket with SO_LINGER, a file of a FUSE server that hangs) keeps its thread,
+and the files behind it in the same batch, until it is done. There are a few threads; while all are
+busy files wait with the engine. Files of messages are charged to their senders until a thread takes
+them; those that were refused, or that no message named, are charged to nobody any more.
 """
 
 import os

@@ -23,6 +23,14 @@ from kcoro_ipc.protocol import requests
 from kcoro_ipc.regions.memory import F_SEAL_FUTURE_WRITE, PAGE, SEALS, create_memory
 from tests.conformance.pump_subject import PumpSubject
 from tests.e2e.harness import running_daemon
+from tests.fault.fuse import (
+    FUSE_FLUSH,
+    FUSE_INIT,
+    FUSE_OPEN,
+    FUSE_RELEASE,
+    Unusable,
+    fuse_file,
+)
 from tests.fault.house import House
 from tests.fault.sharer import SENT, descriptors_settle, memfd, sharer
 
@@ -133,10 +141,17 @@ def test_14_what_is_no_region_is_einval_that_names_the_check_and_is_closed(
         descriptors_settle(house, before)
 
 
-def test_14_a_file_of_fuse_is_refused_by_the_daemon_without_a_question_to_its_server(
-    house: House,
+def test_14_a_file_of_fuse_is_refused_and_its_server_hears_only_of_the_close(
+    house: House, tmp_path: Path
 ) -> None:
-    pytest.skip("FUSE: needs a mount of its own; F_GET_SEALS fails there in the kernel, as for any")
+    try:
+        with fuse_file(tmp_path / "fuse") as (file, asked), sharer(house) as peer:
+            answer = peer.ask_files("REGION_ADD", [file], SIZE=SIZE)
+            assert (answer["RESULT"], b"no memfd" in answer["REASON"]) == (EINVAL, True)
+            assert peer.lives()
+            assert set(asked) <= {FUSE_INIT, FUSE_OPEN, FUSE_FLUSH, FUSE_RELEASE}
+    except Unusable as why:
+        pytest.skip(f"FUSE cannot be used here: {why}")
 
 
 def test_14_a_region_without_size_or_file_or_with_two_is_einval(house: House) -> None:
