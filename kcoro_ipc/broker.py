@@ -11,7 +11,6 @@ Invariants:
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 
 from kcoro_ipc import _wire, native
@@ -304,7 +303,7 @@ class Broker:
                 raise InvalidArgument(why)
             ticket = self.engine.region_add(user.account, file, size, peer.conn)
         except BaseException:
-            os.close(file)
+            self.pump.discard_file(file)  # it may be any kind of file: closing it may block
             raise
         user.region_bytes += size
         region = self._regions[ticket] = peer.regions[ticket] = Region(ticket, user, size)

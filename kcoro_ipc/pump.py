@@ -231,6 +231,10 @@ class NativePump:
         code = lib.kc_pump_control_file(self.handle, conn, file)
         return int(file[0]) if code == 0 else -1
 
+    def discard_file(self, file: int) -> None:
+        """Such a file is not wanted: it is closed with the others, where that may block."""
+        lib.kc_pump_discard_file(self.handle, file)
+
     def reply(self, conn: int, frame: bytes) -> int:
         return int(lib.kc_pump_reply(self.handle, conn, frame, len(frame)))
 

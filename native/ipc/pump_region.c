@@ -188,6 +188,11 @@ int kc_pump_region_ended(kc_pump *pump, kc_conn *owner_out, kc_ticket *region_ou
 
 /* ---- files that are to be closed ---- */
 
+void kc_pump_discard_file(kc_pump *pump, int32_t file)
+{
+    kc_conns_discard(&pump->conns, file);
+}
+
 uint32_t kc_pump_files_left(kc_pump *pump)
 {
     return pump->conns.discarded.count + kc_file_left(pump->conns.engine);

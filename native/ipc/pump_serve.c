@@ -204,7 +204,7 @@ static void kc_serve_after(kc_pump *pump, kc_connection *conn)
         return;
     }
     if (kc_serve_has_surplus_files(pump, conn)) {
-        kc_connection_close(&pump->conns, conn, KC_EPROTO);
+        kc_pump_fatal(pump, conn, 0, KC_EPROTO);
         return;
     }
     if (waits && kc_serve_is_open(pump, conn) && !kc_serve_in_budget(pump, conn)) {

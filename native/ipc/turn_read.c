@@ -120,7 +120,7 @@ static bool kc_read_judge(kc_pump *pump, kc_connection *conn, const kc_read *in,
         return false;
     }
     if (!whole) {
-        kc_connection_close(&pump->conns, conn, KC_EPROTO);
+        kc_pump_fatal(pump, conn, 0, KC_EPROTO);
     } else if ((in->flags & MSG_TRUNC) != 0) {
         kc_pump_fatal(pump, conn, 0, KC_EMSGSIZE);
     } else if (in->got != 0) {
@@ -131,15 +131,33 @@ static bool kc_read_judge(kc_pump *pump, kc_connection *conn, const kc_read *in,
     return packets && conn->state == KC_CONN_OPEN;
 }
 
-void kc_turn_forgo(kc_pump *pump, const kc_connection *conn)
+/* Its files are taken, because the kernel would close those it drops here and now. */
+static ssize_t kc_read_unheard(kc_pump *pump, const kc_connection *conn)
+{
+    kc_read in = {.iov = {{pump->set->scratch, KC_TURN_SCRATCH_BYTES}}};
+    struct msghdr msg = {.msg_iov = in.iov, .msg_iovlen = 1, .msg_control = &in.control,
+                         .msg_controllen = sizeof in.control};
+    in.got = recvmsg(conn->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    for (struct cmsghdr *cmsg = in.got < 0 ? NULL : CMSG_FIRSTHDR(&msg); cmsg != NULL; cmsg = CMSG_NXTHDR(&msg, cmsg)) {
+        bool files = cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS;
+        for (size_t at = CMSG_LEN(0); files && at + sizeof(int) <= cmsg->cmsg_len; at += sizeof(int)) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(cmsg) + (at - CMSG_LEN(0)), sizeof fd);
+            kc_conns_discard(&pump->conns, fd);
+        }
+    }
+    return in.got;
+}
+
+bool kc_turn_forgo(kc_pump *pump, const kc_connection *conn)
 {
     uint32_t empty = 0;
     (void)shutdown(conn->fd, SHUT_RDWR);
     for (uint32_t n = 0; n < KC_READ_FORGONE && empty < 2; n++) {
-        /* without memory for control messages the kernel drops what files there are */
-        ssize_t got = recv(conn->fd, pump->set->scratch, KC_TURN_SCRATCH_BYTES, MSG_DONTWAIT);
+        ssize_t got = kc_read_unheard(pump, conn);
         empty = got > 0 ? 0 : got == 0 ? empty + 1 : 2;
     }
+    return empty >= 2;
 }
 
 void kc_turn_read(kc_pump *pump, kc_connection *conn, uint32_t events)

@@ -139,10 +139,12 @@ void kc_set_retry(kc_pump *pump)
 
 static void kc_set_close_socket(kc_pump *pump, kc_connection *conn)
 {
-    if (conn->state != KC_CONN_BROKEN) {
-        kc_turn_forgo(pump, conn);
+    if (kc_turn_forgo(pump, conn)) {
+        (void)close(conn->fd); /* nobody else has it, so it leaves the set by itself */
+    } else {
+        (void)epoll_ctl(pump->set->epoll_fd, EPOLL_CTL_DEL, conn->fd, NULL);
+        kc_conns_discard(&pump->conns, conn->fd);
     }
-    (void)close(conn->fd); /* nobody else has it, so it leaves the set by itself */
     conn->fd = -1;
 }
 

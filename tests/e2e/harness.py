@@ -119,6 +119,16 @@ class DaemonProcess:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """What is done to its sockets in the block, it finds all at once."""
+        self.signal(signal.SIGSTOP)
+        try:
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
+
     def wait(self) -> int:
         """The exit status."""
         status = self.process.wait(STUCK_S)

@@ -323,6 +323,50 @@ def test_a_close_that_lingers_does_not_stall_the_daemon(house: House) -> None:
         assert peer.lives()
 
 
+def in_a_refused_region(house: House, peer: Sharer, number: int) -> None:
+    with house.process.stopped():
+        peer.write_files("REGION_ADD", [number], REQ_ID=5, SIZE=4096)
+        os.close(number)
+    answer = peer.read()
+    assert answer is not None
+    assert answer["RESULT"] == EINVAL
+
+
+def in_a_frame_that_takes_none(house: House, peer: Sharer, number: int) -> None:
+    with house.process.stopped():
+        peer.write_files("PING", [number], REQ_ID=5)
+        os.close(number)
+    answer = peer.read()
+    assert answer is not None
+    assert answer["RESULT"] == EINVAL
+
+
+def behind_the_last_frame(house: House, _: Sharer, number: int) -> None:
+    with sharer(house, "seqpacket") as other:
+        with house.process.stopped():
+            other.say(b"\0\0\xff\xff\0\0\0\0")
+            other.write_files("PING", [number], REQ_ID=5)
+            os.close(number)
+        assert other.last_word() == EPROTO
+
+
+@pytest.mark.parametrize(
+    "pass_it", [in_a_refused_region, in_a_frame_that_takes_none, behind_the_last_frame]
+)
+def test_a_file_that_lingers_stalls_nobody_wherever_it_came(
+    house: House, pass_it: Callable[[House, Sharer, int], None]
+) -> None:
+    """The daemon's is the last copy of it: its close(2) waits for an hour."""
+    with sharer(house) as peer, lingering() as (number, reader):
+        pass_it(house, peer, number)
+        for _ in range(10):
+            assert peer.lives()
+            house.turns()
+        while reader.recv(1 << 20):
+            pass
+        assert peer.lives()
+
+
 # --- files that work ---
 
 

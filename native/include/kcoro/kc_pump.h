@@ -130,6 +130,8 @@ KC_API int kc_pump_control(kc_pump *pump, kc_control *control_out);
 /* The next file of the control frame in the caller's hands, now the caller's; KC_EAGAIN when there is none. What is left is
  * discarded with the answer. */
 KC_API int kc_pump_control_file(kc_pump *pump, kc_conn conn, int32_t *file_out);
+/* A file that came so and is not wanted after all: it goes to kc_pump_take_files with the others. */
+KC_API void kc_pump_discard_file(kc_pump *pump, int32_t file);
 /* ... answered: appends one whole frame (header included) and lifts the barrier; the request id is free again. */
 KC_API int kc_pump_reply(kc_pump *pump, kc_conn conn, const void *frame, uint32_t frame_bytes);
 /* ... let go: the request lives on in the caller's hands (an OPEN that waits for its name, a SUBSCRIBE): its id stays
