@@ -9,76 +9,51 @@
  * step of the first, the same output and the same ends both times, and at the end that tokens, messages, blocks, scopes
  * and the pump's memory are those of the beginning.
  */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "ipc/kc_frame.h"
-#include "ipc/kc_pump_parts.h"
-
-enum { CONNS = 3, CHANS = 3, FIRST_CHAN = 1001, FRAME_BYTES = 1 << 20 };
-
-#define MUST(condition) ((condition) ? (void)0 : fail(#condition, __LINE__))
-
-static void fail(const char *what, int line)
-{
-    fprintf(stderr, "fuzz_pump.c:%d: %s\n", line, what);
-    abort();
-}
-
-typedef struct program {
-    const uint8_t *at, *end;
-} program;
-
-typedef struct outcome {
-    uint64_t hash[CONNS], bytes[CONNS];
-    uint64_t ends;
-    bool raced; /* what one was fed let another one's frames be served: who comes first depends on the cut */
-} outcome;
-
-typedef struct world {
-    kc_engine *engine;
-    kc_pump *pump;
-    kc_conn conns[CONNS];
-    kc_chan chans[CHANS];
-    uint32_t account;
-    bool split;
-    uint32_t piece; /* bytes of the next one */
-    outcome seen;
-    uint8_t *frame; /* FRAME_BYTES */
-    size_t frame_bytes;
-} world;
-
-static uint8_t next(program *p)
-{
-    return p->at == p->end ? 0 : *p->at++;
-}
-
-static void check(const world *w)
-{
-    char why[256] = "";
-    if (kc_engine_check(w->engine, why, sizeof why) != KC_OK) {
-        fail(why, 0);
-    }
-}
+#include "fuzz_reader.h"
 
 /* ---- frames from a few bytes ---- */
 
-static void put_element(kc_writer *out, uint8_t size)
+typedef struct wish { /* one frame, and what comes with it */
+    uint16_t cmd;
+    uint8_t head, ids, what, how; /* how: 0 in a plain frame */
+    uint32_t files;   /* in its header */
+    uint32_t sent;    /* that come */
+    uint32_t serial;  /* of the first one */
+} wish;
+
+static void put_element(kc_writer *out, uint8_t size, uint32_t signature)
 {
     static const uint32_t sizes[8] = {0, 1, 4, 4, 4, 100, 17000, 65536};
     static uint8_t bytes[65536];
+    kc_store_u32(bytes, signature);
     kc_put_bytes(out, KC_ATTR_ELEMENT, bytes, sizes[size & 7]);
 }
 
-static void put_clause(kc_writer *out, program *p)
+static void put_range(const world *w, kc_writer *out, uint8_t what)
+{
+    static const uint64_t offsets[4] = {0, 16, REGION_BYTES - 4, UINT64_MAX - 3};
+    static const uint64_t lengths[4] = {4, 4, REGION_BYTES, 0};
+    uint8_t value[24];
+    kc_store_u64(value, w->regions[what % REGIONS]);
+    kc_store_u64(value + 8, offsets[what >> 3 & 3]);
+    kc_store_u64(value + 16, lengths[what >> 5 & 3]);
+    kc_put_bytes(out, KC_ATTR_DESC, value, what == 255 ? 23 : sizeof value);
+}
+
+static void put_clause(const world *w, kc_writer *out, program *p, wish *f, uint32_t files)
 {
     uint8_t what = next(p);
     kc_nested_begin(out, KC_ATTR_CLAUSE, 0);
     kc_put_u32(out, KC_ATTR_CHAN_ID, FIRST_CHAN + (what & 3U));
-    if ((what & 4) != 0) {
-        put_element(out, (what >> 4) & 3);
+    if (f->how != 0 && (what & 64) != 0) {
+        put_range(w, out, next(p));
+    }
+    if ((what & 4) != 0 || files != 0) {
+        put_element(out, files != 0 ? 2 : (what >> 4) & 3, sign(f->serial, files));
+    }
+    if (files != 0) {
+        kc_put_u32(out, KC_ATTR_FILES, files);
+        f->serial += files;
     }
     if ((what & 8) != 0) {
         kc_put_u32(out, KC_ATTR_FLAGS, (what >> 4) & 3U);
@@ -101,50 +76,104 @@ static void put_optional(kc_writer *out, program *p, uint8_t what)
     }
 }
 
-static void put_frame(kc_writer *out, program *p)
+/* What a frame has of each kind, as often as its head says. */
+static void put_one(const world *w, kc_writer *out, program *p, wish *f, bool last)
 {
-    static const uint16_t cmds[16] = {KC_CMD_CHAN_SEND, KC_CMD_CHAN_RECV, KC_CMD_SELECT,        KC_CMD_CANCEL,
-                                      KC_CMD_ACK,       KC_CMD_NACK,      KC_CMD_PING,          KC_CMD_CHAN_TRY_SEND,
-                                      KC_CMD_CHAN_SEND, KC_CMD_CHAN_RECV, KC_CMD_CHAN_TRY_RECV, KC_CMD_CHAN_MAKE,
-                                      KC_CMD_CHAN_OPEN, KC_CMD_CHAN_SEND, KC_CMD_CHAN_RECV,     99};
-    uint8_t head = next(p);
-    uint8_t ids = next(p);
-    uint8_t what = next(p);
-    uint16_t cmd = cmds[head & 15];
-    kc_frame_begin(out, cmd, 0);
-    if ((ids & 15) != 0) {
-        kc_put_u32(out, KC_ATTR_REQ_ID, ids & 15U);
-    }
-    kc_put_u32(out, KC_ATTR_CHAN_ID, FIRST_CHAN + (ids >> 4 & 3U));
-    put_optional(out, p, what);
-    for (int i = 0; i < head >> 6; i++) {
-        if (cmd == KC_CMD_SELECT) {
-            put_clause(out, p);
+    uint8_t what;
+    switch (f->cmd) {
+    case KC_CMD_SELECT: /* the last clause has all the files, unless there are two clauses with one each */
+        put_clause(w, out, p, f, last ? f->files - (f->files == 2 && f->head >> 6 > 1) : f->files == 2);
+        break;
+    case KC_CMD_RELEASE:
+        what = next(p);
+        kc_put_u64(out, KC_ATTR_LEASE_ID, (uint64_t)(1 + (what >> 4 & 3)) << 32 | (what & 7U));
+        break;
+    case KC_CMD_REGION_ADD: kc_put_u64(out, KC_ATTR_SIZE, REGION_BYTES); break;
+    case KC_CMD_REGION_DROP: kc_put_u64(out, KC_ATTR_REGION_ID, w->regions[f->how % REGIONS]); break;
+    default:
+        if ((f->how & 8) != 0) {
+            put_range(w, out, next(p));
         } else {
-            put_element(out, next(p));
+            put_element(out, next(p), sign(f->serial, f->files));
         }
+    }
+}
+
+/* Files for the frame: usually as many as it says. */
+static void choose_files(world *w, wish *f)
+{
+    static const uint8_t counts[8] = {0, 0, 0, 1, 1, 2, KC_MAX_MESSAGE_FILES, KC_MAX_MESSAGE_FILES + 1};
+    f->files = w->files + KC_MAX_MESSAGE_FILES + 2 > FILES ? 0 : counts[f->how & 7];
+    f->sent = f->how >> 4 == 13 && f->files != 0 ? f->files - 1 : f->files;
+    f->serial = w->files + 1;
+}
+
+static void make_files(world *w, size_t at, const wish *f)
+{
+    mark *m = &w->marks[w->mark_count++];
+    bool displaced = f->how >> 4 == 14;
+    *m = (mark){.at = at + displaced, .count = f->sent};
+    w->seen.astray = w->seen.astray || displaced || f->sent != f->files;
+    for (uint32_t i = 0; i < f->sent; i++) {
+        m->files[i] = make_file(w, f->cmd == KC_CMD_REGION_ADD && (f->what & 4) == 0 ? fit_memory() : any_file());
+    }
+}
+
+static wish choose_frame(program *p, bool rich)
+{
+    static const uint16_t cmds[2][16] = {
+        {KC_CMD_CHAN_SEND, KC_CMD_CHAN_RECV, KC_CMD_SELECT,        KC_CMD_CANCEL,
+         KC_CMD_ACK,       KC_CMD_NACK,      KC_CMD_PING,          KC_CMD_CHAN_TRY_SEND,
+         KC_CMD_CHAN_SEND, KC_CMD_CHAN_RECV, KC_CMD_CHAN_TRY_RECV, KC_CMD_CHAN_MAKE,
+         KC_CMD_CHAN_OPEN, KC_CMD_CHAN_SEND, KC_CMD_CHAN_RECV,     99},
+        {KC_CMD_CHAN_SEND, KC_CMD_CHAN_RECV, KC_CMD_SELECT,        KC_CMD_RELEASE,
+         KC_CMD_ACK,       KC_CMD_NACK,      KC_CMD_REGION_ADD,    KC_CMD_CHAN_TRY_SEND,
+         KC_CMD_CHAN_SEND, KC_CMD_CHAN_RECV, KC_CMD_CHAN_TRY_RECV, KC_CMD_REGION_DROP,
+         KC_CMD_CANCEL,    KC_CMD_CHAN_SEND, KC_CMD_CHAN_RECV,     KC_CMD_RELEASE}};
+    wish f = {.head = next(p)};
+    f.ids = next(p);
+    f.what = next(p);
+    f.how = rich ? next(p) : 0;
+    f.cmd = cmds[rich][f.head & 15];
+    return f;
+}
+
+static void put_frame(world *w, kc_writer *out, program *p, bool rich)
+{
+    wish f = choose_frame(p, rich);
+    size_t at = out->length;
+    if (rich) {
+        choose_files(w, &f);
+    }
+    kc_frame_begin(out, f.cmd, (uint8_t)f.files);
+    if (f.files != 0) {
+        make_files(w, at, &f);
+    }
+    if ((f.ids & 15) != 0) {
+        kc_put_u32(out, KC_ATTR_REQ_ID, f.ids & 15U);
+    }
+    kc_put_u32(out, KC_ATTR_CHAN_ID, FIRST_CHAN + (f.ids >> 4 & 3U));
+    put_optional(out, p, f.what);
+    for (int i = 0; i < f.head >> 6; i++) {
+        put_one(w, out, p, &f, i + 1 == f.head >> 6);
     }
     (void)kc_frame_finish(out);
 }
 
-static void build(world *w, program *p, int conn)
+/* Rich frames may have files and ranges; in ABI 1.0 there are none. */
+static void build(world *w, program *p, int conn, bool rich)
 {
     kc_writer out;
     uint8_t count = next(p) & 3;
     kc_writer_init(&out, w->frame, FRAME_BYTES, conn != 0, UINT32_MAX);
+    w->mark_count = 0;
     for (int i = 0; i <= count; i++) {
-        put_frame(&out, p);
+        put_frame(w, &out, p, rich && conn != 0);
     }
     w->frame_bytes = out.length;
 }
 
 /* ---- steps ---- */
-
-static void run_dry(const world *w)
-{
-    while (kc_pump_run(w->pump) == KC_PUMP_MORE) {
-    }
-}
 
 static uint64_t frames_of_others(const world *w, int conn)
 {
@@ -170,6 +199,24 @@ static void feed(world *w, int conn, const uint8_t *bytes, size_t n, int eof)
     w->seen.raced = w->seen.raced || frames_of_others(w, conn) != others;
 }
 
+/* Frames as they were built, their files with the byte each comes with: the kernel too ends a read before that one. */
+static void feed_built(world *w, int conn)
+{
+    size_t at = 0;
+    for (uint32_t i = 0; i < w->mark_count; i++) {
+        const mark *m = &w->marks[i];
+        if (m->at > at) {
+            feed(w, conn, w->frame + at, m->at - at, 0);
+            at = m->at;
+        }
+        w->seen.astray = w->seen.astray || w->forged[conn];
+        for (uint32_t j = 0; j < m->count; j++) {
+            give_file(w, conn, m->files[j]);
+        }
+    }
+    feed(w, conn, w->frame + at, w->frame_bytes - at, 0);
+}
+
 static void fetch(world *w, int conn, uint32_t most)
 {
     uint8_t bytes[4096];
@@ -180,6 +227,7 @@ static void fetch(world *w, int conn, uint32_t most)
             w->seen.hash[conn] = (w->seen.hash[conn] ^ bytes[i]) * UINT64_C(1099511628211);
         }
         if (got > 0) {
+            hear(w, conn, bytes, (size_t)got);
             w->seen.bytes[conn] += (uint64_t)got;
             most -= (uint32_t)got;
         }
@@ -199,6 +247,11 @@ static void answer(world *w, program *p)
         (void)kc_frame_finish(&out);
         for (uint32_t i = 0; i < control.length; i++) {
             w->seen.ends += control.payload[i]; /* all of it can be read */
+        }
+        if (control.cmd == KC_CMD_REGION_ADD) {
+            judge_region(w, &control, how);
+        } else if (control.cmd == KC_CMD_REGION_DROP) {
+            drop_region(w, how >> 4, how & 3);
         }
         if (control.ungranted != 0 && (how & 3) != 0) {
             uint32_t chan = control.chan_id - FIRST_CHAN;
@@ -254,6 +307,31 @@ static void rare(world *w, int conn, uint8_t what, program *p)
     run_dry(w);
 }
 
+/* What Python and time do to files and regions. */
+static void share(world *w, int conn, uint8_t what, program *p)
+{
+    switch (what & 7) {
+    case 0:
+    case 1:
+        if (w->files < FILES && kc_conns_find(&w->pump->conns, w->conns[conn]) != NULL) {
+            add_region(w, w->conns[conn], (what & 1) == 0 ? make_file(w, fit_memory()) : -1);
+        }
+        break;
+    case 2:
+    case 3: drop_region(w, what >> 5, what >> 3 & 3); break;
+    case 4: close_unwanted(w); break;
+    case 5: take_ends(w); break;
+    case 6: (void)kc_conn_able(w->pump, w->conns[conn], what >> 3 & 3); break;
+    default:
+        for (uint32_t n = next(p) % 20U; n != 0 && w->files < FILES; n--) {
+            w->seen.astray = true;
+            give_file(w, conn, make_file(w, any_file()));
+        }
+        break;
+    }
+    run_dry(w);
+}
+
 static void step(world *w, program *p)
 {
     uint8_t op = next(p);
@@ -261,19 +339,24 @@ static void step(world *w, program *p)
     size_t n;
     switch (op & 7) {
     case 0:
-    case 1:
-    case 2:
-        build(w, p, conn);
-        feed(w, conn, w->frame, w->frame_bytes, 0);
+        build(w, p, conn, false);
+        feed_built(w, conn);
         break;
+    case 1:
+        build(w, p, conn, true);
+        feed_built(w, conn);
+        break;
+    case 2: share(w, conn, next(p), p); break;
     case 3:
-        build(w, p, conn);
+        build(w, p, conn, op >> 6 == 3);
+        w->forged[conn] = true;
         w->frame[(next(p) + 256U * (next(p) & 1U)) % (w->frame_bytes + 1)] ^= next(p);
-        feed(w, conn, w->frame, w->frame_bytes, 0);
+        feed_built(w, conn);
         break;
     case 4:
         n = next(p);
         n = n < (size_t)(p->end - p->at) ? n : (size_t)(p->end - p->at);
+        w->forged[conn] = true;
         feed(w, conn, p->at, n, 0);
         p->at += n;
         break;
@@ -301,6 +384,7 @@ static void hello(world *w, int conn)
     MUST(kc_conn_add(w->pump, -1, conn == 2 ? KC_TRANSPORT_SEQPACKET : KC_TRANSPORT_STREAM, w->account,
                      &w->conns[conn]) == KC_OK);
     MUST(kc_conn_speak(w->pump, w->conns[conn], conn != 0, conn == 2 ? 60000 : 0) == KC_OK);
+    MUST(kc_conn_able(w->pump, w->conns[conn], conn != 0 ? KC_CAP_DESCRIPTORS | KC_CAP_FILES : 0) == KC_OK);
     for (uint32_t i = conn == 0; i < CHANS; i++) {
         MUST(kc_conn_grant(w->pump, w->conns[conn], FIRST_CHAN + i, w->chans[i], 3) == KC_OK);
     }
@@ -314,14 +398,19 @@ static void begin(world *w, bool split, bool tight)
                                  .input_budget_bytes = tight ? 100000 : 0, .output_high_bytes = 2000,
                                  .stale_half_frame_ms = 100, .requests_per_conn = 12};
     static const kc_chan_config chans[CHANS] = {
-        {.kind = KC_KIND_BUFFERED, .capacity = 2, .elem_size = 4, .flags = KC_CHAN_FIXED_SIZE, .max_attempts = 2},
+        {.kind = KC_KIND_BUFFERED, .capacity = 2, .elem_size = 4, .flags = KC_CHAN_FIXED_SIZE, .max_attempts = 2,
+         .file_ttl_ms = 20},
         {.kind = KC_KIND_RENDEZVOUS, .elem_size = 70000},
         {.kind = KC_KIND_CONFLATED},
     };
     static uint8_t frame[FRAME_BYTES]; /* not cleared between runs: what was written is what is fed */
-    *w = (world){.split = split, .frame = frame};
+    static reader readers[CONNS];
+    *w = (world){.split = split, .frame = frame, .readers = readers};
+    for (int i = 0; i < CONNS; i++) {
+        readers[i].have = readers[i].file_count = 0;
+    }
     MUST(kc_engine_make(&engine, &w->engine) == KC_OK);
-    MUST(kc_account_make(w->engine, &(kc_account_limits){.bytes = tight ? 1 << 20 : 0}, &w->account) == KC_OK);
+    MUST(kc_account_make(w->engine, &(kc_account_limits){.bytes = tight ? 1 << 20 : 0, .files = 40}, &w->account) == KC_OK);
     w->pump = calloc(1, sizeof *w->pump);
     MUST(w->pump != NULL);
     w->pump->bell.fd = -1; /* nobody sleeps: the pump needs no descriptor */
@@ -355,10 +444,17 @@ static void end(world *w)
         (void)kc_chan_destroy(w->engine, w->chans[i], KC_REASON_DESTROYED, NULL, 0);
         (void)kc_chan_drop(w->engine, w->chans[i]);
     }
+    for (uint32_t i = 0; i < REGIONS; i++) {
+        drop_region(w, i, KC_REGION_LEAVE);
+    }
+    run_dry(w);
+    take_ends(w);
+    close_unwanted(w);
     kc_pump_shut(w->pump);
     check(w);
     kc_engine_measure(w->engine, &usage);
     MUST(usage.channels == 0 && usage.messages == 0 && usage.block_bytes == 0 && usage.scopes == 0);
+    MUST(usage.files == 0 && usage.regions == 0 && live_count == 0);
     MUST(w->pump->conns.memory.live_bytes == 0);
     free(w->pump);
     kc_engine_free(w->engine);
@@ -383,9 +479,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (n > 2048) {
         return 0;
     }
+    (void)fit_memory();
+    (void)any_file();
+    uint32_t open_before = count_open();
     outcome whole = run(data, n, false);
     outcome pieces = run(data, n, true);
-    if (n == 0 || (data[0] & 128) != 0 || whole.raced || pieces.raced || memcmp(&whole, &pieces, sizeof whole) == 0) {
+    MUST(count_open() == open_before);
+    bool raced = whole.raced || pieces.raced || whole.astray;
+    if (n == 0 || (data[0] & 128) != 0 || raced || memcmp(&whole, &pieces, sizeof whole) == 0) {
         return 0;
     }
     for (int i = 0; i < CONNS; i++) {
@@ -393,6 +494,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                 (unsigned long long)whole.bytes[i], (unsigned long long)pieces.bytes[i],
                 (unsigned long long)whole.ends, (unsigned long long)pieces.ends);
     }
-    fail("what is said depends on how the input was cut", __LINE__);
+    fail("what is said depends on how the input was cut", __FILE__, __LINE__);
     return 0;
 }
