@@ -90,6 +90,14 @@ static uint32_t serial_of(int32_t file)
     return live_serial[file];
 }
 
+enum { SERIAL_BITS = 16, SERIAL_MASK = (1 << SERIAL_BITS) - 1 };
+
+/* What an element says of the files beside it; 0 without files. */
+static uint32_t sign(uint32_t first_serial, uint32_t count)
+{
+    return count == 0 ? 0 : first_serial | count << SERIAL_BITS;
+}
+
 /* ---- regions ---- */
 
 static void drop_region(const world *w, uint32_t which, uint32_t how)

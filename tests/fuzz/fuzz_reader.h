@@ -7,14 +7,6 @@
 #include "fuzz_files.h"
 #include "ipc/kc_bytes.h"
 
-enum { SERIAL_BITS = 16, SERIAL_MASK = (1 << SERIAL_BITS) - 1 };
-
-/* What an element says of the files beside it; 0 without files. */
-static uint32_t sign(uint32_t first_serial, uint32_t count)
-{
-    return count == 0 ? 0 : first_serial | count << SERIAL_BITS;
-}
-
 static void read_element(const reader *r, const kc_attr *attr)
 {
     uint32_t said = attr->length < 4 ? 0 : kc_load_u32(attr->value);
