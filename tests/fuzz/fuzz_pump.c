@@ -252,7 +252,8 @@ static void begin(world *w, bool split, bool tight)
         readers[i].have = readers[i].file_count = 0;
     }
     MUST(kc_engine_make(&engine, &w->engine) == KC_OK);
-    MUST(kc_account_make(w->engine, &(kc_account_limits){.bytes = tight ? 1 << 20 : 0, .files = 40}, &w->account) == KC_OK);
+    const kc_account_limits limits = {.bytes = tight ? 1 << 20 : 0, .files = 40};
+    MUST(kc_account_make(w->engine, &limits, &w->account) == KC_OK);
     w->pump = calloc(1, sizeof *w->pump);
     MUST(w->pump != NULL);
     w->pump->bell.fd = -1; /* nobody sleeps: the pump needs no descriptor */

@@ -34,7 +34,7 @@ typedef struct outcome {
     uint64_t hash[CONNS], bytes[CONNS];
     uint64_t ends;
     bool raced; /* what one was fed let another one's frames be served: who comes first depends on the cut */
-    bool astray; /* files came that their frame did not name, or with another one: when that is seen depends on it too */
+    bool astray; /* files came that their frame did not name, or with another one: so does when that is seen */
 } outcome;
 
 typedef struct mark { /* files that come with the byte at `at` of what is fed */
