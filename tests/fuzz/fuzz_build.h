@@ -105,9 +105,8 @@ static void choose_files(world *w, wish *f)
 static void make_files(world *w, size_t at, const wish *f)
 {
     mark *m = &w->marks[w->mark_count++];
-    bool displaced = f->how >> 4 == 14;
-    *m = (mark){.at = at + displaced, .count = f->sent};
-    w->seen.astray = w->seen.astray || displaced || f->sent != f->files;
+    *m = (mark){.frame_at = at, .at = at + (f->how >> 4 == 14), .count = f->sent};
+    w->honest = w->honest && f->sent == f->files; /* else it takes the next frame's */
     for (uint32_t i = 0; i < f->sent; i++) {
         m->files[i] = make_file(w, f->cmd == KC_CMD_REGION_ADD && (f->what & 4) == 0 ? fit_memory() : any_file());
     }

@@ -32,16 +32,6 @@ static void read_attrs(const reader *r, kc_attr_cursor *cursor, unsigned minor)
     }
 }
 
-/* Whether elements say what they came with: not when the program sent files astray, or forged bytes. */
-static bool is_honest(const world *w)
-{
-    bool honest = !w->seen.astray;
-    for (int i = 0; i < CONNS; i++) {
-        honest = honest && !w->forged[i];
-    }
-    return honest;
-}
-
 /* One whole frame. */
 static void read_frame(const world *w, int conn, const reader *r)
 {
@@ -50,7 +40,7 @@ static void read_frame(const world *w, int conn, const reader *r)
     unsigned minor = conn != 0;
     MUST(kc_frame_head(r->bytes, KC_FRAME_HEADER_BYTES, minor, UINT32_MAX, &header) == KC_OK);
     MUST(header.files == r->file_count);
-    if (is_honest(w) && r->have <= HEARD_BYTES && header.cmd != KC_CMD_REGION_MAP) {
+    if (w->honest && r->have <= HEARD_BYTES && header.cmd != KC_CMD_REGION_MAP) {
         kc_attr_cursor_init(&cursor, r->bytes + KC_FRAME_HEADER_BYTES, header.length, minor, 0);
         read_attrs(r, &cursor, minor);
     }

@@ -34,11 +34,11 @@ typedef struct outcome {
     uint64_t hash[CONNS], bytes[CONNS];
     uint64_t ends;
     bool raced; /* what one was fed let another one's frames be served: who comes first depends on the cut */
-    bool astray; /* files came that their frame did not name, or with another one: so does when that is seen */
+    bool astray; /* files came that no frame names: when that is seen depends on it too */
 } outcome;
 
-typedef struct mark { /* files that come with the byte at `at` of what is fed */
-    size_t at;
+typedef struct mark { /* files that come with the byte at `at` of what is fed: of a frame, its first or its second */
+    size_t frame_at, at;
     uint32_t count;
     int32_t files[KC_MAX_MESSAGE_FILES + 1];
 } mark;
@@ -60,7 +60,7 @@ typedef struct world {
     uint32_t account;
     uint32_t files; /* ever made */
     bool split;
-    bool forged[CONNS]; /* what it says may no longer be made of whole frames */
+    bool honest; /* so far each element came with the files it speaks of */
     uint32_t piece; /* bytes of the next one */
     outcome seen;
     uint8_t *frame; /* FRAME_BYTES */
