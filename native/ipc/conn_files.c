@@ -52,7 +52,9 @@ void kc_files_drop(kc_conns *conns, const kc_connection *conn, kc_files *files)
     for (uint32_t i = 0; i < files->count; i++) {
         kc_conns_discard(conns, files->items[i]);
     }
+#if KC_MUTANT != 20 /* whoever sent files that nobody took pays for them for ever */
     kc_file_refund(conns->engine, conn->account, files->count);
+#endif
     files->count = 0;
 }
 

@@ -115,7 +115,12 @@ bool kc_output_attach(kc_conns *conns, kc_connection *conn, const kc_body *body)
     if (attachment == NULL) {
         return kc_output_lost(conns, conn);
     }
-    *attachment = (kc_attachment){conn->output.frame_at, {.account = body->account, .extra = body->extra}};
+#if KC_MUTANT == 17 /* files travel with whatever is to be heard first */
+    uint64_t at = conn->output.done;
+#else
+    uint64_t at = conn->output.frame_at;
+#endif
+    *attachment = (kc_attachment){at, {.account = body->account, .extra = body->extra}};
     kc_body_keep(conns->engine, &attachment->body);
     return true;
 }

@@ -14,7 +14,8 @@ from tests.conformance.pump_subject import PumpSubject
 from tests.conformance.subject import Subject
 from tests.e2e.harness import DaemonProcess, running_daemon
 
-ON_WIRE = ("pump", "daemon-stream", "daemon-seqpacket", "io-thread-stream", "descriptors-stream")
+BY_BYTES = ("pump", "daemon-stream", "daemon-seqpacket", "io-thread-stream")
+ON_WIRE = (*BY_BYTES, "descriptors-stream", "descriptors-seqpacket")
 SUBJECTS = ("engine", *ON_WIRE)
 # What does not hold for payloads that go by descriptor.
 ABOUT_SIZES = {

@@ -1,11 +1,14 @@
 """The subject whose payloads go by descriptor does what its name says; all else is in the cases."""
 
+import pytest
+
 from tests.conformance.conftest import Daemons
 from tests.conformance.descriptor_subject import DescriptorSubject
 
 
+@pytest.mark.parametrize("transport", ["stream", "seqpacket"])
 def test_its_payloads_go_by_descriptor_and_no_byte_of_them_through_the_daemon(
-    daemons: Daemons, transport: str = "stream"
+    daemons: Daemons, transport: str
 ) -> None:
     subject = DescriptorSubject(daemons["daemon"], transport)
     sender, receiver = subject.users(2)

@@ -1,150 +1,21 @@
-/* Whatever peers say, the engine keeps its invariants, nothing is left behind, and how the bytes were cut does not matter.
+/* Whatever peers say, the engine keeps its invariants, nothing is left behind, and how bytes were cut does not matter.
  *
- * Input: a program of small steps for a pump without sockets (one connection of ABI 1.0, two of 1.1, three channels, a
- * manual clock). Steps feed frames built from a few bytes each, the same with a byte changed, or raw bytes; tick; answer
- * control frames; take output; end input, connections and channels. The program runs twice, its input fed whole and fed
- * in pieces. The two runs are not compared where who comes first depends on when bytes come and on what waits meanwhile:
- * if the first byte asks for a tight input budget and a tight account, and once what one connection was fed let frames
- * of another one be served that had waited, which may happen between two pieces. Checked: kc_engine_check after every
- * step of the first, the same output and the same ends both times, and at the end that tokens, messages, blocks, scopes
- * and the pump's memory are those of the beginning.
+ * Input: a program of small steps for a pump without sockets (one connection of ABI 1.0, two of 1.1, three
+ * channels, a manual clock). Steps feed frames built from a few bytes each (fuzz_build.h), the same with a byte
+ * changed, or raw bytes; tick; answer control frames; register and drop regions, close files that nobody wants
+ * (fuzz_files.h); take output and read it as clients do (fuzz_reader.h); end input, connections and channels. The
+ * program runs twice, its input fed whole and fed in pieces. The two runs are not compared where who comes first
+ * depends on when bytes come and on what waits meanwhile: if the first byte asks for a tight input budget and a
+ * tight account, and once what one connection was fed let frames of another one be served that had waited, which
+ * may happen between two pieces; and once files came that no frame names: they end their connection when it is
+ * seen that they are too many. Checked: kc_engine_check after every step of the
+ * first, the same output and the same ends both times, and at the end that tokens, messages, blocks, scopes,
+ * regions, the pump's memory and the descriptors of the process are those of the beginning.
  */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "ipc/kc_frame.h"
-#include "ipc/kc_pump_parts.h"
-
-enum { CONNS = 3, CHANS = 3, FIRST_CHAN = 1001, FRAME_BYTES = 1 << 20 };
-
-#define MUST(condition) ((condition) ? (void)0 : fail(#condition, __LINE__))
-
-static void fail(const char *what, int line)
-{
-    fprintf(stderr, "fuzz_pump.c:%d: %s\n", line, what);
-    abort();
-}
-
-typedef struct program {
-    const uint8_t *at, *end;
-} program;
-
-typedef struct outcome {
-    uint64_t hash[CONNS], bytes[CONNS];
-    uint64_t ends;
-    bool raced; /* what one was fed let another one's frames be served: who comes first depends on the cut */
-} outcome;
-
-typedef struct world {
-    kc_engine *engine;
-    kc_pump *pump;
-    kc_conn conns[CONNS];
-    kc_chan chans[CHANS];
-    uint32_t account;
-    bool split;
-    uint32_t piece; /* bytes of the next one */
-    outcome seen;
-    uint8_t *frame; /* FRAME_BYTES */
-    size_t frame_bytes;
-} world;
-
-static uint8_t next(program *p)
-{
-    return p->at == p->end ? 0 : *p->at++;
-}
-
-static void check(const world *w)
-{
-    char why[256] = "";
-    if (kc_engine_check(w->engine, why, sizeof why) != KC_OK) {
-        fail(why, 0);
-    }
-}
-
-/* ---- frames from a few bytes ---- */
-
-static void put_element(kc_writer *out, uint8_t size)
-{
-    static const uint32_t sizes[8] = {0, 1, 4, 4, 4, 100, 17000, 65536};
-    static uint8_t bytes[65536];
-    kc_put_bytes(out, KC_ATTR_ELEMENT, bytes, sizes[size & 7]);
-}
-
-static void put_clause(kc_writer *out, program *p)
-{
-    uint8_t what = next(p);
-    kc_nested_begin(out, KC_ATTR_CLAUSE, 0);
-    kc_put_u32(out, KC_ATTR_CHAN_ID, FIRST_CHAN + (what & 3U));
-    if ((what & 4) != 0) {
-        put_element(out, (what >> 4) & 3);
-    }
-    if ((what & 8) != 0) {
-        kc_put_u32(out, KC_ATTR_FLAGS, (what >> 4) & 3U);
-    }
-    kc_nested_end(out);
-}
-
-static void put_optional(kc_writer *out, program *p, uint8_t what)
-{
-    static const int32_t timeouts[4] = {0, -1, 5, 50};
-    kc_put_i32(out, KC_ATTR_TIMEOUT_MS, timeouts[what & 3]);
-    if ((what & 4) != 0) {
-        kc_put_u32(out, KC_ATTR_FLAGS, (what >> 6) & 3U);
-    }
-    if ((what & 8) != 0) {
-        kc_put_u32(out, KC_ATTR_MAX_ITEMS, next(p));
-    }
-    if ((what & 16) != 0) {
-        kc_put_u64(out, KC_ATTR_DELIVERY_ID, (uint64_t)(1 + (what >> 6)) << 32 | (1 + next(p) % 8U));
-    }
-}
-
-static void put_frame(kc_writer *out, program *p)
-{
-    static const uint16_t cmds[16] = {KC_CMD_CHAN_SEND, KC_CMD_CHAN_RECV, KC_CMD_SELECT,        KC_CMD_CANCEL,
-                                      KC_CMD_ACK,       KC_CMD_NACK,      KC_CMD_PING,          KC_CMD_CHAN_TRY_SEND,
-                                      KC_CMD_CHAN_SEND, KC_CMD_CHAN_RECV, KC_CMD_CHAN_TRY_RECV, KC_CMD_CHAN_MAKE,
-                                      KC_CMD_CHAN_OPEN, KC_CMD_CHAN_SEND, KC_CMD_CHAN_RECV,     99};
-    uint8_t head = next(p);
-    uint8_t ids = next(p);
-    uint8_t what = next(p);
-    uint16_t cmd = cmds[head & 15];
-    kc_frame_begin(out, cmd, 0);
-    if ((ids & 15) != 0) {
-        kc_put_u32(out, KC_ATTR_REQ_ID, ids & 15U);
-    }
-    kc_put_u32(out, KC_ATTR_CHAN_ID, FIRST_CHAN + (ids >> 4 & 3U));
-    put_optional(out, p, what);
-    for (int i = 0; i < head >> 6; i++) {
-        if (cmd == KC_CMD_SELECT) {
-            put_clause(out, p);
-        } else {
-            put_element(out, next(p));
-        }
-    }
-    (void)kc_frame_finish(out);
-}
-
-static void build(world *w, program *p, int conn)
-{
-    kc_writer out;
-    uint8_t count = next(p) & 3;
-    kc_writer_init(&out, w->frame, FRAME_BYTES, conn != 0, UINT32_MAX);
-    for (int i = 0; i <= count; i++) {
-        put_frame(&out, p);
-    }
-    w->frame_bytes = out.length;
-}
+#include "fuzz_build.h"
+#include "fuzz_reader.h"
 
 /* ---- steps ---- */
-
-static void run_dry(const world *w)
-{
-    while (kc_pump_run(w->pump) == KC_PUMP_MORE) {
-    }
-}
 
 static uint64_t frames_of_others(const world *w, int conn)
 {
@@ -170,6 +41,49 @@ static void feed(world *w, int conn, const uint8_t *bytes, size_t n, int eof)
     w->seen.raced = w->seen.raced || frames_of_others(w, conn) != others;
 }
 
+/* Whether the next byte is the first of a frame, or of nothing that is served. */
+static bool is_between_frames(const world *w, int conn)
+{
+    const kc_connection *c = kc_conns_find(&w->pump->conns, w->conns[conn]);
+    if (c == NULL || c->state >= KC_CONN_CLOSING) {
+        return true;
+    }
+    uint32_t left = kc_buffer_length(&c->input);
+    const uint8_t *at = left == 0 ? NULL : kc_buffer_front(&c->input);
+    bool half = c->large != NULL;
+    while (left != 0 && !half) {
+        half = left < KC_FRAME_HEADER_BYTES || kc_load_u32(at + 4) > left - KC_FRAME_HEADER_BYTES;
+        uint32_t step = half ? 0 : KC_FRAME_HEADER_BYTES + kc_load_u32(at + 4);
+        at += step;
+        left -= step;
+    }
+    return !half;
+}
+
+static size_t feed_to(world *w, int conn, size_t at, size_t end)
+{
+    if (end > at) {
+        feed(w, conn, w->frame + at, end - at, 0);
+    }
+    return end;
+}
+
+/* Frames as they were built, their files with the byte each comes with: the kernel too ends a read before that one. */
+static void feed_built(world *w, int conn)
+{
+    size_t at = 0;
+    for (uint32_t i = 0; i < w->mark_count; i++) {
+        const mark *m = &w->marks[i];
+        at = feed_to(w, conn, at, m->frame_at);
+        w->seen.astray = w->seen.astray || !is_between_frames(w, conn);
+        at = feed_to(w, conn, at, m->at);
+        for (uint32_t j = 0; j < m->count; j++) {
+            give_file(w, conn, m->files[j]);
+        }
+    }
+    (void)feed_to(w, conn, at, w->frame_bytes);
+}
+
 static void fetch(world *w, int conn, uint32_t most)
 {
     uint8_t bytes[4096];
@@ -180,6 +94,7 @@ static void fetch(world *w, int conn, uint32_t most)
             w->seen.hash[conn] = (w->seen.hash[conn] ^ bytes[i]) * UINT64_C(1099511628211);
         }
         if (got > 0) {
+            hear(w, conn, bytes, (size_t)got);
             w->seen.bytes[conn] += (uint64_t)got;
             most -= (uint32_t)got;
         }
@@ -199,6 +114,11 @@ static void answer(world *w, program *p)
         (void)kc_frame_finish(&out);
         for (uint32_t i = 0; i < control.length; i++) {
             w->seen.ends += control.payload[i]; /* all of it can be read */
+        }
+        if (control.cmd == KC_CMD_REGION_ADD) {
+            judge_region(w, &control, how);
+        } else if (control.cmd == KC_CMD_REGION_DROP) {
+            drop_region(w, how >> 4, how & 3);
         }
         if (control.ungranted != 0 && (how & 3) != 0) {
             uint32_t chan = control.chan_id - FIRST_CHAN;
@@ -254,6 +174,32 @@ static void rare(world *w, int conn, uint8_t what, program *p)
     run_dry(w);
 }
 
+/* What Python and time do to files and regions. */
+static void share(world *w, int conn, uint8_t what, program *p)
+{
+    switch (what & 7) {
+    case 0:
+    case 1:
+        if (w->files < FILES && kc_conns_find(&w->pump->conns, w->conns[conn]) != NULL) {
+            add_region(w, w->conns[conn], (what & 1) == 0 ? make_file(w, fit_memory()) : -1);
+        }
+        break;
+    case 2:
+    case 3: drop_region(w, what >> 5, what >> 3 & 3); break;
+    case 4: close_unwanted(w); break;
+    case 5: take_ends(w); break;
+    case 6: (void)kc_conn_able(w->pump, w->conns[conn], what >> 3 & 3); break;
+    default:
+        for (uint32_t n = next(p) % 20U; n != 0 && w->files < FILES; n--) {
+            w->seen.astray = true;
+            w->honest = false;
+            give_file(w, conn, make_file(w, any_file()));
+        }
+        break;
+    }
+    run_dry(w);
+}
+
 static void step(world *w, program *p)
 {
     uint8_t op = next(p);
@@ -261,19 +207,25 @@ static void step(world *w, program *p)
     size_t n;
     switch (op & 7) {
     case 0:
-    case 1:
-    case 2:
-        build(w, p, conn);
-        feed(w, conn, w->frame, w->frame_bytes, 0);
+        build(w, p, conn, false);
+        feed_built(w, conn);
         break;
+    case 1:
+        build(w, p, conn, true);
+        feed_built(w, conn);
+        break;
+    case 2: share(w, conn, next(p), p); break;
     case 3:
-        build(w, p, conn);
+        build(w, p, conn, op >> 6 == 3);
+        w->honest = false;
+        w->seen.astray = w->seen.astray || w->mark_count != 0;
         w->frame[(next(p) + 256U * (next(p) & 1U)) % (w->frame_bytes + 1)] ^= next(p);
-        feed(w, conn, w->frame, w->frame_bytes, 0);
+        feed_built(w, conn);
         break;
     case 4:
         n = next(p);
         n = n < (size_t)(p->end - p->at) ? n : (size_t)(p->end - p->at);
+        w->honest = false;
         feed(w, conn, p->at, n, 0);
         p->at += n;
         break;
@@ -301,6 +253,7 @@ static void hello(world *w, int conn)
     MUST(kc_conn_add(w->pump, -1, conn == 2 ? KC_TRANSPORT_SEQPACKET : KC_TRANSPORT_STREAM, w->account,
                      &w->conns[conn]) == KC_OK);
     MUST(kc_conn_speak(w->pump, w->conns[conn], conn != 0, conn == 2 ? 60000 : 0) == KC_OK);
+    MUST(kc_conn_able(w->pump, w->conns[conn], conn != 0 ? KC_CAP_DESCRIPTORS | KC_CAP_FILES : 0) == KC_OK);
     for (uint32_t i = conn == 0; i < CHANS; i++) {
         MUST(kc_conn_grant(w->pump, w->conns[conn], FIRST_CHAN + i, w->chans[i], 3) == KC_OK);
     }
@@ -314,14 +267,20 @@ static void begin(world *w, bool split, bool tight)
                                  .input_budget_bytes = tight ? 100000 : 0, .output_high_bytes = 2000,
                                  .stale_half_frame_ms = 100, .requests_per_conn = 12};
     static const kc_chan_config chans[CHANS] = {
-        {.kind = KC_KIND_BUFFERED, .capacity = 2, .elem_size = 4, .flags = KC_CHAN_FIXED_SIZE, .max_attempts = 2},
+        {.kind = KC_KIND_BUFFERED, .capacity = 2, .elem_size = 4, .flags = KC_CHAN_FIXED_SIZE, .max_attempts = 2,
+         .file_ttl_ms = 20},
         {.kind = KC_KIND_RENDEZVOUS, .elem_size = 70000},
         {.kind = KC_KIND_CONFLATED},
     };
     static uint8_t frame[FRAME_BYTES]; /* not cleared between runs: what was written is what is fed */
-    *w = (world){.split = split, .frame = frame};
+    static reader readers[CONNS];
+    *w = (world){.split = split, .frame = frame, .readers = readers, .honest = true};
+    for (int i = 0; i < CONNS; i++) {
+        readers[i].have = readers[i].file_count = 0;
+    }
     MUST(kc_engine_make(&engine, &w->engine) == KC_OK);
-    MUST(kc_account_make(w->engine, &(kc_account_limits){.bytes = tight ? 1 << 20 : 0}, &w->account) == KC_OK);
+    const kc_account_limits limits = {.bytes = tight ? 1 << 20 : 0, .files = 40};
+    MUST(kc_account_make(w->engine, &limits, &w->account) == KC_OK);
     w->pump = calloc(1, sizeof *w->pump);
     MUST(w->pump != NULL);
     w->pump->bell.fd = -1; /* nobody sleeps: the pump needs no descriptor */
@@ -355,10 +314,17 @@ static void end(world *w)
         (void)kc_chan_destroy(w->engine, w->chans[i], KC_REASON_DESTROYED, NULL, 0);
         (void)kc_chan_drop(w->engine, w->chans[i]);
     }
+    for (uint32_t i = 0; i < REGIONS; i++) {
+        drop_region(w, i, KC_REGION_LEAVE);
+    }
+    run_dry(w);
+    take_ends(w);
+    close_unwanted(w);
     kc_pump_shut(w->pump);
     check(w);
     kc_engine_measure(w->engine, &usage);
     MUST(usage.channels == 0 && usage.messages == 0 && usage.block_bytes == 0 && usage.scopes == 0);
+    MUST(usage.files == 0 && usage.regions == 0 && live_count == 0);
     MUST(w->pump->conns.memory.live_bytes == 0);
     free(w->pump);
     kc_engine_free(w->engine);
@@ -383,9 +349,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (n > 2048) {
         return 0;
     }
+    (void)fit_memory();
+    (void)any_file();
+    uint32_t open_before = count_open();
     outcome whole = run(data, n, false);
     outcome pieces = run(data, n, true);
-    if (n == 0 || (data[0] & 128) != 0 || whole.raced || pieces.raced || memcmp(&whole, &pieces, sizeof whole) == 0) {
+    MUST(count_open() == open_before);
+    bool raced = whole.raced || pieces.raced || whole.astray || pieces.astray;
+    if (n == 0 || (data[0] & 128) != 0 || raced || memcmp(&whole, &pieces, sizeof whole) == 0) {
         return 0;
     }
     for (int i = 0; i < CONNS; i++) {
@@ -393,6 +364,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                 (unsigned long long)whole.bytes[i], (unsigned long long)pieces.bytes[i],
                 (unsigned long long)whole.ends, (unsigned long long)pieces.ends);
     }
-    fail("what is said depends on how the input was cut", __LINE__);
+    fail("what is said depends on how the input was cut", __FILE__, __LINE__);
     return 0;
 }

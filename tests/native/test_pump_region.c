@@ -55,6 +55,23 @@ KC_TEST(a_descriptor_is_received_leased_released_and_its_owner_told)
     }
 }
 
+KC_TEST(a_late_release_does_not_end_the_lease_that_has_its_place_now)
+{
+    open_rig(false);
+    rig_say(&r, 0, "SEND r1 c1001 D0+0:1; SEND r2 c1001 D0+1:1");
+    (void)rig_hear(&r, 0);
+    rig_say(&r, 1, "RECV r7 c1001");
+    KC_CHECK_STR(rig_hear(&r, 1), "MAP R0 z1048576; RECV r7 =0 D0+0:1/0");
+    rig_say(&r, 1, "RELEASE L0; RECV r8 c1001; RELEASE r9 L0");
+    KC_CHECK_STR(rig_hear(&r, 1), "RECV r8 =0 D0+1:1/1; RELEASE r9 =-2 k0");
+    KC_CHECK_EQ((uint32_t)r.leases[0], (uint32_t)r.leases[1]); /* one place, two lives */
+    KC_CHECK_STR(rig_hear(&r, 0), "FREED D0+0:1/0");
+    rig_say(&r, 1, "RELEASE r9 L1");
+    KC_CHECK_STR(rig_hear(&r, 1), "RELEASE r9 =0 k1");
+    KC_CHECK_STR(rig_hear(&r, 0), "FREED D0+1:1/0");
+    close_rig();
+}
+
 KC_TEST(batches_of_descriptors_go_and_come_in_one_frame_each)
 {
     open_rig(false);
@@ -223,6 +240,7 @@ KC_TEST(without_memory_for_the_n_th_piece_a_connection_may_end_and_nothing_leaks
 int main(void)
 {
     KC_RUN(a_descriptor_is_received_leased_released_and_its_owner_told);
+    KC_RUN(a_late_release_does_not_end_the_lease_that_has_its_place_now);
     KC_RUN(batches_of_descriptors_go_and_come_in_one_frame_each);
     KC_RUN(a_batch_of_descriptors_that_parks_goes_on);
     KC_RUN(a_reply_holds_one_kind_of_message);

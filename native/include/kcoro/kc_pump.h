@@ -93,7 +93,8 @@ KC_API int kc_conn_feed_file(kc_pump *pump, kc_conn conn, int32_t file);
 /* Takes up to n bytes of output, as a socket gives them: it ends before a frame with files, unless that is the first.
  * What is taken counts as taken by the peer. Returns how many, or KC_ENOENT. */
 KC_API int kc_conn_fetch(kc_pump *pump, kc_conn conn, void *buffer, uint32_t n);
-/* The files that came with the bytes fetched last, lent until the next fetch: up to 16. */
+/* The files that came with the bytes fetched last, up to 16; lent until the next fetch, or until the connection ended,
+ * which it may with its last byte. */
 KC_API uint32_t kc_conn_fetched_files(kc_pump *pump, kc_conn conn, int32_t *files);
 /* The peer is gone as if it had been killed: what it did not fetch is undelivered, and the connection ends. */
 KC_API int kc_conn_vanish(kc_pump *pump, kc_conn conn);
