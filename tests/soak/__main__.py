@@ -4,8 +4,8 @@
 
 After each round all clients are killed, one channel is filled once, and what is left is received.
 Then the daemon must have exactly the descriptors of before, and nothing of any user; its memory
-must stay within 2 % of what it was after the warm-up; the journals of all workers must agree with the contract. The last line
-counts these checks; a failure prints the seed and the daemon's log.
+must stay within 2 % of what it was after the warm-up; the journals of all workers must agree with
+the contract. The last line counts these checks; a failure prints the seed and the daemon's log.
 """
 
 import argparse
@@ -59,7 +59,7 @@ class Soak:
         while (left := limit - time.monotonic()) > 0:
             while len(self.workers) < WORKERS:
                 self.workers.append(self.start())
-            time.sleep(min(left, self.chance.uniform(0.2, 1.0)))
+            time.sleep(min(left, self.chance.uniform(0.5, 2.0)))
             self.kill(self.chance.randrange(len(self.workers)))
         while self.workers:
             self.kill(0)

@@ -20,7 +20,7 @@ from tests.soak.journal import COUNTED, Journal
 
 TASKS = 6
 ROUNDS_PER_CONNECTION = 50  # then it connects anew
-PATIENCE_S = 0.02  # the middle of the times after which an operation is cancelled
+PATIENCE_S = 0.05  # the middle of the times after which an operation is cancelled
 SIZES = (0, 10, 1_000, 60_000, 200_000)
 
 
@@ -38,6 +38,8 @@ class Worker:
             self.receive_counted,
             self.receive_counted,
             self.send_plain,
+            self.send_plain,
+            self.receive_plain,
             self.receive_plain,
             self.send_batch,
             self.receive_batch,
