@@ -1,6 +1,7 @@
 # The commands of this repository. Each makes what it needs first: .venv, the native part, its own build directory.
 #   make demo    real data through a daemon between real processes       make test     all that CI runs
 #   make lint    ruff and mypy --strict                                  make bench    figures, side by side with peers
+#   make docs    HTML in build/docs/html, and man/ anew                   make soak    SECONDS=60 of everything at once
 # PYTHON=/path/to/python3.11 chooses the interpreter of .venv.
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MAKEFLAGS += --no-print-directory
 
-.PHONY: venv build demo test lint bench check-long clean native-test native-asan native-tsan fuzz mutants pytest
+.PHONY: venv build demo test lint docs bench check-long clean soak native-test native-asan native-tsan fuzz mutants pytest
 
 venv:
 	@tools/venv.sh
@@ -29,6 +30,11 @@ pytest: build
 lint: venv
 	@$(BIN)/python tools/lint.py
 
+docs: venv
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs/html
+	@$(BIN)/python tools/gen_man.py
+	@echo "docs: build/docs/html/index.html, man/"
+
 bench: build
 	@tools/bench.sh $(ARGS)
 
@@ -40,6 +46,9 @@ native-test native-asan native-tsan: venv
 
 fuzz: venv
 	@$(BIN)/python tools/fuzz.py
+
+soak: build
+	@$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),60)
 
 mutants: build
 	@$(BIN)/python tools/mutants.py

@@ -9,7 +9,7 @@ mkdir -p build
 exec 9>build/build.lock
 flock 9
 
-stamp=$({ cat .venv/stamp; find native pyproject.toml -type f | LC_ALL=C sort | xargs sha256sum; find kcoro_ipc -name '*.py' | LC_ALL=C sort; } |
+stamp=$({ cat .venv/stamp; find native man completions pyproject.toml -type f | LC_ALL=C sort | xargs sha256sum; find kcoro_ipc -name '*.py' | LC_ALL=C sort; } |
     sha256sum | cut -d' ' -f1)
 if [ "$(cat build/stamp 2>/dev/null)" = "$stamp" ]; then
     exit 0

@@ -33,6 +33,7 @@ LANES: dict[str, list[str]] = {
     "native-test": ["tools/native.sh", "native-test"],
     "native-asan": ["tools/native.sh", "native-asan"],
     "native-tsan": ["tools/native.sh", "native-tsan"],
+    "soak": [sys.executable, "-m", "tests.soak", "--seconds", "60"],
     "mutants": [sys.executable, "tools/mutants.py"],
     "fuzz": [sys.executable, "tools/fuzz.py", "--seconds", "20"],
     "lint": [sys.executable, "tools/lint.py"],
@@ -40,6 +41,7 @@ LANES: dict[str, list[str]] = {
 LONG: dict[str, list[str]] = {
     "suites": [sys.executable, "-m", "pytest", *(f"tests/{s}" for s in SUITES), *EVERY_TEST],
     "pytest": [sys.executable, "-m", "pytest", "tests", *NO_SUITES, *EVERY_TEST],
+    "soak": [sys.executable, "-m", "tests.soak", "--seconds", "3600"],
     "fuzz": [sys.executable, "tools/fuzz.py", "--seconds", "600"],
 }
 

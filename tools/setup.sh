@@ -52,6 +52,9 @@ check_test() {
         need optional "clang's fuzzer runtime" libclang-rt-dev "fuzz targets"
     fi
     have strace || need optional strace strace "fault injection into system calls"
+    have man || need optional man man-db "the manual is found"
+    have zsh || need optional zsh zsh "completion in zsh"
+    have fish || need optional fish fish "completion in fish"
 }
 
 check_bench() { have redis-server || need optional redis-server redis-server "a peer of the benchmarks"; }

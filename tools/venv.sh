@@ -20,7 +20,7 @@ if ! [ -x .venv/bin/python ] ||
     "$python" -m venv --clear .venv
 fi
 echo "venv: installing the tools named in pyproject.toml"
-"$python" tools/requirements.py --project build test lint numpy >build/requirements.txt
+"$python" tools/requirements.py --project build test lint docs numpy >build/requirements.txt
 if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check -r build/requirements.txt 2>build/venv.log; then
     cat build/venv.log >&2
     echo "venv: pip could not install the tools; it needs a package index or a directory of wheels (PIP_INDEX_URL, PIP_FIND_LINKS)" >&2

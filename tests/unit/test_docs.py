@@ -239,7 +239,7 @@ def test_every_decision_is_in_the_index_under_its_own_title() -> None:
 # --- generated parts ---
 
 
-@pytest.mark.parametrize("tool", ["gen_wire.py", "gen_states.py"])
+@pytest.mark.parametrize("tool", ["gen_wire.py", "gen_states.py", "gen_man.py"])
 def test_generated_tables_are_up_to_date(tool: str) -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "tools" / tool, "--check"], capture_output=True, text=True

@@ -3,9 +3,6 @@
 import json
 import pty
 import signal
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -183,20 +180,6 @@ def test_completion_knows_the_names_of_channels(kcoro: Any, shell: str) -> None:
         asked |= {"COMP_WORDS": typed, "COMP_CWORD": "2"}
     nobody = kcoro(**asked, KCORO_SOCKET="/nowhere/kcoro.sock")
     assert (nobody.returncode, nobody.stdout.strip(), nobody.stderr) == (0, b"", b"")
-
-
-def test_bash_itself_completes_commands_with_the_script(kcoro: Any, tmp_path: Path) -> None:
-    script = kcoro("completion", "bash").stdout.decode()
-    program = tmp_path / "kcoro"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m kcoro_ipc "$@"\n')
-    program.chmod(0o755)
-    run = (
-        f"COMP_WORDS=(kcoro pur) COMP_CWORD=1; _kcoro_completion {program}; echo ${{COMPREPLY[*]}}"
-    )
-    finished = subprocess.run(
-        ["bash", "-c", f"{script}\n{run}"], capture_output=True, env=kcoro.environment()
-    )
-    assert finished.stdout.decode().split() == ["purge"]
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

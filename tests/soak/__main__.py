@@ -1,0 +1,202 @@
+"""Mixed operations, cancels, kills and reconnects against one daemon, for a while.
+
+    python -m tests.soak [--seconds 60] [--seed N]
+
+After each round all clients are killed, one channel is filled once, and what is left is received.
+Then the daemon must have exactly the descriptors of before, and nothing of any user; its memory
+must stay within 2 % of what it was after the warm-up; the journals of all workers must agree with
+the contract. The last line counts these checks; a failure prints the seed and the daemon's log.
+"""
+
+import argparse
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from kcoro_ipc import blocking
+from kcoro_ipc.errors import WouldBlock
+from tests.e2e.harness import STUCK_S, DaemonProcess, running_daemon
+from tests.soak.journal import COUNTED, Account, Journal, lines_of
+
+WORKERS = 4
+ROUNDS = 8
+WARM_UP = 4  # rounds after which memory is compared
+MEMORY = 1.02
+FULL_BYTES = 16 << 20  # twice of what the daemon keeps for the next burst
+CHANNELS = {
+    COUNTED: {"kind": "buffered", "capacity": 32, "ack": "required"},
+    "meet": {"kind": "rendezvous"},
+    "queue": {"kind": "buffered", "capacity": 64},
+    "newest": {"kind": "conflated"},
+    "evict": {"kind": "buffered", "capacity": 8, "overflow": "drop_oldest"},
+    "open": {"kind": "unlimited", "max_bytes": FULL_BYTES},
+    "shared": {"kind": "buffered", "capacity": 4},
+    "files": {"kind": "buffered", "capacity": 16},
+}
+AT_REST = {"connections": 1, "channels": len(CHANNELS)}
+
+
+class Soak:
+    def __init__(self, daemon: DaemonProcess, chance: random.Random, place: Path) -> None:
+        self.daemon = daemon
+        self.chance = chance
+        self.place = place
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.started = 0
+        self.kills = 0
+        self.memory: list[int] = []
+        self.faults: list[str] = []
+
+    # --- one round ---
+
+    def round(self, seconds: float) -> None:
+        limit = time.monotonic() + seconds
+        while (left := limit - time.monotonic()) > 0:
+            while len(self.workers) < WORKERS:
+                self.workers.append(self.start())
+            time.sleep(min(left, self.chance.uniform(0.5, 2.0)))
+            self.kill(self.chance.randrange(len(self.workers)))
+        while self.workers:
+            self.kill(0)
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        self.started += 1
+        words = (self.daemon.stream, str(self.chance.getrandbits(32)), self.journal())
+        with (self.place / f"worker-{self.started}.log").open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "tests.soak.worker", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def journal(self) -> str:
+        return str(self.place / f"journal-{self.started}")
+
+    def kill(self, index: int) -> None:
+        """One that has ended by itself failed: it only ends by being killed."""
+        worker = self.workers.pop(index)
+        self.kills += 1
+        if worker.poll() is not None:
+            self.faults.append(f"a worker ended by itself with {worker.returncode}")
+        worker.kill()
+        worker.wait()
+
+    # --- at rest ---
+
+    def settle(self, client: blocking.Client) -> dict[str, int]:
+        """Until nobody but us is connected and nothing waits; what is here then."""
+        self.empty(client)
+        limit = time.monotonic() + STUCK_S
+        while time.monotonic() < limit:
+            usage = {name: number for name, number in client.info().usage.items() if number}
+            if usage == AT_REST and self.daemon.descriptors() == self.descriptors:
+                break
+            self.empty(client)
+        return usage
+
+    def fill(self, client: blocking.Client) -> None:
+        """The same peak in every round: how high the workers' own was is a matter of chance."""
+        with client.open_channel("open") as channel, suppress(WouldBlock):
+            while True:
+                channel.try_send(bytes(60_000))
+
+    def empty(self, client: blocking.Client) -> None:
+        self.started += 1
+        with (
+            Journal(self.journal()) as journal,
+            client.open_channel(COUNTED) as counted,
+            counted.acking() as inbox,
+            suppress(WouldBlock),
+        ):
+            while True:
+                job = inbox.try_receive()
+                journal.got(job.data, job.attempts)
+                journal.acking(job.data)
+                job.ack()
+        for name in CHANNELS:
+            if name != COUNTED:
+                with client.open_channel(name) as channel:
+                    channel.purge()
+
+    def steady_memory(self, client: blocking.Client) -> int:
+        """Least of what is seen while the daemon gives memory back, a piece a second."""
+        seen = [self.daemon.resident_bytes()]
+        for _ in range(30):
+            time.sleep(0.1)
+            client.ping()
+            seen.append(self.daemon.resident_bytes())
+        return min(seen)
+
+    def look(self, client: blocking.Client) -> str:
+        self.fill(client)
+        usage = self.settle(client)
+        if usage != AT_REST:
+            self.faults.append(f"at rest there is {usage}, not {AT_REST}")
+        descriptors = self.daemon.descriptors()
+        if descriptors != self.descriptors:
+            self.faults.append(f"{descriptors} descriptors, not {self.descriptors}")
+        self.memory.append(self.steady_memory(client))
+        return f"descriptors={descriptors} memory={self.memory[-1] >> 10}K"
+
+    # --- all of it ---
+
+    def run(self, seconds: float) -> None:
+        with blocking.open_client(self.daemon.stream) as client:
+            for name, options in CHANNELS.items():
+                client.make_channel(name, **options).aclose()
+            self.descriptors = self.daemon.descriptors()
+            for number in range(ROUNDS):
+                self.round(seconds / ROUNDS)
+                print(f"soak: round {number + 1} {self.look(client)}", flush=True)
+            self.count_use(client)
+        self.judge()
+
+    def count_use(self, client: blocking.Client) -> None:
+        """A channel that nobody could use would make every other check mean nothing."""
+        received = {name: client.statistics(name).total_recvs for name in CHANNELS}
+        self.faults += [
+            f"nothing was received from {name}" for name in received if not received[name]
+        ]
+        print("soak: received", *(f"{name}={number}" for name, number in received.items()))
+
+    def judge(self) -> None:
+        # Allocators step up and down by a percent from round to round; growth is in two of them.
+        before, after = max(self.memory[WARM_UP - 2 : WARM_UP]), min(self.memory[-2:])
+        if after > before * MEMORY:
+            self.faults.append(f"memory grew from {before} to {after} bytes")
+        account = Account(lines_of(map(str, self.place.glob("journal-*"))))
+        self.faults += account.faults()
+        print(f"soak: kills={self.kills} {account}", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Soak one daemon.")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=None)
+    options = parser.parse_args()
+    seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
+    place = Path(tempfile.mkdtemp(prefix="kc-soak-"))
+    print(f"soak: seed={seed} seconds={options.seconds:g}", flush=True)
+    with running_daemon(place, log_level="warning") as daemon:
+        soak = Soak(daemon, random.Random(seed), place)
+        soak.run(options.seconds)
+        if status := daemon.stop():
+            soak.faults.append(f"the daemon ended with {status}")
+    if soak.faults:
+        print(f"soak: seed={seed}, everything is in {place}\n{daemon.log()[-4000:]}")
+        for fault in soak.faults[:50]:
+            print(f"soak: {fault}")
+    else:
+        shutil.rmtree(place)
+    print(f"{ROUNDS - bool(soak.faults)} passed, {len(soak.faults)} failed")
+    return 1 if soak.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
