@@ -61,7 +61,7 @@ static bool kc_read_files(kc_pump *pump, kc_connection *conn, struct msghdr *msg
             memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof fd, sizeof fd);
             bool own = kc_read_is_own(conn, fd);
             if (own) {
-                kc_conns_discard(&pump->conns, fd);
+                kc_conns_discard(&pump->conns, conn->account, fd, false);
             }
             lost |= !kc_conn_files_add(&pump->conns, conn, own ? KC_FILE_UNWANTED : fd);
         }
@@ -143,7 +143,7 @@ static ssize_t kc_read_unheard(kc_pump *pump, const kc_connection *conn)
         for (size_t at = CMSG_LEN(0); files && at + sizeof(int) <= cmsg->cmsg_len; at += sizeof(int)) {
             int fd;
             memcpy(&fd, CMSG_DATA(cmsg) + (at - CMSG_LEN(0)), sizeof fd);
-            kc_conns_discard(&pump->conns, fd);
+            kc_conns_discard(&pump->conns, conn->account, fd, false);
         }
     }
     return in.got;
@@ -153,7 +153,7 @@ bool kc_turn_forgo(kc_pump *pump, const kc_connection *conn)
 {
     uint32_t empty = 0;
     (void)shutdown(conn->fd, SHUT_RDWR);
-    for (uint32_t n = 0; n < KC_READ_FORGONE && empty < 2; n++) {
+    for (uint32_t n = 0; n < KC_READ_FORGONE && empty < 2 && !kc_file_is_over(pump->conns.engine, conn->account); n++) {
         ssize_t got = kc_read_unheard(pump, conn);
         empty = got > 0 ? 0 : got == 0 ? empty + 1 : 2;
     }

@@ -30,11 +30,15 @@ static kc_result send_files(kc_world *w, kc_chan chan, int32_t first, uint32_t c
 /* The next files to be closed, as "100 101 ", "" when there are none. */
 static const char *to_close(kc_world *w) {
     int32_t files[KC_MAX_MESSAGE_FILES];
-    uint32_t count = kc_file_take(w->e, files, KC_MAX_MESSAGE_FILES);
+    uint32_t account = 0;
+    uint32_t count = kc_file_take(w->e, files, KC_MAX_MESSAGE_FILES, &account);
 
     w->text[0] = 0;
     for (uint32_t i = 0; i < count; i++)
         (void)snprintf(w->text + strlen(w->text), W_TEXT - strlen(w->text), "%d ", files[i]);
+    w_check(w);
+    if (count != 0)
+        kc_file_closed(w->e, account, count);
     w_check(w);
     return w->text;
 }
