@@ -10,7 +10,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from struct import pack
 from typing import Any
@@ -66,7 +66,7 @@ def test_253_files_in_a_packet_are_einval_and_closed(house: House, transport: st
         for count in (MOST + 1, 100, 253):
             assert send(peer, chan, [number] * count)["RESULT"] == EINVAL
         assert peer.result("CHAN_RECV", CHAN_ID=chan, TIMEOUT_MS=0) == EAGAIN
-        assert peer.usage()["files"] == 0
+        files_settle(house, peer, 0)
         descriptors_settle(house, before)
         assert send(peer, chan, [number] * MOST)["RESULT"] == 0
 
@@ -146,7 +146,7 @@ def test_files_on_a_frame_that_takes_none_are_einval_and_the_connection_lives(
         for count in (1, MOST, 100):
             assert peer.ask_files(command, [number] * count)["RESULT"] == EINVAL
         assert peer.lives()
-        assert peer.usage()["files"] == 0
+        files_settle(house, peer, 0)
         descriptors_settle(house, before + 1)
 
 
@@ -202,10 +202,12 @@ def test_files_that_the_daemon_has_no_room_for_are_the_end_of_their_sender_alone
 
 @contextmanager
 def house_with(*limits: str) -> Iterator[House]:
+    """One that every user may connect to."""
     directory = Path(tempfile.mkdtemp(prefix="kc-", dir="/tmp"))
+    directory.chmod(0o755)
     options = [word for limit in limits for word in ("--limit", limit)]
     try:
-        with running_daemon(directory, *options) as daemon:
+        with running_daemon(directory, "--socket-mode", "666", *options) as daemon:
             made = House(daemon)
             yield made
             made.check()
@@ -232,7 +234,9 @@ def test_a_flood_of_files_names_quota_limit_usage_and_setting(limit: str, name: 
                 assert answer["RESULT"] == EDQUOT
                 assert answer["QUOTA_NAME"] == name
                 assert answer["QUOTA_SETTING"] == b"limits." + limit.encode()
-                assert (answer["QUOTA_LIMIT"], answer["QUOTA_USAGE"]) == (20, 20)
+                assert answer["QUOTA_LIMIT"] == 20
+                assert answer["QUOTA_USAGE"] >= 20, "those that are being closed count"
+        files_settle(house, peer, 20)
         assert peer.usage()["files"] == 20
         descriptors_settle(house, before + 20)
         assert len(peer.receive(chan)["files"]) == 4
@@ -258,7 +262,7 @@ def test_a_connection_to_this_daemon_is_einval(house: House, transport: str, pas
             assert send(peer, chan, mixed)["RESULT"] == EINVAL
         unaccepted.close()
         assert peer.lives()
-        assert peer.usage()["files"] == 0
+        files_settle(house, peer, 0)
         house.turns()
         descriptors_settle(house, before)
 
@@ -288,12 +292,14 @@ def test_sockets_that_hold_themselves_and_each_other_leave_nothing(house: House)
 
 @contextmanager
 def lingering() -> Iterator[tuple[int, socket.socket]]:
-    """A TCP socket that closes only when all it holds was read, and the other end."""
+    """A TCP socket that closes only when all it holds was read or its other end closes, and that."""
     with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         sender = socket.create_connection(server.getsockname())
         reader, _ = server.accept()
     linger = pack("ii", 1, FOREVER_S)
     sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
     sender.setblocking(False)
     try:
         while True:
@@ -365,6 +371,100 @@ def test_a_file_that_lingers_stalls_nobody_wherever_it_came(
         while reader.recv(1 << 20):
             pass
         assert peer.lives()
+
+
+# --- files that linger, of one user, and everybody else ---
+
+
+def stranger(house: House, uid: int = 12_345) -> Sharer:
+    """A peer of another user: whoever calls connect(2) is who is there (unix(7), SO_PEERCRED)."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: it connects as another user")
+    os.seteuid(uid)
+    try:
+        made = Sharer(house.process.connect())
+    finally:
+        os.seteuid(0)
+    made.hello()
+    return made
+
+
+def closes_files(house: House, peer: Sharer) -> bool:
+    """A pipe whose writing end is purged comes to its end."""
+    reading, writing = os.pipe2(os.O_NONBLOCK)
+    chan = peer.make(**BUFFERED)
+    try:
+        assert send(peer, chan, [writing])["RESULT"] == 0
+        os.close(writing)
+        assert peer.ask("CHAN_PURGE", CHAN_ID=chan)["COUNT"] == 1
+        for _ in range(2_000):
+            try:
+                return os.read(reading, 1) == b""
+            except BlockingIOError:
+                house.turns()
+        return False
+    finally:
+        os.close(reading)
+        peer.result("CHAN_RELEASE", CHAN_ID=chan, FLAGS=3)
+
+
+def test_closes_of_one_user_that_hang_leave_threads_for_the_others() -> None:
+    """One in each of 40 batches, in front of 16 threads; they are charged until they are closed."""
+    with house_with() as house, ExitStack() as stack:
+        attacker, other = stack.enter_context(stranger(house)), stack.enter_context(sharer(house))
+        chan = attacker.make(**BUFFERED)
+        readers = []
+        for _ in range(40):
+            number, reader = stack.enter_context(lingering())
+            readers.append(reader)
+            assert send(attacker, chan, [number])["RESULT"] == 0
+            os.close(number)
+            assert attacker.ask("CHAN_PURGE", CHAN_ID=chan)["COUNT"] == 1
+            house.turns()
+        assert attacker.usage()["files"] == 40
+        assert closes_files(house, other)
+        files_settle(house, other, 0)
+        assert attacker.usage()["files"] == 40
+        for reader in readers:
+            reader.close()
+        files_settle(house, attacker, 0)
+        assert closes_files(house, attacker)
+
+
+def test_a_flood_of_files_that_linger_is_bounded_and_its_user_is_not_read() -> None:
+    """Refused ones count: with 253 over its limit a uid brings no more, on whatever connection."""
+    most = 20 + 253 + MOST
+    with house_with("files_per_uid=20") as house, ExitStack() as stack:
+        attacker, second = stack.enter_context(stranger(house)), stack.enter_context(stranger(house))
+        other = stack.enter_context(sharer(house))
+        before = house.process.descriptors()
+        readers = []
+        for _ in range(25):
+            numbers = []
+            for _ in range(MOST):
+                number, reader = stack.enter_context(lingering())
+                numbers.append(number)
+                readers.append(reader)
+            attacker.write_files("PING", numbers, REQ_ID=5)
+            for number in numbers:
+                os.close(number)
+            house.turns()
+            assert house.process.descriptors() <= before + most
+        second.write_files("PING", [second.socket.fileno()] * MOST, REQ_ID=5)
+        for _ in range(20):
+            house.turns()
+            assert before + 20 + 253 < house.process.descriptors() <= before + most
+        assert other.lives()
+        assert closes_files(house, other)
+        for reader in readers:
+            reader.close()
+        for peer, answers in ((attacker, 25), (second, 1)):
+            for _ in range(answers):
+                answer = peer.read()
+                assert answer is not None
+                assert answer["RESULT"] == EINVAL
+        files_settle(house, attacker, 0)
+        descriptors_settle(house, before)
 
 
 # --- files that work ---

@@ -13,7 +13,7 @@ import pytest
 
 from kcoro_ipc import _wire, control, transport
 from kcoro_ipc.acceptor import OVER_QUOTA_MOST, PAUSE_NS, PER_TURN, Acceptor
-from kcoro_ipc.broker import Broker
+from kcoro_ipc.broker import LEGACY_IDLE_NS, Broker
 from kcoro_ipc.daemon import TURN_NS, Daemon
 from kcoro_ipc.draining import Drain
 from kcoro_ipc.errors import KcoroError
@@ -35,6 +35,10 @@ class Engine:
     def __init__(self) -> None:
         self.accounts: list[int] = []
         self.depths: dict[int, int] = {}
+        self.files = 0
+
+    def account_usage(self, account: int) -> dict[str, int]:
+        return {"files": self.files}
 
     def account_make(self, **limits: int) -> int:
         self.accounts.append(len(self.accounts) + 1)
@@ -169,6 +173,21 @@ def test_the_account_of_a_user_whose_only_connection_failed_is_returned(
     hall.connect(1)
     assert hall.accept() == 1
     assert hall.engine.accounts == [1]
+
+
+def test_a_user_who_is_gone_keeps_its_account_while_it_pays_for_files(hall: Hall) -> None:
+    """Else whoever comes back had a new limit, and new threads that hang."""
+    user = hall.broker.user(1000)
+    hall.engine.files = 1
+    hall.broker.settle(user)
+    assert hall.broker.user(1000) is user
+    hall.now_ns += LEGACY_IDLE_NS
+    assert list(hall.broker.due(1)) == []
+    assert hall.engine.accounts == [user.account]
+    hall.engine.files = 0
+    hall.now_ns += LEGACY_IDLE_NS
+    assert list(hall.broker.due(1)) == []
+    assert hall.engine.accounts == []
 
 
 # --- draining ---
