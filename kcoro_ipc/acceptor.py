@@ -8,6 +8,7 @@ itself can still open a file (a traceback reads sources).
 
 import logging
 import os
+import resource
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,10 +16,12 @@ from contextlib import suppress
 from kcoro_ipc.broker import Broker
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.logs import say
+from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import Peer, User
 from kcoro_ipc.transport import Listener, credentials
 
 PER_TURN = 64
+OWN_DESCRIPTORS = 64  # listeners, epoll, timer, files of Python, and some to spare
 PAUSE_NS = 1_000_000_000
 QUIET_NS = 10_000_000_000  # between two log lines about the same trouble
 # Over its quota a user may still say HELLO, to hear why, on this many connections at a time.
@@ -73,6 +76,12 @@ class Acceptor:
         if self._may_say("pause"):
             count = len(self.broker.registry.peers)
             say(logging.WARNING, "accepting paused", why=error.strerror, connections=count)
+
+    def say_cut(self) -> None:
+        """A client passed files, and no descriptor was free for them."""
+        if self._may_say("cut"):
+            why = "no descriptor was free: set LimitNOFILE= of the service, or ulimit -n"
+            say(logging.WARNING, "passed files lost", why=why, descriptors=descriptor_limit())
 
     def _release_reserve(self) -> None:
         if self._reserve is not None:
@@ -137,12 +146,30 @@ class Acceptor:
         return self.broker.pump.add(connected.detach(), transport, user.account)
 
 
+def descriptor_limit() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def raise_descriptor_limit() -> int:
     """The soft limit of open files becomes the hard one; the limit now."""
-    import resource
-
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft = hard
     return soft
+
+
+def check_descriptor_limit(limits: Limits, most: int) -> None:
+    """Says so when connections, regions and files may be more than the process may have open: who
+    comes last is then turned away by the kernel, not by a quota that says its name."""
+    wanted = limits.connections + limits.regions + limits.files + OWN_DESCRIPTORS
+    if most < wanted:
+        say(
+            logging.WARNING,
+            "descriptors may run out",
+            descriptors=most,
+            connections=limits.connections,
+            regions=limits.regions,
+            files=limits.files,
+            advice=f"set LimitNOFILE={wanted} (ulimit -n), or lower limits with --limit",
+        )

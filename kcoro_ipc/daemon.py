@@ -202,6 +202,8 @@ class Daemon:
         if report.regions:
             _guarded(self._handle_regions, until_ns)
         _guarded(self.closer.look, report.files)
+        if report.cut:
+            _guarded(self.acceptor.say_cut)
         if report.accept:
             _guarded(self.acceptor.accept)
         if report.events:

@@ -38,6 +38,11 @@ class Report(NamedTuple):
         return bool(self.flags & lib.KC_TURN_MORE)
 
     @property
+    def cut(self) -> bool:
+        """No descriptor was free for a file that a client passed."""
+        return bool(self.flags & lib.KC_TURN_CUT)
+
+    @property
     def idle(self) -> bool:
         """Nothing is left to do for C or for Python; files to be closed wait for a thread."""
         waiting = self.control or self.accept or self.closed or self.cancelled or self.events

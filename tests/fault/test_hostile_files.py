@@ -183,17 +183,27 @@ def test_who_cannot_take_files_gets_enotsup_and_the_message_stays(house: House) 
 def test_files_that_the_daemon_has_no_room_for_are_the_end_of_their_sender_alone(
     house: House, transport: str
 ) -> None:
-    """MSG_CTRUNC: the kernel has dropped some of them, so no frame would get its own."""
+    """MSG_CTRUNC: the kernel has dropped some of them, so no frame would get its own. The limit is
+    named, for EPROTO would blame the sender."""
     with sharer(house) as other, sharer(house, transport) as peer:
         chan = other.make(**BUFFERED)
         peer.open(chan)
         files = [pipe_of(peer, b"x")] * MOST
-        before = house.process.limit_descriptors(house.process.descriptors() + 3)
+        before_files = house.process.descriptors()
+        before = house.process.limit_descriptors(before_files + 3)
         try:
             words = {"REQ_ID": 5, "CHAN_ID": chan, "TIMEOUT_MS": 0, "ELEMENT": b"x"}
             peer.write_files("CHAN_SEND", files, **words)
-            ended(peer)
+            answer = peer.read()
+            assert answer is not None
+            assert answer["RESULT"] == _wire.KC_ENOMEM
+            assert answer["QUOTA_NAME"] == b"open files of the daemon"
+            assert answer["QUOTA_SETTING"] == b"LimitNOFILE"
+            assert answer["QUOTA_LIMIT"] == before_files + 3
+            assert peer.read() is None
             assert other.result("CHAN_RECV", CHAN_ID=chan, TIMEOUT_MS=0) == EAGAIN
+            assert "passed files lost" in house.process.log()
+            assert f"descriptors={before_files + 3}" in house.process.log()
             assert send(other, chan, files[:1])["RESULT"] == 0
             assert texts(other.receive(chan)) == [b"x"]
         finally:
@@ -292,7 +302,7 @@ def test_sockets_that_hold_themselves_and_each_other_leave_nothing(house: House)
 
 @contextmanager
 def lingering() -> Iterator[tuple[int, socket.socket]]:
-    """A TCP socket that closes only when all it holds was read or its other end closes, and that."""
+    """A TCP socket that closes only when all it holds was read or its other end closes; both."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         sender = socket.create_connection(server.getsockname())
@@ -435,7 +445,7 @@ def test_a_flood_of_files_that_linger_is_bounded_and_its_user_is_not_read() -> N
     """Refused ones count: with 253 over its limit a uid brings no more, on whatever connection."""
     most = 20 + 253 + MOST
     with house_with("files_per_uid=20") as house, ExitStack() as stack:
-        attacker, second = stack.enter_context(stranger(house)), stack.enter_context(stranger(house))
+        attacker, second = (stack.enter_context(stranger(house)) for _ in range(2))
         other = stack.enter_context(sharer(house))
         before = house.process.descriptors()
         readers = []

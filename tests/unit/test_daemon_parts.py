@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 
 from kcoro_ipc import _wire, control, transport
-from kcoro_ipc.acceptor import OVER_QUOTA_MOST, PAUSE_NS, PER_TURN, Acceptor
+from kcoro_ipc.acceptor import (
+    OVER_QUOTA_MOST,
+    OWN_DESCRIPTORS,
+    PAUSE_NS,
+    PER_TURN,
+    Acceptor,
+    check_descriptor_limit,
+)
 from kcoro_ipc.broker import LEGACY_IDLE_NS, Broker
 from kcoro_ipc.daemon import TURN_NS, Daemon
 from kcoro_ipc.draining import Drain
@@ -188,6 +195,22 @@ def test_a_user_who_is_gone_keeps_its_account_while_it_pays_for_files(hall: Hall
     hall.now_ns += LEGACY_IDLE_NS
     assert list(hall.broker.due(1)) == []
     assert hall.engine.accounts == []
+
+
+def test_too_few_descriptors_for_the_limits_are_one_warning_with_the_numbers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    limits = Limits(connections=100, regions=20, files=3)
+    wanted = 123 + OWN_DESCRIPTORS
+    check_descriptor_limit(limits, wanted)
+    assert caplog.records == []
+    check_descriptor_limit(limits, wanted - 1)
+    (record,) = caplog.records
+    fields = record.__dict__["fields"]
+    numbers = {name: fields[name] for name in ("descriptors", "connections", "regions", "files")}
+    expected = {"descriptors": wanted - 1, "connections": 100, "regions": 20, "files": 3}
+    assert numbers == expected
+    assert f"LimitNOFILE={wanted} " in fields["advice"]
 
 
 # --- draining ---
