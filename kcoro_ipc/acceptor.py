@@ -23,6 +23,7 @@ from kcoro_ipc.transport import Listener, credentials
 PER_TURN = 64
 OWN_DESCRIPTORS = 64  # listeners, epoll, timer, files of Python, and some to spare
 PAUSE_NS = 1_000_000_000
+NOBODY = 0  # the account of those who have none
 QUIET_NS = 10_000_000_000  # between two log lines about the same trouble
 # Over its quota a user may still say HELLO, to hear why, on this many connections at a time.
 OVER_QUOTA_MOST = 64
@@ -124,7 +125,8 @@ class Acceptor:
             if self._may_say(f"refused {quota}"):
                 say(logging.WARNING, "connection refused", why=error, quota=quota)
         finally:
-            connected.close()  # detached by now unless it was refused
+            if connected.fileno() >= 0:  # refused; what was said on it may hold files of any kind
+                self.broker.pump.discard_file(NOBODY, connected.detach())
 
     def _admit(self, connected: socket.socket, transport: int) -> None:
         """Raises when it cannot be served at all; the caller closes the socket."""

@@ -174,7 +174,7 @@ int kc_conn_add(kc_pump *pump, int fd, uint32_t transport, uint32_t account, kc_
     }
     if (code != KC_OK) {
         if (fd >= 0) {
-            (void)close(fd);
+            kc_conns_discard(&pump->conns, account, fd, false); /* files may be in it already */
         }
         return code;
     }

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from kcoro_ipc import _wire
+from kcoro_ipc.acceptor import OVER_QUOTA_MOST
 from tests.e2e.harness import running_daemon
 from tests.fault.house import House
 from tests.fault.sharer import Sharer, descriptors_settle, files_settle, memfd, sharer
@@ -386,15 +387,19 @@ def test_a_file_that_lingers_stalls_nobody_wherever_it_came(
 # --- files that linger, of one user, and everybody else ---
 
 
-def stranger(house: House, uid: int = 12_345) -> Sharer:
-    """A peer of another user: whoever calls connect(2) is who is there (unix(7), SO_PEERCRED)."""
+def unheard(house: House, uid: int = 12_345) -> Sharer:
+    """Connected as another user: who calls connect(2) is who is there (unix(7), SO_PEERCRED)."""
     if os.geteuid() != 0:
         pytest.skip("needs root: it connects as another user")
     os.seteuid(uid)
     try:
-        made = Sharer(house.process.connect())
+        return Sharer(house.process.connect())
     finally:
         os.seteuid(0)
+
+
+def stranger(house: House) -> Sharer:
+    made = unheard(house)
     made.hello()
     return made
 
@@ -475,6 +480,24 @@ def test_a_flood_of_files_that_linger_is_bounded_and_its_user_is_not_read() -> N
                 assert answer["RESULT"] == EINVAL
         files_settle(house, attacker, 0)
         descriptors_settle(house, before)
+
+
+def test_a_file_that_lingers_on_a_connection_that_is_refused_stalls_nobody() -> None:
+    with house_with("connections_per_uid=8") as house, ExitStack() as stack:
+        other = stack.enter_context(sharer(house))
+        for _ in range(8 + OVER_QUOTA_MOST):
+            stack.enter_context(unheard(house))
+        house.turns()
+        number, reader = stack.enter_context(lingering())
+        with house.process.stopped():
+            refused = stack.enter_context(unheard(house))
+            refused.say_files(b"x", [number])
+            os.close(number)
+        for _ in range(10):
+            assert other.lives()
+            house.turns()
+        assert "connection refused" in house.process.log()
+        reader.close()
 
 
 # --- files that work ---

@@ -89,6 +89,9 @@ class Pump:
         self.added.append(connected)
         return len(self.added)
 
+    def discard_file(self, account: int, file: int) -> None:
+        socket.socket(fileno=file).close()
+
     def drain(self) -> None:
         pass
 
