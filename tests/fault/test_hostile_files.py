@@ -256,6 +256,24 @@ def test_a_flood_of_files_names_quota_limit_usage_and_setting(limit: str, name: 
         assert send(second, chan, [number])["RESULT"] == EDQUOT
 
 
+@both_transports
+def test_the_first_refusal_of_a_frames_files_answers_it_and_only_a_quota_is_named(
+    transport: str,
+) -> None:
+    with house_with("files_per_uid=1") as house, sharer(house, transport) as peer:
+        chan = peer.make(**BUFFERED)
+        own, pipe = peer.socket.fileno(), pipe_of(peer, b"x")
+        refused = send(peer, chan, [own, pipe, pipe])
+        assert refused["RESULT"] == EINVAL
+        assert "QUOTA_NAME" not in refused
+        files_settle(house, peer, 0)
+        refused = send(peer, chan, [pipe, pipe, own])
+        assert refused["RESULT"] == EDQUOT
+        assert refused["QUOTA_NAME"] == b"files per uid"
+        files_settle(house, peer, 0)
+        assert send(peer, chan, [pipe])["RESULT"] == 0
+
+
 # --- files that are dangerous to have ---
 
 
