@@ -8,6 +8,7 @@ itself can still open a file (a traceback reads sources).
 
 import logging
 import os
+import resource
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,11 +16,14 @@ from contextlib import suppress
 from kcoro_ipc.broker import Broker
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.logs import say
+from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import Peer, User
 from kcoro_ipc.transport import Listener, credentials
 
 PER_TURN = 64
+OWN_DESCRIPTORS = 64  # listeners, epoll, timer, files of Python, and some to spare
 PAUSE_NS = 1_000_000_000
+NOBODY = 0  # the account of those who have none
 QUIET_NS = 10_000_000_000  # between two log lines about the same trouble
 # Over its quota a user may still say HELLO, to hear why, on this many connections at a time.
 OVER_QUOTA_MOST = 64
@@ -74,6 +78,12 @@ class Acceptor:
             count = len(self.broker.registry.peers)
             say(logging.WARNING, "accepting paused", why=error.strerror, connections=count)
 
+    def say_cut(self) -> None:
+        """A client passed files, and no descriptor was free for them."""
+        if self._may_say("cut"):
+            why = "no descriptor was free: set LimitNOFILE= of the service, or ulimit -n"
+            say(logging.WARNING, "passed files lost", why=why, descriptors=descriptor_limit())
+
     def _release_reserve(self) -> None:
         if self._reserve is not None:
             os.close(self._reserve)
@@ -115,7 +125,8 @@ class Acceptor:
             if self._may_say(f"refused {quota}"):
                 say(logging.WARNING, "connection refused", why=error, quota=quota)
         finally:
-            connected.close()  # detached by now unless it was refused
+            if connected.fileno() >= 0:  # refused; what was said on it may hold files of any kind
+                self.broker.pump.discard_file(NOBODY, connected.detach())
 
     def _admit(self, connected: socket.socket, transport: int) -> None:
         """Raises when it cannot be served at all; the caller closes the socket."""
@@ -137,12 +148,30 @@ class Acceptor:
         return self.broker.pump.add(connected.detach(), transport, user.account)
 
 
+def descriptor_limit() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def raise_descriptor_limit() -> int:
     """The soft limit of open files becomes the hard one; the limit now."""
-    import resource
-
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft = hard
     return soft
+
+
+def check_descriptor_limit(limits: Limits, most: int) -> None:
+    """Says so when connections, regions and files may be more than the process may have open: who
+    comes last is then turned away by the kernel, not by a quota that says its name."""
+    wanted = limits.connections + limits.regions + limits.files + OWN_DESCRIPTORS
+    if most < wanted:
+        say(
+            logging.WARNING,
+            "descriptors may run out",
+            descriptors=most,
+            connections=limits.connections,
+            regions=limits.regions,
+            files=limits.files,
+            advice=f"set LimitNOFILE={wanted} (ulimit -n), or lower limits with --limit",
+        )

@@ -131,9 +131,17 @@ class Broker:
         self.settle(user)
 
     def settle(self, user: User) -> None:
-        """Returns the account of a user without connections and channels. Safe twice."""
+        """Returns the account of a user without connections and channels. Safe twice.
+
+        Who still pays for files is kept, and looked at again: coming back is no way to a new limit.
+        """
         used = user.connections or user.channels or user.region_bytes or user.uid in self._idle
-        if not used and self._users.pop(user.uid, None) is not None:
+        if used or user.uid not in self._users:
+            return
+        if self.engine.account_usage(user.account)["files"]:
+            self._idle[user.uid] = self.clock()
+        else:
+            del self._users[user.uid]
             self.engine.account_free(user.account)
 
     def uid_of(self, account: int) -> int | None:
@@ -303,7 +311,7 @@ class Broker:
                 raise InvalidArgument(why)
             ticket = self.engine.region_add(user.account, file, size, peer.conn)
         except BaseException:
-            self.pump.discard_file(file)  # it may be any kind of file: closing it may block
+            self.pump.discard_file(user.account, file)  # closing any kind of file may block
             raise
         user.region_bytes += size
         region = self._regions[ticket] = peer.regions[ticket] = Region(ticket, user, size)

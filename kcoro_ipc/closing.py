@@ -1,49 +1,87 @@
 """Files that nobody wants any more are closed in threads, because close(2) may wait for others.
 
 A file that lingers (a socket with SO_LINGER, a file of a FUSE server that hangs) keeps its thread,
-and the files behind it in the same batch, until it is done. There are a few threads; while all are
-busy files wait with the engine. Files of messages are charged to their senders until a thread takes
-them; those that were refused, or that no message named, are charged to nobody any more.
+and the files behind it in the same batch, until it is done. A batch holds files of one uid, and no
+uid has more than a quarter of the threads (KC_FILE_TAKERS), so what hangs is its sender's loss: the
+files stay charged to that uid until they are closed, and what is over the limit of threads waits
+with the engine.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import trio
+
+from kcoro_ipc.pump import Batch
 
 THREADS = 16
 FILES_AT_ONCE = 256  # more of them wait for the next thread
 
 
+class Taker(Protocol):
+    """The pump, as far as files are concerned."""
+
+    def take_files(self, most: int) -> Batch: ...
+
+    def files_closed(self, account: int, count: int) -> None: ...
+
+    def wake(self) -> None: ...
+
+
 class Closer:
-    def __init__(self, take: Callable[[int], Sequence[int]], wake: Callable[[], None]) -> None:
-        """`take`: up to so many files, ours from then on; `wake`: a thread has become free."""
-        self._take = take
-        self._wake = wake
+    """Invariant: the pump is touched in `look` and `leave` alone, between two turns."""
+
+    def __init__(self, pump: Taker) -> None:
+        self._pump = pump
         self._limiter = trio.CapacityLimiter(THREADS)
         self._nursery: trio.Nursery | None = None
-        self._running = 0
+        self._closing: list[Batch] = []  # in threads
+        self._closed: list[Batch] = []  # to be told
 
     async def run(self) -> None:
         """Until it is cancelled. What is being closed then is left to its threads."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            await trio.sleep_forever()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
 
-    def look(self) -> None:
-        """After each turn: hands what waits to a thread, if one is free."""
-        if self._nursery is not None and self._running < THREADS:
-            files = self._take(FILES_AT_ONCE)
-            if files:
-                self._running += 1
-                self._nursery.start_soon(self._close, files)
+    def look(self, waiting: int) -> None:
+        """After each turn: tells what is closed; hands what waits to threads, if some are free."""
+        waiting += len(self._closed)  # a uid may have another thread now
+        self._tell(self._closed)
+        while waiting and self._nursery is not None and len(self._closing) < THREADS:
+            batch = self._pump.take_files(FILES_AT_ONCE)
+            if not batch.files:
+                break
+            self._closing.append(batch)
+            self._nursery.start_soon(self._close, batch)
 
-    async def _close(self, files: Sequence[int]) -> None:
+    def _tell(self, closed: list[Batch]) -> None:
+        while closed:
+            batch = closed.pop()
+            self._pump.files_closed(batch.account, len(batch.files))
+
+    async def _close(self, batch: Batch) -> None:
         await trio.to_thread.run_sync(
-            close_all, files, abandon_on_cancel=True, limiter=self._limiter
+            close_all, batch.files, abandon_on_cancel=True, limiter=self._limiter
         )
-        self._running -= 1
-        self._wake()
+        self._closing.remove(batch)
+        self._closed.append(batch)
+        self._pump.wake()
+
+    def leave(self) -> None:
+        """At the end: what waits is left to a thread that nobody waits for. Safe twice."""
+        left: list[int] = []
+        self._tell(self._closed)
+        self._tell(self._closing)
+        while (batch := self._pump.take_files(FILES_AT_ONCE)).files:
+            left += batch.files
+            self._tell([batch])
+        if left:
+            trio.lowlevel.start_thread_soon(lambda: close_all(left), lambda _: None)
 
 
 def close_all(files: Sequence[int]) -> None:

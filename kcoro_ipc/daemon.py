@@ -111,13 +111,14 @@ class Daemon:
         self.broker = Broker(self.engine, self.pump, Registry(limits), time.monotonic_ns)
         self.acceptor = Acceptor(self.broker, listeners)
         self.trimmer = Trimmer(self.engine, time.monotonic_ns)
-        self.closer = Closer(self.pump.take_files, self.pump.wake)
+        self.closer = Closer(self.pump)
         self.going = Drain(self.broker, self.acceptor, drain_s, stopping)
         self._stop = Stop.NOT
 
     def free(self) -> None:
         """Everything at once, without a word to anybody."""
         self.acceptor.close()
+        self.closer.leave()
         self.pump.free()
         self.engine.free()
 
@@ -200,8 +201,9 @@ class Daemon:
             _guarded(self._handle_cancelled, until_ns)
         if report.regions:
             _guarded(self._handle_regions, until_ns)
-        if report.files:
-            _guarded(self.closer.look)
+        _guarded(self.closer.look, report.files)
+        if report.cut:
+            _guarded(self.acceptor.say_cut)
         if report.accept:
             _guarded(self.acceptor.accept)
         if report.events:

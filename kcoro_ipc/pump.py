@@ -38,6 +38,11 @@ class Report(NamedTuple):
         return bool(self.flags & lib.KC_TURN_MORE)
 
     @property
+    def cut(self) -> bool:
+        """No descriptor was free for a file that a client passed."""
+        return bool(self.flags & lib.KC_TURN_CUT)
+
+    @property
     def idle(self) -> bool:
         """Nothing is left to do for C or for Python; files to be closed wait for a thread."""
         waiting = self.control or self.accept or self.closed or self.cancelled or self.events
@@ -93,6 +98,13 @@ class ConnectionInfo(NamedTuple):
     files: int
     account: int
     fd: int
+
+
+class Batch(NamedTuple):
+    """Files to be closed, and the account that pays for them."""
+
+    account: int
+    files: list[int]
 
 
 def judge_region(file: int, size: int) -> str | None:
@@ -231,9 +243,10 @@ class NativePump:
         code = lib.kc_pump_control_file(self.handle, conn, file)
         return int(file[0]) if code == 0 else -1
 
-    def discard_file(self, file: int) -> None:
-        """Such a file is not wanted: it is closed with the others, where that may block."""
-        lib.kc_pump_discard_file(self.handle, file)
+    def discard_file(self, account: int, file: int) -> None:
+        """Such a file is not wanted: it is closed with the others, where that may block, and
+        charged to the account until then."""
+        lib.kc_pump_discard_file(self.handle, account, file)
 
     def reply(self, conn: int, frame: bytes) -> int:
         return int(lib.kc_pump_reply(self.handle, conn, frame, len(frame)))
@@ -268,11 +281,18 @@ class NativePump:
             return None
         return int(conn[0]), int(region[0])
 
-    def take_files(self, most: int) -> list[int]:
-        """Files that nobody wants any more, ours to close. `most` is 16 or more."""
+    def take_files(self, most: int) -> Batch:
+        """Files that nobody wants any more, ours to close, then to be told by `files_closed`. None
+        when nothing waits, or a uid's takers have all they may. `most` is 16 or more."""
+        if self.handle == ffi.NULL:
+            return Batch(0, [])
         files: Any = ffi.new("int32_t[]", most)
-        taken = lib.kc_pump_take_files(self.handle, files, most)
-        return [int(files[i]) for i in range(taken)]
+        account = ffi.new("uint32_t *")
+        taken = lib.kc_pump_take_files(self.handle, files, most, account)
+        return Batch(int(account[0]), [int(files[i]) for i in range(taken)])
+
+    def files_closed(self, account: int, count: int) -> None:
+        lib.kc_pump_files_closed(self.handle, account, count)
 
     # --- the pump without sockets: add(-1, ...), for tests ---
 

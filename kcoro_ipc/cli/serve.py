@@ -117,12 +117,17 @@ def serve(
     import trio
 
     from kcoro_ipc import daemon, logs, service
-    from kcoro_ipc.acceptor import raise_descriptor_limit
+    from kcoro_ipc.acceptor import check_descriptor_limit, raise_descriptor_limit
 
     logs.start("debug" if debug else log_level)
     listeners = open_listeners(listen, socket_mode)
-    raise_descriptor_limit()
+    descriptors = raise_descriptor_limit()
     gc.freeze()  # what is loaded now stays for ever: no collection needs to look at it
+
+    def ready() -> None:
+        say_ready(listeners, quiet)
+        if not until_eof:  # else whoever started us knows, and it may be for a moment
+            check_descriptor_limit(limits, descriptors)
 
     async def run() -> int:
         return await daemon.serve(
@@ -130,7 +135,7 @@ def serve(
             limits=limits,
             drain_s=drain_s,
             io_thread=io == "thread",
-            ready=lambda: say_ready(listeners, quiet),
+            ready=ready,
             stopping=lambda: service.notify("STOPPING=1"),
             beside=stop_at_eof if until_eof else None,
         )

@@ -58,8 +58,30 @@ static totals count_for(kc_engine *e, uint32_t account) {
     return sum;
 }
 
+/* What is to be closed is left, or with a taker; all of it is charged; who has something for a taker is offered once. */
+static void check_closing(kc_check *k, uint32_t account, const kc_account_rec *a) {
+    bool takeable = a->left.head != 0 && a->takers < KC_FILE_TAKERS;
+    uint32_t offers = 0;
+    uint32_t files = 0;
+    uint32_t count = 0;
+
+    for (uint32_t extra = a->left.head; extra != 0 && count <= a->left.count; extra = kc_extra_at(k->e, extra)->next) {
+        const kc_files_extra *x = kc_extra_files(k->e, extra);
+        kc_require(k, x != NULL && x->account == account, "account %u: has somebody else's files to close", account);
+        files += x != NULL ? x->count : 0;
+        count++;
+    }
+    for (uint32_t at = k->e->closing.head; at != 0 && offers < 2; at = k->e->accounts[at - 1].next)
+        offers += at - 1 == account;
+    kc_require(k, count == a->left.count, "account %u: says %u to close, has %u", account, a->left.count, count);
+    kc_require(k, a->takers <= KC_FILE_TAKERS && a->closing >= files && (a->takers != 0 || a->closing == files),
+               "account %u: %u files to be closed, %u left, %u takers", account, a->closing, files, a->takers);
+    kc_require(k, offers == (takeable ? 1U : 0U), "account %u: offered to takers %u times", account, offers);
+}
+
 static void check_accounts(kc_check *k) {
     uint64_t files = 0;
+    uint64_t closing = 0;
 
     for (uint32_t account = 0; account <= k->e->account_high; account++) {
         const kc_account_rec *a = &k->e->accounts[account];
@@ -74,10 +96,15 @@ static void check_accounts(kc_check *k) {
         kc_require(k, sum.channels == a->channels, "account %u: says %u channels, has %llu", account, a->channels,
                    (unsigned long long)sum.channels);
         kc_require(k, account == 0 || a->bytes >= sum.messages, "account %u: pays for too little", account);
+        check_closing(k, account, a);
+        sum.files += a->closing;
+        closing += a->closing;
         kc_require(k, a->files >= sum.files, "account %u: pays for %u files, has %llu", account, a->files,
                    (unsigned long long)sum.files);
         files += a->files;
     }
+    kc_require(k, closing == k->e->closing_files, "accounts close %llu files, the engine %u",
+               (unsigned long long)closing, k->e->closing_files);
     kc_require(k, files == k->e->file_count, "accounts pay for %llu files, the engine has %u",
                (unsigned long long)files, k->e->file_count);
 }

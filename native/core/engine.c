@@ -30,13 +30,12 @@ static void close_files(kc_engine *e, uint32_t extra) {
 
 /* Files still in messages, waiting to be closed, or of regions: nobody else will close them. */
 static void close_all_files(kc_engine *e) {
-    uint32_t extra = 0;
-
     for (uint32_t msg = 1; msg <= e->msgs.high; msg++)
         if (kc_state_of(&kc_msg_at(e, msg)->w) != KC_MSG_FREE)
             close_files(e, kc_msg_at(e, msg)->extra);
-    while ((extra = kc_extra_pop(e, &e->closing)) != 0)
-        close_files(e, extra);
+    for (uint32_t account = 0; account <= e->account_high; account++)
+        for (uint32_t extra = e->accounts[account].left.head; extra != 0; extra = kc_extra_at(e, extra)->next)
+            close_files(e, extra);
     for (uint32_t region = 1; region <= e->regions.high; region++)
         if (kc_state_of(&kc_region_at(e, region)->w) != KC_REGION_FREE && kc_region_at(e, region)->file >= 0)
             (void)close(kc_region_at(e, region)->file);

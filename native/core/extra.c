@@ -127,5 +127,5 @@ void kc_extra_drop(kc_engine *e, uint32_t extra, bool sent) {
     if (kc_extra_at(e, extra)->kind == KC_EXTRA_DESC)
         end_desc(e, extra, sent);
     else
-        push(e, &e->closing, extra);
+        kc_extra_end_files(e, extra);
 }

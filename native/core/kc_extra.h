@@ -67,6 +67,8 @@ int kc_extra_take_files(kc_engine *engine, uint32_t account, uint64_t user, cons
                         uint32_t *extra_out, kc_refusal *refusal);
 /* Gives one reference back. Not `sent`: a descriptor never left its owner, who therefore is not told that it is free. */
 void kc_extra_drop(kc_engine *engine, uint32_t extra, bool sent);
+/* Nobody wants these files any more: they are to be closed (file.c). */
+void kc_extra_end_files(kc_engine *engine, uint32_t extra);
 /* The first of a taker's list, out of it; 0 when it is empty. The taker frees the block. */
 uint32_t kc_extra_pop(kc_engine *engine, kc_extra_list *list);
 /* A region that is CLOSING ends when nothing of it is in flight. */

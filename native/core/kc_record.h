@@ -109,6 +109,8 @@ typedef struct kc_account_rec {
     uint32_t used; /* 1 while named by somebody; the record lives until its charges are gone */
     uint32_t scopes;
     uint32_t parked, channels, held, files;
+    uint32_t closing, takers; /* of its files: those to be closed, or being closed by so many takers */
+    kc_list left;             /* of these the ones that no taker has (kc_files_extra) */
     uint64_t bytes;
     kc_account_limits limits;
 } kc_account_rec;
@@ -189,10 +191,11 @@ struct kc_engine {
     uint32_t port_capacity, port_live;
     uint32_t *deadlines; /* binary heap of tokens and messages, 1..deadline_count */
     uint32_t deadline_count;
-    uint32_t file_capacity, file_count; /* files in bodies, and those to be closed */
+    uint32_t file_capacity, file_count; /* files in bodies, to be closed, and being closed */
     kc_backend_rec backends[KC_BACKENDS]; /* 1..: id - 1 */
     kc_extra_list freed;   /* descriptors whose owner is to be told */
-    kc_extra_list closing; /* files that nobody wants any more */
+    kc_list closing;       /* accounts with files that a taker may have */
+    _Atomic uint32_t closing_count, closing_files; /* of them; of all accounts' files: to be seen without the lock */
     kc_list ended_regions;
     _Atomic uint32_t ended_count; /* of them, to be seen without the lock */
     uint32_t tok_capacity; /* clause records up to here belong to tokens */

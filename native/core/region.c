@@ -168,7 +168,8 @@ int kc_region_take_ended(kc_engine *e, kc_region_end *end_out) {
     if (region != 0) {
         kc_region_rec *r = kc_region_at(e, region);
         *end_out = (kc_region_end){
-            .region = kc_ticket_of(region, kc_word_load(&r->w)), .user = r->user, .file = r->file};
+            .region = kc_ticket_of(region, kc_word_load(&r->w)), .user = r->user, .file = r->file,
+            .account = r->account};
         kc_list_unlink(&e->regions, &e->ended_regions, region);
         atomic_store_explicit(&e->ended_count, e->ended_regions.count, memory_order_relaxed);
         (void)kc_word_step(&r->w, kc_region_steps, KC_REGION_FREE, 0, 0, 0);

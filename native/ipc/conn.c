@@ -1,7 +1,6 @@
 /* conn.c: the table of connections, their lists, and the one way in which each of them ends. */
 #include "ipc/kc_conn_output.h"
 
-#include <unistd.h>
 
 enum { KC_CONNS_LEAST = 64, KC_INPUT_FREE_BYTES = 4096 };
 
@@ -96,10 +95,6 @@ void kc_conns_free(kc_conns *conns)
 {
     kc_memory_give(&conns->memory, conns->slots, conns->slot_capacity * sizeof *conns->slots);
     conns->slots = NULL;
-    for (const int32_t *file; (file = kc_queue_front(&conns->discarded)) != NULL; kc_queue_pop(&conns->discarded)) {
-        (void)close(*file);
-    }
-    kc_queue_rest(&conns->memory, &conns->discarded, 0);
 }
 
 void kc_list_add(kc_conns *conns, enum kc_conn_list list, kc_connection *conn)

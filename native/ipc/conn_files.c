@@ -3,23 +3,55 @@
  * The kernel delivers files with the first byte of their frame, so they wait here in order until a header claims them.
  * Each is paid for when it comes; one that its uid may not have is discarded at the door and leaves a hole, so that the
  * frame which claims it is refused and later frames still get theirs. Nothing is closed here, because close(2) may
- * block: discarded files wait in conns->discarded.
+ * block: discarded files wait with the engine, charged to the uid that brought them. A uid that has too many there is
+ * not read until some of them are closed.
  */
 #include "ipc/kc_conn.h"
 
 #include <string.h>
 #include <unistd.h>
 
-void kc_conns_discard(kc_conns *conns, int32_t file)
+/* The account pays for fewer files than before; `over`: it was, before. Others that are put aside are so again. */
+static void kc_conns_uncrowd(kc_conns *conns, uint32_t account, bool over)
 {
-    int32_t *place;
-    conns->discarded.entry_bytes = sizeof *place;
-    place = kc_queue_push(&conns->memory, &conns->discarded);
-    if (place != NULL) {
-        *place = file;
-    } else {
-        (void)close(file); /* late is worse than slow: without memory there is nobody to hand it to */
+    kc_conn_list_head *crowded = &conns->lists[KC_LIST_CROWDED];
+    if (over && kc_file_is_over(conns->engine, account) == 0) {
+        for (uint32_t left = crowded->count; left != 0; left--) {
+            kc_list_add(conns, KC_LIST_ATTENTION, kc_list_take(conns, KC_LIST_CROWDED));
+        }
     }
+}
+
+void kc_conns_discard(kc_conns *conns, uint32_t account, int32_t file, bool paid)
+{
+    bool over = kc_file_is_over(conns->engine, account) != 0;
+    if (kc_file_discard(conns->engine, account, file, paid) != KC_OK) {
+        (void)close(file); /* late is worse than slow: without memory there is nobody to hand it to */
+        kc_conns_uncrowd(conns, account, over);
+    }
+}
+
+void kc_conns_files_refund(kc_conns *conns, uint32_t account, uint32_t count)
+{
+    bool over = kc_file_is_over(conns->engine, account) != 0;
+    kc_file_refund(conns->engine, account, count);
+    kc_conns_uncrowd(conns, account, over);
+}
+
+void kc_conns_files_closed(kc_conns *conns, uint32_t account, uint32_t count)
+{
+    bool over = kc_file_is_over(conns->engine, account) != 0;
+    kc_file_closed(conns->engine, account, count);
+    kc_conns_uncrowd(conns, account, over);
+}
+
+bool kc_conn_is_crowded(kc_conns *conns, kc_connection *conn)
+{
+    bool over = kc_file_is_over(conns->engine, conn->account) != 0;
+    if (over) {
+        kc_list_add(conns, KC_LIST_CROWDED, conn);
+    }
+    return over;
 }
 
 bool kc_conn_files_add(kc_conns *conns, kc_connection *conn, int32_t file)
@@ -36,7 +68,7 @@ bool kc_conn_files_add(kc_conns *conns, kc_connection *conn, int32_t file)
         *place = paid || file < 0 ? file : KC_FILE_UNPAID;
     }
     if (!paid && file >= 0) {
-        kc_conns_discard(conns, file);
+        kc_conns_discard(conns, conn->account, file, false);
     }
     return place != NULL;
 }
@@ -50,11 +82,8 @@ void kc_files_shift(kc_files *files, uint32_t n)
 void kc_files_drop(kc_conns *conns, const kc_connection *conn, kc_files *files)
 {
     for (uint32_t i = 0; i < files->count; i++) {
-        kc_conns_discard(conns, files->items[i]);
+        kc_conns_discard(conns, conn->account, files->items[i], true);
     }
-#if KC_MUTANT != 20 /* whoever sent files that nobody took pays for them for ever */
-    kc_file_refund(conns->engine, conn->account, files->count);
-#endif
     files->count = 0;
 }
 
@@ -68,12 +97,12 @@ bool kc_conn_files_claim(kc_conns *conns, kc_connection *conn, uint32_t n, kc_fi
         int32_t file = *(const int32_t *)kc_queue_front(&conn->files);
         kc_queue_pop(&conn->files);
         if (file < 0) {
-            files_out->refused = file == KC_FILE_UNPAID ? KC_EDQUOT : KC_EINVAL;
+            int32_t code = file == KC_FILE_UNPAID ? KC_EDQUOT : KC_EINVAL;
+            files_out->refused = files_out->refused == KC_OK ? code : files_out->refused;
         } else if (files_out->count < KC_MAX_MESSAGE_FILES) {
             files_out->items[files_out->count++] = file;
         } else {
-            kc_file_refund(conns->engine, conn->account, 1);
-            kc_conns_discard(conns, file);
+            kc_conns_discard(conns, conn->account, file, true);
         }
     }
     kc_queue_rest(&conns->memory, &conn->files, 0);

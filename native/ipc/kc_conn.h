@@ -53,7 +53,7 @@ enum { KC_CONN_FILES = 512 /* ahead of the frames that name them */, KC_CONN_LEA
 
 typedef struct kc_files { /* paid for, owned */
     uint32_t count;
-    int32_t refused; /* why some of them were kept out: KC_EDQUOT, KC_EINVAL; KC_OK */
+    int32_t refused; /* why the first of those kept out was: KC_EDQUOT, KC_EINVAL; KC_OK: none was */
     int32_t items[KC_MAX_MESSAGE_FILES];
 } kc_files;
 
@@ -209,6 +209,7 @@ enum kc_conn_list {
     KC_LIST_CANCELLED,    /* kept requests of it were cancelled */
     KC_LIST_ENDED,
     KC_LIST_PAUSED,       /* not read because of the input budget */
+    KC_LIST_CROWDED,      /* not read because its uid has too many files to be closed */
     KC_LIST_STARVED,      /* the kernel had no memory for its output */
     KC_CONN_LISTS
 };
@@ -281,7 +282,6 @@ typedef struct kc_conns {
     uint32_t slot_capacity, high, limit, free, live;
     uint64_t input_bytes, input_budget;
     kc_scope_limits limits; /* of one connection */
-    kc_queue discarded; /* files to be closed, by whoever may block */
     kc_connection *progressing; /* the one large frame that is read at the budget */
     uint64_t progressed_bytes;  /* its bytes_in at the last look */
     kc_conn_list_head lists[KC_CONN_LISTS];
@@ -321,10 +321,15 @@ bool kc_conn_files_claim(kc_conns *conns, kc_connection *conn, uint32_t n, kc_fi
 void kc_conn_files_end(kc_conns *conns, kc_connection *conn);
 /* The first n were taken over. */
 void kc_files_shift(kc_files *files, uint32_t n);
-/* Discards them, and gives their charge back. */
+/* Discards them. */
 void kc_files_drop(kc_conns *conns, const kc_connection *conn, kc_files *files);
-/* To be closed some time. */
-void kc_conns_discard(kc_conns *conns, int32_t file);
+/* To be closed some time, and charged until then. */
+void kc_conns_discard(kc_conns *conns, uint32_t account, int32_t file, bool paid);
+/* Its uid has too many of these: it is not to be read, and is attended when that is over. */
+bool kc_conn_is_crowded(kc_conns *conns, kc_connection *conn);
+/* kc_file_refund and kc_file_closed; and who was not read because of these files may be again. */
+void kc_conns_files_refund(kc_conns *conns, uint32_t account, uint32_t count);
+void kc_conns_files_closed(kc_conns *conns, uint32_t account, uint32_t count);
 
 /* ---- hearing something long ---- */
 /* refused: KC_OK, or the answer it will get whatever it holds. False: no memory. */

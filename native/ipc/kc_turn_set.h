@@ -32,7 +32,7 @@ typedef struct kc_turn_set {
     int64_t retry_ns; /* when starved connections are written again; KC_NEVER: none is */
     kc_listener *listeners;
     uint32_t listener_count, listeners_ready;
-    bool accept_paused, woken;
+    bool accept_paused, woken, cut;
     struct epoll_event events[KC_TURN_EVENTS];
     uint8_t scratch[KC_TURN_SCRATCH_BYTES];
 } kc_turn_set;

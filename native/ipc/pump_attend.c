@@ -1,7 +1,8 @@
 /* pump_attend.c: which connections may be read, and which are over.
  *
  * Back-pressure is here: a connection above its output's high-water mark, with whole frames that wait, with more than
- * its uid's account pays for (conn_toll.c), or (at the input budget) with a frame in assembly is not read. One frame in assembly always progresses, so the budget cannot lock; when
+ * its uid's account pays for (conn_toll.c), whose uid has too many files to be closed (conn_files.c), or (at the input
+ * budget) with a frame in assembly is not read. One frame in assembly always progresses, so the budget cannot lock; when
  * it brings nothing for a second, another one does. Only who is read can be late with the rest of a frame.
  */
 #include "ipc/kc_pump_parts.h"
@@ -43,7 +44,7 @@ bool kc_pump_wants_input(kc_pump *pump, kc_connection *conn)
     if (conn->unpaid && !kc_conn_pay(&pump->conns, conn, 0)) {
         return false;
     }
-    return kc_attend_may_grow(pump, conn);
+    return !kc_conn_is_crowded(&pump->conns, conn) && kc_attend_may_grow(pump, conn);
 }
 
 void kc_pump_taken(kc_pump *pump, kc_connection *conn, uint64_t n)
@@ -76,7 +77,8 @@ static void kc_attend_pass_on(kc_conns *conns)
 static bool kc_attend_is_late(const kc_pump *pump, kc_connection *conn)
 {
     bool half = conn->state < KC_CONN_CLOSING && conn->half_since_ns != 0;
-    bool read = !conn->links[KC_LIST_PAUSED].in && kc_output_queued(conn) <= pump->config.output_high_bytes;
+    bool aside = conn->links[KC_LIST_PAUSED].in || conn->links[KC_LIST_CROWDED].in;
+    bool read = !aside && kc_output_queued(conn) <= pump->config.output_high_bytes;
     if (half && !read) {
         conn->half_since_ns = pump->now_ns;
     }

@@ -47,7 +47,7 @@ int kc_pump_control_file(kc_pump *pump, kc_conn ticket, int32_t *file_out)
     }
     if (code == KC_OK) {
         *file_out = conn->held.files.items[--conn->held.files.count];
-        kc_file_refund(pump->conns.engine, conn->account, 1);
+        kc_conns_files_refund(&pump->conns, conn->account, 1);
     }
     return code;
 }

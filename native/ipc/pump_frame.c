@@ -60,8 +60,9 @@ static bool kc_held_payload(kc_memory *memory, kc_held *held, kc_inbound *frame)
     return true;
 }
 
-static void kc_held_free(kc_pump *pump, kc_held *held)
+static void kc_held_free(kc_pump *pump, const kc_connection *conn, kc_held *held)
 {
+    kc_files_drop(&pump->conns, conn, &held->files);
     kc_bodies_drop(pump->conns.engine, &pump->conns.memory, &held->bodies);
     kc_memory_give(&pump->conns.memory, held->payload, held->payload_bytes);
     *held = (kc_held){0};
@@ -173,7 +174,7 @@ static int kc_frame_judge_files(const kc_connection *conn, kc_inbound *frame)
         code = KC_EINVAL;
     } else if (frame->files.refused != KC_OK) {
         code = frame->files.refused;
-        frame->refusal = &conn->files_refusal;
+        frame->refusal = code == KC_EDQUOT ? &conn->files_refusal : frame->refusal;
     }
     return code;
 }
@@ -305,10 +306,11 @@ static int kc_held_again(kc_pump *pump, kc_connection *conn, kc_held *held)
 {
     kc_buffer flat = {.bytes = held->payload, .capacity = held->payload_bytes, .tail = held->length};
     kc_refusal none = {0};
-    kc_inbound frame = {.bodies = &held->bodies, .flat = &flat, .refusal = &none};
+    kc_inbound frame = {.bodies = &held->bodies, .flat = &flat, .refusal = &none, .files = held->files};
     int code = kc_request_parse_detached(held->payload, held->length, conn->minor, held->cmd, held->detach_bytes,
                                          &frame.request);
     if (code == KC_OK) {
+        held->files = (kc_files){0};
         kc_pump_frame(pump, conn, &frame);
         (void)kc_pump_results(pump);
     }
@@ -333,6 +335,6 @@ int kc_pump_resubmit(kc_pump *pump, kc_conn ticket)
     }
     kc_pump_lift(pump, conn);
     int code = conn->state < KC_CONN_CLOSING ? kc_held_again(pump, conn, &held) : KC_OK;
-    kc_held_free(pump, &held);
+    kc_held_free(pump, conn, &held);
     return code;
 }

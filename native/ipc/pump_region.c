@@ -159,7 +159,7 @@ static bool kc_told_ended(kc_pump *pump)
         *kept = end;
         kc_tell_ended(pump, &end);
         if (end.file >= 0) {
-            kc_conns_discard(&pump->conns, end.file);
+            kc_conns_discard(&pump->conns, end.account, end.file, false);
         }
         some = true;
     }
@@ -190,24 +190,25 @@ int kc_pump_region_ended(kc_pump *pump, kc_conn *owner_out, kc_ticket *region_ou
 
 /* ---- files that are to be closed ---- */
 
-void kc_pump_discard_file(kc_pump *pump, int32_t file)
+void kc_pump_discard_file(kc_pump *pump, uint32_t account, int32_t file)
 {
-    kc_conns_discard(&pump->conns, file);
+    kc_conns_discard(&pump->conns, account, file, false);
 }
 
 uint32_t kc_pump_files_left(kc_pump *pump)
 {
-    return pump->conns.discarded.count + kc_file_left(pump->conns.engine);
+    return kc_file_left(pump->conns.engine);
 }
 
-uint32_t kc_pump_take_files(kc_pump *pump, int32_t *files, uint32_t max)
+uint32_t kc_pump_take_files(kc_pump *pump, int32_t *files, uint32_t max, uint32_t *account_out)
 {
-    kc_queue *discarded = &pump->conns.discarded;
-    uint32_t n = kc_file_take(pump->conns.engine, files, max);
-    for (; n < max && discarded->count != 0; n++) {
-        files[n] = *(const int32_t *)kc_queue_front(discarded);
-        kc_queue_pop(discarded);
+    return kc_file_take(pump->conns.engine, files, max, account_out);
+}
+
+void kc_pump_files_closed(kc_pump *pump, uint32_t account, uint32_t count)
+{
+    kc_conns_files_closed(&pump->conns, account, count);
+    if (pump->conns.lists[KC_LIST_ATTENTION].first != NULL) {
+        kc_pump_wake(pump); /* somebody may be read again, and no event will say so */
     }
-    kc_queue_rest(&pump->conns.memory, discarded, 0);
-    return n;
 }

@@ -43,6 +43,7 @@ static const kc_quota_words kc_quotas[] = {
     [KC_QUOTA_ACCOUNT_FILES] = {"files per uid", "limits.files_per_uid"},
     [KC_QUOTA_ACCOUNT_HELD] = {"held per uid", "limits.held_per_uid"},
     [KC_QUOTA_CONN_REQUESTS] = {"requests per connection", "limits.requests_per_connection"},
+    [KC_QUOTA_DESCRIPTORS] = {"open files of the daemon", "LimitNOFILE"},
     [KC_QUOTA_CONN_LEASES] = {"leases per connection", NULL},
 };
 

@@ -224,8 +224,9 @@ static void kc_turn_report(kc_pump *pump, uint32_t polls, kc_report *report)
                           .cancelled = lists[KC_LIST_CANCELLED].count, .polls = polls,
                           .events = kc_engine_events(pump->conns.engine), .regions = pump->ended_regions.count,
                           .files = kc_pump_files_left(pump)};
-    report->flags = (more ? KC_TURN_MORE : 0U) | (pump->set->woken ? KC_TURN_WOKEN : 0U);
-    pump->set->woken = false;
+    report->flags = (more ? KC_TURN_MORE : 0U) | (pump->set->woken ? KC_TURN_WOKEN : 0U) |
+                    (pump->set->cut ? KC_TURN_CUT : 0U);
+    pump->set->woken = pump->set->cut = false;
 }
 
 int kc_turn(kc_pump *pump, int64_t timeout_ns, int64_t repoll_ns, kc_report *report_out)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -47,10 +48,10 @@ static bool kc_read_is_own(const kc_connection *conn, int fd)
            here_bytes > sizeof here.sun_family && here_bytes == peer_bytes && memcmp(&here, &peer, here_bytes) == 0;
 }
 
-/* Takes the descriptors out of the control message. False when some were lost on the way, or too many came. */
+/* Takes the descriptors out of the control message. False when too many came. */
 static bool kc_read_files(kc_pump *pump, kc_connection *conn, struct msghdr *msg)
 {
-    bool lost = (msg->msg_flags & MSG_CTRUNC) != 0;
+    bool lost = false;
     for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg != NULL; cmsg = CMSG_NXTHDR(msg, cmsg)) {
         if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS) {
             continue;
@@ -61,7 +62,7 @@ static bool kc_read_files(kc_pump *pump, kc_connection *conn, struct msghdr *msg
             memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof fd, sizeof fd);
             bool own = kc_read_is_own(conn, fd);
             if (own) {
-                kc_conns_discard(&pump->conns, fd);
+                kc_conns_discard(&pump->conns, conn->account, fd, false);
             }
             lost |= !kc_conn_files_add(&pump->conns, conn, own ? KC_FILE_UNWANTED : fd);
         }
@@ -109,6 +110,18 @@ static bool kc_read_is_end(const kc_connection *conn, uint32_t events)
     return (events & (EPOLLRDHUP | EPOLLHUP)) != 0 && (ioctl(conn->fd, FIONREAD, &queued) != 0 || queued == 0);
 }
 
+/* MSG_CTRUNC. As many files as the kernel passes at once have room, so for those that are missing it found no descriptor:
+ * that is our limit, not the peer's fault, but whose they were is not known any more. */
+static void kc_read_cut(kc_pump *pump, kc_connection *conn)
+{
+    struct rlimit limit = {0};
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    kc_refusal refusal = {.quota = KC_QUOTA_DESCRIPTORS, .limit = limit.rlim_cur, .usage = limit.rlim_cur};
+    kc_reply_refusal(pump, conn, (kc_answer){0, 0, -1}, KC_ENOMEM, &refusal);
+    kc_connection_close(&pump->conns, conn, KC_ENOMEM);
+    pump->set->cut = true;
+}
+
 /* What one read brought. False: nothing more is to be read now. */
 static bool kc_read_judge(kc_pump *pump, kc_connection *conn, const kc_read *in, bool whole, uint32_t events)
 {
@@ -119,7 +132,9 @@ static bool kc_read_judge(kc_pump *pump, kc_connection *conn, const kc_read *in,
         }
         return false;
     }
-    if (!whole) {
+    if ((in->flags & MSG_CTRUNC) != 0) {
+        kc_read_cut(pump, conn);
+    } else if (!whole) {
         kc_pump_fatal(pump, conn, 0, KC_EPROTO);
     } else if ((in->flags & MSG_TRUNC) != 0) {
         kc_pump_fatal(pump, conn, 0, KC_EMSGSIZE);
@@ -143,7 +158,7 @@ static ssize_t kc_read_unheard(kc_pump *pump, const kc_connection *conn)
         for (size_t at = CMSG_LEN(0); files && at + sizeof(int) <= cmsg->cmsg_len; at += sizeof(int)) {
             int fd;
             memcpy(&fd, CMSG_DATA(cmsg) + (at - CMSG_LEN(0)), sizeof fd);
-            kc_conns_discard(&pump->conns, fd);
+            kc_conns_discard(&pump->conns, conn->account, fd, false);
         }
     }
     return in.got;
@@ -153,7 +168,7 @@ bool kc_turn_forgo(kc_pump *pump, const kc_connection *conn)
 {
     uint32_t empty = 0;
     (void)shutdown(conn->fd, SHUT_RDWR);
-    for (uint32_t n = 0; n < KC_READ_FORGONE && empty < 2; n++) {
+    for (uint32_t n = 0; n < KC_READ_FORGONE && empty < 2 && !kc_file_is_over(pump->conns.engine, conn->account); n++) {
         ssize_t got = kc_read_unheard(pump, conn);
         empty = got > 0 ? 0 : got == 0 ? empty + 1 : 2;
     }

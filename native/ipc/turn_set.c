@@ -143,7 +143,7 @@ static void kc_set_close_socket(kc_pump *pump, kc_connection *conn)
         (void)close(conn->fd); /* nobody else has it, so it leaves the set by itself */
     } else {
         (void)epoll_ctl(pump->set->epoll_fd, EPOLL_CTL_DEL, conn->fd, NULL);
-        kc_conns_discard(&pump->conns, conn->fd);
+        kc_conns_discard(&pump->conns, conn->account, conn->fd, false);
     }
     conn->fd = -1;
 }
@@ -174,7 +174,7 @@ int kc_conn_add(kc_pump *pump, int fd, uint32_t transport, uint32_t account, kc_
     }
     if (code != KC_OK) {
         if (fd >= 0) {
-            (void)close(fd);
+            kc_conns_discard(&pump->conns, account, fd, false); /* files may be in it already */
         }
         return code;
     }

@@ -173,7 +173,7 @@ def close_all(numbers: Iterable[int]) -> None:
 
 
 def files_settle(house: House, peer: "Sharer", most: int) -> None:
-    """Files are paid for until a thread of the daemon takes them to close; that is awaited."""
+    """Files are paid for until a thread of the daemon has closed them; that is awaited."""
     for _ in range(2_000):
         if peer.usage()["files"] <= most:
             return

@@ -10,7 +10,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from struct import pack
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from kcoro_ipc import _wire
+from kcoro_ipc.acceptor import OVER_QUOTA_MOST
 from tests.e2e.harness import running_daemon
 from tests.fault.house import House
 from tests.fault.sharer import Sharer, descriptors_settle, files_settle, memfd, sharer
@@ -66,7 +67,7 @@ def test_253_files_in_a_packet_are_einval_and_closed(house: House, transport: st
         for count in (MOST + 1, 100, 253):
             assert send(peer, chan, [number] * count)["RESULT"] == EINVAL
         assert peer.result("CHAN_RECV", CHAN_ID=chan, TIMEOUT_MS=0) == EAGAIN
-        assert peer.usage()["files"] == 0
+        files_settle(house, peer, 0)
         descriptors_settle(house, before)
         assert send(peer, chan, [number] * MOST)["RESULT"] == 0
 
@@ -146,7 +147,7 @@ def test_files_on_a_frame_that_takes_none_are_einval_and_the_connection_lives(
         for count in (1, MOST, 100):
             assert peer.ask_files(command, [number] * count)["RESULT"] == EINVAL
         assert peer.lives()
-        assert peer.usage()["files"] == 0
+        files_settle(house, peer, 0)
         descriptors_settle(house, before + 1)
 
 
@@ -183,17 +184,27 @@ def test_who_cannot_take_files_gets_enotsup_and_the_message_stays(house: House) 
 def test_files_that_the_daemon_has_no_room_for_are_the_end_of_their_sender_alone(
     house: House, transport: str
 ) -> None:
-    """MSG_CTRUNC: the kernel has dropped some of them, so no frame would get its own."""
+    """MSG_CTRUNC: the kernel has dropped some of them, so no frame would get its own. The limit is
+    named, for EPROTO would blame the sender."""
     with sharer(house) as other, sharer(house, transport) as peer:
         chan = other.make(**BUFFERED)
         peer.open(chan)
         files = [pipe_of(peer, b"x")] * MOST
-        before = house.process.limit_descriptors(house.process.descriptors() + 3)
+        before_files = house.process.descriptors()
+        before = house.process.limit_descriptors(before_files + 3)
         try:
             words = {"REQ_ID": 5, "CHAN_ID": chan, "TIMEOUT_MS": 0, "ELEMENT": b"x"}
             peer.write_files("CHAN_SEND", files, **words)
-            ended(peer)
+            answer = peer.read()
+            assert answer is not None
+            assert answer["RESULT"] == _wire.KC_ENOMEM
+            assert answer["QUOTA_NAME"] == b"open files of the daemon"
+            assert answer["QUOTA_SETTING"] == b"LimitNOFILE"
+            assert answer["QUOTA_LIMIT"] == before_files + 3
+            assert peer.read() is None
             assert other.result("CHAN_RECV", CHAN_ID=chan, TIMEOUT_MS=0) == EAGAIN
+            assert "passed files lost" in house.process.log()
+            assert f"descriptors={before_files + 3}" in house.process.log()
             assert send(other, chan, files[:1])["RESULT"] == 0
             assert texts(other.receive(chan)) == [b"x"]
         finally:
@@ -202,10 +213,12 @@ def test_files_that_the_daemon_has_no_room_for_are_the_end_of_their_sender_alone
 
 @contextmanager
 def house_with(*limits: str) -> Iterator[House]:
+    """One that every user may connect to."""
     directory = Path(tempfile.mkdtemp(prefix="kc-", dir="/tmp"))
+    directory.chmod(0o755)
     options = [word for limit in limits for word in ("--limit", limit)]
     try:
-        with running_daemon(directory, *options) as daemon:
+        with running_daemon(directory, "--socket-mode", "666", *options) as daemon:
             made = House(daemon)
             yield made
             made.check()
@@ -232,13 +245,33 @@ def test_a_flood_of_files_names_quota_limit_usage_and_setting(limit: str, name: 
                 assert answer["RESULT"] == EDQUOT
                 assert answer["QUOTA_NAME"] == name
                 assert answer["QUOTA_SETTING"] == b"limits." + limit.encode()
-                assert (answer["QUOTA_LIMIT"], answer["QUOTA_USAGE"]) == (20, 20)
+                assert answer["QUOTA_LIMIT"] == 20
+                assert answer["QUOTA_USAGE"] >= 20, "those that are being closed count"
+        files_settle(house, peer, 20)
         assert peer.usage()["files"] == 20
         descriptors_settle(house, before + 20)
         assert len(peer.receive(chan)["files"]) == 4
         files_settle(house, peer, 16)
         assert send(second, chan, [number] * 4)["RESULT"] == 0
         assert send(second, chan, [number])["RESULT"] == EDQUOT
+
+
+@both_transports
+def test_the_first_refusal_of_a_frames_files_answers_it_and_only_a_quota_is_named(
+    transport: str,
+) -> None:
+    with house_with("files_per_uid=1") as house, sharer(house, transport) as peer:
+        chan = peer.make(**BUFFERED)
+        own, pipe = peer.socket.fileno(), pipe_of(peer, b"x")
+        refused = send(peer, chan, [own, pipe, pipe])
+        assert refused["RESULT"] == EINVAL
+        assert "QUOTA_NAME" not in refused
+        files_settle(house, peer, 0)
+        refused = send(peer, chan, [pipe, pipe, own])
+        assert refused["RESULT"] == EDQUOT
+        assert refused["QUOTA_NAME"] == b"files per uid"
+        files_settle(house, peer, 0)
+        assert send(peer, chan, [pipe])["RESULT"] == 0
 
 
 # --- files that are dangerous to have ---
@@ -258,7 +291,7 @@ def test_a_connection_to_this_daemon_is_einval(house: House, transport: str, pas
             assert send(peer, chan, mixed)["RESULT"] == EINVAL
         unaccepted.close()
         assert peer.lives()
-        assert peer.usage()["files"] == 0
+        files_settle(house, peer, 0)
         house.turns()
         descriptors_settle(house, before)
 
@@ -288,12 +321,14 @@ def test_sockets_that_hold_themselves_and_each_other_leave_nothing(house: House)
 
 @contextmanager
 def lingering() -> Iterator[tuple[int, socket.socket]]:
-    """A TCP socket that closes only when all it holds was read, and the other end."""
+    """A TCP socket that closes only when all it holds was read or its other end closes; both."""
     with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         sender = socket.create_connection(server.getsockname())
         reader, _ = server.accept()
     linger = pack("ii", 1, FOREVER_S)
     sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
     sender.setblocking(False)
     try:
         while True:
@@ -365,6 +400,122 @@ def test_a_file_that_lingers_stalls_nobody_wherever_it_came(
         while reader.recv(1 << 20):
             pass
         assert peer.lives()
+
+
+# --- files that linger, of one user, and everybody else ---
+
+
+def unheard(house: House, uid: int = 12_345) -> Sharer:
+    """Connected as another user: who calls connect(2) is who is there (unix(7), SO_PEERCRED)."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: it connects as another user")
+    os.seteuid(uid)
+    try:
+        return Sharer(house.process.connect())
+    finally:
+        os.seteuid(0)
+
+
+def stranger(house: House) -> Sharer:
+    made = unheard(house)
+    made.hello()
+    return made
+
+
+def closes_files(house: House, peer: Sharer) -> bool:
+    """A pipe whose writing end is purged comes to its end."""
+    reading, writing = os.pipe2(os.O_NONBLOCK)
+    chan = peer.make(**BUFFERED)
+    try:
+        assert send(peer, chan, [writing])["RESULT"] == 0
+        os.close(writing)
+        assert peer.ask("CHAN_PURGE", CHAN_ID=chan)["COUNT"] == 1
+        for _ in range(2_000):
+            try:
+                return os.read(reading, 1) == b""
+            except BlockingIOError:
+                house.turns()
+        return False
+    finally:
+        os.close(reading)
+        peer.result("CHAN_RELEASE", CHAN_ID=chan, FLAGS=3)
+
+
+def test_closes_of_one_user_that_hang_leave_threads_for_the_others() -> None:
+    """One in each of 40 batches, in front of 16 threads; they are charged until they are closed."""
+    with house_with() as house, ExitStack() as stack:
+        attacker, other = stack.enter_context(stranger(house)), stack.enter_context(sharer(house))
+        chan = attacker.make(**BUFFERED)
+        readers = []
+        for _ in range(40):
+            number, reader = stack.enter_context(lingering())
+            readers.append(reader)
+            assert send(attacker, chan, [number])["RESULT"] == 0
+            os.close(number)
+            assert attacker.ask("CHAN_PURGE", CHAN_ID=chan)["COUNT"] == 1
+            house.turns()
+        assert attacker.usage()["files"] == 40
+        assert closes_files(house, other)
+        files_settle(house, other, 0)
+        assert attacker.usage()["files"] == 40
+        for reader in readers:
+            reader.close()
+        files_settle(house, attacker, 0)
+        assert closes_files(house, attacker)
+
+
+def test_a_flood_of_files_that_linger_is_bounded_and_its_user_is_not_read() -> None:
+    """Refused ones count: with 253 over its limit a uid brings no more, on whatever connection."""
+    most = 20 + 253 + MOST
+    with house_with("files_per_uid=20") as house, ExitStack() as stack:
+        attacker, second = (stack.enter_context(stranger(house)) for _ in range(2))
+        other = stack.enter_context(sharer(house))
+        before = house.process.descriptors()
+        readers = []
+        for _ in range(25):
+            numbers = []
+            for _ in range(MOST):
+                number, reader = stack.enter_context(lingering())
+                numbers.append(number)
+                readers.append(reader)
+            attacker.write_files("PING", numbers, REQ_ID=5)
+            for number in numbers:
+                os.close(number)
+            house.turns()
+            assert house.process.descriptors() <= before + most
+        second.write_files("PING", [second.socket.fileno()] * MOST, REQ_ID=5)
+        for _ in range(20):
+            house.turns()
+            assert before + 20 + 253 < house.process.descriptors() <= before + most
+        assert other.lives()
+        assert closes_files(house, other)
+        for reader in readers:
+            reader.close()
+        for peer, answers in ((attacker, 25), (second, 1)):
+            for _ in range(answers):
+                answer = peer.read()
+                assert answer is not None
+                assert answer["RESULT"] == EINVAL
+        files_settle(house, attacker, 0)
+        descriptors_settle(house, before)
+
+
+def test_a_file_that_lingers_on_a_connection_that_is_refused_stalls_nobody() -> None:
+    with house_with("connections_per_uid=8") as house, ExitStack() as stack:
+        other = stack.enter_context(sharer(house))
+        for _ in range(8 + OVER_QUOTA_MOST):
+            stack.enter_context(unheard(house))
+        house.turns()
+        number, reader = stack.enter_context(lingering())
+        with house.process.stopped():
+            refused = stack.enter_context(unheard(house))
+            refused.say_files(b"x", [number])
+            os.close(number)
+        for _ in range(10):
+            assert other.lives()
+            house.turns()
+        assert "connection refused" in house.process.log()
+        reader.close()
 
 
 # --- files that work ---

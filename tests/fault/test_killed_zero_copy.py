@@ -19,7 +19,7 @@ from tests.conftest import open_files
 from tests.fault import sharing
 from tests.fault.conftest import Victim
 from tests.fault.house import House
-from tests.fault.sharer import Sharer, descriptors_settle, sharer
+from tests.fault.sharer import Sharer, descriptors_settle, files_settle, sharer
 from tests.fault.sharing import SIZE, WORDS
 
 both_transports = pytest.mark.parametrize("transport", ["stream", "seqpacket"])
@@ -39,6 +39,7 @@ def all_back(house: House, keeper: Sharer) -> Iterator[None]:
     yield
     descriptors_settle(house, descriptors)
     assert house.process.descriptors() == descriptors
+    files_settle(house, keeper, usage["files"])
     assert counted(keeper) == usage
 
 

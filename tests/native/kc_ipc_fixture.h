@@ -443,10 +443,12 @@ static inline uint32_t rig_close_files(rig *r)
 {
     int32_t files[KC_MAX_MESSAGE_FILES];
     uint32_t sum = 0;
-    for (uint32_t n; (n = kc_pump_take_files(r->pump, files, KC_MAX_MESSAGE_FILES)) != 0; sum += n) {
+    uint32_t account = 0;
+    for (uint32_t n; (n = kc_pump_take_files(r->pump, files, KC_MAX_MESSAGE_FILES, &account)) != 0; sum += n) {
         for (uint32_t i = 0; i < n; i++) {
             (void)close(files[i]);
         }
+        kc_pump_files_closed(r->pump, account, n);
     }
     return sum;
 }

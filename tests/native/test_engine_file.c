@@ -30,11 +30,15 @@ static kc_result send_files(kc_world *w, kc_chan chan, int32_t first, uint32_t c
 /* The next files to be closed, as "100 101 ", "" when there are none. */
 static const char *to_close(kc_world *w) {
     int32_t files[KC_MAX_MESSAGE_FILES];
-    uint32_t count = kc_file_take(w->e, files, KC_MAX_MESSAGE_FILES);
+    uint32_t account = 0;
+    uint32_t count = kc_file_take(w->e, files, KC_MAX_MESSAGE_FILES, &account);
 
     w->text[0] = 0;
     for (uint32_t i = 0; i < count; i++)
         (void)snprintf(w->text + strlen(w->text), W_TEXT - strlen(w->text), "%d ", files[i]);
+    w_check(w);
+    if (count != 0)
+        kc_file_closed(w->e, account, count);
     w_check(w);
     return w->text;
 }
@@ -148,7 +152,7 @@ KC_TEST(an_expired_message_goes_to_the_dead_letter_if_that_is_the_policy) {
     w_close(&w);
 }
 
-KC_TEST(files_are_charged_until_their_taker_has_them) {
+KC_TEST(files_are_paid_for_and_refunded) {
     kc_world w = w_open();
     kc_account_limits limits = {.files = 3};
     kc_account_usage usage;
@@ -165,6 +169,151 @@ KC_TEST(files_are_charged_until_their_taker_has_them) {
     KC_CHECK_EQ(kc_account_measure(w.e, account, &usage), KC_OK);
     KC_CHECK_EQ(usage.files, 1);
     kc_file_refund(w.e, account, 1);
+    KC_CHECK_EQ(kc_account_free(w.e, account), KC_OK);
+    w_close(&w);
+}
+
+static uint32_t account_with(kc_world *w, uint32_t files) {
+    kc_account_limits limits = {.files = files};
+    uint32_t account = 0;
+
+    KC_REQUIRE(kc_account_make(w->e, &limits, &account) == KC_OK);
+    return account;
+}
+
+static uint32_t files_of(kc_world *w, uint32_t account) {
+    kc_account_usage usage;
+
+    KC_REQUIRE(kc_account_measure(w->e, account, &usage) == KC_OK);
+    w_check(w);
+    return usage.files;
+}
+
+static void discard(kc_world *w, uint32_t account, int32_t first, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        KC_CHECK_EQ(kc_file_discard(w->e, account, first + (int32_t)i, 0), KC_OK);
+    w_check(w);
+}
+
+/* The account whose files a taker gets now, as many as fit in 16; 0: none. */
+static uint32_t taker(kc_world *w, uint32_t *count_out) {
+    int32_t files[KC_MAX_MESSAGE_FILES];
+    uint32_t account = 0;
+
+    *count_out = kc_file_take(w->e, files, KC_MAX_MESSAGE_FILES, &account);
+    w_check(w);
+    return account;
+}
+
+static void closed(kc_world *w, uint32_t account, uint32_t count) {
+    kc_file_closed(w->e, account, count);
+    w_check(w);
+}
+
+KC_TEST(files_are_charged_until_they_are_closed) {
+    kc_world w = w_open();
+    uint32_t account = account_with(&w, 8);
+    uint32_t count = 0;
+
+    KC_CHECK_EQ(kc_file_pay(w.e, account, 1, NULL), KC_OK);
+    KC_CHECK_EQ(kc_file_discard(w.e, account, 1, 1), KC_OK);
+    discard(&w, account, 2, 2);
+    KC_CHECK_EQ(files_of(&w, account), 3);
+    KC_CHECK_EQ(taker(&w, &count), account);
+    KC_CHECK_EQ(count, 3);
+    KC_CHECK_EQ(files_of(&w, account), 3);
+    closed(&w, account, 3);
+    KC_CHECK_EQ(files_of(&w, account), 0);
+    KC_CHECK_EQ(kc_account_free(w.e, account), KC_OK);
+    w_close(&w);
+}
+
+KC_TEST(an_account_has_four_takers_and_each_has_files_of_one_account) {
+    kc_world w = w_open();
+    uint32_t one = account_with(&w, 100);
+    uint32_t other = account_with(&w, 100);
+    uint32_t count = 0;
+
+    discard(&w, one, 1, 5 * KC_MAX_MESSAGE_FILES);
+    discard(&w, other, 1000, 3);
+    KC_CHECK_EQ(kc_file_left(w.e), 2);
+    KC_CHECK_EQ(taker(&w, &count), one);
+    KC_CHECK_EQ(count, KC_MAX_MESSAGE_FILES);
+    KC_CHECK_EQ(taker(&w, &count), other); /* in turns, and alone */
+    KC_CHECK_EQ(count, 3);
+    for (int i = 1; i < KC_FILE_TAKERS; i++)
+        KC_CHECK_EQ(taker(&w, &count), one);
+    KC_CHECK_EQ(kc_file_left(w.e), 0);
+    KC_CHECK_EQ(taker(&w, &count), 0);
+    discard(&w, one, 500, 1); /* more of the same changes nothing */
+    KC_CHECK_EQ(kc_file_left(w.e), 0);
+    closed(&w, other, 3);
+    KC_CHECK_EQ(kc_file_left(w.e), 0);
+    closed(&w, one, KC_MAX_MESSAGE_FILES);
+    KC_CHECK_EQ(taker(&w, &count), one);
+    KC_CHECK_EQ(count, KC_MAX_MESSAGE_FILES);
+    for (int i = 0; i < KC_FILE_TAKERS; i++)
+        closed(&w, one, KC_MAX_MESSAGE_FILES);
+    KC_CHECK_EQ(taker(&w, &count), one);
+    KC_CHECK_EQ(count, 1);
+    closed(&w, one, 1);
+    KC_CHECK_EQ(files_of(&w, one), 0);
+    KC_CHECK_EQ(kc_account_free(w.e, one), KC_OK);
+    KC_CHECK_EQ(kc_account_free(w.e, other), KC_OK);
+    w_close(&w);
+}
+
+KC_TEST(an_account_is_over_when_253_more_than_its_limit_wait_to_be_closed) {
+    kc_world w = w_open();
+    uint32_t account = account_with(&w, 2);
+    uint32_t count = 0;
+
+    discard(&w, account, 1, 2 + KC_FILE_SURPLUS);
+    KC_CHECK_EQ(kc_file_is_over(w.e, account), 0);
+    discard(&w, account, 1000, 1);
+    KC_CHECK_EQ(kc_file_is_over(w.e, account), 1);
+    KC_CHECK_EQ(kc_file_is_over(w.e, 0), 0);
+    KC_CHECK_EQ(kc_file_pay(w.e, account, 1, NULL), KC_EDQUOT);
+    KC_CHECK_EQ(taker(&w, &count), account);
+    KC_CHECK_EQ(kc_file_is_over(w.e, account), 1);
+    closed(&w, account, count);
+    KC_CHECK_EQ(kc_file_is_over(w.e, account), 0);
+    while (taker(&w, &count) != 0)
+        closed(&w, account, count);
+    KC_CHECK_EQ(kc_account_free(w.e, account), KC_OK);
+    w_close(&w);
+}
+
+KC_TEST(an_account_that_ended_lives_until_its_last_file_is_closed) {
+    kc_world w = w_open();
+    uint32_t account = account_with(&w, 8);
+    kc_account_usage usage;
+    uint32_t count = 0;
+
+    discard(&w, account, 1, 1);
+    KC_CHECK_EQ(kc_account_free(w.e, account), KC_OK);
+    w_check(&w);
+    KC_CHECK_EQ(taker(&w, &count), account);
+    KC_CHECK(account_with(&w, 8) != account);
+    closed(&w, account, count);
+    KC_CHECK_EQ(kc_account_measure(w.e, account, &usage), KC_ENOENT);
+    KC_CHECK_EQ(account_with(&w, 8), account);
+    KC_CHECK_EQ(kc_account_free(w.e, account), KC_OK);
+    KC_CHECK_EQ(kc_account_free(w.e, account + 1), KC_OK);
+    w_close(&w);
+}
+
+KC_TEST(a_file_that_cannot_be_kept_is_the_callers_to_close_and_not_charged) {
+    kc_world w = w_open();
+    uint32_t account = account_with(&w, 8);
+
+    KC_CHECK_EQ(kc_file_pay(w.e, account, 1, NULL), KC_OK);
+    for (int paid = 0; paid < 2; paid++) {
+        (void)kc_engine_fail_alloc(w.e, 1);
+        KC_CHECK_EQ(kc_file_discard(w.e, account, 1, paid), KC_ENOMEM);
+        (void)kc_engine_fail_alloc(w.e, 0);
+        KC_CHECK_EQ(files_of(&w, account), 1 - (uint32_t)paid);
+    }
     KC_CHECK_EQ(kc_account_free(w.e, account), KC_OK);
     w_close(&w);
 }
@@ -211,7 +360,12 @@ int main(void) {
     KC_RUN(a_message_with_files_expires_where_the_channel_says_so);
     KC_RUN(a_message_that_comes_back_has_no_second_life);
     KC_RUN(an_expired_message_goes_to_the_dead_letter_if_that_is_the_policy);
-    KC_RUN(files_are_charged_until_their_taker_has_them);
+    KC_RUN(files_are_paid_for_and_refunded);
+    KC_RUN(files_are_charged_until_they_are_closed);
+    KC_RUN(an_account_has_four_takers_and_each_has_files_of_one_account);
+    KC_RUN(an_account_is_over_when_253_more_than_its_limit_wait_to_be_closed);
+    KC_RUN(an_account_that_ended_lives_until_its_last_file_is_closed);
+    KC_RUN(a_file_that_cannot_be_kept_is_the_callers_to_close_and_not_charged);
     KC_RUN(the_engine_has_a_limit_of_files_too);
     KC_RUN(who_sent_the_files_that_wait_and_when_can_be_listed);
     return kc_test_report();

@@ -12,8 +12,15 @@ from typing import Any
 import pytest
 
 from kcoro_ipc import _wire, control, transport
-from kcoro_ipc.acceptor import OVER_QUOTA_MOST, PAUSE_NS, PER_TURN, Acceptor
-from kcoro_ipc.broker import Broker
+from kcoro_ipc.acceptor import (
+    OVER_QUOTA_MOST,
+    OWN_DESCRIPTORS,
+    PAUSE_NS,
+    PER_TURN,
+    Acceptor,
+    check_descriptor_limit,
+)
+from kcoro_ipc.broker import LEGACY_IDLE_NS, Broker
 from kcoro_ipc.daemon import TURN_NS, Daemon
 from kcoro_ipc.draining import Drain
 from kcoro_ipc.errors import KcoroError
@@ -35,6 +42,10 @@ class Engine:
     def __init__(self) -> None:
         self.accounts: list[int] = []
         self.depths: dict[int, int] = {}
+        self.files = 0
+
+    def account_usage(self, account: int) -> dict[str, int]:
+        return {"files": self.files}
 
     def account_make(self, **limits: int) -> int:
         self.accounts.append(len(self.accounts) + 1)
@@ -77,6 +88,9 @@ class Pump:
             raise self.refuse_add
         self.added.append(connected)
         return len(self.added)
+
+    def discard_file(self, account: int, file: int) -> None:
+        socket.socket(fileno=file).close()
 
     def drain(self) -> None:
         pass
@@ -169,6 +183,37 @@ def test_the_account_of_a_user_whose_only_connection_failed_is_returned(
     hall.connect(1)
     assert hall.accept() == 1
     assert hall.engine.accounts == [1]
+
+
+def test_a_user_who_is_gone_keeps_its_account_while_it_pays_for_files(hall: Hall) -> None:
+    """Else whoever comes back had a new limit, and new threads that hang."""
+    user = hall.broker.user(1000)
+    hall.engine.files = 1
+    hall.broker.settle(user)
+    assert hall.broker.user(1000) is user
+    hall.now_ns += LEGACY_IDLE_NS
+    assert list(hall.broker.due(1)) == []
+    assert hall.engine.accounts == [user.account]
+    hall.engine.files = 0
+    hall.now_ns += LEGACY_IDLE_NS
+    assert list(hall.broker.due(1)) == []
+    assert hall.engine.accounts == []
+
+
+def test_too_few_descriptors_for_the_limits_are_one_warning_with_the_numbers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    limits = Limits(connections=100, regions=20, files=3)
+    wanted = 123 + OWN_DESCRIPTORS
+    check_descriptor_limit(limits, wanted)
+    assert caplog.records == []
+    check_descriptor_limit(limits, wanted - 1)
+    (record,) = caplog.records
+    fields = record.__dict__["fields"]
+    numbers = {name: fields[name] for name in ("descriptors", "connections", "regions", "files")}
+    expected = {"descriptors": wanted - 1, "connections": 100, "regions": 20, "files": 3}
+    assert numbers == expected
+    assert f"LimitNOFILE={wanted} " in fields["advice"]
 
 
 # --- draining ---

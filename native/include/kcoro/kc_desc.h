@@ -107,7 +107,7 @@ typedef struct kc_region_end {
     kc_ticket region;
     uint64_t user;
     int32_t file; /* now the caller's, to be closed; -1 for none */
-    uint32_t spare;
+    uint32_t account;
 } kc_region_end;
 /* How many have ended and were not taken. */
 KC_API uint32_t kc_region_has_ended(kc_engine *engine);

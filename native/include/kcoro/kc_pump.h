@@ -131,8 +131,8 @@ KC_API int kc_pump_control(kc_pump *pump, kc_control *control_out);
 /* The next file of the control frame in the caller's hands, now the caller's; KC_EAGAIN when there is none. What is left is
  * discarded with the answer. */
 KC_API int kc_pump_control_file(kc_pump *pump, kc_conn conn, int32_t *file_out);
-/* A file that came so and is not wanted after all: it goes to kc_pump_take_files with the others. */
-KC_API void kc_pump_discard_file(kc_pump *pump, int32_t file);
+/* A file that came so and is not wanted after all: it goes to kc_pump_take_files with the others, charged to the account. */
+KC_API void kc_pump_discard_file(kc_pump *pump, uint32_t account, int32_t file);
 /* ... answered: appends one whole frame (header included) and lifts the barrier; the request id is free again. */
 KC_API int kc_pump_reply(kc_pump *pump, kc_conn conn, const void *frame, uint32_t frame_bytes);
 /* ... let go: the request lives on in the caller's hands (an OPEN that waits for its name, a SUBSCRIBE): its id stays
@@ -162,9 +162,10 @@ KC_API int kc_region_judge(int32_t file, uint64_t size_bytes, const char **why_o
 /* A region that ended since the last call, and the connection that had registered it. Whoever knew it was told. Or
  * KC_EAGAIN. */
 KC_API int kc_pump_region_ended(kc_pump *pump, kc_conn *owner_out, kc_ticket *region_out);
-/* Files that nobody wants any more (kc_file_take, and those refused at the door): the caller's to close, where it may
- * block. max is 16 or more. Returns how many. */
-KC_API uint32_t kc_pump_take_files(kc_pump *pump, int32_t *files, uint32_t max);
+/* Files that nobody wants any more, of one account: the caller's to close, where it may block, and to be told by
+ * kc_pump_files_closed, all at once. max is 16 or more. Returns how many; 0 also when takers have all they may. */
+KC_API uint32_t kc_pump_take_files(kc_pump *pump, int32_t *files, uint32_t max, uint32_t *account_out);
+KC_API void kc_pump_files_closed(kc_pump *pump, uint32_t account, uint32_t count);
 KC_API uint32_t kc_pump_files_left(kc_pump *pump);
 
 /* Draining: new SEND (and SELECT with a send) get KC_ECANCELED, REASON "shutting down"; receives and acks go on. */

@@ -16,7 +16,8 @@ extern "C" {
 
 enum kc_turn_flag {
     KC_TURN_MORE = 1,   /* work is left: turn again soon (after a checkpoint) */
-    KC_TURN_WOKEN = 2   /* kc_pump_wake was called */
+    KC_TURN_WOKEN = 2,  /* kc_pump_wake was called */
+    KC_TURN_CUT = 4     /* no descriptor was free for a file that a peer passed: its connection ended with KC_ENOMEM */
 };
 
 typedef struct kc_report {

@@ -82,7 +82,8 @@ enum kc_quota {
     KC_QUOTA_ENGINE_FILES = 15,
     KC_QUOTA_ENGINE_REGIONS = 16,
     KC_QUOTA_ACCOUNT_HELD = 32, /* messages held by one account */
-    KC_QUOTA_ACCOUNT_FILES = 33 /* open files in its messages, or on their way to being closed */
+    KC_QUOTA_ACCOUNT_FILES = 33, /* open files in its messages, or on their way to being closed */
+    KC_QUOTA_DESCRIPTORS = 48    /* open files of the whole process: RLIMIT_NOFILE */
 };
 
 typedef struct kc_refusal {

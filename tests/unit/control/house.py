@@ -26,6 +26,7 @@ class Engine:
         self.made: list[ChannelConfig] = []
         self.done: list[tuple[str, int]] = []
         self.refuse_make: Exception | None = None
+        self.paid_files = 0
         self.waiters: list[Waiter] = []
         self.files: list[WaitingFiles] = []
         self.freed_accounts: list[int] = []
@@ -34,7 +35,7 @@ class Engine:
         return 500
 
     def account_usage(self, account: int) -> dict[str, int]:
-        return {"parked": 1, "held": 2, "bytes": 3, "files": 4}
+        return {"parked": 1, "held": 2, "bytes": 3, "files": self.paid_files}
 
     def chan_files(self, chan: int, skip: int, most: int) -> list[WaitingFiles]:
         return self.files[skip : skip + most]

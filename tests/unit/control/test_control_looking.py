@@ -180,6 +180,7 @@ def test_get_info_tells_what_the_asking_user_has_here() -> None:
     house = House()
     peer = house.peer()
     house.peer(STRANGER)
+    house.engine.paid_files = 4
     house.ask(peer, "CHAN_MAKE", NAME="jobs")
     told = {item["NAME"]: item["VALUE"] for item in house.ask(peer, "GET_INFO")["ITEM"]}
     assert told == {
