@@ -144,15 +144,30 @@ def test_the_service_manager_hears_ready_and_stopping(socket_dir: Path, number: 
         manager.bind(str(socket_dir / "notify"))
         manager.settimeout(PATIENCE_S)
         process = subprocess.Popen(
-            [sys.executable, "-m", "kcoro_ipc.cli.serve", "--quiet", "--listen", "k.sock"],
+            [
+                sys.executable,
+                "-m",
+                "kcoro_ipc.cli.serve",
+                "--quiet",
+                "--drain",
+                "3",
+                "--listen",
+                "k.sock",
+            ],
             cwd=socket_dir,
             env=os.environ
             | {"NOTIFY_SOCKET": str(socket_dir / "notify"), "PYTHONPATH": os.getcwd()},
         )
         with process:
             assert manager.recv(4096) == f"READY=1\nMAINPID={process.pid}".encode()
+            assert manager.recv(4096) == b"STATUS=0 channels, 0 connections, 0 frames/s"
             process.send_signal(number)
-            assert manager.recv(4096) == b"STOPPING=1"
+            drains = number == signal.SIGTERM
+            assert manager.recv(4096).decode().split("\n") == [
+                "STOPPING=1",
+                "STATUS=" + ("draining for up to 3 s" if drains else "ending"),
+                "EXTEND_TIMEOUT_USEC=" + ("8000000" if drains else "5000000"),
+            ]
             assert process.wait(PATIENCE_S) == 0
 
 

@@ -32,7 +32,7 @@ PYTHON_ROWS: list[set[str]] = [
     {"outgoing"},
     {"daemon", "client", "blocking"},
     {"__init__"},
-    {"embedded"},
+    {"embedded", "watchdog"},
     {"monitor"},
     {"cli"},
     {"__main__"},
