@@ -27,7 +27,7 @@ PYTHON_ROWS: list[set[str]] = [
     {"broker"},
     {"control"},
     {"transport", "regions", "config"},
-    {"service", "acceptor"},
+    {"service", "acceptor", "units"},
     {"draining", "trimming", "closing", "arrays"},
     {"outgoing"},
     {"daemon", "client", "blocking"},
