@@ -258,7 +258,7 @@ def configure(root: Path) -> None:
     for name in MASKED:
         (units / name).unlink(missing_ok=True)
         (units / name).symlink_to("/dev/null")
-    (units / "kcoro-test.target").write_text(TARGET)
+    (units / "booted.target").write_text(TARGET)
     (units / "booted.service").write_text(SAYS_BOOTED)
     (root / "etc/machine-id").write_text("0" * 31 + "1\n")
     # Only in the overlay: our interpreter may stand in somebody's closed home.
@@ -272,8 +272,8 @@ def become_systemd(root: Path) -> None:
     os.makedirs("former", exist_ok=True)
     subprocess.run(["pivot_root", ".", "former"], check=True)
     subprocess.run(["umount", "--lazy", "/former"], check=True)
-    options = ["--system", "--unit=kcoro-test.target", "--log-target=journal", "--show-status=0"]
-    os.execve(SYSTEMD, [SYSTEMD, *options], {"container": "kcoro-test", "PATH": os.environ["PATH"]})
+    options = ["--system", "--unit=booted.target", "--log-target=journal", "--show-status=0"]
+    os.execve(SYSTEMD, [SYSTEMD, *options], {"container": "booted", "PATH": os.environ["PATH"]})
 
 
 def main() -> None:
