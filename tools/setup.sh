@@ -52,6 +52,7 @@ check_test() {
         need optional "clang's fuzzer runtime" libclang-rt-dev "fuzz targets"
     fi
     have strace || need optional strace strace "fault injection into system calls"
+    have systemd-analyze || need optional systemd-analyze systemd "the units, and the service under a manager"
 }
 
 check_bench() { have redis-server || need optional redis-server redis-server "a peer of the benchmarks"; }

@@ -83,7 +83,7 @@ def machine() -> Iterator[Machine]:
     with booted.booted() as made:
         made.run("kcoro", "service", "install", "--now")
         for name in ("alice", "bob"):
-            made.run("useradd", "--create-home", name)
+            made.run("useradd", "--create-home", "--home-dir", f"/srv/{name}", name)
         made.run("usermod", "--append", "--groups", "kcoro", "alice")
         yield made
 
@@ -427,7 +427,7 @@ def as_alice(machine: Machine) -> Iterator[Callable[..., Any]]:
     machine.run("systemctl", "start", f"user@{uid}.service")
 
     def run(*words: str, status: int | None = 0) -> Any:
-        own = ["env", f"XDG_RUNTIME_DIR=/run/user/{uid}", "HOME=/home/alice"]
+        own = ["env", f"XDG_RUNTIME_DIR=/run/user/{uid}", "HOME=/srv/alice"]
         return machine.run(*own, *words, user="alice", status=status)
 
     yield run
@@ -436,7 +436,7 @@ def as_alice(machine: Machine) -> Iterator[Callable[..., Any]]:
 
 def test_a_user_has_one_of_their_own(as_alice: Callable[..., Any], machine: Machine) -> None:
     installed = as_alice("kcoro", "service", "install", "--user", "--now").stdout
-    assert "/home/alice/.config/systemd/user/kcoro.service" in installed
+    assert "/srv/alice/.config/systemd/user/kcoro.service" in installed
     first = json.loads(as_alice("kcoro", "stat", "--json").stdout)
     uid = int(machine.ask("id", "-u", "alice"))
     owner = machine.ask("stat", "--format=%u", f"/proc/{first['pid']}")
@@ -451,5 +451,5 @@ def test_a_user_has_one_of_their_own(as_alice: Callable[..., Any], machine: Mach
     status = as_alice("kcoro", "service", "status", "--user").stdout
     assert f"pid {second['pid']}" in status
     as_alice("kcoro", "service", "uninstall", "--user", "--now")
-    assert as_alice("find", "/home/alice/.config", "-name", "kcoro*").stdout == ""
+    assert as_alice("find", "/srv/alice/.config", "-name", "kcoro*").stdout == ""
     as_alice("kcoro", "service", "status", "--user", status=4)

@@ -157,11 +157,12 @@ def test_a_path_that_a_unit_cannot_hold_is_refused(path: str) -> None:
 
 def test_of_homes_only_what_is_needed_is_shown() -> None:
     assert installation.home_lines([Path("/usr"), Path("/opt/x")]) == "ProtectHome=yes"
-    lines = installation.home_lines([Path("/usr"), Path("/home/a/.venv"), Path("/home/b c/d")])
+    home = Path("/home")
+    lines = installation.home_lines([Path("/usr"), home / "a/.venv", home / "b c/d"])
     assert lines.splitlines()[1:] == [
         "ProtectHome=tmpfs",
-        "BindReadOnlyPaths=/home/a/.venv",
-        'BindReadOnlyPaths="/home/b c/d"',
+        f"BindReadOnlyPaths={home}/a/.venv",
+        f'BindReadOnlyPaths="{home}/b c/d"',
     ]
 
 
