@@ -29,7 +29,12 @@ SYSTEMD = next(
     (path for path in ("/usr/lib/systemd/systemd", "/lib/systemd/systemd") if Path(path).exists()),
     "",
 )
-NEEDED = ("unshare", "nsenter", "mount", "systemctl")
+NEEDED = ("unshare", "nsenter", "setpriv", "mount", "systemctl")
+NAMESPACES = ("--pid", "--mount", "--uts", "--ipc", "--cgroup", "--net")
+OVERLAY = """\
+mount --make-rprivate / && mount -t tmpfs tmpfs "$0" && cd "$0" && mkdir upper work root &&
+mount -t overlay -o "lowerdir=/,upperdir=$0/upper,workdir=$0/work" overlay root
+"""
 # What would touch hardware, or wait for it.
 MASKED = (
     "systemd-udevd.service",
@@ -64,10 +69,11 @@ def why_not() -> str | None:
     missing = [name for name in NEEDED if shutil.which(name) is None]
     if missing or not SYSTEMD:
         return f"{' '.join(missing) or 'systemd'} is not installed (Debian: systemd, util-linux)"
-    if "overlay" not in Path("/proc/filesystems").read_text():
-        return "this kernel has no overlay file system"
-    if subprocess.run(["unshare", "--pid", "--mount", "--fork", "true"]).returncode != 0:
-        return "namespaces cannot be made here"
+    with tempfile.TemporaryDirectory() as place:
+        words = ["unshare", "--fork", *NAMESPACES, "--", "sh", "-c", OVERLAY, place]
+        tried = subprocess.run(words, capture_output=True, text=True)
+    if tried.returncode != 0:
+        return f"no namespaces with an overlay of the root here: {tried.stderr.strip()}"
     return None
 
 
@@ -76,8 +82,8 @@ class Machine:
 
     def __init__(self, directory: Path, init: int) -> None:
         self.directory = directory  # /outside, seen from within
-        self._enter = ["nsenter", f"--target={init}", "--mount", "--pid", "--uts", "--ipc"]
-        self._enter += ["--cgroup", f"--root=/proc/{init}/root", f"--wd=/proc/{init}/root", "--"]
+        self._enter = ["nsenter", f"--target={init}", *NAMESPACES]
+        self._enter += [f"--root=/proc/{init}/root", f"--wd=/proc/{init}/root", "--"]
 
     def run(
         self, *words: str, status: int | None = 0, user: str | None = None
@@ -134,9 +140,10 @@ def booted() -> Iterator[Machine]:
     os.mkfifo(directory / "booted")
     _install(directory / "installed")
     with (directory / "console").open("wb") as console:
-        namespaces = ["--pid", "--mount", "--uts", "--ipc", "--cgroup"]
+        # It dies with this thread, and its child, the machine's PID 1, with it.
+        words = ["setpriv", "--pdeathsig=KILL", "--", "unshare", "--fork", "--kill-child"]
         process = subprocess.Popen(
-            ["unshare", "--fork", "--kill-child", *namespaces, "--", sys.executable, __file__],
+            [*words, *NAMESPACES, "--", sys.executable, __file__],
             env=os.environ | {STAGE: str(directory)},
             stdin=subprocess.DEVNULL,
             stdout=console,
@@ -148,7 +155,7 @@ def booted() -> Iterator[Machine]:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
         yield Machine(directory, int(children.split()[0]))
     finally:
-        process.kill()  # its child is the machine's PID 1: everything in there ends with it
+        process.kill()  # and with its child, PID 1 in there, everything there
         process.wait()
         shutil.rmtree(directory)
 
@@ -260,6 +267,7 @@ def configure(root: Path) -> None:
         (units / name).symlink_to("/dev/null")
     (units / "booted.target").write_text(TARGET)
     (units / "booted.service").write_text(SAYS_BOOTED)
+    (root / "etc/fstab").write_text("")  # its disks are not here
     (root / "etc/machine-id").write_text("0" * 31 + "1\n")
     # Only in the overlay: our interpreter may stand in somebody's closed home.
     for parent in Path(os.path.realpath(sys.executable)).parents:

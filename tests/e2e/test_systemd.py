@@ -81,10 +81,10 @@ def machine() -> Iterator[Machine]:
     if lacking:
         pytest.skip(lacking)
     with booted.booted() as made:
-        made.run("kcoro", "service", "install", "--now")
-        for name in ("alice", "bob"):
+        made.run("kcoro", "service", "install", "--now", "--force")
+        for name in ("kc-alice", "kc-bob"):
             made.run("useradd", "--create-home", "--home-dir", f"/srv/{name}", name)
-        made.run("usermod", "--append", "--groups", "kcoro", "alice")
+        made.run("usermod", "--append", "--groups", "kcoro", "kc-alice")
         yield made
 
 
@@ -350,12 +350,12 @@ def test_it_runs_as_a_user_of_its_own_without_any_privilege(service: Service) ->
 
 
 def test_members_of_its_group_may_connect_and_are_seen_as_who_they_are(service: Service) -> None:
-    service.machine.run("kcoro", "make", "hers", user="alice")
-    uid = service.machine.ask("id", "-u", "alice")
+    service.machine.run("kcoro", "make", "hers", user="kc-alice")
+    uid = service.machine.ask("id", "-u", "kc-alice")
     assert [
         line for line in service.log().splitlines() if "name=hers" in line and f"uid={uid}" in line
     ]
-    refused = service.machine.run("kcoro", "stat", user="bob", status=None)
+    refused = service.machine.run("kcoro", "stat", user="kc-bob", status=None)
     assert refused.returncode != 0
     assert "ermission" in refused.stderr
 
@@ -423,12 +423,12 @@ def test_uninstall_takes_away_what_install_brought_and_nothing_else(service: Ser
 
 @pytest.fixture
 def as_alice(machine: Machine) -> Iterator[Callable[..., Any]]:
-    uid = machine.ask("id", "-u", "alice")
+    uid = machine.ask("id", "-u", "kc-alice")
     machine.run("systemctl", "start", f"user@{uid}.service")
 
     def run(*words: str, status: int | None = 0) -> Any:
-        own = ["env", f"XDG_RUNTIME_DIR=/run/user/{uid}", "HOME=/srv/alice"]
-        return machine.run(*own, *words, user="alice", status=status)
+        own = ["env", f"XDG_RUNTIME_DIR=/run/user/{uid}", "HOME=/srv/kc-alice"]
+        return machine.run(*own, *words, user="kc-alice", status=status)
 
     yield run
     machine.run("systemctl", "stop", f"user@{uid}.service")
@@ -436,9 +436,9 @@ def as_alice(machine: Machine) -> Iterator[Callable[..., Any]]:
 
 def test_a_user_has_one_of_their_own(as_alice: Callable[..., Any], machine: Machine) -> None:
     installed = as_alice("kcoro", "service", "install", "--user", "--now").stdout
-    assert "/srv/alice/.config/systemd/user/kcoro.service" in installed
+    assert "/srv/kc-alice/.config/systemd/user/kcoro.service" in installed
     first = json.loads(as_alice("kcoro", "stat", "--json").stdout)
-    uid = int(machine.ask("id", "-u", "alice"))
+    uid = int(machine.ask("id", "-u", "kc-alice"))
     owner = machine.ask("stat", "--format=%u", f"/proc/{first['pid']}")
     assert (first["uid"], int(owner)) == (uid, uid)
     mode = machine.ask(
@@ -451,5 +451,5 @@ def test_a_user_has_one_of_their_own(as_alice: Callable[..., Any], machine: Mach
     status = as_alice("kcoro", "service", "status", "--user").stdout
     assert f"pid {second['pid']}" in status
     as_alice("kcoro", "service", "uninstall", "--user", "--now")
-    assert as_alice("find", "/srv/alice/.config", "-name", "kcoro*").stdout == ""
+    assert as_alice("find", "/srv/kc-alice/.config", "-name", "kcoro*").stdout == ""
     as_alice("kcoro", "service", "status", "--user", status=4)
