@@ -146,7 +146,7 @@ def uninstall(user: bool, root: Path | None, prefix: str | None, now: bool, forc
             f"nothing was removed: {_list(edited)} {Found.OTHER.value}; --force removes them, too"
         )
     if root is None and there:
-        _leave_the_manager(user, now)
+        _leave_the_manager(user, now, force)
     for path in there:
         try:
             units.remove(path)
@@ -163,12 +163,17 @@ def _stands(path: Path) -> bool:
     return units.found(path) is not Found.NOTHING
 
 
-def _leave_the_manager(user: bool, now: bool) -> None:
+def _leave_the_manager(user: bool, now: bool, force: bool) -> None:
     """Files of units that run or are enabled are not taken away from under the manager."""
     if now:
         _go_on(manager.before_removing(user, UNITS), now)
         return
-    states = manager.show(user, UNITS, ("ActiveState", "UnitFileState"))
+    try:
+        states = manager.show(user, UNITS, ("ActiveState", "UnitFileState"))
+    except OutsideError as error:
+        if force:
+            return
+        raise OutsideError(f"{error}; nothing was removed, --force removes without it") from error
     used = [unit for unit, state in zip(UNITS, states, strict=True) if _is_used(state)]
     if used:
         raise OutsideError(f"nothing was removed: {_list(used)} in use; --now stops them first")

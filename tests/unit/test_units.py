@@ -392,6 +392,19 @@ def test_units_in_use_are_stopped_only_when_asked(kcoro: Kcoro, systemctl: Path)
     assert under(systemctl / "config") == []
 
 
+def test_without_a_manager_files_are_removed_only_by_force(kcoro: Kcoro, systemctl: Path) -> None:
+    assert kcoro("install", "--user", "--systemd", "252")[0] == 0
+    (systemctl / "fails").write_text("No medium found\n")
+    assert kcoro("uninstall", "--user") == (
+        exits.OUTSIDE,
+        [],
+        "kcoro: systemctl show failed: No medium found; "
+        "nothing was removed, --force removes without it\n",
+    )
+    assert kcoro("uninstall", "--user", "--force")[0] == 0
+    assert under(systemctl / "config") == []
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
