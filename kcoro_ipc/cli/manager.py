@@ -1,5 +1,6 @@
 """systemctl as this program uses it: one question, a few commands, every failure a sentence."""
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,8 +15,8 @@ def version() -> int | None:
     """Of the systemd that is installed here; None: there is none."""
     if shutil.which("systemctl") is None:
         return None
-    words = _run(["systemctl", "--version"]).stdout.split()
-    return next((int(word) for word in words if word.isdecimal()), None)
+    found = re.match(r"systemd (\d+)", _run(["systemctl", "--version"]).stdout)
+    return int(found[1]) if found else None
 
 
 def show(user: bool, units: Sequence[str], names: Sequence[str]) -> list[Properties]:

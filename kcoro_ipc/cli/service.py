@@ -192,7 +192,7 @@ def status(user: bool) -> int:
     The exit code is that of systemctl status: 0 runs, 3 does not run, 4 is not installed.
     """
     main, *sockets = manager.show(user, UNITS, (*SHOWN, *SHOWN_TOO))
-    if main["LoadState"] != "loaded":
+    if main["LoadState"] == "not-found":
         own = " --user" if user else ""
         click.echo(f"{SERVICE} is not installed; `kcoro service install{own}` does it")
         return NOT_INSTALLED
@@ -205,7 +205,9 @@ def status(user: bool) -> int:
 
 
 def _state(unit: dict[str, str]) -> str:
-    state = f"{unit['ActiveState']} ({unit['SubState']}), {unit['UnitFileState'] or 'not a file'}"
+    loaded = unit["LoadState"]  # masked, bad-setting, not-found ... say more than the file's state
+    file = unit["UnitFileState"] if loaded == "loaded" else loaded
+    state = f"{unit['ActiveState']} ({unit['SubState']}), {file}"
     return state if unit.get("Result", "success") == "success" else f"{state}, {unit['Result']}"
 
 

@@ -6,19 +6,15 @@ A plain client is how a test waits: it connects, and is answered as soon as a da
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.e2e import booted
 from tests.e2e.booted import Machine
+from tests.e2e.managed import PATIENCE_S, SOCKETS, Service, until
 
 pytestmark = pytest.mark.e2e
 
-PATIENCE_S = 60.0
-DROP_IN = "/run/systemd/system/kcoro.service.d/test.conf"
-SOCKETS = ("kcoro.socket", "kcoro-seq.socket", "kcoro-metrics.socket")
 # Hangs when told to: USR1 the loop, USR2 the turn of the engine, wherever that runs.
 HANGS = """\
 import signal, threading
@@ -83,72 +79,6 @@ signal.sigwait([signal.SIGTERM])
 """
 
 
-@pytest.fixture(scope="session")
-def machine() -> Iterator[Machine]:
-    lacking = booted.why_not()
-    if lacking:
-        pytest.skip(lacking)
-    with booted.booted() as made:
-        made.run("kcoro", "service", "install", "--now", "--force")
-        for name in ("kc-alice", "kc-bob"):
-            made.run("useradd", "--create-home", "--home-dir", f"/srv/{name}", name)
-        made.run("usermod", "--append", "--groups", "kcoro", "kc-alice")
-        yield made
-
-
-@dataclass
-class Service:
-    """kcoro.service on the machine, as it was installed: stopped, its sockets open."""
-
-    machine: Machine
-
-    def show(self, *names: str, unit: str = "kcoro.service") -> dict[str, str]:
-        words = [f"--property={','.join(names)}", unit]
-        lines = self.machine.ask("systemctl", "show", *words).splitlines()
-        return dict(line.split("=", 1) for line in lines)
-
-    def state(self) -> str:
-        return self.show("ActiveState")["ActiveState"]
-
-    def pid(self) -> int:
-        """Of the daemon that serves: a client comes, and waits until one does."""
-        done = self.machine.run("kcoro", "stat", "--json")
-        return int(json.loads(done.stdout)["pid"])
-
-    def change(self, *lines: str) -> None:
-        self.machine.write(DROP_IN, "\n".join(["[Service]", *lines, ""]))
-        self.machine.run("systemctl", "daemon-reload")
-
-    def log(self) -> str:
-        return self.machine.log("--unit=kcoro.service")
-
-    def restarts(self) -> int:
-        return int(self.show("NRestarts")["NRestarts"])
-
-
-@pytest.fixture
-def service(machine: Machine, request: pytest.FixtureRequest) -> Iterator[Service]:
-    for words in (
-        ["stop", "kcoro.service"],
-        ["daemon-reload"],
-        ["reset-failed"],
-        ["start", *SOCKETS],
-    ):
-        machine.run("systemctl", *words, status=None)
-    machine.run("journalctl", "--rotate", "--vacuum-time=1us", status=None)
-    try:
-        yield Service(machine)
-    finally:
-        machine.run("rm", "-f", DROP_IN)
-
-
-def until(check: Callable[[], bool], what: str) -> None:
-    """The manager tells nobody: it is asked again and again."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not check():
-        assert time.monotonic() < deadline, f"it never happened: {what}"
-
-
 # --- start ---
 
 
@@ -188,7 +118,7 @@ def test_an_old_client_comes_by_the_packet_socket(service: Service) -> None:
 
 
 def test_systemctl_shows_what_the_daemon_does(service: Service) -> None:
-    service.change("WatchdogSec=1s")
+    service.change("WatchdogSec=4s")
     service.machine.run("kcoro", "make", "one")
     service.machine.run("kcoro", "make", "two")
     line = "2 channels, 0 connections, 0 frames/s"
@@ -260,9 +190,13 @@ def was_killed_by_the_watchdog(service: Service, before: int) -> str:
 
 
 def test_a_daemon_that_lives_on_is_left_alone(service: Service) -> None:
-    service.change("WatchdogSec=4s")
+    service.change("WatchdogSec=6s")
     before = service.pid()
-    time.sleep(5)  # more than the manager waits for a sign: no synchronisation, the claim itself
+    for _ in range(3):  # the last sign of life comes after 9 s
+        last = service.show("WatchdogTimestampMonotonic")
+        until(
+            lambda last=last: service.show("WatchdogTimestampMonotonic") != last, "a sign of life"
+        )
     assert (service.pid(), service.restarts()) == (before, 0)
 
 

@@ -352,7 +352,7 @@ def test_status_shows_service_and_sockets(kcoro: Kcoro, systemctl: Path) -> None
         [
             "kcoro.service         inactive (dead), disabled",
             "kcoro.socket          active (listening), enabled /r/kcoro.sock (Stream)",
-            "kcoro-seq.socket      inactive (dead), not a file",
+            "kcoro-seq.socket      inactive (dead), not-found",
             "kcoro-metrics.socket  failed (failed), enabled, resources /r/metrics.sock (Stream)",
         ],
         "",
