@@ -17,7 +17,19 @@ from kcoro_ipc.cli.exits import OutsideError
 HOMES = ("/home", "/root", "/run/user")  # what ProtectHome= hides
 GONE = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # hidden by PrivateTmp=, or emptied by a reboot
 ADVICE = "install kcoro elsewhere, for example with `pipx install --global`, or use --user"
+NO_HOMES = "ProtectHome=yes"
 PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def values(user: bool, given: str | None) -> dict[str, str]:
+    """What the units' placeholders stand for. `given`: another kcoro than this one, not checked."""
+    if given:
+        return {"kcoro": quoted(given), "home": NO_HOMES}
+    if user:
+        return {"kcoro": command(), "home": NO_HOMES}
+    needed = trees()
+    check(needed)
+    return {"kcoro": command(), "home": home_lines(needed)}
 
 
 def command() -> str:
@@ -49,7 +61,7 @@ def home_lines(needed: list[Path]) -> str:
     """How the unit hides homes: all of them, or all but what is needed."""
     inside = [quoted(str(tree)) for tree in needed if _is_below(tree, HOMES)]
     if not inside:
-        return "ProtectHome=yes"
+        return NO_HOMES
     reason = "# This kcoro is installed in a home, so that much of it must be seen."
     return "\n".join([reason, "ProtectHome=tmpfs", *(f"BindReadOnlyPaths={one}" for one in inside)])
 

@@ -54,7 +54,7 @@ def where(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def base_of(user: bool, root: Path | None, prefix: str | None) -> Path:
     base = units.directory(user, prefix)
-    return base if root is None else root / base.relative_to("/")
+    return base if root is None else root / str(base).lstrip("/")
 
 
 def check_now(now: bool, root: Path | None) -> None:
@@ -93,14 +93,9 @@ def install(
     version = version or manager.version()
     if version is None:
         raise OutsideError("there is no systemd here; to prepare a package, say --systemd N")
-    values = {"kcoro": installation.quoted(given)} if given else {"kcoro": installation.command()}
-    values["home"] = "ProtectHome=yes"
-    if not user and not given:
-        needed = installation.trees()
-        installation.check(needed)
-        values["home"] = installation.home_lines(needed)
+    values = installation.values(user, given)
     _place(units.files(base_of(user, root, prefix), user, values, version), force)
-    if "tmpfs" in values["home"]:
+    if values["home"] != installation.NO_HOMES:
         invocation.say("this kcoro is installed in a home: its owner decides what the service runs")
     if root is None:
         _go_on(manager.after_placing(user, SOCKETS), now)

@@ -62,7 +62,7 @@ class Service:
 
 
 @pytest.fixture
-def service(machine: Machine, request: pytest.FixtureRequest) -> Iterator[Service]:
+def service(machine: Machine) -> Iterator[Service]:
     for words in (
         ["stop", "kcoro.service"],
         ["daemon-reload"],

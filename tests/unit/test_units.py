@@ -228,6 +228,9 @@ def test_a_package_is_prepared_below_a_directory_and_taken_away_again(
     assert (code, err, len(lines)) == (0, "", 7)
     assert under(tmp_path) == ["usr/lib/systemd/system/other.service"]
     assert kcoro("uninstall", *words) == (0, ["nothing is placed there"], "")
+    relative = ("--root", str(tmp_path), "--prefix", "p", "--systemd", "252", "--command", "/k")
+    assert kcoro("install", *relative)[0] == 0
+    assert (tmp_path / "p/lib/systemd/system/kcoro.service").exists()
 
 
 def test_edited_files_are_neither_replaced_nor_removed_without_force(
