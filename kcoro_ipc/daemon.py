@@ -49,14 +49,14 @@ async def serve(
     io_thread: bool = False,
     signals: bool = True,
     ready: Callable[[], None] | None = None,
-    stopping: Callable[[], object] | None = None,
+    stopping: Callable[[float], object] | None = None,
     beside: Callable[["Daemon"], Awaitable[object]] | None = None,
 ) -> int:
     """Serves until SIGTERM or SIGINT (`signals`) or `stop`; 0, or 1 when messages were lost.
 
-    Closes the listeners. `ready` is called when connections are accepted, `stopping` once when it
-    begins to drain or, without that, to end; `beside` runs as long as the daemon and may call its
-    `stop`. Cancelling the caller ends everything without a word.
+    Closes the listeners. `ready` is called when connections are accepted, `stopping` once, with the
+    seconds that it may take, when it begins to drain or, without that, to end; `beside` runs as
+    long as the daemon and may call its `stop`. Cancelling the caller ends all without a word.
     """
     daemon = Daemon(listeners, limits or Limits(), drain_s, stopping)
     try:
@@ -98,7 +98,7 @@ class Daemon:
         listeners: Sequence[Listener],
         limits: Limits,
         drain_s: float,
-        stopping: Callable[[], object] | None = None,
+        stopping: Callable[[float], object] | None = None,
     ) -> None:
         self.engine = make_engine(limits)
         self.pump = NativePump(
@@ -113,6 +113,8 @@ class Daemon:
         self.trimmer = Trimmer(self.engine, time.monotonic_ns)
         self.closer = Closer(self.pump)
         self.going = Drain(self.broker, self.acceptor, drain_s, stopping)
+        self.turned = trio.lowlevel.ParkingLot()  # until a turn and what it left to Python are done
+        self.turns = self.frames = 0  # turns that are done, hot frames that they served
         self._stop = Stop.NOT
 
     def free(self) -> None:
@@ -140,6 +142,9 @@ class Daemon:
                 in_thread = io_thread and not self.broker.draining
                 report = await (self._turn_in_thread if in_thread else self._turn_here)(busy)
                 self.handle(report)
+                self.turns += 1
+                self.frames += report.frames
+                self.turned.unpark_all()
                 busy = not report.idle
             nursery.cancel_scope.cancel()
         await self._finish()

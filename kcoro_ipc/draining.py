@@ -24,7 +24,7 @@ class Drain:
         broker: Broker,
         acceptor: Acceptor,
         seconds: float,
-        stopping: Callable[[], object] | None = None,
+        stopping: Callable[[float], object] | None = None,
     ) -> None:
         self.broker = broker
         self.acceptor = acceptor
@@ -43,7 +43,7 @@ class Drain:
 
     def _refuse_what_is_new(self) -> None:
         if not self.broker.draining and self._stopping is not None:
-            self._stopping()
+            self._stopping(0.0 if self.until_ns is None else self.seconds)
         self.broker.draining = True
         self.acceptor.close()
         self.broker.pump.drain()

@@ -55,6 +55,7 @@ check_test() {
     have man || need optional man man-db "the manual is found"
     have zsh || need optional zsh zsh "completion in zsh"
     have fish || need optional fish fish "completion in fish"
+    have systemd-analyze || need optional systemd-analyze systemd "the units, and the service under a manager"
 }
 
 check_bench() { have redis-server || need optional redis-server redis-server "a peer of the benchmarks"; }

@@ -22,6 +22,7 @@ from kcoro_ipc.errors import KcoroError
 # `kcoro -h` loads none of them; the order is the order of help.
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "Run the daemon."),
+    "service": ("service", "Install the daemon as a service, remove it, look at it."),
     "send": ("send", "Send messages: stdin's lines, arguments, or a file."),
     "recv": ("recv", "Receive messages and write them, or run a command for each."),
     "select": ("select", "Wait for one of several channels; exactly one takes effect."),

@@ -4,6 +4,7 @@ trio and the native module are loaded when the command runs, not when its help i
 """
 
 import dataclasses
+import faulthandler
 import gc
 import os
 import sys
@@ -21,6 +22,7 @@ from kcoro_ipc.quotas import Limits
 
 if TYPE_CHECKING:
     from kcoro_ipc.daemon import Daemon
+    from kcoro_ipc.service import Listeners
     from kcoro_ipc.transport import Listener
 
 LIMIT_NAMES = tuple(field.name for field in dataclasses.fields(Limits))
@@ -120,24 +122,25 @@ def serve(
     from kcoro_ipc.acceptor import check_descriptor_limit, raise_descriptor_limit
 
     logs.start("debug" if debug else log_level)
+    faulthandler.enable(2)  # a watchdog's SIGABRT leaves in the log where it hung
     listeners = open_listeners(listen, socket_mode)
     descriptors = raise_descriptor_limit()
     gc.freeze()  # what is loaded now stays for ever: no collection needs to look at it
 
     def ready() -> None:
-        say_ready(listeners, quiet)
+        say_ready(listeners.channels, quiet)
         if not until_eof:  # else whoever started us knows, and it may be for a moment
             check_descriptor_limit(limits, descriptors)
 
     async def run() -> int:
         return await daemon.serve(
-            listeners,
+            listeners.channels,
             limits=limits,
             drain_s=drain_s,
             io_thread=io == "thread",
             ready=ready,
-            stopping=lambda: service.notify("STOPPING=1"),
-            beside=stop_at_eof if until_eof else None,
+            stopping=service.stopping,
+            beside=lambda running: run_beside(running, until_eof),
         )
 
     try:
@@ -145,21 +148,21 @@ def serve(
     except KcoroError as error:
         raise OutsideError(f"the daemon cannot start: {error}") from error
     finally:
-        for listener in listeners:
+        for listener in (*listeners.channels, *listeners.metrics):
             listener.close()
 
 
-def open_listeners(listen: Sequence[str], mode: int | None) -> "list[Listener]":
+def open_listeners(listen: Sequence[str], mode: int | None) -> "Listeners":
     """Sockets passed by a service manager, else those of --listen, else the usual ones."""
     from kcoro_ipc import service, transport
     from kcoro_ipc.protocol.address import parse_address
 
     try:
         passed = service.passed_listeners()
-        if passed:
+        if passed.channels:
             return passed
         addresses = [parse_address(text) for text in listen] or transport.default_addresses()
-        return transport.listen_all(addresses, mode)
+        return service.Listeners(transport.listen_all(addresses, mode), [])
     except transport.TransportError as error:
         raise OutsideError(str(error)) from error
 
@@ -170,7 +173,21 @@ def say_ready(listeners: "Sequence[Listener]", quiet: bool) -> None:
     if not quiet:
         where = " ".join(f"{one.address.transport}:{one.address.path}" for one in listeners)
         print(f"kcoro: ready on {where}", file=sys.stderr, flush=True)
-    service.notify(f"READY=1\nMAINPID={os.getpid()}")
+    service.ready()
+
+
+async def run_beside(daemon: "Daemon", until_eof: bool) -> None:
+    """What goes on beside the daemon, if anything does."""
+    import trio
+
+    from kcoro_ipc import service
+    from kcoro_ipc.watchdog import Pulse
+
+    async with trio.open_nursery() as nursery:
+        if until_eof:
+            nursery.start_soon(stop_at_eof, daemon)
+        if service.is_managed():
+            nursery.start_soon(Pulse(daemon, service.watchdog_ns()).run)
 
 
 async def stop_at_eof(daemon: "Daemon") -> None:

@@ -144,15 +144,59 @@ def test_the_service_manager_hears_ready_and_stopping(socket_dir: Path, number: 
         manager.bind(str(socket_dir / "notify"))
         manager.settimeout(PATIENCE_S)
         process = subprocess.Popen(
-            [sys.executable, "-m", "kcoro_ipc.cli.serve", "--quiet", "--listen", "k.sock"],
+            [
+                sys.executable,
+                "-m",
+                "kcoro_ipc.cli.serve",
+                "--quiet",
+                "--drain",
+                "3",
+                "--listen",
+                "k.sock",
+            ],
             cwd=socket_dir,
             env=os.environ
             | {"NOTIFY_SOCKET": str(socket_dir / "notify"), "PYTHONPATH": os.getcwd()},
         )
         with process:
             assert manager.recv(4096) == f"READY=1\nMAINPID={process.pid}".encode()
+            assert manager.recv(4096) == b"STATUS=0 channels, 0 connections, 0 frames/s"
             process.send_signal(number)
-            assert manager.recv(4096) == b"STOPPING=1"
+            drains = number == signal.SIGTERM
+            assert manager.recv(4096).decode().split("\n") == [
+                "STOPPING=1",
+                "STATUS=" + ("draining for up to 3 s" if drains else "ending"),
+                "EXTEND_TIMEOUT_USEC=" + ("8000000" if drains else "5000000"),
+            ]
+            assert process.wait(PATIENCE_S) == 0
+
+
+@BOTH_WAYS
+def test_a_watchdog_hears_signs_of_life_and_the_status_that_changed(
+    socket_dir: Path, io: str
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(socket_dir / "notify"))
+        manager.settimeout(PATIENCE_S)
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "kcoro_ipc.cli.serve", "--quiet", "--io", io),
+                *("--listen", str(socket_dir / "k.sock")),
+            ],
+            env=os.environ
+            | {"NOTIFY_SOCKET": str(socket_dir / "notify"), "WATCHDOG_USEC": "100000"},
+        )
+        with process:
+            heard = [manager.recv(4096).decode() for _ in range(4)]
+            assert (
+                heard[1:] == ["STATUS=0 channels, 0 connections, 0 frames/s"] + ["WATCHDOG=1"] * 2
+            )
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(socket_dir / "k.sock"))
+                while "STATUS" not in (said := manager.recv(4096).decode()):
+                    assert said == "WATCHDOG=1"
+            assert said == "WATCHDOG=1\nSTATUS=0 channels, 1 connection, 0 frames/s"
+            process.send_signal(signal.SIGINT)
             assert process.wait(PATIENCE_S) == 0
 
 

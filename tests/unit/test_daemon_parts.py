@@ -219,12 +219,12 @@ def test_too_few_descriptors_for_the_limits_are_one_warning_with_the_numbers(
 # --- draining ---
 
 
-def drain_of(hall: Hall, said: list[str]) -> Drain:
+def drain_of(hall: Hall, said: list[float]) -> Drain:
     """A drain that has begun, with one peer and two empty channels, of tickets 1 and 2."""
     for ticket in (1, 2):
         hall.registry.add(Channel(ticket, ticket, None, 1000, 1000, Settings()))
     hall.broker.join(Peer(1, User(1000, 1), 1000, frozenset(), 1, 0))
-    return Drain(hall.broker, hall.acceptor, 10.0, lambda: said.append("stopping"))
+    return Drain(hall.broker, hall.acceptor, 10.0, said.append)
 
 
 def test_a_channel_that_was_found_empty_and_filled_later_keeps_the_daemon(hall: Hall) -> None:
@@ -240,16 +240,18 @@ def test_a_channel_that_was_found_empty_and_filled_later_keeps_the_daemon(hall: 
 
 
 @pytest.mark.parametrize("drains", [True, False])
-def test_the_service_manager_hears_of_the_end_once(hall: Hall, drains: bool) -> None:
-    said: list[str] = []
+def test_the_service_manager_hears_once_of_the_end_and_how_long_it_may_take(
+    hall: Hall, drains: bool
+) -> None:
+    said: list[float] = []
     drain = drain_of(hall, said)
     assert said == []
     if drains:
         drain.begin()
-        assert said == ["stopping"]
+        assert said == [10.0]
     drain.end()
     drain.end()
-    assert said == ["stopping"]
+    assert said == [10.0 if drains else 0.0]
 
 
 def test_the_end_of_the_time_to_drain_is_no_deadline_of_the_last_flush(hall: Hall) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kcoro_ipc import service, transport
+from kcoro_ipc import transport
 from kcoro_ipc.protocol.address import Address, parse_address
 from kcoro_ipc.pump import SEQPACKET, STREAM
 from kcoro_ipc.transport import TransportError
@@ -237,53 +237,3 @@ def test_credentials_are_those_of_who_connected(socket_dir: Path, kind: str) -> 
     listener.close()
     assert (found.pid, found.uid, found.gid) == (os.getpid(), os.getuid(), os.getgid())
     assert found.groups == {os.getgid(), *os.getgroups()}
-
-
-# --- service manager ---
-
-
-def test_sockets_are_taken_from_a_service_manager_once_and_never_unlinked(
-    socket_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    address = at(socket_dir, "seqpacket")
-    passed = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    passed.bind(address.path)
-    passed.listen(1)
-    monkeypatch.setattr(service, "FIRST_PASSED_FD", passed.detach())
-    environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "seqpacket"}
-    (listener,) = service.passed_listeners(environ)
-    assert (environ, listener.transport, listener.address) == ({}, SEQPACKET, address)
-    assert not os.get_inheritable(listener.socket.fileno())
-    assert service.passed_listeners(environ) == []
-    listener.close()
-    assert os.path.exists(address.path)
-
-
-def test_sockets_meant_for_another_process_are_left_alone() -> None:
-    assert service.passed_listeners({"LISTEN_PID": "1", "LISTEN_FDS": "1"}) == []
-    assert service.passed_listeners({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "-1"}) == []
-
-
-def test_a_passed_descriptor_that_does_not_listen_is_named(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    first, second = socket.socketpair()
-    with second:
-        monkeypatch.setattr(service, "FIRST_PASSED_FD", first.detach())
-        environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
-        with pytest.raises(TransportError, match="LISTEN_FDS"):
-            service.passed_listeners(environ)
-
-
-@pytest.mark.parametrize("abstract", [False, True])
-def test_readiness_is_told_to_the_service_manager(socket_dir: Path, abstract: bool) -> None:
-    name = f"\0kcoro-test-{os.getpid()}" if abstract else str(socket_dir / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(name)
-        assert service.notify("READY=1", {"NOTIFY_SOCKET": name.replace("\0", "@")})
-        assert manager.recv(64) == b"READY=1"
-
-
-@pytest.mark.parametrize("environ", [{}, {"NOTIFY_SOCKET": "x"}, {"NOTIFY_SOCKET": "/no/such"}])
-def test_no_manager_is_no_error(environ: dict[str, str]) -> None:
-    assert service.notify("READY=1", environ) is False
