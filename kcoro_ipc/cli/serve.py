@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from kcoro_ipc.daemon import Daemon
     from kcoro_ipc.transport import Listener
 
+BESIDE = "/"  # as PATH of the metrics socket: no socket can stand there
+METRICS_MODE = 0o660
 LIMIT_NAMES = tuple(field.name for field in dataclasses.fields(Limits))
 
 
@@ -67,6 +69,14 @@ def read_mode(context: click.Context, option: click.Parameter, given: str | None
     "Without it: $KCORO_SOCKET, else kcoro.sock and kcoro-seq.sock in $XDG_RUNTIME_DIR/kcoro "
     "(root: /run/kcoro).",
 )
+@click.option(
+    "--metrics",
+    is_flag=False,
+    flag_value=BESIDE,
+    metavar="[PATH]",
+    help="Answer scrapers at PATH: GET /metrics over HTTP. Without PATH: metrics.sock beside the "
+    "first socket.",
+)
 @click.option("--socket-mode", callback=read_mode, metavar="OCTAL", help="Mode of the sockets.")
 @click.option(
     "--drain",
@@ -100,6 +110,7 @@ def read_mode(context: click.Context, option: click.Parameter, given: str | None
 @click.option("--until-eof", is_flag=True, help="End when standard input ends.")
 def serve(
     listen: Sequence[str],
+    metrics: str | None,
     socket_mode: int | None,
     drain_s: float,
     io: str,
@@ -121,6 +132,7 @@ def serve(
 
     logs.start("debug" if debug else log_level)
     listeners = open_listeners(listen, socket_mode)
+    scraped = open_metrics(metrics, listeners)
     raise_descriptor_limit()
     gc.freeze()  # what is loaded now stays for ever: no collection needs to look at it
 
@@ -133,6 +145,7 @@ def serve(
             ready=lambda: say_ready(listeners, quiet),
             stopping=lambda: service.notify("STOPPING=1"),
             beside=stop_at_eof if until_eof else None,
+            metrics=scraped,
         )
 
     try:
@@ -140,7 +153,7 @@ def serve(
     except KcoroError as error:
         raise OutsideError(f"the daemon cannot start: {error}") from error
     finally:
-        for listener in listeners:
+        for listener in (*listeners, *([scraped] if scraped else [])):
             listener.close()
 
 
@@ -156,6 +169,23 @@ def open_listeners(listen: Sequence[str], mode: int | None) -> "list[Listener]":
         addresses = [parse_address(text) for text in listen] or transport.default_addresses()
         return transport.listen_all(addresses, mode)
     except transport.TransportError as error:
+        raise OutsideError(str(error)) from error
+
+
+def open_metrics(path: str | None, listeners: "Sequence[Listener]") -> "Listener | None":
+    """The metrics socket, if one is asked for; the others are closed when it cannot be had."""
+    from kcoro_ipc import transport
+    from kcoro_ipc.protocol.address import Address
+
+    if path is None:
+        return None
+    if path == BESIDE:
+        path = os.path.join(os.path.dirname(listeners[0].address.path), "metrics.sock")
+    try:
+        return transport.listen(Address("stream", path), METRICS_MODE)
+    except transport.TransportError as error:
+        for listener in listeners:
+            listener.close()
         raise OutsideError(str(error)) from error
 
 

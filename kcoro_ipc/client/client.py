@@ -141,6 +141,18 @@ class Client:
         """What the daemon is: versions, frame limit, pid, uid."""
         return read_daemon_info(await self._control(_wire.CMD_GET_INFO))
 
+    async def metrics(self) -> str:
+        """The daemon's numbers as OpenMetrics text: all of them for root and the user it runs as,
+        for others the channels that they may see, as they are now."""
+        text = b""
+        cursor: bytes | None = b""
+        while cursor is not None:
+            pairs = [(_wire.ATTR_CURSOR, cursor)] if cursor else []
+            reply = await self._control(_wire.CMD_METRICS, *pairs)
+            text += reply.get(_wire.ATTR_TEXT, b"")
+            cursor = reply.get(_wire.ATTR_CURSOR, None)
+        return text.decode()
+
     async def ping(self) -> None:
         """Returns when the daemon has answered."""
         await self._control(_wire.CMD_PING)
