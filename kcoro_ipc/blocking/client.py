@@ -9,6 +9,7 @@ from kcoro_ipc.blocking.connection import CONTROL_SECONDS, Connection
 from kcoro_ipc.blocking.handle import Handle
 from kcoro_ipc.blocking.selecting import select
 from kcoro_ipc.blocking.timeouts import to_ms
+from kcoro_ipc.blocking.watching import Watch
 from kcoro_ipc.codecs import Codec, find_codec
 from kcoro_ipc.errors import ERRORS, InvalidArgument, KcoroError
 from kcoro_ipc.files import HasFileno
@@ -113,6 +114,12 @@ class Client:
         name = target if isinstance(target, str) else None
         known = target if isinstance(target, int) else reply.get(_wire.ATTR_CHAN_ID)
         return snapshot(read_stats(reply), known, name)
+
+    def watch(self, target: str | int, interval: float) -> Watch:
+        """Snapshots of a channel by name or chan_id every `interval` seconds, at least 0.1:
+        `with client.watch("jobs", 1) as snapshots: for snapshot in snapshots: ...`.
+        Takes no handle on it."""
+        return Watch(self._connection, target, interval)
 
     def list_waiters(self, target: str | int) -> list[WaiterInfo]:
         """Who waits at a channel, by name or chan_id: senders, then receivers, in their order."""

@@ -9,6 +9,7 @@ from kcoro_ipc.client.channel import Channel
 from kcoro_ipc.client.connection import Connection
 from kcoro_ipc.client.handle import Handle
 from kcoro_ipc.client.shipping import make_known
+from kcoro_ipc.client.watching import Watch
 from kcoro_ipc.codecs import Codec, find_codec
 from kcoro_ipc.errors import InvalidArgument
 from kcoro_ipc.files import HasFileno
@@ -112,6 +113,12 @@ class Client:
         name = target if isinstance(target, str) else None
         known = target if isinstance(target, int) else reply.get(_wire.ATTR_CHAN_ID)
         return snapshot(read_stats(reply), known, name)
+
+    def watch(self, target: str | int, interval: float) -> Watch:
+        """Snapshots of a channel by name or chan_id every `interval` seconds, at least 0.1:
+        `async with client.watch("jobs", 1) as snapshots: async for snapshot in snapshots: ...`.
+        Takes no handle on it."""
+        return Watch(self._connection, target, interval)
 
     async def list_waiters(self, target: str | int) -> list[WaiterInfo]:
         """Who waits at a channel, by name or chan_id: senders, then receivers, in their order."""

@@ -99,6 +99,7 @@ class Pump:
     def event(self, conn: int, frame: bytes) -> int:
         self.events.append((conn, read(frame)))
         self.said += len(frame)
+        self.info(conn)
         return 0
 
     def conn_of_waiter(self, user: int) -> int:
