@@ -23,7 +23,6 @@ from kcoro_ipc.errors import (
     RegionBusy,
     error_for,
 )
-from kcoro_ipc.logs import Throttle
 from kcoro_ipc.native import ChannelConfig, NativeEngine
 from kcoro_ipc.pump import Closed, NativePump, judge_region
 from kcoro_ipc.quotas import Limits
@@ -39,6 +38,7 @@ from kcoro_ipc.records import (
     User,
 )
 from kcoro_ipc.registry import Registry
+from kcoro_ipc.throttle import Throttle
 
 LEGACY_IDLE_NS = 60_000_000_000  # anonymous channels of 1.0 clients outlive their user's absence
 SHUTTING_DOWN = "shutting down"
@@ -154,6 +154,10 @@ class Broker:
     def users(self) -> list[User]:
         """Those with an account."""
         return list(self._users.values())
+
+    def is_known(self, user: User) -> bool:
+        """Whether it still has its account."""
+        return self._users.get(user.uid) is user
 
     def uid_of(self, account: int) -> int | None:
         return next((uid for uid, user in self._users.items() if user.account == account), None)

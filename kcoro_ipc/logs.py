@@ -5,7 +5,7 @@ name="jobs", uid=1000)`. Values come from clients too, so whatever could break a
 second field is quoted. The standard library carries the lines; structlog would cost 200 ms
 of start. A reader that has stopped (a full pipe, a held terminal, a journal that is behind) loses
 lines and never stops the daemon. What a client can make us say as often as it likes goes through a
-Throttle.
+throttle (throttle.py).
 """
 
 import json
@@ -13,8 +13,6 @@ import logging
 import os
 import select
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TextIO
 
 from kcoro_ipc.journal import Fields, Journal, is_journal
@@ -30,79 +28,12 @@ PRIORITIES = {
     logging.CRITICAL: 2,
 }
 LEVELS = ("debug", "info", "warning", "error")
-LINES_PER_WINDOW = 200  # of one user and level
-WINDOW_NS = 10_000_000_000
 
 
 def say(level: int, event: str, trouble: BaseException | None = None, /, **fields: object) -> None:
     """Logs one event; fields that are None are left out. `trouble` adds its traceback."""
     if log.isEnabledFor(level):
         log.log(level, event, extra={"fields": fields}, exc_info=trouble)
-
-
-@dataclass(slots=True)
-class _Window:
-    ends_ns: int
-    lines: int = 0
-
-
-class Throttle:
-    """Lines that one user causes: so many in a window, then one line that counts those left out.
-
-    Levels are counted apart, so that a flood of channels made hides no refusal.
-    """
-
-    def __init__(self, clock: Callable[[], int], most: int = LINES_PER_WINDOW) -> None:
-        self._clock = clock
-        self._most = most
-        self._left_out = 0
-        self.left_out_total = 0
-        self._windows: dict[tuple[int, int], _Window] = {}  # equally long, so oldest first
-
-    def say(
-        self,
-        uid: int,
-        level: int,
-        event: str,
-        trouble: BaseException | None = None,
-        /,
-        **fields: object,
-    ) -> None:
-        if not log.isEnabledFor(level):
-            return
-        self.due()
-        window = self._windows.get((uid, level))
-        if window is None:
-            window = self._windows[uid, level] = _Window(self._clock() + WINDOW_NS)
-        window.lines += 1
-        if window.lines <= self._most:
-            say(level, event, trouble, **fields)
-        else:
-            self._left_out += 1
-            self.left_out_total += 1
-
-    def next_ns(self) -> int | None:
-        """When `due` may have a count to tell; None as long as nothing was left out."""
-        return next(iter(self._windows.values())).ends_ns if self._left_out else None
-
-    def due(self) -> None:
-        """Tells what was left out in the windows that are over."""
-        now_ns = self._clock()
-        while self._windows and next(iter(self._windows.values())).ends_ns <= now_ns:
-            self._end_first()
-
-    def end(self) -> None:
-        """Tells all of it now: there will be no later."""
-        while self._windows:
-            self._end_first()
-
-    def _end_first(self) -> None:
-        (uid, level), window = next(iter(self._windows.items()))
-        del self._windows[uid, level]
-        count = max(0, window.lines - self._most)
-        self._left_out -= count
-        if count:
-            say(level, "log lines left out", uid=uid, count=count)
 
 
 def line(record: logging.LogRecord) -> str:

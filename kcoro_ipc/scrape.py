@@ -18,10 +18,21 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from kcoro_ipc import __version__, _wire
 from kcoro_ipc.books import COUNTED_IDS, STATS_WIDTH, USER_COUNTS, Series
 from kcoro_ipc.broker import Broker
-from kcoro_ipc.exposition import CHANNELS, DAEMON, END, POOLS, USERS, Row, label, lines, pieces
+from kcoro_ipc.exposition import (
+    CHANNELS,
+    DAEMON,
+    END,
+    POOLS,
+    USERS,
+    Group,
+    Row,
+    label,
+    lines,
+    pieces,
+)
 from kcoro_ipc.logs import lines_lost
 from kcoro_ipc.metrics import KINDS, OVERFLOWS, STATES
-from kcoro_ipc.records import Channel, User
+from kcoro_ipc.records import Channel
 
 STEP = 64  # channels or users
 PIECE_BYTES = 32 << 10  # about 350 lines
@@ -33,6 +44,7 @@ _SUMMED = [
     for _, value in family.samples
     if CHANNELS.names.index(value) not in _SETTINGS
 ]
+_USAGE = range(USERS.names.index("connections"), len(USERS.names))
 _KIND, _OVERFLOW, _STATE = map(CHANNELS.names.index, ("kind", "overflow", "state"))
 
 
@@ -48,24 +60,25 @@ def scrape(
     try:
         while walk.step():
             yield b""
-        told: list[str] = []
-        rows: list[Row] = []
-        for row in walk.channel_rows():
-            rows.append(row)
-            if len(rows) % STEP == 0:
-                yield b""
-        yield from pieces(lines(CHANNELS, rows), piece_bytes)
+        yield from _table(CHANNELS, walk.channel_rows(), piece_bytes)
         if sees is None:
-            users: list[Row] = []
-            for row in walk.user_rows():
-                users.append(row)
-                if len(users) % STEP == 0:
-                    yield b""
-            yield from pieces(lines(USERS, users), piece_bytes)
-            told = list(lines(DAEMON, [_daemon(broker)]))
-        yield from pieces([*told, END], piece_bytes)
+            while walk.step_of_users():
+                yield b""
+            yield from _table(USERS, walk.user_rows(), piece_bytes)
+            yield from _table(DAEMON, iter([_daemon(broker)]), piece_bytes)
+        yield END.encode()
     finally:
         broker.books.walks.remove(walk)
+
+
+def _table(group: Group, rows: Iterator[Row], piece_bytes: int) -> Iterator[bytes]:
+    """The rows, a few in a step, then their text."""
+    found: list[Row] = []
+    for row in rows:
+        found.append(row)
+        if len(found) % STEP == 0:
+            yield b""
+    yield from pieces(lines(group, found), piece_bytes)
 
 
 class _Walk:
@@ -73,6 +86,7 @@ class _Walk:
         self._broker = broker
         self._sees = sees
         self._after, self._last = 0, broker.registry.newest()
+        self._users = broker.users()
         self._sums: dict[Series, list[int]] = {}
         self._settings: dict[Series, Sequence[int]] = {}
 
@@ -97,6 +111,18 @@ class _Walk:
             users[place] += stats[stat_id]
         if not channel.destroyed and mine.key is not None:
             self._settings[mine] = stats
+
+    def step_of_users(self) -> bool:
+        """The next users, as `step`."""
+        some, self._users = self._users[:STEP], self._users[STEP:]
+        for user in filter(self._broker.is_known, some):
+            account = self._broker.engine.account_usage(user.account)
+            charged = (account["parked"], account["held"], account["bytes"], account["files"])
+            usage = (user.connections, user.channels, *charged, user.region_bytes)
+            sums = self._of(self._broker.books.of_user(user.uid), len(USERS.names))
+            for place, value in zip(_USAGE, usage, strict=True):
+                sums[place] += value
+        return bool(self._users)
 
     def _of(self, series: Series, width: int) -> list[int]:
         return self._sums.setdefault(series, [0] * width)
@@ -133,26 +159,9 @@ class _Walk:
         return Row(series.labels, values, _about(settings) if settings else None)
 
     def user_rows(self) -> Iterator[Row]:
-        books = self._broker.books
-        living: dict[Series, list[User]] = {}
-        for user in self._broker.users():
-            living.setdefault(books.of_user(user.uid), []).append(user)
-        for series in books.users.all():
-            values = list(series.past)
-            for place, _ in USER_COUNTS:
-                values[place] += self._of(series, len(USERS.names))[place]
-            for user in living.get(series, ()):
-                for place, value in zip(_USER_GAUGES, self._usage(user), strict=True):
-                    values[place] += value
-            yield Row(series.labels, values)
-
-    def _usage(self, user: User) -> tuple[int, ...]:
-        account = self._broker.engine.account_usage(user.account)
-        charged = (account["parked"], account["held"], account["bytes"], account["files"])
-        return (user.connections, user.channels, *charged, user.region_bytes)
-
-
-_USER_GAUGES = range(USERS.names.index("connections"), len(USERS.names))
+        for series in self._broker.books.users.all():
+            sums = self._of(series, len(USERS.names))
+            yield Row(series.labels, [a + b for a, b in zip(series.past, sums, strict=True)])
 
 
 def _about(stats: Sequence[int]) -> str:

@@ -31,7 +31,7 @@ PYTHON_ROWS: list[set[str]] = [
         "records",
         "trio_errors",
     },
-    {"decode"},
+    {"decode", "throttle"},
     {"native"},
     {"pump"},
     {"protocol", "engine"},

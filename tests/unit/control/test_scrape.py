@@ -174,3 +174,31 @@ def test_a_view_has_the_channels_that_are_seen_and_no_past(town: Town) -> None:
     samples = parsed(told)
     assert sends(samples) == {"jobs": 5}
     assert [name for name in samples if not name.startswith("kcoro_channel")] == []
+
+
+def test_users_too_are_looked_at_a_few_in_a_step_and_told_within_their_places(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "STEP", 4)
+    town = Town(metrics_users=2)
+    peers = [town.peer(uid) for uid in range(2000, 2010)]
+    gone = peers[-1]
+    asked: list[int] = []
+    usage = town.engine.account_usage
+    monkeypatch.setattr(
+        town.engine, "account_usage", lambda account: (asked.append(account), usage(account))[1]
+    )
+    steps = scrape(town.broker)
+    text, at_once = b"", []
+    for piece in steps:
+        text += piece
+        at_once.append(len(asked))
+        if len(asked) == 4 and gone.conn in town.registry.peers:
+            town.leave(gone)
+            town.now_ns += 10**12
+            list(town.broker.due(1))  # its account goes back
+    assert max(b - a for a, b in zip(at_once, at_once[1:], strict=False)) == 4
+    assert len(asked) == 9
+    samples = parsed(text.decode())
+    assert samples["kcoro_user_connections"] == {("2000",): 1, ("2001",): 1, ("other",): 7}
+    assert samples["kcoro_user_connections_opened_total"]["other",] == 8
