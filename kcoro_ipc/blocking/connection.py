@@ -198,9 +198,14 @@ class Connection:
         return req_id
 
     def unwatch(self, req_id: int) -> None:
-        """Its last word is still to come, and then its id is free."""
-        if req_id in self._watches:
+        """Ends it, and waits for its last word, so that nothing of it comes later."""
+        watched = self._watches.get(req_id)
+        if watched is not None and not self.ended:
             self.tell(requests.cancel(req_id))
+            try:
+                self._listen(lambda: watched.last is not None, CONTROL_SECONDS)
+            except KcoroError:
+                pass  # it ended with its connection
 
     def _take_event(self, reply: Reply) -> None:
         self._watches[reply.req_id].take(reply)
@@ -209,6 +214,9 @@ class Connection:
 
     def await_event(self, watched: Watched, interval: float) -> None:
         """Until `watched` has got an event or its end. Interrupted, it may be called again."""
+        self._listen(lambda: watched.fresh or watched.last is not None, interval)
+
+    def _listen(self, heard: Callable[[], bool], seconds: float) -> None:
         if self._under_way is not None:
             raise BusyResourceError(
                 "another thread is using this client; open one client for each thread"
@@ -217,10 +225,10 @@ class Connection:
         try:
             if self.ended:
                 raise self._why_unusable()
-            self._limit(interval)
+            self._limit(seconds)
             self._inflow.raw.clear()
             self._forget_answered()
-            while (reply := self._next()) is None and not watched.fresh and watched.last is None:
+            while (reply := self._next()) is None and not heard():
                 self._inflow.receive()
             if reply is not None:
                 self._checked(reply, 0)

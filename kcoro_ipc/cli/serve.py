@@ -175,15 +175,15 @@ def open_listeners(listen: Sequence[str], mode: int | None) -> "list[Listener]":
 def open_metrics(path: str | None, listeners: "Sequence[Listener]") -> "Listener | None":
     """The metrics socket, if one is asked for; the others are closed when it cannot be had."""
     from kcoro_ipc import transport
-    from kcoro_ipc.protocol.address import Address
+    from kcoro_ipc.protocol.address import parse_address
 
     if path is None:
         return None
     if path == BESIDE:
         path = os.path.join(os.path.dirname(listeners[0].address.path), "metrics.sock")
     try:
-        return transport.listen(Address("stream", path), METRICS_MODE)
-    except transport.TransportError as error:
+        return transport.listen(parse_address(f"stream:{path}"), METRICS_MODE)
+    except (transport.TransportError, KcoroError) as error:
         for listener in listeners:
             listener.close()
         raise OutsideError(str(error)) from error

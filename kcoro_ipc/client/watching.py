@@ -3,6 +3,7 @@
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from trio import CancelScope
 from trio.lowlevel import ParkingLot, checkpoint
 
 from kcoro_ipc.client.connection import Asking, Connection
@@ -50,17 +51,20 @@ class Watch(Asking):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Does not wait: what still comes is ignored."""
+        """Waits for the last word, so that nothing of it comes later; the grace of a cancelled
+        request bounds that."""
         if self._why_ended is None:
             self._connection.ask_cancel(self.req_id)
-            self._why_ended = ClosedResourceError("this watch is over; begin another one")
+            with CancelScope(shield=True):
+                while self._why_ended is None:
+                    await self._news.park()
+        self._why_ended = ClosedResourceError("this watch is over; begin another one")
 
     def __aiter__(self) -> "Watch":
         return self
 
     async def __anext__(self) -> "ChannelSnapshot":
-        if self._watched.fresh:
-            await checkpoint()
+        await checkpoint()
         while not self._watched.fresh:
             if self._why_ended is not None:
                 raise self._why_ended

@@ -1,7 +1,7 @@
 """Watching a channel: whole snapshots out of events that tell what changed, in both clients."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,23 +39,40 @@ def seen(snapshot: ChannelSnapshot) -> tuple[str | None, int, int, int, int]:
 # --- trio ---
 
 
+@asynccontextmanager
+async def watching(
+    pairing: Any, target: str | int, interval: float, *late: dict[str, int], **asked: object
+) -> AsyncIterator[tuple[Any, tlv.Frame]]:
+    """A watch and the frame that began it; its end is answered, after `late` events."""
+    snapshots = pairing.client.watch(target, interval)
+    await snapshots.__aenter__()
+    frame = await pairing.daemon.expect("SUBSCRIBE", **asked)
+    yield snapshots, frame
+
+    async def end() -> None:
+        await pairing.daemon.expect("CANCEL", REQ_ID=frame.get("REQ_ID"))
+        for counters in late:
+            await pairing.daemon.says(event(frame, **counters))
+        await pairing.daemon.reply(frame, ECANCELED, ("REASON", "cancelled"))
+
+    await pairing.both(snapshots.__aexit__(None, None, None), end())
+
+
 async def test_each_snapshot_is_whole_though_events_tell_only_what_changed(pairing: Any) -> None:
-    daemon = pairing.daemon
-    async with pairing.client.watch("jobs", 0.25) as snapshots:
-        frame = await daemon.expect("SUBSCRIBE", NAME=b"jobs", INTERVAL_MS=250)
-        await daemon.says(event(frame, total_sends=5, total_recvs=2, depth=3))
+    says = pairing.daemon.says
+    expected = {"NAME": b"jobs", "INTERVAL_MS": 250}
+    async with watching(pairing, "jobs", 0.25, **expected) as (snapshots, frame):
+        await says(event(frame, total_sends=5, total_recvs=2, depth=3))
         assert seen(await anext(snapshots)) == ("jobs", 1001, 5, 2, 3)
-        await daemon.says(event(frame, total_recvs=3, depth=2))
+        await says(event(frame, total_recvs=3, depth=2))
         assert seen(await anext(snapshots)) == ("jobs", 1001, 5, 3, 2)
-        await daemon.says(event(frame))
+        await says(event(frame))
         assert seen(await anext(snapshots)) == ("jobs", 1001, 5, 3, 2)
-    await daemon.expect("CANCEL", REQ_ID=frame.get("REQ_ID"))
 
 
 async def test_who_looks_seldom_finds_the_newest_and_how_many_were_left_out(pairing: Any) -> None:
     daemon = pairing.daemon
-    async with pairing.client.watch(1001, 0.1) as snapshots:
-        frame = await daemon.expect("SUBSCRIBE", CHAN_ID=1001)
+    async with watching(pairing, 1001, 0.1, CHAN_ID=1001) as (snapshots, frame):
         for sends in range(100):
             await daemon.says(event(frame, skipped=sends % 2, total_sends=sends))
         await pairing.both(pairing.client.ping(), answer_ping(daemon))
@@ -67,14 +84,15 @@ async def answer_ping(daemon: Any) -> None:
     await daemon.reply(await daemon.expect("PING"))
 
 
-async def test_events_that_come_after_the_end_of_a_watch_harm_nobody(pairing: Any) -> None:
-    daemon = pairing.daemon
-    async with pairing.client.watch("jobs", 0.1):
-        frame = await daemon.expect("SUBSCRIBE")
-    await daemon.expect("CANCEL")
-    await daemon.says(event(frame, total_sends=1))
-    await daemon.reply(frame, ECANCELED, ("REASON", "cancelled"))
-    await pairing.both(pairing.client.ping(), answer_ping(daemon))
+async def test_a_watch_that_is_over_is_over_whatever_came_late(pairing: Any) -> None:
+    async with watching(pairing, "jobs", 0.1, {"total_sends": 1}) as (snapshots, _):
+        pass
+    await pairing.both(pairing.client.ping(), answer_ping(pairing.daemon))
+    assert seen(await anext(snapshots))[2] == 1
+    with pytest.raises(ClosedResourceError):
+        await anext(snapshots)
+    with pytest.raises(ClosedResourceError):
+        await snapshots.__aenter__()
 
 
 async def test_the_end_of_the_channel_ends_the_watch_after_what_was_told(pairing: Any) -> None:
@@ -122,10 +140,9 @@ def test_blocking_each_snapshot_is_whole_and_other_requests_go_between(played: P
         peer.socket.sendall(event(frame, skipped=2, depth=4))
         peer.serve("PING")
         peer.expect("CANCEL", REQ_ID=frame.get("REQ_ID"))
-        ping = peer.expect("PING")
         peer.socket.sendall(event(frame, depth=9))
         peer.reply(frame, ECANCELED, ("REASON", "cancelled"))
-        peer.reply(ping)
+        peer.serve("PING")
 
     with played(script) as path, blocking.open_client(path) as client:
         with client.watch("jobs", 0.25) as snapshots:
@@ -170,6 +187,7 @@ def test_blocking_an_interrupted_watch_loses_no_event(
         frame = peer.expect("SUBSCRIBE")
         peer.socket.sendall(event(frame, total_sends=1))
         peer.expect("CANCEL")
+        peer.reply(frame, ECANCELED, ("REASON", "cancelled"))
 
     with played(script) as path, blocking.open_client(path) as client:
         inflow = client._connection._inflow
@@ -198,6 +216,7 @@ def test_blocking_an_interrupted_request_is_cancelled_though_an_event_came(
         peer.expect("CANCEL", REQ_ID=frame.get("REQ_ID"))
         peer.reply(frame, ECANCELED, ("REASON", "cancelled"))
         peer.expect("CANCEL", REQ_ID=watching.get("REQ_ID"))
+        peer.reply(watching, ECANCELED, ("REASON", "cancelled"))
         peer.serve("CHAN_RELEASE")
 
     with played(script) as path, blocking.open_client(path) as client:

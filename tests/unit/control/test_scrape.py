@@ -1,6 +1,7 @@
 """A scrape takes many steps; whatever ends or begins between two of them is told once."""
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -197,7 +198,7 @@ def test_users_too_are_looked_at_a_few_in_a_step_and_told_within_their_places(
             town.leave(gone)
             town.now_ns += 10**12
             list(town.broker.due(1))  # its account goes back
-    assert max(b - a for a, b in zip(at_once, at_once[1:], strict=False)) == 4
+    assert max(b - a for a, b in pairwise(at_once)) == 4
     assert len(asked) == 9
     samples = parsed(text.decode())
     assert samples["kcoro_user_connections"] == {("2000",): 1, ("2001",): 1, ("other",): 7}
