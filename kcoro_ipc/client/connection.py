@@ -65,6 +65,8 @@ CANCELLED_BY_US = (None, "", "cancelled")
 class Asking:
     """Who hears what becomes of one request; `ended` once one of `owners` was closed under it."""
 
+    __slots__ = ("ended", "owners", "req_id")
+
     def __init__(self, req_id: int, owners: tuple[object, ...]) -> None:
         self.req_id = req_id
         self.owners = owners
@@ -80,6 +82,8 @@ class Asking:
 
 class Waiting(Asking):
     """A task that waits for its only reply. `raise_cancel` is set once trio has cancelled it."""
+
+    __slots__ = ("connection", "raise_cancel", "task")
 
     def __init__(
         self, connection: "Connection", req_id: int, task: Task, owners: tuple[object, ...]
