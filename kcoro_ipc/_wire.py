@@ -32,6 +32,7 @@ CMD_RELEASE = 47
 CMD_REGION_MAP = 48
 CMD_REGION_FREED = 49
 CMD_REGION_GONE = 50
+CMD_METRICS = 53
 ATTR_ABI_MAJOR = 1
 ATTR_ABI_MINOR = 2
 ATTR_CAPS = 3
@@ -88,6 +89,8 @@ ATTR_LEASE_ID = 71
 ATTR_SIZE = 72
 ATTR_FILES = 73
 ATTR_FILE_TTL_MS = 74
+ATTR_TEXT = 90
+ATTR_EVENTS_SKIPPED = 91
 FLAG_CHAN_READ = 1
 FLAG_CHAN_WRITE = 2
 FLAG_CHAN_EPHEMERAL = 4
@@ -198,6 +201,7 @@ COMMAND_NAMES: dict[int, str] = {
     48: "REGION_MAP",
     49: "REGION_FREED",
     50: "REGION_GONE",
+    53: "METRICS",
 }
 ATTRIBUTE_NAMES: dict[int, str] = {
     1: "ABI_MAJOR",
@@ -256,6 +260,8 @@ ATTRIBUTE_NAMES: dict[int, str] = {
     72: "SIZE",
     73: "FILES",
     74: "FILE_TTL_MS",
+    90: "TEXT",
+    91: "EVENTS_SKIPPED",
 }
 ATTRIBUTE_TYPES: dict[int, str] = {
     1: "u32",
@@ -314,6 +320,8 @@ ATTRIBUTE_TYPES: dict[int, str] = {
     72: "u64",
     73: "u32",
     74: "u32",
+    90: "bytes",
+    91: "u32",
 }
 SCALAR_FORMATS: dict[str, str] = {
     "u32": ">I",

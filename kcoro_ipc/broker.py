@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 from kcoro_ipc import _wire, native
+from kcoro_ipc.books import Books
 from kcoro_ipc.errors import (
     AccessDenied,
     InvalidArgument,
@@ -22,7 +23,6 @@ from kcoro_ipc.errors import (
     RegionBusy,
     error_for,
 )
-from kcoro_ipc.logs import Throttle
 from kcoro_ipc.native import ChannelConfig, NativeEngine
 from kcoro_ipc.pump import Closed, NativePump, judge_region
 from kcoro_ipc.quotas import Limits
@@ -31,12 +31,14 @@ from kcoro_ipc.records import (
     Channel,
     Opening,
     Peer,
+    Reading,
     Region,
     Settings,
     Subscription,
     User,
 )
 from kcoro_ipc.registry import Registry
+from kcoro_ipc.throttle import Throttle
 
 LEGACY_IDLE_NS = 60_000_000_000  # anonymous channels of 1.0 clients outlive their user's absence
 SHUTTING_DOWN = "shutting down"
@@ -79,6 +81,9 @@ class Broker:
         self.clock = clock
         self.draining = False
         self.talk = Throttle(clock)
+        limits = registry.limits
+        self.books = Books(limits.metrics_channels, limits.metrics_users)
+        self.readings: dict[int, Reading] = {}  # by connection, the oldest first
         self._users: dict[int, User] = {}
         self._regions: dict[int, Region] = {}
         self._idle: dict[int, int] = {}  # uid -> since when it has no connection, oldest first
@@ -101,17 +106,20 @@ class Broker:
                 files=limits.files_per_uid,
             )
             user = self._users[uid] = User(uid, account)
+            self.books.begin_user(uid)
         return user
 
     def join(self, peer: Peer) -> None:
         self._idle.pop(peer.uid, None)
         self.registry.join(peer)
+        self.books.connected(peer.uid)
 
     def depart(self, closed: Closed) -> None:
         """A connection ended; the pump has ended its requests and dropped its references."""
         peer = self.registry.peers.get(closed.conn)
         if peer is None:
             return
+        self.end_reading(peer.conn)
         for chan_id in list(peer.handles):
             channel = self.registry.channels[chan_id]
             self._after_release(channel, self.registry.release_all(peer, channel))
@@ -120,6 +128,12 @@ class Broker:
         self.registry.leave(peer)
         if not peer.user.connections:
             self._idle[peer.uid] = self.clock()
+
+    def end_reading(self, conn: int) -> None:
+        """Of metrics. Safe twice."""
+        reading = self.readings.pop(conn, None)
+        if reading is not None:
+            reading.pieces.close()
 
     def _end_legacy(self, user: User) -> None:
         """Idle for long: its anonymous 1.0 channels end."""
@@ -143,6 +157,15 @@ class Broker:
         else:
             del self._users[user.uid]
             self.engine.account_free(user.account)
+            self.books.end_user(user.uid)
+
+    def users(self) -> list[User]:
+        """Those with an account."""
+        return list(self._users.values())
+
+    def is_known(self, user: User) -> bool:
+        """Whether it still has its account."""
+        return self._users.get(user.uid) is user
 
     def uid_of(self, account: int) -> int | None:
         return next((uid for uid, user in self._users.items() if user.account == account), None)
@@ -186,6 +209,7 @@ class Broker:
         ticket = self.engine.chan_make(config)
         channel = Channel(chan_id, ticket, name, peer.uid, peer.gid, settings, legacy)
         self.registry.add(channel)
+        self.books.begin_channel(chan_id, peer.uid, name)
         peer.user.channels += 1
         about = {"chan_id": chan_id, "name": name, "uid": peer.uid, "pid": peer.pid}
         self.talk.say(peer.uid, logging.INFO, "channel made", **about)
@@ -289,6 +313,7 @@ class Broker:
     def _forget_if_unused(self, channel: Channel) -> None:
         if not channel.holders:
             self.registry.forget(channel)
+            self.books.end_channel(channel.chan_id, self.engine.chan_stats(channel.ticket))
             self.engine.chan_drop(channel.ticket)
             owner = self._users[channel.uid]
             owner.channels -= 1

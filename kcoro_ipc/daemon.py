@@ -51,14 +51,16 @@ async def serve(
     ready: Callable[[], None] | None = None,
     stopping: Callable[[float], object] | None = None,
     beside: Callable[["Daemon"], Awaitable[object]] | None = None,
+    metrics: Sequence[Listener] = (),
 ) -> int:
     """Serves until SIGTERM or SIGINT (`signals`) or `stop`; 0, or 1 when messages were lost.
 
     Closes the listeners. `ready` is called when connections are accepted, `stopping` once, with the
     seconds that it may take, when it begins to drain or, without that, to end; `beside` runs as
-    long as the daemon and may call its `stop`. Cancelling the caller ends all without a word.
+    long as the daemon and may call its `stop`. `metrics` is where scrapers ask, closed too.
+    Cancelling the caller ends all without a word.
     """
-    daemon = Daemon(listeners, limits or Limits(), drain_s, stopping)
+    daemon = Daemon(listeners, limits or Limits(), drain_s, stopping, metrics)
     try:
         async with trio.open_nursery() as nursery:
             if signals:
@@ -99,7 +101,9 @@ class Daemon:
         limits: Limits,
         drain_s: float,
         stopping: Callable[[float], object] | None = None,
+        metrics: Sequence[Listener] = (),
     ) -> None:
+        self._metrics = metrics
         self.engine = make_engine(limits)
         self.pump = NativePump(
             self.engine,
@@ -121,6 +125,8 @@ class Daemon:
         """Everything at once, without a word to anybody."""
         self.acceptor.close()
         self.closer.leave()
+        for listener in self._metrics:
+            listener.close()
         self.pump.free()
         self.engine.free()
 
@@ -135,6 +141,8 @@ class Daemon:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._wake_when_cancelled)
             nursery.start_soon(self.closer.run)
+            for listener in self._metrics:
+                nursery.start_soon(self._serve_metrics, listener)
             busy = True
             while not self._over():
                 # A turn that blocks does not return for a message that was taken: it would not be
@@ -148,6 +156,11 @@ class Daemon:
                 busy = not report.idle
             nursery.cancel_scope.cancel()
         await self._finish()
+
+    async def _serve_metrics(self, listener: Listener) -> None:
+        from kcoro_ipc import metrics_http  # HTTP is loaded where it is spoken
+
+        await metrics_http.serve(listener, self.broker)
 
     def _over(self) -> bool:
         """Between two turns: begins to drain when asked; True when this turn was the last."""
@@ -198,6 +211,7 @@ class Daemon:
         in the next report.
         """
         until_ns = self.broker.clock() + TURN_NS
+        self.broker.books.turned(report.frames, report.control)
         if report.closed:
             _guarded(self._handle_closed, until_ns)
         if report.control:

@@ -1,10 +1,11 @@
-"""One line per event: `event key=value ...`, for a terminal or for the journal.
+"""One line per event, `event key=value ...`, on a stream; in the journal its fields as well.
 
 Callers give an event and fields, never a formatted text: `say(logging.INFO, "channel made",
 name="jobs", uid=1000)`. Values come from clients too, so whatever could break a line or imitate a
 second field is quoted. The standard library carries the lines; structlog would cost 200 ms
-of start. A reader of our stderr that has stopped (a full pipe, a held terminal) loses lines and
-never stops the daemon. What a client can make us say as often as it likes goes through a Throttle.
+of start. A reader that has stopped (a full pipe, a held terminal, a journal that is behind) loses
+lines and never stops the daemon. What a client can make us say as often as it likes goes through a
+throttle (throttle.py).
 """
 
 import json
@@ -12,9 +13,9 @@ import logging
 import os
 import select
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TextIO
+
+from kcoro_ipc.journal import Fields, Journal, is_journal
 
 log = logging.getLogger("kcoro")
 
@@ -27,77 +28,12 @@ PRIORITIES = {
     logging.CRITICAL: 2,
 }
 LEVELS = ("debug", "info", "warning", "error")
-LINES_PER_WINDOW = 200  # of one user and level
-WINDOW_NS = 10_000_000_000
 
 
 def say(level: int, event: str, trouble: BaseException | None = None, /, **fields: object) -> None:
     """Logs one event; fields that are None are left out. `trouble` adds its traceback."""
     if log.isEnabledFor(level):
         log.log(level, event, extra={"fields": fields}, exc_info=trouble)
-
-
-@dataclass(slots=True)
-class _Window:
-    ends_ns: int
-    lines: int = 0
-
-
-class Throttle:
-    """Lines that one user causes: so many in a window, then one line that counts those left out.
-
-    Levels are counted apart, so that a flood of channels made hides no refusal.
-    """
-
-    def __init__(self, clock: Callable[[], int], most: int = LINES_PER_WINDOW) -> None:
-        self._clock = clock
-        self._most = most
-        self._left_out = 0
-        self._windows: dict[tuple[int, int], _Window] = {}  # equally long, so oldest first
-
-    def say(
-        self,
-        uid: int,
-        level: int,
-        event: str,
-        trouble: BaseException | None = None,
-        /,
-        **fields: object,
-    ) -> None:
-        if not log.isEnabledFor(level):
-            return
-        self.due()
-        window = self._windows.get((uid, level))
-        if window is None:
-            window = self._windows[uid, level] = _Window(self._clock() + WINDOW_NS)
-        window.lines += 1
-        if window.lines <= self._most:
-            say(level, event, trouble, **fields)
-        else:
-            self._left_out += 1
-
-    def next_ns(self) -> int | None:
-        """When `due` may have a count to tell; None as long as nothing was left out."""
-        return next(iter(self._windows.values())).ends_ns if self._left_out else None
-
-    def due(self) -> None:
-        """Tells what was left out in the windows that are over."""
-        now_ns = self._clock()
-        while self._windows and next(iter(self._windows.values())).ends_ns <= now_ns:
-            self._end_first()
-
-    def end(self) -> None:
-        """Tells all of it now: there will be no later."""
-        while self._windows:
-            self._end_first()
-
-    def _end_first(self) -> None:
-        (uid, level), window = next(iter(self._windows.items()))
-        del self._windows[uid, level]
-        count = max(0, window.lines - self._most)
-        self._left_out -= count
-        if count:
-            say(level, "log lines left out", uid=uid, count=count)
 
 
 def line(record: logging.LogRecord) -> str:
@@ -121,21 +57,34 @@ class TerminalFormatter(logging.Formatter):
     default_time_format = "%H:%M:%S"
 
     def format(self, record: logging.LogRecord) -> str:
-        text = f"{self.formatTime(record)} {record.levelname.lower():7} {line(record)}"
-        if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
-        return text
+        return f"{self.formatTime(record)} {record.levelname.lower():7} {text(record)}"
 
 
-class JournalFormatter(logging.Formatter):
-    """`<6>channel made name=jobs uid=1000`; a traceback's lines get the same priority."""
+class PriorityFormatter(logging.Formatter):
+    """`<6>channel made name=jobs uid=1000`, as sd-daemon(3) has it; a traceback's lines too."""
 
     def format(self, record: logging.LogRecord) -> str:
         mark = f"<{PRIORITIES.get(record.levelno, 6)}>"
-        text = line(record)
-        if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
-        return mark + text.replace("\n", "\n" + mark)
+        return mark + text(record).replace("\n", "\n" + mark)
+
+
+def text(record: logging.LogRecord) -> str:
+    said = line(record)
+    if record.exc_info:
+        said += "\n" + logging.Formatter().formatException(record.exc_info)
+    return said
+
+
+def journal_fields(record: logging.LogRecord) -> Fields:
+    """MESSAGE is the whole line, so that nobody needs the fields to read it."""
+    yield "MESSAGE", text(record)
+    yield "PRIORITY", str(PRIORITIES.get(record.levelno, 6))
+    yield "SYSLOG_IDENTIFIER", "kcoro"
+    yield "KCORO_EVENT", record.getMessage()
+    fields: dict[str, object] = getattr(record, "fields", {})
+    for key, value in fields.items():
+        if value is not None:
+            yield f"KCORO_{key.upper()}", str(value)
 
 
 class LossyHandler(logging.StreamHandler[TextIO]):
@@ -148,51 +97,86 @@ class LossyHandler(logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self.lost = 0
+        self.lost_total = 0
         try:
             self._fd: int | None = stream.fileno()
         except (OSError, ValueError):
             self._fd = None  # a stream in memory takes everything
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            if self.lost and self._write(f"{self.lost} log lines lost: nobody read them\n"):
-                self.lost = 0
-            self.lost += not self._write(self.format(record) + "\n")
-        except (OSError, ValueError):
+        if self.lost and self._is_taken(_loss(self.lost)):
+            self.lost = 0
+        if not self._is_taken(record):
             self.lost += 1
+            self.lost_total += 1
 
-    def _write(self, text: str) -> bool:
+    def _is_taken(self, record: logging.LogRecord) -> bool:
+        try:
+            return self._deliver(record)
+        except (OSError, ValueError):
+            return False
+
+    def _deliver(self, record: logging.LogRecord) -> bool:
+        data = f"{self.format(record)}\n"
         if self._fd is None:
-            self.stream.write(text)
+            self.stream.write(data)
             return True
-        data = text.encode(errors="backslashreplace")
-        for start in range(0, len(data), select.PIPE_BUF):
-            if not self._is_writable(self._fd):
-                return False
-            os.write(self._fd, data[start : start + select.PIPE_BUF])
-        return True
+        return _write(self._fd, data.encode(errors="backslashreplace"))
 
-    @staticmethod
-    def _is_writable(fd: int) -> bool:
+
+def _loss(count: int) -> logging.LogRecord:
+    said = f"{count} log lines lost: nobody read them"
+    return logging.makeLogRecord(
+        {"msg": said, "levelno": logging.WARNING, "levelname": "WARNING", "name": log.name}
+    )
+
+
+def _write(fd: int, data: bytes) -> bool:
+    for start in range(0, len(data), select.PIPE_BUF):
         poll = select.poll()
         poll.register(fd, select.POLLOUT)
-        return any(events & select.POLLOUT for _, events in poll.poll(0))
+        if not any(events & select.POLLOUT for _, events in poll.poll(0)):
+            return False
+        os.write(fd, data[start : start + select.PIPE_BUF])
+    return True
 
 
-def is_journal(stream: TextIO) -> bool:
-    """Whether `stream` is the one that systemd announced as DEVICE:INODE in $JOURNAL_STREAM."""
-    try:
-        stat = os.fstat(stream.fileno())
-    except (OSError, ValueError):
-        return False
-    return os.environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}"
+class JournalHandler(LossyHandler):
+    """Entries with fields; while journald is away, lines with their priority on its stream."""
+
+    def __init__(self, stream: TextIO, journal: Journal) -> None:
+        super().__init__(stream)
+        self._journal = journal
+        self.setFormatter(PriorityFormatter())
+
+    def _deliver(self, record: logging.LogRecord) -> bool:
+        try:
+            self._journal.send(journal_fields(record))
+        except BlockingIOError:
+            return False
+        except OSError:
+            return super()._deliver(record)
+        return True
+
+    def close(self) -> None:
+        self._journal.close()
+        super().close()
+
+
+def lines_lost() -> int:
+    """Since the start, by all who write our lines."""
+    return sum(one.lost_total for one in log.handlers if isinstance(one, LossyHandler))
 
 
 def start(level: str, stream: TextIO | None = None) -> None:
-    """Sends the daemon's events from `level` upwards to `stream` (stderr)."""
+    """Sends the daemon's events from `level` upwards to `stream` (stderr), or to the journal if
+    that is what reads the stream."""
     stream = stream or sys.stderr
-    handler = LossyHandler(stream)
-    handler.setFormatter(JournalFormatter() if is_journal(stream) else TerminalFormatter())
+    if is_journal(stream):
+        handler: LossyHandler = JournalHandler(stream, Journal())
+    else:
+        handler = LossyHandler(stream)
+        handler.setFormatter(TerminalFormatter())
     log.handlers[:] = [handler]
     log.setLevel(level.upper())
     log.propagate = False

@@ -1,15 +1,14 @@
-"""What a channel has done and holds: one frozen snapshot, as text, JSON and OpenMetrics.
+"""What a channel has done and holds: one frozen snapshot, as text and JSON.
 
 A snapshot is made from the counters of GET_STATS (STAT_ID -> value), by clients and by the daemon
-alike; it is a copy and never changes. Conservation (contract 4.17): total_sends = total_recvs +
-drops_oldest + drops_newest + undelivered + depth, and finished_waiters = matched + cancelled +
-closed waiters.
+alike; it is a copy and never changes. `breaches` holds it to the laws of conservation (contract
+4.17). OpenMetrics is made elsewhere (exposition.py), of sums over many channels and their past.
 
 Counters only rise, gauges move; times are CLOCK_MONOTONIC nanoseconds of the daemon's machine.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -18,6 +17,19 @@ from kcoro_ipc import _wire
 KINDS = {0: "rendezvous", 1: "buffered", -1: "conflated", -2: "unlimited", -3: "broadcast"}
 OVERFLOWS = {0: "suspend", 1: "drop_newest", 2: "drop_oldest"}
 STATES = {0: "free", 1: "open", 2: "closing", 3: "closed", 4: "destroyed"}
+
+# fmt: off
+LAWS: dict[str, tuple[str, ...]] = {
+    "total_sends": ("total_recvs", "depth", "drops_oldest", "drops_newest", "undelivered"),
+    "undelivered": ("undelivered_dropped", "undelivered_dead_lettered"),
+    "finished_waiters": ("matched_waiters", "cancelled_waiters", "closed_waiters"),
+    "cancelled_waiters": (
+        "cancelled_cancel", "cancelled_timeout", "cancelled_dead", "cancelled_destroyed",
+    ),
+    "depth": ("ready", "held"),
+    "send_idx": ("recv_idx", "depth"),
+}
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +116,14 @@ class ChannelSnapshot:
         """From the first operation to the last."""
         return (self.last_op_time_ns - self.first_op_time_ns) / 1e9
 
+    def breaches(self) -> list[str]:
+        """Laws that do not hold for these numbers: empty for every snapshot of a sound daemon."""
+        return [
+            f"{name} is {getattr(self, name)}, but {' + '.join(parts)} is {total}"
+            for name, parts in LAWS.items()
+            if getattr(self, name) != (total := sum(getattr(self, part) for part in parts))
+        ]
+
     def as_dict(self) -> dict[str, int | float | str | None]:
         """Every field, with kind, overflow and state as words."""
         words = {
@@ -185,32 +205,3 @@ def rates(
         seconds = 1e-6 if any(deltas) else 0.0
     sends, recvs, sent, received = (delta / seconds if seconds else 0.0 for delta in deltas)
     return Rates(sends, recvs, sent, received, seconds)
-
-
-def openmetrics(channels: Iterable[ChannelSnapshot]) -> str:
-    """The OpenMetrics text of many channels, one family after the other, ended by # EOF."""
-    rows = [(_labels(one), one) for one in channels]
-    lines = ["# TYPE kcoro_channel info", "# HELP kcoro_channel What the channel is."]
-    lines += [f"kcoro_channel_info{{{_info(labels, one)}}} 1" for labels, one in rows]
-    for name in COUNTERS:
-        family = f"kcoro_channel_{name.removeprefix('total_')}"
-        lines.append(f"# TYPE {family} counter")
-        lines += [f"{family}_total{{{labels}}} {getattr(one, name)}" for labels, one in rows]
-    for name in GAUGES:
-        lines.append(f"# TYPE kcoro_channel_{name} gauge")
-        lines += [f"kcoro_channel_{name}{{{labels}}} {getattr(one, name)}" for labels, one in rows]
-    return "\n".join([*lines, "# EOF", ""])
-
-
-def _labels(one: ChannelSnapshot) -> str:
-    return f'chan_id="{one.chan_id}",name="{_escaped(one.name or "")}"'
-
-
-def _info(labels: str, one: ChannelSnapshot) -> str:
-    return (
-        f'{labels},kind="{one.kind_name}",overflow="{one.overflow_name}",state="{one.state_name}"'
-    )
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -35,6 +35,7 @@ class Limits:
     openings_per_connection: int = 64
     openings_per_uid: int = 1_024
     subscriptions_per_connection: int = 64
+    subscriptions_per_uid: int = 1_024
     regions_per_connection: int = 256
     connections: int = 131_072
     channels: int = 65_536
@@ -45,6 +46,8 @@ class Limits:
     regions: int = 65_536
     files: int = 4_096
     bytes: int = 8 << 30
+    metrics_channels: int = 1_000
+    metrics_users: int = 256
 
     def refuse(self, name: str, usage: int) -> QuotaExceeded:
         quota, setting = words(name)

@@ -5,7 +5,8 @@ consistent with each other; nothing here calls anything.
 """
 
 import heapq
-from collections.abc import Iterator
+from array import array
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -20,13 +21,14 @@ MANAGE = 1 << 30  # close, destroy, purge; never a right of a handle, so its num
 @dataclass(slots=True, eq=False)
 class User:
     """A uid with its account in the engine; `openings`: how many of its OPENs wait;
-    `region_bytes`: in regions that have not ended."""
+    `subscriptions`: how many it has; `region_bytes`: in regions that have not ended."""
 
     uid: int
     account: int
     connections: int = 0
     channels: int = 0
     openings: int = 0
+    subscriptions: int = 0
     region_bytes: int = 0
 
 
@@ -64,13 +66,28 @@ class Opening:
 
 @dataclass(slots=True, eq=False)
 class Subscription:
-    """A peer that gets a channel's counters every `interval_ns`."""
+    """A peer that gets a channel's counters every `interval_ns`. `told`: those of the last event,
+    by STAT_ID; `said_at`: where that event ends in what the connection has sent so far; `skipped`:
+    events left out since."""
 
     conn: int
     req_id: int
     chan_id: int
     interval_ns: int
     ended: bool = False
+    told: "array[int] | None" = None
+    said_at: int = 0
+    skipped: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Reading:
+    """A scrape that a peer reads page by page; `page`: how many it has got."""
+
+    user: User
+    pieces: Generator[bytes, None, None]
+    whole: bool
+    page: int = 0
 
 
 @dataclass(slots=True, eq=False)

@@ -73,8 +73,8 @@ class Registry:
         """Ends what the peer waits for. Its handles are the caller's to release, before this."""
         for opening in list(peer.openings.values()):
             self.end_opening(peer, opening)
-        for subscription in peer.subscriptions.values():
-            subscription.ended = True
+        for subscription in list(peer.subscriptions.values()):
+            self.end_subscription(peer, subscription)
         del self.peers[peer.conn]
         peer.user.connections -= 1
 
@@ -146,15 +146,22 @@ class Registry:
         60,000 channels of others; a page may therefore be empty and not the last.
         """
         found: list[Channel] = []
-        start = bisect_right(self._listed, after)
-        for chan_id in self._listed[start : start + 16 * most]:
+        for channel in self.following(after, 16 * most):
             if len(found) == most:
                 break
-            after = chan_id
-            channel = self.channels[chan_id]
+            after = channel.chan_id
             if not channel.destroyed and self.rights(peer, channel):
                 found.append(channel)
         return found, after if self._listed and after < self._listed[-1] else None
+
+    def following(self, after: int, most: int) -> list[Channel]:
+        """Up to `most` channels, whoever sees them, with a CHAN_ID over `after`, ascending."""
+        start = bisect_right(self._listed, after)
+        return [self.channels[chan_id] for chan_id in self._listed[start : start + most]]
+
+    def newest(self) -> int:
+        """The highest CHAN_ID there is; 0: there is none."""
+        return self._listed[-1] if self._listed else 0
 
     # --- handles ---
 
@@ -204,17 +211,17 @@ class Registry:
 
     def wait_for_name(self, peer: Peer, opening: Opening, deadline_ns: int | None) -> None:
         """QuotaExceeded when the connection or its user has too many that wait."""
-        for name, usage in (
-            ("openings_per_connection", len(peer.openings)),
-            ("openings_per_uid", peer.user.openings),
-        ):
-            if usage >= getattr(self.limits, name):
-                raise self.limits.refuse(name, usage)
+        self._check(openings_per_connection=len(peer.openings), openings_per_uid=peer.user.openings)
         peer.openings[opening.req_id] = opening
         peer.user.openings += 1
         self.openings.setdefault(opening.name, {})[opening] = None
         if deadline_ns is not None:
             self.deadlines.add(deadline_ns, opening)
+
+    def _check(self, **usages: int) -> None:
+        for name, usage in usages.items():
+            if usage >= getattr(self.limits, name):
+                raise self.limits.refuse(name, usage)
 
     def end_opening(self, peer: Peer, opening: Opening) -> None:
         """Idempotent."""
@@ -252,13 +259,20 @@ class Registry:
                 return
 
     def subscribe(self, peer: Peer, subscription: Subscription) -> None:
-        if len(peer.subscriptions) >= self.limits.subscriptions_per_connection:
-            raise self.limits.refuse("subscriptions_per_connection", len(peer.subscriptions))
+        """QuotaExceeded when the connection or its user has too many."""
+        self._check(
+            subscriptions_per_connection=len(peer.subscriptions),
+            subscriptions_per_uid=peer.user.subscriptions,
+        )
         peer.subscriptions[subscription.req_id] = subscription
+        peer.user.subscriptions += 1
 
     def end_subscription(self, peer: Peer, subscription: Subscription) -> None:
-        subscription.ended = True
-        peer.subscriptions.pop(subscription.req_id, None)
+        """Idempotent."""
+        if not subscription.ended:
+            subscription.ended = True
+            del peer.subscriptions[subscription.req_id]
+            peer.user.subscriptions -= 1
 
 
 def _bits(mode: int) -> int:

@@ -92,6 +92,7 @@ COMMANDS: dict[str, Command] = {
     "REGION_MAP": Command(48, 1, "notice: a region that descriptors will name, with its file"),
     "REGION_FREED": Command(49, 1, "notice to a region's owner: what is no longer in use"),
     "REGION_GONE": Command(50, 1, "notice: no descriptor will name this region any more"),
+    "METRICS": Command(53, 1, "all counters as OpenMetrics text, page by page"),
 }
 
 # --- attributes -------------------------------------------------------------------------
@@ -187,6 +188,8 @@ ATTRIBUTES: dict[str, Attribute] = {
     "SIZE": Attribute(72, U64, "bytes of a region"),
     "FILES": Attribute(73, U32, "how many of the frame's files are this clause's"),
     "FILE_TTL_MS": Attribute(74, U32, "how long a message with files may wait; 0: no limit"),
+    "TEXT": Attribute(90, OPAQUE, "a page of metrics: whole lines of UTF-8"),
+    "EVENTS_SKIPPED": Attribute(91, U32, "events left out before this one"),
 }
 
 CRITICAL = 0x8000

@@ -18,6 +18,7 @@ from kcoro_ipc.blocking.handle import Handle
 from kcoro_ipc.blocking.inbox import Inbox
 from kcoro_ipc.blocking.shipping import ship, ship_run
 from kcoro_ipc.blocking.timeouts import Deadline, to_ms
+from kcoro_ipc.blocking.watching import Watch
 from kcoro_ipc.codecs import Bytes, Codec, DecodeError, decode_many
 from kcoro_ipc.errors import (
     ClosedResourceError,
@@ -321,6 +322,10 @@ class Channel:
 
         reply = self._usable().control(_wire.CMD_GET_STATS)
         return snapshot(read_stats(reply), self.chan_id, self.name)
+
+    def watch(self, interval: float) -> Watch:
+        """As `Client.watch`, of this channel; it does not end with the handle."""
+        return Watch(self._usable().connection, self.chan_id, interval)
 
     def close(self) -> None:
         """Closes the channel for all: no new sends, what was accepted still drains. Idempotent."""

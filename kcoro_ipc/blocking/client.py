@@ -9,6 +9,7 @@ from kcoro_ipc.blocking.connection import CONTROL_SECONDS, Connection
 from kcoro_ipc.blocking.handle import Handle
 from kcoro_ipc.blocking.selecting import select
 from kcoro_ipc.blocking.timeouts import to_ms
+from kcoro_ipc.blocking.watching import Watch
 from kcoro_ipc.codecs import Codec, find_codec
 from kcoro_ipc.errors import ERRORS, InvalidArgument, KcoroError
 from kcoro_ipc.files import HasFileno
@@ -114,6 +115,12 @@ class Client:
         known = target if isinstance(target, int) else reply.get(_wire.ATTR_CHAN_ID)
         return snapshot(read_stats(reply), known, name)
 
+    def watch(self, target: str | int, interval: float) -> Watch:
+        """Snapshots of a channel by name or chan_id every `interval` seconds, at least 0.1:
+        `with client.watch("jobs", 1) as snapshots: for snapshot in snapshots: ...`.
+        Takes no handle on it."""
+        return Watch(self._connection, target, interval)
+
     def list_waiters(self, target: str | int) -> list[WaiterInfo]:
         """Who waits at a channel, by name or chan_id: senders, then receivers, in their order."""
         found: list[WaiterInfo] = []
@@ -141,6 +148,18 @@ class Client:
     def info(self) -> DaemonInfo:
         """What the daemon is: versions, frame limit, pid, uid."""
         return read_daemon_info(self._control(_wire.CMD_GET_INFO))
+
+    def metrics(self) -> str:
+        """The daemon's numbers as OpenMetrics text: all of them for root and the user it runs as,
+        for others the channels that they may see, as they are now."""
+        text = b""
+        cursor: bytes | None = b""
+        while cursor is not None:
+            pairs = [(_wire.ATTR_CURSOR, cursor)] if cursor else []
+            reply = self._control(_wire.CMD_METRICS, *pairs)
+            text += reply.get(_wire.ATTR_TEXT, b"")
+            cursor = reply.get(_wire.ATTR_CURSOR, None)
+        return text.decode()
 
     def ping(self) -> None:
         """Returns when the daemon has answered."""

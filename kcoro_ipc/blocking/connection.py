@@ -30,6 +30,7 @@ from kcoro_ipc.protocol.greeting import Greeting
 from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply, whole_reply
 from kcoro_ipc.protocol.requests import FOREVER_MS
+from kcoro_ipc.protocol.watches import Watched
 from kcoro_ipc.regions import Settings, Side
 
 CONTROL_SECONDS = 30.0  # the daemon answers these at once; after this long it is stuck
@@ -50,6 +51,7 @@ class Connection:
         self._socket_send = sock.send
         self._inflow = Inflow(sock)
         self._cancel_grace = cancel_grace
+        self._watches: dict[int, Watched] = {}
         self._untold: list[bytes] = []  # frames without an answer that another request kept back
         self._answered: Reply | None = None
         self._last_id = 0
@@ -60,9 +62,9 @@ class Connection:
         self._generation = forks.generation
 
     def new_id(self) -> int:
-        """No other request is alive when an id comes round."""
+        """Only watches are alive when an id comes round."""
         self._last_id = self._last_id + 1 if self._last_id < LAST_REQ_ID else 1
-        return self._last_id
+        return self._last_id if self._last_id not in self._watches else self.new_id()
 
     @property
     def ended(self) -> bool:
@@ -153,12 +155,17 @@ class Connection:
             inflow.receive()
 
     def _next(self) -> Reply | None:
-        """The next frame that is no notice, if it has arrived; what has ended the connection is
-        raised. It stays where it is until the next request."""
+        """The next frame that is no notice and no event, if it has arrived; what has ended the
+        connection is raised. It stays where it is until the next request."""
         inflow = self._inflow
         try:
-            while (reply := inflow.first()) is not None and reply.is_notice:
-                self.side.notice(reply)
+            while (reply := inflow.first()) is not None:
+                if reply.req_id in self._watches:
+                    self._take_event(reply)
+                elif reply.is_notice:
+                    self.side.notice(reply)
+                else:
+                    break
                 inflow.drop_first()
         except ProtocolError as error:
             raise self._end(error) from None
@@ -178,6 +185,63 @@ class Connection:
         ahead = self._inflow.ahead
         if ahead and ahead[0] is self._answered:
             del ahead[0]
+
+    # --- requests that are answered again and again ---
+
+    def watch(self, watched: Watched) -> int:
+        """Begins it; its events are taken whenever they come, also between other replies."""
+        if self.ended:
+            raise self._why_unusable()
+        req_id = self.new_id()
+        self._watches[req_id] = watched
+        self.tell(watched.frame(req_id))
+        return req_id
+
+    def unwatch(self, req_id: int) -> None:
+        """Ends it, and waits for its last word, so that nothing of it comes later."""
+        watched = self._watches.get(req_id)
+        if watched is not None and not self.ended:
+            self.tell(requests.cancel(req_id))
+            try:
+                self._listen(lambda: watched.last is not None, CONTROL_SECONDS)
+            except KcoroError:
+                pass  # it ended with its connection
+
+    def _take_event(self, reply: Reply) -> None:
+        self._watches[reply.req_id].take(reply)
+        if reply.result is not None:
+            del self._watches[reply.req_id]
+
+    def await_event(self, watched: Watched, interval: float) -> None:
+        """Until `watched` has got an event or its end. Interrupted, it may be called again."""
+        self._listen(lambda: watched.fresh or watched.last is not None, interval)
+
+    def _listen(self, heard: Callable[[], bool], seconds: float) -> None:
+        if self._under_way is not None:
+            raise BusyResourceError(
+                "another thread is using this client; open one client for each thread"
+            )
+        self._under_way = []
+        try:
+            if self.ended:
+                raise self._why_unusable()
+            self._limit(seconds)
+            self._inflow.raw.clear()
+            self._forget_answered()
+            while (reply := self._next()) is None and not heard():
+                self._inflow.receive()
+            if reply is not None:
+                self._checked(reply, 0)
+        except OSError as error:
+            self._inflow.parse()
+            if error.errno is None:
+                raise
+            raise self._lose(error) from None
+        except BaseException:
+            self._inflow.parse()  # what came last would count as seen by the next request
+            raise
+        finally:
+            self._under_way = None
 
     # --- frames that are not answered, notices that nobody asked for ---
 
@@ -247,7 +311,7 @@ class Connection:
         try:
             self._limit(self._cancel_grace)
             self._send(frame, sent)
-            if not self._inflow.has_reply:
+            if self._next() is None:
                 self._send(requests.cancel(req_id), [])
             reply = self._reply(req_id)
             if late is not None:

@@ -112,9 +112,3 @@ class Inflow:
         """What nobody has taken is closed; replies that were given on are their takers'."""
         self._files.close()
         self.ahead = []
-
-    @property
-    def has_reply(self) -> bool:
-        """Whether a whole frame has arrived that is no notice."""
-        self.parse()
-        return any(not reply.is_notice for reply in self.ahead)

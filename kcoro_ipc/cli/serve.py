@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from kcoro_ipc.service import Listeners
     from kcoro_ipc.transport import Listener
 
+BESIDE = "/"  # as PATH of the metrics socket: no socket can stand there
+METRICS_MODE = 0o660
 LIMIT_NAMES = tuple(field.name for field in dataclasses.fields(Limits))
 
 
@@ -69,6 +71,14 @@ def read_mode(context: click.Context, option: click.Parameter, given: str | None
     "Without it: $KCORO_SOCKET, else kcoro.sock and kcoro-seq.sock in $XDG_RUNTIME_DIR/kcoro "
     "(root: /run/kcoro).",
 )
+@click.option(
+    "--metrics",
+    is_flag=False,
+    flag_value=BESIDE,
+    metavar="[PATH]",
+    help="Answer scrapers at PATH: GET /metrics over HTTP. Without PATH: metrics.sock beside the "
+    "first socket.",
+)
 @click.option("--socket-mode", callback=read_mode, metavar="OCTAL", help="Mode of the sockets.")
 @click.option(
     "--drain",
@@ -102,6 +112,7 @@ def read_mode(context: click.Context, option: click.Parameter, given: str | None
 @click.option("--until-eof", is_flag=True, help="End when standard input ends.")
 def serve(
     listen: Sequence[str],
+    metrics: str | None,
     socket_mode: int | None,
     drain_s: float,
     io: str,
@@ -124,6 +135,7 @@ def serve(
     logs.start("debug" if debug else log_level)
     faulthandler.enable(2)  # a watchdog's SIGABRT leaves in the log where it hung
     listeners = open_listeners(listen, socket_mode)
+    listeners = open_metrics(metrics, listeners)
     descriptors = raise_descriptor_limit()
     gc.freeze()  # what is loaded now stays for ever: no collection needs to look at it
 
@@ -141,6 +153,7 @@ def serve(
             ready=ready,
             stopping=service.stopping,
             beside=lambda running: run_beside(running, until_eof),
+            metrics=listeners.metrics,
         )
 
     try:
@@ -165,6 +178,24 @@ def open_listeners(listen: Sequence[str], mode: int | None) -> "Listeners":
         return service.Listeners(transport.listen_all(addresses, mode), [])
     except transport.TransportError as error:
         raise OutsideError(str(error)) from error
+
+
+def open_metrics(path: str | None, listeners: "Listeners") -> "Listeners":
+    """Adds the metrics socket, if one is asked for; all are closed when it cannot be had."""
+    from kcoro_ipc import transport
+    from kcoro_ipc.protocol.address import parse_address
+
+    if path is None:
+        return listeners
+    if path == BESIDE:
+        path = os.path.join(os.path.dirname(listeners.channels[0].address.path), "metrics.sock")
+    try:
+        scraped = transport.listen(parse_address(f"stream:{path}"), METRICS_MODE)
+    except (transport.TransportError, KcoroError) as error:
+        for listener in (*listeners.channels, *listeners.metrics):
+            listener.close()
+        raise OutsideError(str(error)) from error
+    return listeners._replace(metrics=[*listeners.metrics, scraped])
 
 
 def say_ready(listeners: "Sequence[Listener]", quiet: bool) -> None:

@@ -16,6 +16,7 @@ from kcoro_ipc.client.connection import Connection
 from kcoro_ipc.client.handle import Handle
 from kcoro_ipc.client.inbox import Inbox
 from kcoro_ipc.client.shipping import ship, ship_run
+from kcoro_ipc.client.watching import Watch
 from kcoro_ipc.codecs import Bytes, Codec, decode_many
 from kcoro_ipc.errors import InvalidArgument, KcoroError
 from kcoro_ipc.files import HasFileno, Message, take
@@ -260,6 +261,10 @@ class Channel(trio.abc.Channel[Any]):
 
         reply = await self._usable().control(_wire.CMD_GET_STATS)
         return snapshot(read_stats(reply), self.chan_id, self.name)
+
+    def watch(self, interval: float) -> Watch:
+        """As `Client.watch`, of this channel; it does not end with the handle."""
+        return Watch(self._usable().connection, self.chan_id, interval)
 
     async def close(self) -> None:
         """Closes the channel for all: no new sends, what was accepted still drains. Idempotent."""

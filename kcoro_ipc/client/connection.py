@@ -62,23 +62,42 @@ READS_PER_WAKE = 16
 CANCELLED_BY_US = (None, "", "cancelled")
 
 
-class Waiting:
-    """A task that waits for the reply to one request.
+class Asking:
+    """Who hears what becomes of one request; `ended` once one of `owners` was closed under it."""
 
-    `raise_cancel` is set once trio has cancelled it, `ended` once its handle was closed under it.
-    """
+    __slots__ = ("ended", "owners", "req_id")
 
-    __slots__ = ("connection", "ended", "owners", "raise_cancel", "req_id", "task")
+    def __init__(self, req_id: int, owners: tuple[object, ...]) -> None:
+        self.req_id = req_id
+        self.owners = owners
+        self.ended = False
+
+    def take(self, reply: Reply) -> None:
+        raise NotImplementedError
+
+    def fail(self, error: KcoroError) -> None:
+        """No reply will come."""
+        raise NotImplementedError
+
+
+class Waiting(Asking):
+    """A task that waits for its only reply. `raise_cancel` is set once trio has cancelled it."""
+
+    __slots__ = ("connection", "raise_cancel", "task")
 
     def __init__(
         self, connection: "Connection", req_id: int, task: Task, owners: tuple[object, ...]
     ) -> None:
+        super().__init__(req_id, owners)
         self.connection = connection
-        self.req_id = req_id
         self.task = task
-        self.owners = owners
-        self.ended = False
         self.raise_cancel: RaiseCancelT | None = None
+
+    def take(self, reply: Reply) -> None:
+        reschedule(self.task, outcome.Value(reply))
+
+    def fail(self, error: KcoroError) -> None:
+        reschedule(self.task, outcome.Error(error))
 
     def abort(self, raise_cancel: RaiseCancelT) -> Abort:
         self.raise_cancel = raise_cancel
@@ -92,7 +111,7 @@ class Connection:
     def __init__(
         self,
         sock: socket.socket,
-        exchange: Exchange[Waiting],
+        exchange: Exchange[Asking],
         greeting: Greeting,
         cancel_grace: float,
         settings: Settings,
@@ -158,6 +177,13 @@ class Connection:
             waiting.raise_cancel()
         raise ClosedResourceError("this handle was closed while the operation waited")
 
+    def listen(self, asking: Asking, frame: bytes) -> None:
+        """Sends a request that is answered again and again; `asking` hears all of it."""
+        if self.ended:
+            raise self._why_unusable()
+        self._exchange.add(asking.req_id, asking)
+        self._put(frame)
+
     def tell(self, frame: bytes) -> None:
         """Sends what has no answer."""
         if not self.ended:
@@ -165,7 +191,7 @@ class Connection:
 
     def ask_cancel(self, req_id: int) -> None:
         """Sends CANCEL; from now on the reply is due within the grace."""
-        if req_id in self._deadlines:
+        if req_id in self._deadlines or req_id not in self._exchange.in_flight:
             return
         self._put(requests.cancel(req_id))
         self._deadlines[req_id] = trio.current_time() + self._cancel_grace
@@ -214,7 +240,7 @@ class Connection:
         for waiting in self._exchange.drain():
             error = why()
             error.in_doubt = True
-            reschedule(waiting.task, outcome.Error(error))
+            waiting.fail(error)
         for lot in self._lots.values():
             lot.unpark_all()
         self._reading.cancel()
@@ -279,7 +305,7 @@ class Connection:
             if waiting.req_id in self._deadlines:
                 del self._deadlines[waiting.req_id]
                 self._set_grace()
-            reschedule(waiting.task, outcome.Value(reply))
+            waiting.take(reply)
         for side, lot in self._lots.items():
             if lot and self._exchange.has_place(side):
                 lot.unpark(count=len(arrived))
@@ -339,8 +365,7 @@ class Connection:
         waiting = self._exchange.forget(req_id)
         self._deadlines.pop(req_id, None)
         self._set_grace()
-        why = InvalidArgument(f"the system does not pass these files on: {error.strerror}")
-        reschedule(waiting.task, outcome.Error(why))
+        waiting.fail(InvalidArgument(f"the system does not pass these files on: {error.strerror}"))
 
     async def _transmit(self, data: bytes) -> None:
         rest = memoryview(data)

@@ -8,7 +8,7 @@ from types import TracebackType
 import trio
 
 from kcoro_ipc.client.client import Client
-from kcoro_ipc.client.connection import PACKET_READ_BYTES, Connection, Waiting
+from kcoro_ipc.client.connection import PACKET_READ_BYTES, Asking, Connection
 from kcoro_ipc.errors import NoDaemon
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.address import Address, connect_error, find_address
@@ -115,7 +115,7 @@ class OpenClient:
             await trio.sleep(BACKLOG_RETRY_SECONDS)
 
     async def _greet(self, sock: socket.socket) -> Connection:
-        exchange: Exchange[Waiting] = Exchange()
+        exchange: Exchange[Asking] = Exchange()
         try:
             sock.send(requests.hello(self._name))  # a new socket takes a few bytes at once
             while not (replies := exchange.reader.feed(await self._arrived(sock))):

@@ -3,7 +3,8 @@
     request    a frame as its function sees it, forms of answers     greeting  HELLO, GET_INFO
     channels   MAKE, RELEASE, CLOSE, DESTROY, PURGE                  making    settings of MAKE
     opening    OPEN, also of names that are still to come
-    looking    LIST, GET_STATS, SUBSCRIBE                        regions   REGION_ADD, REGION_DROP
+    looking    LIST, GET_STATS        watching   SUBSCRIBE       regions   REGION_ADD, REGION_DROP
+    measuring  METRICS
 
 `serve` runs one frame: whatever a client sends ends in exactly one outcome for its own connection.
 A fault of ours is logged with its traceback and costs that connection only. `cancelled` and `due`
@@ -16,7 +17,7 @@ from typing import NamedTuple
 
 from kcoro_ipc import _wire
 from kcoro_ipc.broker import SHUTTING_DOWN, Broker
-from kcoro_ipc.control import channels, greeting, looking, opening, regions
+from kcoro_ipc.control import channels, greeting, looking, measuring, opening, regions, watching
 from kcoro_ipc.control.request import LET_GO, Outcome, Request, Then, last_words
 from kcoro_ipc.errors import (
     AccessDenied,
@@ -52,7 +53,8 @@ COMMANDS: dict[int, Command] = {
     _wire.CMD_CHAN_OPEN: Command(1, opening.open_channel),
     _wire.CMD_CHAN_RELEASE: Command(1, channels.release),
     _wire.CMD_CHAN_PURGE: Command(1, channels.purge),
-    _wire.CMD_SUBSCRIBE: Command(1, looking.subscribe),
+    _wire.CMD_SUBSCRIBE: Command(1, watching.subscribe),
+    _wire.CMD_METRICS: Command(1, measuring.metrics),
     _wire.CMD_REGION_ADD: Command(1, regions.add),
     _wire.CMD_REGION_DROP: Command(1, regions.drop),
 }
@@ -89,6 +91,7 @@ def _answer(broker: Broker, peer: Peer, control: Control) -> Outcome:
         raise
     except KcoroError as error:
         if isinstance(error, (AccessDenied, HiddenChannel, QuotaExceeded)):
+            broker.books.refused(peer.uid)
             _say_refused(broker, request, error)
         return request.failed(error)
 
@@ -155,7 +158,7 @@ def due(broker: Broker, most: int, until_ns: int | None = None) -> None:
         if isinstance(record, Opening):
             opening.finish_opening(broker, record, TimedOut())
         else:
-            looking.tell(broker, record)
+            watching.tell(broker, record)
         if broker.is_late(until_ns):
             break
 
@@ -175,7 +178,7 @@ def _end(broker: Broker, peer: Peer, req_id: int, reason: str) -> None:
     if req_id in peer.openings:
         opening.finish_opening(broker, peer.openings[req_id], error)
     elif req_id in peer.subscriptions:
-        looking.finish_subscription(broker, peer.subscriptions[req_id], error)
+        watching.finish_subscription(broker, peer.subscriptions[req_id], error)
     else:
         regions.cancelled(broker, peer, req_id, reason)
 

@@ -1,8 +1,7 @@
-"""LIST, GET_STATS and SUBSCRIBE: what there is, what it has done, who waits.
+"""LIST and GET_STATS: what there is, what it has done, who waits.
 
-Nothing here slows a channel: a list looks at a bounded number of channels per page, a peer that
-does not read its events skips them, and who waits is told 256 at a time, or fewer where the peer's
-MAX_FRAME holds no more.
+Nothing here slows a channel: a list looks at a bounded number of channels per page, and who waits
+is told 256 at a time, or fewer where the peer's MAX_FRAME holds no more.
 """
 
 import struct
@@ -10,15 +9,14 @@ import struct
 from kcoro_ipc import _wire
 from kcoro_ipc.broker import Broker
 from kcoro_ipc.control.opening import target
-from kcoro_ipc.control.request import LET_GO, Outcome, Request, failure, request_frame
-from kcoro_ipc.errors import InvalidArgument, KcoroError, OperationCancelled
+from kcoro_ipc.control.request import Outcome, Request
+from kcoro_ipc.errors import InvalidArgument
 from kcoro_ipc.frames import Pair, build_payload
 from kcoro_ipc.native import CLAUSE_RECV, CLAUSE_SEND, Waiter
-from kcoro_ipc.records import Channel, Subscription
+from kcoro_ipc.records import Channel
 
 PAGE = 256  # entries in a page of LIST or of waiters
 LARGEST_ENTRY_BYTES = 320  # of LIST: a NAME of 255 bytes and three numbers
-LEAST_INTERVAL_MS = 100
 
 _LIST_CURSOR = struct.Struct(">I")
 _WAITER_CURSOR = struct.Struct(">BI")
@@ -156,41 +154,3 @@ def _files(broker: Broker, request: Request, channel: Channel, room_bytes: int) 
         pairs.append(item)
     full = room_bytes < 0 or len(pairs) == most
     return [*pairs, (_wire.ATTR_CURSOR, _LIST_CURSOR.pack(skip + len(pairs)))] if full else pairs
-
-
-# --- subscriptions ---
-
-
-def subscribe(broker: Broker, request: Request) -> Outcome:
-    """Counters now and every INTERVAL_MS (at least 100) until CANCEL or the channel's end."""
-    channel = target(broker, request)
-    broker.check_alive(channel)
-    interval_ms = request.number(_wire.ATTR_INTERVAL_MS)
-    if interval_ms < LEAST_INTERVAL_MS:
-        raise InvalidArgument(f"INTERVAL_MS is at least {LEAST_INTERVAL_MS}, not {interval_ms}")
-    subscription = Subscription(
-        request.peer.conn, request.req_id, channel.chan_id, interval_ms * 1_000_000
-    )
-    broker.registry.subscribe(request.peer, subscription)
-    broker.registry.deadlines.add(broker.clock(), subscription)
-    return LET_GO
-
-
-def tell(broker: Broker, subscription: Subscription) -> None:
-    """One event, skipped if the peer reads too slowly; the next one is due an interval later."""
-    channel = broker.registry.channels.get(subscription.chan_id)
-    if channel is None or channel.destroyed:
-        reason = broker.reason(channel) if channel is not None else "the channel was destroyed"
-        return finish_subscription(broker, subscription, OperationCancelled(reason=reason))
-    pairs = [(_wire.ATTR_CHAN_ID, channel.chan_id), *_counters(broker.stats(channel))]
-    frame = request_frame(_wire.CMD_SUBSCRIBE, subscription.req_id, pairs)
-    broker.pump.event(subscription.conn, frame)
-    broker.registry.deadlines.add(broker.clock() + subscription.interval_ns, subscription)
-    return None
-
-
-def finish_subscription(broker: Broker, subscription: Subscription, error: KcoroError) -> None:
-    peer = broker.registry.peers[subscription.conn]
-    broker.registry.end_subscription(peer, subscription)
-    frame = request_frame(_wire.CMD_SUBSCRIBE, subscription.req_id, failure(error, minor=1))
-    broker.pump.finish(subscription.conn, subscription.req_id, frame)

@@ -103,7 +103,7 @@ def _word(option: str, value: object, words: dict[str, int]) -> int:
     return words[value]
 
 
-def _milliseconds(option: str, seconds: float) -> int:
+def milliseconds(option: str, seconds: float) -> int:
     """Rounded up: never early. 49 days at most, what a u32 holds."""
     if not 0 < seconds <= 0xFFFFFFFF / 1000:  # also not for nan
         raise InvalidArgument(f"{option} cannot be {seconds!r}; give seconds, more than 0")
@@ -139,7 +139,7 @@ def make_pairs(name: str | None, options: ChannelOptions) -> list[tuple[int, Any
             pairs.append((number, _word(option, given[option], words)))
     pairs += [(number, given[option]) for option, number in _NUMBERS.items() if option in given]
     if "file_ttl" in given:
-        pairs.append((_wire.ATTR_FILE_TTL_MS, _milliseconds("file_ttl", given["file_ttl"])))
+        pairs.append((_wire.ATTR_FILE_TTL_MS, milliseconds("file_ttl", given["file_ttl"])))
     return [*pairs, (_wire.ATTR_FLAGS, flags_of(options))]
 
 

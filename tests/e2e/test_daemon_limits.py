@@ -239,7 +239,7 @@ def test_a_planted_fault_costs_one_connection_and_never_the_daemon(
         monkeypatch.setattr(inside.daemon.broker, "depart", broken)
         victim.close()
     else:
-        monkeypatch.setattr(control.looking, "tell", broken)
+        monkeypatch.setattr(control.watching, "tell", broken)
         victim.write("SUBSCRIBE", REQ_ID=1, NAME="jobs", INTERVAL_MS=100)
     while "ZeroDivisionError: planted" not in caplog.text:
         assert bystander.ask("PING")["RESULT"] == 0

@@ -27,7 +27,7 @@ from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.protocol.address import Address
 from kcoro_ipc.pump import Closed, Control, Report
 from kcoro_ipc.quotas import Limits
-from kcoro_ipc.records import Channel, Peer, Settings, User
+from kcoro_ipc.records import Channel, Peer, Settings
 from kcoro_ipc.registry import Registry
 
 QUIET = Report(0, 0, 0, 0, 0, 0, 0, 0)
@@ -223,7 +223,7 @@ def drain_of(hall: Hall, said: list[float]) -> Drain:
     """A drain that has begun, with one peer and two empty channels, of tickets 1 and 2."""
     for ticket in (1, 2):
         hall.registry.add(Channel(ticket, ticket, None, 1000, 1000, Settings()))
-    hall.broker.join(Peer(1, User(1000, 1), 1000, frozenset(), 1, 0))
+    hall.broker.join(Peer(1, hall.broker.user(1000), 1000, frozenset(), 1, 0))
     return Drain(hall.broker, hall.acceptor, 10.0, said.append)
 
 

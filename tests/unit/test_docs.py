@@ -16,6 +16,7 @@ import click
 import pytest
 
 from kcoro_ipc import _wire
+from kcoro_ipc.exposition import CHANNELS, DAEMON, USERS, Family, Group
 from kcoro_ipc.metrics import COUNTERS, GAUGES, NOT_MEASURES
 from kcoro_ipc.quotas import Limits
 
@@ -199,12 +200,40 @@ def test_every_counter_is_described_once_and_nothing_else_is() -> None:
 
 
 def test_gauges_and_counters_are_called_so() -> None:
-    rows = table_rows(page("docs/CHANNEL_METRICS.md"))
+    rows = table_rows(page("docs/CHANNEL_METRICS.md").split("\n## OpenMetrics\n")[0])
     sorts = {name: row[1] for row in rows if len(row) == 4 for name in backticked(row[0])}
     assert {name for name, sort in sorts.items() if sort == "gauge"} == set(GAUGES)
     counters = {name for name, sort in sorts.items() if sort == "counter"}
     assert counters <= set(COUNTERS)
     assert not NOT_MEASURES & set(sorts)
+
+
+def family_rows(group: Group) -> list[list[str]]:
+    """Name, type, unit and help of each family, as the page is to show them."""
+    return [
+        [f"`{one.name}`", one.type, one.unit, one.help.removesuffix(".")] for one in group.families
+    ]
+
+
+def further_labels(family: Family) -> set[str]:
+    return {part.split("=")[0] for more, _ in family.samples for part in more.split(",") if part}
+
+
+@pytest.mark.parametrize(
+    ("heading", "group", "own"),
+    [
+        ("### Of channels", CHANNELS, {"name", "uid"}),
+        ("### Of users", USERS, {"uid"}),
+        ("### Of the daemon", DAEMON, set()),
+    ],
+)
+def test_the_families_of_the_page_are_those_that_are_told(
+    heading: str, group: Group, own: set[str]
+) -> None:
+    rows = table_rows(section(page("docs/CHANNEL_METRICS.md"), heading))[1:]
+    assert [[*row[:3], row[4]] for row in rows] == family_rows(group)
+    for row, family in zip(rows, group.families, strict=True):
+        assert set(backticked(row[3])) == own | further_labels(family)
 
 
 def test_the_kinds_of_the_contract_have_the_numbers_of_the_wire() -> None:

@@ -43,21 +43,11 @@ def test_a_value_that_could_forge_a_field_or_a_line_is_quoted(value: object, tex
     assert logs.shown(value) == text
 
 
-def test_the_journal_gets_a_priority_on_every_line() -> None:
+def test_every_line_on_the_journals_stream_names_its_priority() -> None:
     record = logging.LogRecord("kcoro", logging.ERROR, "", 0, "control failed", None, None)
     record.exc_info = (ValueError, ValueError("boom"), None)
-    formatted = logs.JournalFormatter().format(record).splitlines()
+    formatted = logs.PriorityFormatter().format(record).splitlines()
     assert formatted == ["<3>control failed", "<3>ValueError: boom"]
-
-
-def test_the_journal_is_recognised_by_device_and_inode(monkeypatch: pytest.MonkeyPatch) -> None:
-    with open(os.devnull, "w") as stream:
-        stat = os.fstat(stream.fileno())
-        monkeypatch.setenv("JOURNAL_STREAM", f"{stat.st_dev}:{stat.st_ino}")
-        assert logs.is_journal(stream)
-        monkeypatch.setenv("JOURNAL_STREAM", f"{stat.st_dev}:{stat.st_ino + 1}")
-        assert not logs.is_journal(stream)
-    assert not logs.is_journal(io.StringIO())
 
 
 def test_a_stream_that_nobody_reads_loses_lines_and_says_so_later() -> None:

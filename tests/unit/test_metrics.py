@@ -1,13 +1,12 @@
-"""Snapshots: complete, signed where the wire is, and readable by a parser that others wrote."""
+"""Snapshots: complete, signed where the wire is, and held to their laws."""
 
 import dataclasses
 import json
 
 import pytest
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from kcoro_ipc import _wire
-from kcoro_ipc.metrics import COUNTERS, GAUGES, ChannelSnapshot, openmetrics, rates, snapshot
+from kcoro_ipc.metrics import ChannelSnapshot, rates, snapshot
 
 
 def numbered() -> dict[int, int]:
@@ -47,14 +46,25 @@ def test_text_shows_gauges_always_and_counters_when_they_counted() -> None:
     assert "total_recvs" not in lines
 
 
-def test_openmetrics_is_read_by_prometheus_own_parser() -> None:
-    awkward = 'a "quoted\\ name'
-    text = openmetrics([snapshot(numbered(), 1001, awkward), snapshot({}, 1002)])
-    families = {family.name: family for family in text_string_to_metric_families(text)}
-    sends = {s.labels["name"]: s.value for s in families["kcoro_channel_sends"].samples}
-    assert sends == {awkward: 10.0, "": 0.0}
-    assert families["kcoro_channel_depth"].type == "gauge"
-    assert len(families) == 1 + len(COUNTERS) + len(GAUGES)
+def lawful() -> dict[str, int]:
+    return {
+        "total_sends": 21, "total_recvs": 9, "depth": 5, "ready": 3, "held": 2, "drops_oldest": 1,
+        "drops_newest": 2, "undelivered": 4, "undelivered_dropped": 1,
+        "undelivered_dead_lettered": 3, "finished_waiters": 20, "matched_waiters": 7,
+        "closed_waiters": 3, "cancelled_waiters": 10, "cancelled_cancel": 1, "cancelled_timeout": 2,
+        "cancelled_dead": 3, "cancelled_destroyed": 4, "send_idx": 30, "recv_idx": 25,
+    }  # fmt: skip
+
+
+def test_lawful_counters_break_no_law() -> None:
+    assert ChannelSnapshot(chan_id=1, **lawful()).breaches() == []
+
+
+@pytest.mark.parametrize("name", sorted(lawful()))
+@pytest.mark.parametrize("by", [1, -1])
+def test_a_counter_that_is_off_by_one_breaks_a_law_that_names_it(name: str, by: int) -> None:
+    breaches = ChannelSnapshot(chan_id=1, **lawful() | {name: lawful()[name] + by}).breaches()
+    assert any(name in breach for breach in breaches)
 
 
 def test_rates_divide_by_the_interval_given_or_by_the_time_between_operations() -> None:

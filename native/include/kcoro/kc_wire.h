@@ -62,6 +62,7 @@ enum kc_wire_cmd {
     KC_CMD_REGION_MAP = 48,
     KC_CMD_REGION_FREED = 49,
     KC_CMD_REGION_GONE = 50,
+    KC_CMD_METRICS = 53,
 };
 
 enum kc_wire_attr {
@@ -121,7 +122,9 @@ enum kc_wire_attr {
     KC_ATTR_SIZE = 72,
     KC_ATTR_FILES = 73,
     KC_ATTR_FILE_TTL_MS = 74,
-    KC_ATTR_END = 75,
+    KC_ATTR_TEXT = 90,
+    KC_ATTR_EVENTS_SKIPPED = 91,
+    KC_ATTR_END = 92,
 };
 
 /* FLAGS, by command */
@@ -335,7 +338,9 @@ enum kc_wire_stat {
     X(LEASE_ID, U64, 1) \
     X(SIZE, U64, 0) \
     X(FILES, U32, 0) \
-    X(FILE_TTL_MS, U32, 0)
+    X(FILE_TTL_MS, U32, 0) \
+    X(TEXT, BYTES, 0) \
+    X(EVENTS_SKIPPED, U32, 0)
 #endif
 
 #endif

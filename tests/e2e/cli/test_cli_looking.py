@@ -6,6 +6,7 @@ import signal
 from typing import Any
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from kcoro_ipc.cli.main import COMMANDS
 
@@ -48,6 +49,28 @@ def test_stat_tells_who_waits(kcoro: Any) -> None:
     assert told[0]["age_ns"] > 0
     text = kcoro("stat", name, "--waiters").stdout.decode()
     assert f"pid {waiting.pid}" in text
+
+
+def test_metrics_prints_what_a_scraper_reads(kcoro: Any) -> None:
+    name = kcoro.name()
+    kcoro("make", name, "--capacity", "4")
+    kcoro("send", name, "a", "b")
+    text = kcoro("metrics").stdout.decode()
+    found = {
+        (sample.name, sample.labels.get("name")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert found["kcoro_channel_sends_total", name] == 2
+    assert found["kcoro_channel_depth", name] == 2
+    assert text.endswith("# EOF\n")
+
+
+def test_metrics_is_quiet_when_nobody_reads_on(kcoro: Any) -> None:
+    shown = kcoro.start("metrics")
+    shown.stdout.close()
+    assert shown.wait() in (0, 141)  # all of it may have gone out before
+    assert shown.stderr.read() == b""
 
 
 def test_top_shows_every_channel_in_each_round(kcoro: Any) -> None:

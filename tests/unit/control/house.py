@@ -10,7 +10,7 @@ from kcoro_ipc import _wire, control, frames
 from kcoro_ipc.broker import Broker
 from kcoro_ipc.control import Then
 from kcoro_ipc.native import ChannelConfig, Waiter, WaitingFiles
-from kcoro_ipc.pump import STREAM, Closed, Control
+from kcoro_ipc.pump import STREAM, Closed, ConnectionInfo, Control
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import Peer
 from kcoro_ipc.registry import Registry
@@ -30,6 +30,7 @@ class Engine:
         self.waiters: list[Waiter] = []
         self.files: list[WaitingFiles] = []
         self.freed_accounts: list[int] = []
+        self.stats: dict[int, list[int]] = {}  # by CHAN_ID and STAT_ID
 
     def account_make(self, **limits: int) -> int:
         return 500
@@ -68,7 +69,11 @@ class Engine:
         return "enough"
 
     def chan_stats(self, chan: int) -> tuple[int, ...]:
-        return tuple(range(100, 164))
+        return tuple(self.stats.get(chan - 70_000, range(100, 101 + len(_wire.STAT_NAMES))))
+
+    def usage(self) -> dict[str, int]:
+        pools = ("channels", "tokens", "clauses", "messages", "accounts", "regions", "files")
+        return dict.fromkeys((*pools, "block_bytes", "heap_bytes"), 7)
 
     def chan_waiters(self, chan: int, dir: int, skip: int, most: int) -> list[Waiter]:
         return [waiter for waiter in self.waiters if waiter.dir == dir][skip : skip + most]
@@ -80,6 +85,9 @@ class Pump:
         self.finished: list[tuple[int, dict[str, Any]]] = []
         self.events: list[tuple[int, dict[str, Any]]] = []
         self.refuse_grant = 0
+        self.said = 0  # bytes of events
+        self.read = 0  # of these, by the peer
+        self.deaf = False
 
     def grant(self, conn: int, chan_id: int, chan: int, rights: int) -> int:
         self.grants[conn, chan_id] = rights
@@ -91,13 +99,19 @@ class Pump:
 
     def event(self, conn: int, frame: bytes) -> int:
         self.events.append((conn, read(frame)))
+        self.said += len(frame)
+        self.info(conn)
         return 0
 
     def conn_of_waiter(self, user: int) -> int:
         return user
 
-    def info(self, conn: int) -> None:
-        """Nothing is known of a connection without a socket."""
+    def info(self, conn: int) -> ConnectionInfo:
+        """Every peer has read all, or is deaf."""
+        if not self.deaf:
+            self.read = self.said
+        nothing = ConnectionInfo(*[0] * len(ConnectionInfo._fields))
+        return nothing._replace(bytes_out=self.read, queued_bytes=self.said - self.read)
 
 
 def read(frame: bytes, minor: int = 1) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""LIST, GET_INFO, GET_STATS, SUBSCRIBE."""
+"""LIST, GET_INFO, GET_STATS."""
 
 from typing import Any
 
 import pytest
 
-from kcoro_ipc import _wire, control
+from kcoro_ipc import _wire
 from kcoro_ipc.native import CLAUSE_SEND, Waiter, WaitingFiles
 from kcoro_ipc.records import Peer
 from tests.unit.control.house import OWNER, READ, STRANGER, House, refused
@@ -194,43 +194,3 @@ def test_get_info_tells_what_the_asking_user_has_here() -> None:
         b"leases": 0,
         b"files": 4,
     }
-
-
-def test_a_subscription_tells_at_once_and_every_interval_until_cancel() -> None:
-    house = House()
-    peer = house.peer()
-    house.ask(peer, "CHAN_MAKE", NAME="jobs")
-    assert house.ask(peer, "SUBSCRIBE", NAME="jobs", INTERVAL_MS=100) is None
-    control.due(house.broker, 64)
-    assert house.broker.next_deadline_ns() == 100_000_000
-    house.now_ns = 100_000_000
-    control.due(house.broker, 64)
-    assert len(house.pump.events) == 2
-    event = house.pump.events[1][1]
-    assert (event["cmd"], event["REQ_ID"], event["CHAN_ID"]) == ("SUBSCRIBE", 5, 1001)
-    assert "RESULT" not in event
-    control.cancelled(house.broker, peer.conn, 5)
-    assert house.pump.finished[0][1]["RESULT"] == _wire.KC_ECANCELED
-    house.now_ns = 10**12
-    control.due(house.broker, 64)
-    assert len(house.pump.events) == 2
-
-
-@pytest.mark.parametrize("interval_ms", [0, 99])
-def test_a_subscription_that_is_too_fast_is_einval(interval_ms: int) -> None:
-    house = House()
-    peer = house.peer()
-    house.ask(peer, "CHAN_MAKE", NAME="jobs")
-    answer = house.ask(peer, "SUBSCRIBE", NAME="jobs", INTERVAL_MS=interval_ms)
-    assert refused(answer, _wire.KC_EINVAL)
-
-
-def test_a_subscription_ends_with_its_channel() -> None:
-    house = House()
-    peer = house.peer()
-    house.ask(peer, "CHAN_MAKE", NAME="jobs")
-    house.ask(peer, "SUBSCRIBE", NAME="jobs", INTERVAL_MS=100)
-    house.ask(peer, "CHAN_DESTROY", NAME="jobs", REASON="enough")
-    control.due(house.broker, 64)
-    ((_, answer),) = house.pump.finished
-    assert (answer["RESULT"], answer["REASON"]) == (_wire.KC_ECANCELED, b"enough")
