@@ -279,7 +279,7 @@ def test_the_manager_follows_a_reload_from_the_first_word_to_the_last(service: S
     assert shown() == ("active", "first")
     machine.run("systemctl", "reload", "--no-block", "reloads.service")
     until(lambda: shown()[0] == "reloading", "reloading")
-    machine.run("systemctl", "kill", "--signal=USR1", "reloads.service")
+    machine.run("systemctl", "kill", "--kill-who=main", "--signal=USR1", "reloads.service")
     until(lambda: shown() == ("active", "second"), "ready again")
     machine.run("systemctl", "stop", "reloads.service", status=None)
 
