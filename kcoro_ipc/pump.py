@@ -93,6 +93,7 @@ class ConnectionInfo(NamedTuple):
     files: int
     account: int
     fd: int
+    scope: int = 0
 
 
 def judge_region(file: int, size: int) -> str | None:
