@@ -471,8 +471,9 @@ class NativeEngine:
 
     def scope_count(self, scope: int, held: bool, chan: int = 0) -> int:
         """How many that are; `chan`: only those at this channel that are held."""
-        most = 0xFFFFFFFF
-        return max(lib.kc_chan_waiter_scope_list(self.handle, scope, held, chan, 0, ffi.NULL, most), 0)
+        list_of, all_of_them = lib.kc_chan_waiter_scope_list, 0xFFFFFFFF
+        count = int(list_of(self.handle, scope, held, chan, 0, ffi.NULL, all_of_them))
+        return max(count, 0)
 
     def scope_end(self, scope: int, reason: int = REASON_CANCEL) -> int:
         return int(lib.kc_chan_waiter_scope_end(self.handle, scope, reason))

@@ -54,7 +54,9 @@ def render_python() -> str:
     parts.append([f"REPEATABLE = frozenset({{{', '.join(map(str, repeats))}}})"])
     parts.append(["", "# The STAT_ID of a name is its place plus 1.", "STAT_NAMES = ("])
     parts[-1] += [f'    "{name}",' for name in tlv.STATS] + [")"]
-    parts.append(["", "# What NUMBERS says of a connection, in this order.", "CONNECTION_NUMBERS = ("])
+    parts.append(
+        ["", "# What NUMBERS says of a connection, in this order.", "CONNECTION_NUMBERS = ("]
+    )
     parts[-1] += [f'    "{name}",' for name in tlv.CONNECTION_NUMBERS] + [")"]
     return "\n".join(line for part in parts for line in part) + "\n"
 

@@ -110,9 +110,7 @@ def _held(broker: Broker, peer: Peer, skip: int, most: int) -> Iterator[list[Pai
     return _listed(broker, peer, skip, most, held=True)
 
 
-def _listed(
-    broker: Broker, peer: Peer, skip: int, most: int, held: bool
-) -> Iterator[list[Pair]]:
+def _listed(broker: Broker, peer: Peer, skip: int, most: int, held: bool) -> Iterator[list[Pair]]:
     info = broker.pump.info(peer.conn)
     if info is None or not most:
         return

@@ -1,0 +1,130 @@
+"""What the blocking client can be asked about others: who is connected, who holds what, what passes.
+
+A part of Client; nothing here takes a handle, but `tap`, whose channel is the asker's own.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kcoro_ipc import _wire
+from kcoro_ipc.blocking.channel import Channel
+from kcoro_ipc.blocking.connection import CONTROL_SECONDS, Connection
+from kcoro_ipc.codecs import Codec
+from kcoro_ipc.errors import KC_ECANCELED, KC_ENOENT
+from kcoro_ipc.protocol import requests
+from kcoro_ipc.protocol.channels import (
+    ChannelInfo,
+    ChannelOptions,
+    read_page,
+    read_stats,
+    target_pair,
+)
+from kcoro_ipc.protocol.connections import (
+    ConnectionDetail,
+    ConnectionInfo,
+    HolderInfo,
+    read_connections,
+    read_detail,
+    read_holders,
+)
+from kcoro_ipc.protocol.outcome import failure_of
+from kcoro_ipc.protocol.replies import Reply
+from kcoro_ipc.protocol.taps import TapCodec, tap_pairs
+
+if TYPE_CHECKING:
+    from kcoro_ipc.metrics import ChannelSnapshot
+
+T = TypeVar("T")
+Page = tuple[list[T], bytes | None]
+AT_ONCE = 32  # requests of a batch that are under way together
+
+
+class Looking:
+    _connection: Connection
+    _control: Callable[..., Reply]
+    _open: Callable[..., Channel]
+
+    def list_holders(self, target: str | int) -> list[HolderInfo]:
+        """The connections with a handle of a channel, by name or chan_id, the oldest first."""
+        flags = (_wire.ATTR_FLAGS, _wire.FLAG_STATS_HOLDERS)
+        return self._all(
+            _wire.CMD_GET_STATS, read_holders, target_pair(target), flags, label=str(target)
+        )
+
+    def list_connections(self) -> list[ConnectionInfo]:
+        """The connections of this user (root: all), the oldest first."""
+        return self._all(_wire.CMD_CONNECTIONS, read_connections)
+
+    def look_at(self, conn: int) -> ConnectionDetail:
+        """One connection: its handles, what it waits for, what it holds. NoSuchChannel if it is gone
+        or another user's."""
+        pages = self._all(
+            _wire.CMD_CONNECTIONS,
+            lambda reply: ([reply], reply.get(_wire.ATTR_CURSOR, None)),
+            (_wire.ATTR_VALUE, conn),
+        )
+        return read_detail(pages)
+
+    def list_some(self, after: bytes | None = None) -> Page[ChannelInfo]:
+        """One page of `list_channels`, and where the next begins (None: that was the last)."""
+        pairs = [(_wire.ATTR_CURSOR, after)] if after else []
+        return read_page(self._control(_wire.CMD_LIST, *pairs))
+
+    def statistics_of(self, chan_ids: Sequence[int]) -> "list[ChannelSnapshot | None]":
+        """As `statistics`, of many channels, some requests at once; None for one that is gone."""
+        from kcoro_ipc.metrics import snapshot
+
+        found: list[ChannelSnapshot | None] = []
+        for start in range(0, len(chan_ids), AT_ONCE):
+            some = chan_ids[start : start + AT_ONCE]
+            for chan_id, reply in zip(some, self._batch(some), strict=True):
+                if reply.result in (KC_ENOENT, KC_ECANCELED):
+                    found.append(None)
+                elif reply.result:
+                    raise failure_of(reply, channel=str(chan_id))
+                else:
+                    found.append(snapshot(read_stats(reply), chan_id))
+        return found
+
+    def _batch(self, chan_ids: Sequence[int]) -> list[Reply]:
+        packed = (_wire.ATTR_FLAGS, _wire.FLAG_STATS_PACKED)
+        batch = []
+        for chan_id in chan_ids:
+            req_id = self._connection.new_id()
+            pairs = ((_wire.ATTR_CHAN_ID, chan_id), packed)
+            batch.append((req_id, requests.control(_wire.CMD_GET_STATS, req_id, pairs)))
+        return self._connection.request_batch(batch, CONTROL_SECONDS)
+
+    def tap(
+        self, target: str | int, *, capacity: int = 1024, most_bytes: int | None = None
+    ) -> Channel:
+        """A channel of `Tapped` copies of what passes `target` from now on.
+
+        It never slows `target`: above `capacity` copies the oldest goes (drops_oldest of the tap).
+        `most_bytes`: of each message, from its beginning. Managers of `target` may do this. It ends
+        when it is closed here, and with `target`.
+        """
+        chan_id = target
+        if not isinstance(target, int):
+            answer = self._control(_wire.CMD_GET_STATS, target_pair(target), label=target)
+            chan_id = answer.get(_wire.ATTR_CHAN_ID)
+        options: ChannelOptions = {"write": False}
+        codec: Codec = TapCodec()
+        pairs = tap_pairs(int(chan_id), capacity, most_bytes)
+        return self._open(_wire.CMD_CHAN_MAKE, pairs, None, options, codec, CONTROL_SECONDS)
+
+    def _all(
+        self,
+        cmd: int,
+        read: Callable[[Reply], Page[T]],
+        *pairs: tuple[int, Any],
+        label: str | None = None,
+    ) -> list[T]:
+        """Every page of an answer."""
+        found: list[T] = []
+        cursor: bytes | None = b""
+        while cursor is not None:
+            more = [(_wire.ATTR_CURSOR, cursor)] if cursor else []
+            page, cursor = read(self._control(cmd, *pairs, *more, label=label))
+            found += page
+        return found
