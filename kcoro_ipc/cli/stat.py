@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kcoro_ipc.cli.invocation import Invocation, channel_argument, common
-from kcoro_ipc.monitor import columns, dump
+from kcoro_ipc.monitor.lines import columns, dump
 
 if TYPE_CHECKING:
     from kcoro_ipc.metrics import ChannelSnapshot

@@ -11,7 +11,7 @@ from itertools import repeat
 import click
 
 from kcoro_ipc.cli.invocation import Invocation, Seconds, common
-from kcoro_ipc.monitor import Monitor, Observed, table
+from kcoro_ipc.monitor.lines import Monitor, Observed, table
 
 HOME_AND_CLEAR = "\x1b[H\x1b[J"
 OTHER_SCREEN, BACK = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"

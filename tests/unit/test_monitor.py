@@ -5,7 +5,7 @@ from typing import Any, cast
 from kcoro_ipc.cli.top import fitting
 from kcoro_ipc.errors import NoSuchChannel
 from kcoro_ipc.metrics import ChannelSnapshot
-from kcoro_ipc.monitor import NO_RATES, Monitor, columns, dump, table
+from kcoro_ipc.monitor.lines import NO_RATES, Monitor, columns, dump, table
 from kcoro_ipc.protocol.channels import ChannelInfo
 
 

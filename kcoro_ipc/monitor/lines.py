@@ -21,6 +21,13 @@ HEADINGS = ["NAME", "KIND", "DEPTH", "HELD", "SENDERS", "RECEIVERS", "SENT/S", "
 TEXT_COLUMNS = (0, 1)
 
 
+def clean(text: str) -> str:
+    """What others chose, without what would steer a terminal."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )
+
+
 def columns(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> Iterator[str]:
     """Lines with aligned columns: those in `left` to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
