@@ -1,10 +1,10 @@
-"""What the blocking client can be asked about others: who is connected, who holds what, what passes.
+"""What the blocking client can be asked about others: who is there, who waits, what passes.
 
 A part of Client; nothing here takes a handle, but `tap`, whose channel is the asker's own.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from kcoro_ipc import _wire
 from kcoro_ipc.blocking.channel import Channel
@@ -12,13 +12,7 @@ from kcoro_ipc.blocking.connection import CONTROL_SECONDS, Connection
 from kcoro_ipc.codecs import Codec
 from kcoro_ipc.errors import KC_ECANCELED, KC_ENOENT
 from kcoro_ipc.protocol import requests
-from kcoro_ipc.protocol.channels import (
-    ChannelInfo,
-    ChannelOptions,
-    read_page,
-    read_stats,
-    target_pair,
-)
+from kcoro_ipc.protocol.channels import ChannelInfo, ChannelOptions, read_page, target_pair
 from kcoro_ipc.protocol.connections import (
     ConnectionDetail,
     ConnectionInfo,
@@ -27,12 +21,11 @@ from kcoro_ipc.protocol.connections import (
     read_detail,
     read_holders,
 )
+from kcoro_ipc.protocol.looks import LOOK, looked
 from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.taps import TapCodec, tap_pairs
-
-if TYPE_CHECKING:
-    from kcoro_ipc.metrics import ChannelSnapshot
+from kcoro_ipc.protocol.waiters import Looked, WaiterInfo, read_waiters
 
 T = TypeVar("T")
 Page = tuple[list[T], bytes | None]
@@ -55,9 +48,18 @@ class Looking:
         """The connections of this user (root: all), the oldest first."""
         return self._all(_wire.CMD_CONNECTIONS, read_connections)
 
+    def look_in(self, target: str | int) -> tuple[list[WaiterInfo], list[HolderInfo]]:
+        """The first of those who wait at a channel and of those who have handles: a page each."""
+        pair = target_pair(target)
+        waiters = (_wire.ATTR_FLAGS, _wire.FLAG_STATS_WAITERS)
+        holders = (_wire.ATTR_FLAGS, _wire.FLAG_STATS_HOLDERS)
+        waiting = self._control(_wire.CMD_GET_STATS, pair, waiters, label=str(target))
+        holding = self._control(_wire.CMD_GET_STATS, pair, holders, label=str(target))
+        return read_waiters(waiting)[0], read_holders(holding)[0]
+
     def look_at(self, conn: int) -> ConnectionDetail:
-        """One connection: its handles, what it waits for, what it holds. NoSuchChannel if it is gone
-        or another user's."""
+        """One connection: its handles, what it waits for, what it holds. NoSuchChannel if it is
+        gone or another user's."""
         pages = self._all(
             _wire.CMD_CONNECTIONS,
             lambda reply: ([reply], reply.get(_wire.ATTR_CURSOR, None)),
@@ -70,11 +72,10 @@ class Looking:
         pairs = [(_wire.ATTR_CURSOR, after)] if after else []
         return read_page(self._control(_wire.CMD_LIST, *pairs))
 
-    def statistics_of(self, chan_ids: Sequence[int]) -> "list[ChannelSnapshot | None]":
-        """As `statistics`, of many channels, some requests at once; None for one that is gone."""
-        from kcoro_ipc.metrics import snapshot
-
-        found: list[ChannelSnapshot | None] = []
+    def look_over(self, chan_ids: Sequence[int]) -> list[Looked | None]:
+        """As `statistics`, of many channels and with the one that has waited longest, some requests
+        at once; None for one that is gone."""
+        found: list[Looked | None] = []
         for start in range(0, len(chan_ids), AT_ONCE):
             some = chan_ids[start : start + AT_ONCE]
             for chan_id, reply in zip(some, self._batch(some), strict=True):
@@ -83,15 +84,14 @@ class Looking:
                 elif reply.result:
                     raise failure_of(reply, channel=str(chan_id))
                 else:
-                    found.append(snapshot(read_stats(reply), chan_id))
+                    found.append(looked(reply, chan_id))
         return found
 
     def _batch(self, chan_ids: Sequence[int]) -> list[Reply]:
-        packed = (_wire.ATTR_FLAGS, _wire.FLAG_STATS_PACKED)
         batch = []
         for chan_id in chan_ids:
             req_id = self._connection.new_id()
-            pairs = ((_wire.ATTR_CHAN_ID, chan_id), packed)
+            pairs = ((_wire.ATTR_CHAN_ID, chan_id), *LOOK)
             batch.append((req_id, requests.control(_wire.CMD_GET_STATS, req_id, pairs)))
         return self._connection.request_batch(batch, CONTROL_SECONDS)
 

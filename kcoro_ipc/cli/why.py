@@ -35,8 +35,8 @@ def why(invocation: Invocation, name: str | None, as_json: bool) -> int:
             steps = waits.still(steps, waits.stuck(picture))
         cycle = waits.shortest_cycle(steps)
         chan_ids = sorted(picture.places) if chan_id is None else [chan_id]
-        told = client.statistics_of(chan_ids)
-    snapshots = {one.chan_id: one for one in told if one is not None}
+        told = client.look_over(chan_ids)
+    snapshots = {one.snapshot.chan_id: one.snapshot for one in told if one is not None}
     if chan_id is not None and not snapshots:
         raise NoSuchChannel(channel=name)
     if as_json:

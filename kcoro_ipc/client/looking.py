@@ -1,11 +1,11 @@
-"""What the trio client can be asked about others: who is connected, who holds what, what passes.
+"""What the trio client can be asked about others: who is there, who waits, what passes.
 
 A part of Client; nothing here takes a handle, but `tap`, whose channel is the asker's own.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import trio
 
@@ -14,13 +14,7 @@ from kcoro_ipc.client.channel import Channel
 from kcoro_ipc.client.connection import Connection
 from kcoro_ipc.codecs import Codec
 from kcoro_ipc.errors import NoSuchChannel, OperationCancelled
-from kcoro_ipc.protocol.channels import (
-    ChannelInfo,
-    ChannelOptions,
-    read_page,
-    read_stats,
-    target_pair,
-)
+from kcoro_ipc.protocol.channels import ChannelInfo, ChannelOptions, read_page, target_pair
 from kcoro_ipc.protocol.connections import (
     ConnectionDetail,
     ConnectionInfo,
@@ -29,11 +23,10 @@ from kcoro_ipc.protocol.connections import (
     read_detail,
     read_holders,
 )
+from kcoro_ipc.protocol.looks import LOOK, looked
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.taps import TapCodec, tap_pairs
-
-if TYPE_CHECKING:
-    from kcoro_ipc.metrics import ChannelSnapshot
+from kcoro_ipc.protocol.waiters import Looked, WaiterInfo, read_waiters
 
 T = TypeVar("T")
 Page = tuple[list[T], bytes | None]
@@ -56,9 +49,18 @@ class Looking:
         """The connections of this user (root: all), the oldest first."""
         return await self._all(_wire.CMD_CONNECTIONS, read_connections)
 
+    async def look_in(self, target: str | int) -> tuple[list[WaiterInfo], list[HolderInfo]]:
+        """The first of those who wait at a channel and of those who have handles: a page each."""
+        pair = target_pair(target)
+        waiters = (_wire.ATTR_FLAGS, _wire.FLAG_STATS_WAITERS)
+        holders = (_wire.ATTR_FLAGS, _wire.FLAG_STATS_HOLDERS)
+        waiting = await self._control(_wire.CMD_GET_STATS, pair, waiters, label=str(target))
+        holding = await self._control(_wire.CMD_GET_STATS, pair, holders, label=str(target))
+        return read_waiters(waiting)[0], read_holders(holding)[0]
+
     async def look_at(self, conn: int) -> ConnectionDetail:
-        """One connection: its handles, what it waits for, what it holds. NoSuchChannel if it is gone
-        or another user's."""
+        """One connection: its handles, what it waits for, what it holds. NoSuchChannel if it is
+        gone or another user's."""
         pages = await self._all(
             _wire.CMD_CONNECTIONS,
             lambda reply: ([reply], reply.get(_wire.ATTR_CURSOR, None)),
@@ -71,21 +73,19 @@ class Looking:
         pairs = [(_wire.ATTR_CURSOR, after)] if after else []
         return read_page(await self._control(_wire.CMD_LIST, *pairs))
 
-    async def statistics_of(self, chan_ids: Sequence[int]) -> "list[ChannelSnapshot | None]":
-        """As `statistics`, of many channels, some requests at once; None for one that is gone."""
-        from kcoro_ipc.metrics import snapshot
-
+    async def look_over(self, chan_ids: Sequence[int]) -> list[Looked | None]:
+        """As `statistics`, of many channels and with the one that has waited longest, some requests
+        at once; None for one that is gone."""
         places = dict.fromkeys(chan_ids)
-        found: dict[int, ChannelSnapshot | None] = dict(places)
-        packed = (_wire.ATTR_FLAGS, _wire.FLAG_STATS_PACKED)
+        found: dict[int, Looked | None] = dict(places)
         limiter = trio.CapacityLimiter(AT_ONCE)
 
         async def ask(chan_id: int) -> None:
             async with limiter:
                 pair = (_wire.ATTR_CHAN_ID, chan_id)
                 with suppress(NoSuchChannel, OperationCancelled):
-                    reply = await self._control(_wire.CMD_GET_STATS, pair, packed)
-                    found[chan_id] = snapshot(read_stats(reply), chan_id)
+                    reply = await self._control(_wire.CMD_GET_STATS, pair, *LOOK)
+                    found[chan_id] = looked(reply, chan_id)
 
         async with trio.open_nursery() as nursery:
             for chan_id in places:

@@ -1,8 +1,8 @@
 """LIST, GET_STATS and SUBSCRIBE: what there is, what it has done, who waits, who has handles.
 
 Nothing here slows a channel: a list looks at a bounded number of channels per page, a peer that
-does not read its events skips them, and who waits is told a page at a time. Who a waiter, a holder or
-the sender of files is, a manager of the channel is told, and everybody of his own user's.
+does not read its events skips them, and who waits is told a page at a time. Who a waiter, a holder
+or the sender of files is, a manager of the channel is told, and everybody of his own user's.
 """
 
 import struct

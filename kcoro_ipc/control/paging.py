@@ -1,7 +1,7 @@
 """Answers in pages: ITEMs as many as fit into the asker's frame, and a CURSOR that goes on.
 
-A page never exceeds the asker's MAX_FRAME, and looks at a bounded number of records, so that a list of
-thousands costs each turn the same as a short one.
+A page never exceeds the asker's MAX_FRAME, and looks at a bounded number of records, so that a list
+of thousands costs each turn the same as a short one.
 """
 
 import struct

@@ -1,24 +1,8 @@
-"""The channel monitor: looks at every channel again and again and makes rows, lines and JSON of it.
+"""Texts of one line: aligned columns, a snapshot in words, lengths of time, short numbers."""
 
-No terminal here: `kcoro top` decides where it goes. A channel that disappears between the list and
-its counters is left out of that round.
-"""
+from collections.abc import Iterator, Sequence
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-from kcoro_ipc.errors import NoSuchChannel, OperationCancelled
-from kcoro_ipc.metrics import ChannelSnapshot, Rates, rates
-
-if TYPE_CHECKING:
-    from kcoro_ipc.blocking import Client
-
-NO_RATES = Rates(0.0, 0.0, 0.0, 0.0, 0.0)
-GONE = (NoSuchChannel, OperationCancelled)
-HEADINGS = ["NAME", "KIND", "DEPTH", "HELD", "SENDERS", "RECEIVERS", "SENT/S", "RECV/S", "MB/S"]
-TEXT_COLUMNS = (0, 1)
+from kcoro_ipc.metrics import ChannelSnapshot
 
 
 def clean(text: str) -> str:
@@ -51,70 +35,22 @@ def dump(one: ChannelSnapshot) -> str:
     )
 
 
-def table(observed: "Sequence[Observed]") -> Iterator[str]:
-    """The lines of `kcoro top`."""
-    return columns([HEADINGS, *(one.row() for one in observed)], left=TEXT_COLUMNS)
+def seconds(age_ns: int) -> str:
+    """In few signs: "0.4 s", "73 s", "12 min", "5 h"."""
+    if age_ns < 10_000_000_000:
+        return f"{age_ns / 1e9:.1f} s"
+    whole = age_ns // 1_000_000_000
+    if whole < 120:
+        return f"{whole} s"
+    return f"{whole // 60} min" if whole < 7200 else f"{whole // 3600} h"
 
 
-class Observed:
-    """One channel in one round: its counters, and its rates since the round before."""
-
-    def __init__(self, snapshot: ChannelSnapshot, since: Rates) -> None:
-        self.snapshot = snapshot
-        self.rates = since
-
-    def row(self) -> list[str]:
-        one = self.snapshot
-        numbers = (one.depth, one.held, one.parked_senders, one.parked_receivers)
-        return [
-            one.name or f"#{one.chan_id}",
-            one.kind_name if one.state_name == "open" else f"{one.kind_name} ({one.state_name})",
-            *map(str, numbers),
-            *self._rate_cells(),
-        ]
-
-    def _rate_cells(self) -> list[str]:
-        one = self.rates
-        if not one.interval_sec:
-            return ["-"] * 3
-        return [f"{one.sends:.0f}", f"{one.recvs:.0f}", f"{one.bytes_recv / 1e6:.2f}"]
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            **self.snapshot.as_dict(),
-            "sends_per_sec": self.rates.sends,
-            "recvs_per_sec": self.rates.recvs,
-            "bytes_sent_per_sec": self.rates.bytes_sent,
-            "bytes_recv_per_sec": self.rates.bytes_recv,
-            "interval_sec": self.rates.interval_sec,
-        }
-
-
-class Monitor:
-    """Asks without handles, so that watching keeps no ephemeral channel alive."""
-
-    def __init__(self, client: "Client", clock: Callable[[], float] = time.monotonic) -> None:
-        self._client = client
-        self._clock = clock
-        self._before: dict[int, tuple[float, ChannelSnapshot]] = {}
-
-    def observe(self) -> list[Observed]:
-        """One round over all channels that may be seen, by name; rates are since the last round,
-        so a channel that is seen for the first time has none."""
-        before, self._before = self._before, {}
-        found = []
-        for info in self._client.list_channels():
-            try:
-                now = self._client.statistics(info.chan_id)
-            except GONE:
-                continue
-            snapshot = replace(now, name=info.name)
-            found.append(Observed(snapshot, self._rates(snapshot, before.get(info.chan_id))))
-        return sorted(found, key=lambda one: (one.snapshot.name or "", one.snapshot.chan_id))
-
-    def _rates(self, now: ChannelSnapshot, before: tuple[float, ChannelSnapshot] | None) -> Rates:
-        seen_at = self._clock()
-        self._before[now.chan_id] = (seen_at, now)
-        if before is None:
-            return NO_RATES
-        return rates(before[1], now, seen_at - before[0])
+def short(number: float) -> str:
+    """In at most 5 signs: "0", "12", "9.9k", "123M"; below 10 with a decimal if it has any."""
+    if number < 1000:
+        return f"{number:.0f}" if number >= 10 or number == int(number) else f"{number:.1f}"
+    for unit in "kMGTP":  # noqa: B007  the unit where it stopped
+        number /= 1000
+        if number < 999.5:
+            break
+    return f"{number:.1f}{unit}" if number < 9.95 else f"{number:.0f}{unit}"

@@ -1,7 +1,7 @@
 """Takes the picture that monitor/waits.py judges, by asking the daemon.
 
-It asks about those who wait and what they wait for, so the cost follows the number of connections that
-wait, not that of channels. The parts are not of one moment: `waits.still` compares two pictures.
+It asks about those who wait and what they wait for, so the cost follows the number of connections
+that wait, not that of channels. The parts are not of one moment: `waits.still` compares two.
 """
 
 from typing import TYPE_CHECKING

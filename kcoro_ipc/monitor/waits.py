@@ -1,14 +1,16 @@
 """Who waits for whom: a picture of operations and handles, and what follows from it. No I/O.
 
-A connection is *stuck* when every operation it waits for could be ended only by connections that are
-stuck too. Formally: the greatest set of connections such that each has at least one wait, no wait of
-it has a time limit, some connection could serve some wait, and all that could are in the set. The arms
-of a select and the waits of several tasks of one connection count alike: any of them would free it.
+A connection is *stuck* when every operation it waits for could be ended only by connections that
+are stuck too. Formally: the greatest set of connections such that each has at least one wait, no
+wait of it has a time limit, some connection could serve some wait, and all that could are in the
+set. The arms of a select and the waits of several tasks of one connection count alike: any of them
+would free it.
 
-Who could serve a wait at a channel: whoever has a handle with the opposite right. Two do not count.
-The waiter itself: it waits. And whoever waits at the same side of the same channel: it waits for the
-very same thing. So workers that idle at an empty channel are not stuck, they wait for somebody new.
-A wait that nobody could serve is told as such; it makes nobody stuck, for somebody may come.
+Who could serve a wait at a channel: whoever has a handle with the opposite right. Two do not count:
+the waiter itself, for it waits; and whoever waits at the same side of the same channel, for it
+waits for the very same thing. So workers that idle at an empty channel are not stuck, they wait for
+somebody new. A wait that nobody could serve is told as such; it makes nobody stuck, for somebody
+may come.
 (docs/decisions/0026-what-a-deadlock-is.md)
 """
 
@@ -43,8 +45,8 @@ class Party(NamedTuple):
 
 @dataclass(frozen=True)
 class Place:
-    """A channel: who has the right to send and to receive, by connection; `strangers`: how many more
-    have it whose connections the asker may not know."""
+    """A channel: who has the right to send and to receive, by connection; `strangers`: how many
+    more have it whose connections the asker may not know."""
 
     chan_id: int
     name: str | None = None
@@ -154,9 +156,9 @@ def _trace(came: Mapping[int, Step], start: int, conn: int) -> list[Step]:
 def still(before: Mapping[int, list[Step]], now: Mapping[int, list[Step]]) -> dict[int, list[Step]]:
     """Of what was stuck in two pictures, those that wait in the very same operations.
 
-    An operation is named by a ticket that no other ever has, so whoever waits in the same one twice has
-    waited all the time between: the pictures, which were not taken in one moment, had a moment in which
-    all of it was true. Whoever depends on one that moved is free again.
+    An operation is named by a ticket that no other ever has, so whoever waits in the same one twice
+    has waited all the time between: the pictures, which were not taken in one moment, had a moment
+    in which all of it was true. Whoever depends on one that moved is free again.
     """
     left = {
         conn: steps

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kcoro_ipc.metrics import ChannelSnapshot
-from kcoro_ipc.monitor.lines import clean
+from kcoro_ipc.monitor.lines import clean, seconds
 from kcoro_ipc.monitor.waits import (
     Party,
     Picture,
@@ -18,15 +18,6 @@ from kcoro_ipc.monitor.waits import (
 VERBS = {"send": "sending on", "receive": "receiving from"}
 DOES = {"send": "sent to", "receive": "received"}
 MOST_NAMED = 4  # servers in one sentence
-
-
-def seconds(age_ns: int) -> str:
-    if age_ns < 10_000_000_000:
-        return f"{age_ns / 1e9:.1f} s"
-    whole = age_ns // 1_000_000_000
-    if whole < 120:
-        return f"{whole} s"
-    return f"{whole // 60} min" if whole < 7200 else f"{whole // 3600} h"
 
 
 def who(party: Party | None, conn: int | None = None) -> str:
@@ -69,7 +60,7 @@ def sentence(
 
 def _helped(picture: Picture, party: Party, wait: Wait) -> str:
     able = sorted(servers(picture, party.conn, wait))
-    does = DOES[opposite(wait)] if opposite(wait) in DOES else "served"
+    does = DOES.get(opposite(wait), "served")
     place = picture.places.get(wait.chan_id)
     strangers = place.strangers.get(opposite(wait), 0) if place is not None else 0
     if not able and not strangers:
@@ -107,8 +98,9 @@ def _server(picture: Picture, conn: int) -> str:
 def chain(picture: Picture, cycle: list[Step]) -> list[str]:
     """One line for each step of a deadlock."""
     return [
-        f"{who(picture.parties[step.conn])} {_waits(step.wait)} {named(picture, step.wait.chan_id)} "
-        f"({seconds(step.wait.age_ns)}), which waits for {who(picture.parties.get(step.server))}"
+        f"{who(picture.parties[step.conn])} {_waits(step.wait)} "
+        f"{named(picture, step.wait.chan_id)} ({seconds(step.wait.age_ns)}), "
+        f"which waits for {who(picture.parties.get(step.server))}"
         for step in cycle
     ]
 

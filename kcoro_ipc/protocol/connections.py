@@ -45,9 +45,9 @@ class HandleInfo(NamedTuple):
 class OperationInfo(NamedTuple):
     """What a connection waits for or holds. The arms of one select share `token`.
 
-    `status` is the daemon's word: "enqueued" waits, "taken" waits for its acknowledgement, "claimed"
-    holds a message, "opening" waits for a name (then chan_id is 0). `limit_ms`: when it gives up by
-    itself, None if never.
+    `status` is the daemon's word: "enqueued" waits, "taken" waits for its acknowledgement,
+    "claimed" holds a message, "opening" waits for a name (then chan_id is 0). `limit_ms`: when it
+    gives up by itself, None if never.
     """
 
     chan_id: int

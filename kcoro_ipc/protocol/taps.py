@@ -1,4 +1,4 @@
-"""Copies of what passes a channel: a tap is asked for like a channel, its elements are read here."""
+"""Copies of what passes a channel: a tap is made like a channel, its elements are read here."""
 
 from struct import Struct
 from typing import Any, NamedTuple
@@ -12,9 +12,9 @@ _HEAD = Struct(">QQQII")  # tlv.TapHead
 class Tapped(NamedTuple):
     """A copy of one message.
 
-    `place`: the source's send_idx with it; a gap is a copy that was missed. `time_ns`: CLOCK_MONOTONIC.
-    `size_bytes`: of the whole message, of which `data` is the beginning, and nothing if `sort` is
-    "descriptor" or "files".
+    `place`: the source's send_idx with it; a gap is a copy that was missed. `time_ns`:
+    CLOCK_MONOTONIC. `size_bytes`: of the whole message, of which `data` is the beginning, and
+    nothing if `sort` is "descriptor" or "files".
     """
 
     place: int

@@ -1,16 +1,19 @@
 """Who waits in a channel, as GET_STATS with FLAGS waiters tells it."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kcoro_ipc import _wire
 from kcoro_ipc.protocol.replies import Reply
+
+if TYPE_CHECKING:
+    from kcoro_ipc.metrics import ChannelSnapshot
 
 SIDE_NAMES = {_wire.WAITER_SENDS: "send", _wire.WAITER_RECEIVES: "receive"}
 
 
 class WaiterInfo(NamedTuple):
-    """One parked operation. `client`, `uid`, `pid` and `conn` are None when its connection is gone, or
-    is another user's and the asker does not manage the channel.
+    """One parked operation. `client`, `uid`, `pid` and `conn` are None when its connection is gone,
+    or is another user's and the asker does not manage the channel.
 
     `status` is the daemon's word for the state of its token, "enqueued" as a rule. The arms of one
     select share `token`. `limit_ms`: when it gives up by itself, None if never.
@@ -25,6 +28,13 @@ class WaiterInfo(NamedTuple):
     conn: int | None = None
     token: int = 0
     limit_ms: int | None = None
+
+
+class Looked(NamedTuple):
+    """A channel at one moment: its counters, and who has waited longest, if anybody waits."""
+
+    snapshot: "ChannelSnapshot"
+    oldest: WaiterInfo | None
 
 
 def read_waiters(reply: Reply) -> tuple[list[WaiterInfo], bytes | None]:

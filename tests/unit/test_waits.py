@@ -1,4 +1,4 @@
-"""Who is stuck, compared with every set of connections tried one by one, and the cycle that is shown."""
+"""Who is stuck, compared with every set of connections tried one by one, and the cycle shown."""
 
 from collections.abc import Iterable
 from itertools import chain, combinations
@@ -128,8 +128,8 @@ some_rights = st.dictionaries(
 )
 pictures = st.builds(
     picture,
-    st.fixed_dictionaries({conn: arms for conn in CONNS}),
-    st.fixed_dictionaries({chan: some_rights for chan in CHANS}),
+    st.fixed_dictionaries(dict.fromkeys(CONNS, arms)),
+    st.fixed_dictionaries(dict.fromkeys(CHANS, some_rights)),
     st.sets(st.sampled_from(CONNS), max_size=1),
 )
 

@@ -59,9 +59,9 @@ def test_a_ring_of_processes_is_found_and_shown(kcoro: Any, number: int) -> None
         assert lines[0].startswith(f"pid {ring[0].pid} (ring-0.py) has waited ")
         after = ring[1 % number]
         assert (
-            f"to send to '{names[0]}': the channel is full (1 of 1); it can be received by pid {after.pid} (ring-1.py), which is parked sending on '{names[1 % number]}'"
-            in lines[0]
-        )
+            f"to send to '{names[0]}': the channel is full (1 of 1); it can be received by "
+            f"pid {after.pid} (ring-1.py), which is parked sending on '{names[1 % number]}'"
+        ) in lines[0]
         assert lines[1].startswith(f"DEADLOCK: {number} connections wait only for each other")
         assert len(lines) == 2 + number
         assert "which waits for pid" in lines[2]

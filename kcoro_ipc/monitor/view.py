@@ -1,0 +1,107 @@
+"""A sheet as lines for a screen of a given size, by rich. No terminal here, only texts.
+
+Invariant: `lines` gives at most `height` lines, none wider than `width` columns, whatever the sheet
+holds.
+"""
+
+import io
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from kcoro_ipc.monitor.sheets import HELP, Line, Sheet
+
+MARK, NO_MARK = ">", " "
+LEAST_WIDTH, LEAST_HEIGHT = 20, 4
+
+
+def kept(chosen: int, count: int) -> int:
+    """The mark within what there is."""
+    return max(0, min(chosen, count - 1))
+
+
+def window(chosen: int, count: int, room: int) -> range:
+    """Which rows are shown: the marked one is, and the screen is full if there are enough."""
+    start = max(0, min(chosen - room // 2, count - room))
+    return range(start, min(start + room, count))
+
+
+def room_for_rows(sheet: Sheet, height: int) -> int:
+    return max(1, height - 3 - len(sheet.notes))  # title, heads, keys
+
+
+def lines(
+    sheet: Sheet, chosen: int, width: int, height: int, colour: bool, help_on: bool = False
+) -> list[str]:
+    width, height = max(width, LEAST_WIDTH), max(height, LEAST_HEIGHT)
+    console = _console(width, colour)
+    style = "bold" if colour else ""
+    body: list[str] = [_line(console, sheet.title, style)]
+    if help_on:
+        body += [_line(console, text) for text in HELP]
+    else:
+        body += [_line(console, note) for note in sheet.notes]
+        body += _rows(console, sheet, chosen, room_for_rows(sheet, height))
+    body = body[: height - 1]
+    body += [""] * (height - 1 - len(body))
+    return [*body, _line(console, sheet.keys, "reverse" if colour else "")]
+
+
+def _console(width: int, colour: bool) -> Console:
+    return Console(
+        file=io.StringIO(),
+        width=width,
+        color_system="standard" if colour else None,
+        force_terminal=colour,
+        legacy_windows=False,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def _printed(console: Console, what: Text | Table) -> list[str]:
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    file.seek(0)
+    file.truncate()
+    console.print(what, no_wrap=True, overflow="ellipsis", crop=True)
+    return file.getvalue().rstrip("\n").split("\n")
+
+
+def _line(console: Console, text: str, style: str = "") -> str:
+    return _printed(console, Text(text, style=style, no_wrap=True, overflow="ellipsis"))[0]
+
+
+def _rows(console: Console, sheet: Sheet, chosen: int, room: int) -> list[str]:
+    if not sheet.heads:
+        return []
+    marked = kept(chosen, len(sheet.lines))
+    shown = window(marked, len(sheet.lines), room)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), expand=True, show_edge=False)
+    table.add_column("", width=1)
+    for place, head in enumerate(sheet.heads):
+        first = bool(sheet.texts) and place == sheet.texts[0]
+        table.add_column(
+            Text(head),
+            justify="left" if place in sheet.texts else "right",
+            no_wrap=True,
+            overflow="ellipsis",
+            ratio=1 if first else None,
+            width=None if first else _width(sheet.lines, head, place),
+        )
+    for i in shown:
+        cells = [Text(cell) for cell in sheet.lines[i].cells]
+        table.add_row(
+            MARK if i == marked else NO_MARK,
+            *cells,
+            style="reverse" if i == marked and console.color_system else "",
+        )
+    return _printed(console, table)
+
+
+def _width(lines: Sequence[Line], head: str, place: int) -> int:
+    """As wide as what stands there, within reason."""
+    return min(20, max([len(head), *(len(line.cells[place]) for line in lines)]))
