@@ -106,8 +106,7 @@ class Screen:
         """The counters of what is shown; all in turn where they decide what that is."""
         self._rounds.list_some()
         rows = self._rows()
-        room = view.room_for_rows(self._sheet, self._terminal.size()[1])
-        shown = view.window(view.kept(self._state.chosen, len(rows)), len(rows), room)
+        shown = self._shown(rows)
         others = [row.chan_id for row in rows] if COLUMNS[self._state.sort].needs_counters else []
         self._rounds.ask([rows[i].chan_id for i in shown], others)
         self._arrange()
@@ -127,13 +126,18 @@ class Screen:
         return sorted_rows(self._rounds.rows(state.filter), state.sort, state.backwards)
 
     def _arrange(self) -> None:
-        known = len(self._rounds.rows())
-        self._sheet = sheets.table_sheet(self._rows(), self._state, known, self._bars)
+        rows, known = self._rows(), len(self._rounds.rows())
+        self._sheet = sheets.table_sheet(rows, self._shown(rows), self._state, known, self._bars)
+
+    def _shown(self, rows: list[Row]) -> range:
+        chosen = view.kept(self._state.chosen, len(rows))
+        return view.window(chosen, len(rows), view.room_for_rows(0, self._terminal.size()[1]))
 
     def _draw(self) -> None:
         """Nothing if it would be the same picture."""
-        title = self._sheet.title.removesuffix("  PAUSED")
-        sheet = self._sheet._replace(title=title + ("  PAUSED" if self._state.paused else ""))
+        paused = sheets.PAUSED if self._state.paused else ""
+        title = self._sheet.title.removesuffix(sheets.PAUSED) + paused
+        sheet = self._sheet._replace(title=title)
         size = self._terminal.size()
         wanted = (sheet, size, self._state.chosen, self._state.help)
         if wanted != self._drawn:

@@ -74,7 +74,9 @@ class Rounds:
         since = NO_RATES
         if before is not None and row.looked is not None:
             since = rates(row.looked.snapshot, looked.snapshot, now - before)
-        history = remembered(row.history, since.sends + since.recvs)
+        history = row.history
+        if since.interval_sec:
+            history = remembered(history, since.sends + since.recvs)
         self._rows[row.chan_id] = row._replace(looked=looked, rates=since, history=history)
 
     def _forget(self, chan_ids: set[int]) -> None:

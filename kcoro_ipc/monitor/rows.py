@@ -10,6 +10,12 @@ from kcoro_ipc.protocol.waiters import Looked
 
 NO_RATES = Rates(0.0, 0.0, 0.0, 0.0, 0.0)
 HISTORY = 8  # rounds that a sparkline shows
+# fmt: off
+SHORT = {
+    "rendezvous": "rendv", "buffered": "buff", "conflated": "confl", "unlimited": "unlim",
+    "closing": "closg", "closed": "clsd", "destroyed": "gone",
+}
+# fmt: on
 BARS, PLAIN_BARS = "▁▂▃▄▅▆▇█", " .:-=+*#"
 
 
@@ -82,7 +88,7 @@ def _rate(value: Callable[[Row], float]) -> Callable[[Row], str]:
 
 def _kind(row: Row) -> str:
     state = row.snapshot.state_name
-    return row.kind[:5] if not row.looked or state == "open" else state[:5]
+    return SHORT.get(row.kind if not row.looked or state == "open" else state, "?")
 
 
 # By the name that --sort takes, in the order of the screen.

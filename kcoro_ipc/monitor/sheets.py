@@ -29,6 +29,9 @@ HELP = (
 )
 
 
+PAUSED = "  PAUSED"
+
+
 class Line(NamedTuple):
     """A row; `under` is what Enter opens, None for nothing."""
 
@@ -47,27 +50,27 @@ class Sheet(NamedTuple):
     keys: str
 
 
-def table_sheet(rows: Sequence[Row], state: State, known: int, bars: str = BARS) -> Sheet:
+def table_sheet(
+    rows: Sequence[Row], shown: range, state: State, known: int, bars: str = BARS
+) -> Sheet:
+    """`shown`: the places of the rows that a screen has room for; the others are left empty."""
     heads = [
         column.head + ("^" if state.backwards else "*") if name == state.sort else column.head
         for name, column in COLUMNS.items()
     ]
-    lines = [
-        Line(
-            row.chan_id,
-            (*(column.cell(row) for column in COLUMNS.values()), sparkline(row.history, bars)),
-        )
-        for row in rows
-    ]
+    lines = [Line(row.chan_id, ()) for row in rows]
+    for i in shown:
+        cells = [column.cell(rows[i]) for column in COLUMNS.values()]
+        lines[i] = Line(rows[i].chan_id, (*cells, sparkline(rows[i].history, bars)))
     texts = tuple(i for i, name in enumerate(COLUMNS) if name in TEXTS)
-    shown = f"{len(rows)} of {known} channels" if len(rows) != known else f"{known} channels"
-    return Sheet(_title(state, shown), (), (*heads, "TRAFFIC"), tuple(lines), texts, _keys(state))
+    count = f"{len(rows)} of {known} channels" if len(rows) != known else f"{known} channels"
+    typed = f"  filter: {state.filter}{'_' if state.typing else ''}"
+    title = _title(state, count + (typed if state.filter or state.typing else ""))
+    return Sheet(title, (), (*heads, "TRAFFIC"), tuple(lines), texts, _keys(state))
 
 
 def _title(state: State, what: str) -> str:
-    typed = f"  filter: {state.filter}{'_' if state.typing else ''}"
-    wanted = typed if state.filter or state.typing else ""
-    return f"kcoro top  {what}{wanted}{'  PAUSED' if state.paused else ''}"
+    return f"kcoro top  {what}{PAUSED if state.paused else ''}"
 
 
 def _keys(state: State) -> str:
@@ -83,7 +86,8 @@ def channel_sheet(
         f"{row.kind}, {one.state_name}  depth {one.depth} of {one.capacity}  ready {one.ready}  "
         f"held {one.held}  bytes {short(one.bytes)}",
         f"sent {short(one.total_sends)}  received {short(one.total_recvs)}  "
-        f"drops {short(row.drops)}  cancelled {short(one.cancelled_waiters)}  redelivered {short(one.redelivered)}",
+        f"drops {short(row.drops)}  cancelled {short(one.cancelled_waiters)}  "
+        f"redelivered {short(one.redelivered)}",
         f"parked: {one.parked_senders} to send, {one.parked_receivers} to receive  "
         f"handles: {one.handles_write} send, {one.handles_read} receive",
     )

@@ -15,6 +15,7 @@ from kcoro_ipc.monitor.sheets import HELP, Line, Sheet
 
 MARK, NO_MARK = ">", " "
 LEAST_WIDTH, LEAST_HEIGHT = 20, 4
+LEAST_TEXT, WIDEST = 12, 24  # of the text that takes the rest; of any other column
 
 
 def kept(chosen: int, count: int) -> int:
@@ -28,8 +29,8 @@ def window(chosen: int, count: int, room: int) -> range:
     return range(start, min(start + room, count))
 
 
-def room_for_rows(sheet: Sheet, height: int) -> int:
-    return max(1, height - 3 - len(sheet.notes))  # title, heads, keys
+def room_for_rows(notes: int, height: int) -> int:
+    return max(1, max(height, LEAST_HEIGHT) - 3 - notes)  # title, heads, keys
 
 
 def lines(
@@ -43,7 +44,7 @@ def lines(
         body += [_line(console, text) for text in HELP]
     else:
         body += [_line(console, note) for note in sheet.notes]
-        body += _rows(console, sheet, chosen, room_for_rows(sheet, height))
+        body += _rows(console, sheet, chosen, room_for_rows(len(sheet.notes), height))
     body = body[: height - 1]
     body += [""] * (height - 1 - len(body))
     return [*body, _line(console, sheet.keys, "reverse" if colour else "")]
@@ -80,20 +81,21 @@ def _rows(console: Console, sheet: Sheet, chosen: int, room: int) -> list[str]:
         return []
     marked = kept(chosen, len(sheet.lines))
     shown = window(marked, len(sheet.lines), room)
+    visible = [sheet.lines[i] for i in shown]
+    widths = _fitting(sheet, visible, console.width)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), expand=True, show_edge=False)
     table.add_column("", width=1)
-    for place, head in enumerate(sheet.heads):
-        first = bool(sheet.texts) and place == sheet.texts[0]
+    for place, width in widths.items():
         table.add_column(
-            Text(head),
+            Text(sheet.heads[place]),
             justify="left" if place in sheet.texts else "right",
             no_wrap=True,
             overflow="ellipsis",
-            ratio=1 if first else None,
-            width=None if first else _width(sheet.lines, head, place),
+            ratio=None if width else 1,
+            width=width or None,
         )
     for i in shown:
-        cells = [Text(cell) for cell in sheet.lines[i].cells]
+        cells = [Text(sheet.lines[i].cells[place]) for place in widths]
         table.add_row(
             MARK if i == marked else NO_MARK,
             *cells,
@@ -102,6 +104,17 @@ def _rows(console: Console, sheet: Sheet, chosen: int, room: int) -> list[str]:
     return _printed(console, table)
 
 
-def _width(lines: Sequence[Line], head: str, place: int) -> int:
-    """As wide as what stands there, within reason."""
-    return min(20, max([len(head), *(len(line.cells[place]) for line in lines)]))
+def _fitting(sheet: Sheet, visible: Sequence[Line], width: int) -> dict[int, int]:
+    """Columns by their place, with their widths; 0 for the first text, which takes what is left.
+
+    Where that would be too little, the last columns are left out.
+    """
+    widths = {
+        place: min(WIDEST, max([len(head), *(len(line.cells[place]) for line in visible)]))
+        for place, head in enumerate(sheet.heads)
+    }
+    if sheet.texts:
+        widths[sheet.texts[0]] = 0
+    while len(widths) > 2 and sum(w + 1 for w in widths.values()) + LEAST_TEXT > width:
+        widths.pop(max(place for place, w in widths.items() if w))
+    return widths
