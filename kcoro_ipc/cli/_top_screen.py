@@ -38,6 +38,7 @@ class Screen:
         self._bars = bars
         self._sheet = sheets.message_sheet("looking", state)
         self._drawn: object = None
+        self._size = terminal.size()
 
     def close(self) -> None:
         with suppress(KcoroError):
@@ -56,11 +57,12 @@ class Screen:
     def _until(self, due: float) -> None:
         while not self._state.quit and (left := due - time.monotonic()) > 0:
             place = (self._state.place, self._state.target)
-            for key in split(self._terminal.wait(left)):
+            keys = split(self._terminal.wait(left))
+            for key in keys:
                 self._press(key)
             if (self._state.place, self._state.target) != place:
                 self._round()  # what was opened is wanted now
-            elif self._state.place == "table":
+            elif self._state.place == "table" and (keys or self._terminal.size() != self._size):
                 self._arrange()
             self._draw()
 
@@ -126,7 +128,7 @@ class Screen:
         return sorted_rows(self._rounds.rows(state.filter), state.sort, state.backwards)
 
     def _arrange(self) -> None:
-        rows, known = self._rows(), len(self._rounds.rows())
+        rows, known = self._rows(), len(self._rounds)
         self._sheet = sheets.table_sheet(rows, self._shown(rows), self._state, known, self._bars)
 
     def _shown(self, rows: list[Row]) -> range:
@@ -138,7 +140,7 @@ class Screen:
         paused = sheets.PAUSED if self._state.paused else ""
         title = self._sheet.title.removesuffix(sheets.PAUSED) + paused
         sheet = self._sheet._replace(title=title)
-        size = self._terminal.size()
+        size = self._size = self._terminal.size()
         wanted = (sheet, size, self._state.chosen, self._state.help)
         if wanted != self._drawn:
             self._drawn = wanted

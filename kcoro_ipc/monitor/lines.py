@@ -7,6 +7,8 @@ from kcoro_ipc.metrics import ChannelSnapshot
 
 def clean(text: str) -> str:
     """What others chose, without what would steer a terminal."""
+    if text.isprintable():
+        return text
     return "".join(
         sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
     )

@@ -17,7 +17,7 @@ from kcoro_ipc.protocol.waiters import Looked
 if TYPE_CHECKING:
     from kcoro_ipc.blocking import Client
 
-PAGES = 8  # of 256 channels
+FIRST_PAGES, PAGES = 32, 2  # of 256 channels: until all are known, and to keep up from then on
 ASKED = 256
 
 
@@ -32,6 +32,10 @@ class Rounds:
         self._cursor: bytes | None = None
         self._sweep: set[int] = set()
         self._turn = 0
+        self._complete = False
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
     def rows(self, text: str = "") -> list[Row]:
         """Those known by now that are meant by `text`."""
@@ -42,7 +46,7 @@ class Rounds:
         self._list(pages=None)
 
     def list_some(self) -> None:
-        self._list(PAGES)
+        self._list(PAGES if self._complete else FIRST_PAGES)
 
     def _list(self, pages: int | None) -> None:
         while pages is None or pages > 0:
@@ -53,6 +57,7 @@ class Rounds:
             if self._cursor is None:
                 self._forget(set(self._rows) - self._sweep)
                 self._sweep = set()
+                self._complete = True
                 return
             pages = None if pages is None else pages - 1
 

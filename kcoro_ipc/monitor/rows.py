@@ -134,7 +134,9 @@ def sparkline(history: Sequence[float], bars: str = BARS) -> str:
 def sorted_rows(rows: Iterable[Row], by: str, backwards: bool = False) -> list[Row]:
     """Texts from A, numbers from the largest; equal ones by name."""
     by_name = sorted(rows, key=lambda row: (row.label, row.chan_id))
-    return sorted(by_name, key=COLUMNS[by].sort, reverse=(by not in TEXTS) != backwards)
+    if by != "name":
+        by_name.sort(key=COLUMNS[by].sort, reverse=(by not in TEXTS) != backwards)
+    return by_name[::-1] if by == "name" and backwards else by_name
 
 
 def matches(name: str | None, chan_id: int, text: str) -> bool:

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kcoro_ipc.monitor.sheets import HELP, Line, Sheet
+from kcoro_ipc.monitor.sheets import HELP, Sheet
 
 MARK, NO_MARK = ">", " "
 LEAST_WIDTH, LEAST_HEIGHT = 20, 4
-LEAST_TEXT, WIDEST = 12, 24  # of the text that takes the rest; of any other column
+LEAST_TEXT, WIDEST = 9, 24  # of the text that takes the rest; of any other column
 
 
 def kept(chosen: int, count: int) -> int:
@@ -81,7 +81,9 @@ def _rows(console: Console, sheet: Sheet, chosen: int, room: int) -> list[str]:
         return []
     marked = kept(chosen, len(sheet.lines))
     shown = window(marked, len(sheet.lines), room)
-    visible = [sheet.lines[i] for i in shown]
+    # Empty cells: the screen has grown since the sheet was made, and the next one fills them.
+    blank = ("",) * len(sheet.heads)
+    visible = [sheet.lines[i].cells or blank for i in shown]
     widths = _fitting(sheet, visible, console.width)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), expand=True, show_edge=False)
     table.add_column("", width=1)
@@ -94,8 +96,8 @@ def _rows(console: Console, sheet: Sheet, chosen: int, room: int) -> list[str]:
             ratio=None if width else 1,
             width=width or None,
         )
-    for i in shown:
-        cells = [Text(sheet.lines[i].cells[place]) for place in widths]
+    for i, texts in zip(shown, visible, strict=True):
+        cells = [Text(texts[place]) for place in widths]
         table.add_row(
             MARK if i == marked else NO_MARK,
             *cells,
@@ -104,13 +106,13 @@ def _rows(console: Console, sheet: Sheet, chosen: int, room: int) -> list[str]:
     return _printed(console, table)
 
 
-def _fitting(sheet: Sheet, visible: Sequence[Line], width: int) -> dict[int, int]:
+def _fitting(sheet: Sheet, visible: Sequence[tuple[str, ...]], width: int) -> dict[int, int]:
     """Columns by their place, with their widths; 0 for the first text, which takes what is left.
 
     Where that would be too little, the last columns are left out.
     """
     widths = {
-        place: min(WIDEST, max([len(head), *(len(line.cells[place]) for line in visible)]))
+        place: min(WIDEST, max([len(head), *(len(cells[place]) for cells in visible)]))
         for place, head in enumerate(sheet.heads)
     }
     if sheet.texts:
