@@ -87,7 +87,7 @@ def _unbuffered() -> Iterator[bool]:
         yield False
         return
     before = termios.tcgetattr(STDIN)
-    tty.setcbreak(STDIN)
+    tty.setcbreak(STDIN, termios.TCSADRAIN)  # what was typed already counts
     try:
         yield True
     finally:

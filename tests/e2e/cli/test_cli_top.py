@@ -1,4 +1,4 @@
-"""kcoro top: on a real terminal (a pty of 80 by 24, with a small screen of our own), and without."""
+"""kcoro top: on a real terminal (a pty of 80 by 24 with a screen of our own), and without."""
 
 import fcntl
 import json
@@ -25,8 +25,8 @@ HOME = "\x1b[H"
 
 
 class Tty:
-    """A program on a terminal. `screen()` is its last whole picture: top draws from the upper left and
-    erases what is left of each line, so that is the text behind the last HOME."""
+    """A program on a terminal. `screen()` is its last whole picture: top draws from the upper left
+    and erases what is left of each line, so that is the text behind the last HOME."""
 
     def __init__(
         self, kcoro: Any, *words: str, columns: int = 80, rows: int = 24, **env: str
@@ -100,7 +100,7 @@ def tty(kcoro: Any) -> Iterator[Callable[..., Tty]]:
 
 
 def row_of(screen: list[str], name: str) -> list[str]:
-    return next((line.split() for line in screen if f" {name[:8]}" in line), [])
+    return next((line.split() for line in screen[1:] if f" {name[:8]}" in line), [])
 
 
 def test_a_table_at_80_by_24_that_moves(kcoro: Any, tty: Callable[..., Tty]) -> None:
@@ -147,7 +147,7 @@ def test_from_a_channel_to_whom_waits_there_and_back(kcoro: Any, tty: Callable[.
     seen.until(lambda s: "channels" in s[0])
     seen.type("h")
     seen.until(lambda s: "look into a channel" in "".join(s))
-    seen.type("\x03")
+    seen.program.send_signal(signal.SIGINT)
     assert seen.ended() == 130
     assert seen.is_as_before()
 
