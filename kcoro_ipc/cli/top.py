@@ -90,6 +90,7 @@ def follow(
             show(rows, as_json)
             if left:
                 time.sleep(interval)
+                sys.stdout.write("" if as_json else "\n")
     if not samples:
         raise OutsideError("no samples: there is no such channel that you may see; see `kcoro ls`")
 
@@ -114,6 +115,6 @@ def show(rows: list[Row], as_json: bool) -> None:
         heads = [column.head for column in COLUMNS.values()]
         cells = [[column.cell(row) for column in COLUMNS.values()] for row in rows]
         left = [i for i, name in enumerate(COLUMNS) if name in TEXTS]
-        lines = [*columns([heads, *cells], left=left), ""]
+        lines = list(columns([heads, *cells], left=left))
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
