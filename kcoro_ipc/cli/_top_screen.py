@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 GONE = (NoSuchChannel, OperationCancelled)
 AWAY = (ConnectionLost, NoDaemon)
+DETAIL_PAGES = 4  # of a connection: it may have thousands of handles
 Connect = Callable[[], "Client"]
 
 
@@ -97,7 +98,7 @@ class Screen:
             if state.place == "channel":
                 self._ask_channel(state.target)
             elif state.place == "connection":
-                detail = self._client.look_at(state.target)
+                detail = self._client.look_at(state.target, DETAIL_PAGES)
                 self._sheet = sheets.connection_sheet(detail, state)
             else:
                 self._ask_table()

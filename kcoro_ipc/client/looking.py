@@ -58,19 +58,21 @@ class Looking:
         holding = await self._control(_wire.CMD_GET_STATS, pair, holders, label=str(target))
         return read_waiters(waiting)[0], read_holders(holding)[0]
 
-    async def look_at(self, conn: int) -> ConnectionDetail:
+    async def look_at(self, conn: int, pages: int | None = None) -> ConnectionDetail:
         """One connection: its handles, what it waits for, what it holds. NoSuchChannel if it is
-        gone or another user's."""
-        pages = await self._all(
+        gone or another user's. `pages`: no more than so many answers, if there are more."""
+        found = await self._all(
             _wire.CMD_CONNECTIONS,
             lambda reply: ([reply], reply.get(_wire.ATTR_CURSOR, None)),
             (_wire.ATTR_VALUE, conn),
+            pages=pages,
         )
-        return read_detail(pages)
+        return read_detail(found)
 
-    async def list_some(self, after: bytes | None = None) -> Page[ChannelInfo]:
+    async def list_some(self, after: bytes | None = None, most: int = 256) -> Page[ChannelInfo]:
         """One page of `list_channels`, and where the next begins (None: that was the last)."""
-        pairs = [(_wire.ATTR_CURSOR, after)] if after else []
+        more = [(_wire.ATTR_CURSOR, after)] if after else []
+        pairs = [(_wire.ATTR_MAX_ITEMS, most), *more]
         return read_page(await self._control(_wire.CMD_LIST, *pairs))
 
     async def look_over(self, chan_ids: Sequence[int]) -> list[Looked | None]:
@@ -117,11 +119,13 @@ class Looking:
         read: Callable[[Reply], Page[T]],
         *pairs: tuple[int, Any],
         label: str | None = None,
+        pages: int | None = None,
     ) -> list[T]:
-        """Every page of an answer."""
+        """Every page of an answer, or the first few."""
         found: list[T] = []
         cursor: bytes | None = b""
-        while cursor is not None:
+        while cursor is not None and pages != 0:
+            pages = None if pages is None else pages - 1
             more = [(_wire.ATTR_CURSOR, cursor)] if cursor else []
             page, cursor = read(await self._control(cmd, *pairs, *more, label=label))
             found += page

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kcoro_ipc.errors import NoSuchChannel, OperationCancelled
 from kcoro_ipc.monitor.waits import Party, Picture, Place, Wait
+from kcoro_ipc.protocol.channels import ChannelInfo
 from kcoro_ipc.protocol.connections import ConnectionDetail, HolderInfo, OperationInfo
 
 if TYPE_CHECKING:
@@ -58,10 +59,10 @@ class Survey:
         try:
             waiters = self._client.list_waiters(chan_id)
             holders = self._client.list_holders(chan_id)
-            names = {info.chan_id: info.name for info in self._client.list_some(before(chan_id))[0]}
+            found, _ = self._client.list_some(before(chan_id), most=1)
         except GONE:
             return
-        self._places[chan_id] = place_of(chan_id, names.get(chan_id), holders)
+        self._places[chan_id] = place_of(chan_id, name_in(found, chan_id), holders)
         for holder in holders:
             self._meet(holder)
         for waiter in waiters:
@@ -75,6 +76,10 @@ class Survey:
         self._look_at(holder.conn)
         known = Party(holder.conn, holder.pid, holder.client, holder.uid)
         self._parties.setdefault(holder.conn, known)
+
+
+def name_in(found: list[ChannelInfo], chan_id: int) -> str | None:
+    return next((info.name for info in found if info.chan_id == chan_id), None)
 
 
 def before(chan_id: int) -> bytes:

@@ -1,7 +1,6 @@
 """One look at a channel: GET_STATS with packed counters and the one that has waited longest."""
 
 from kcoro_ipc import _wire
-from kcoro_ipc.metrics import snapshot
 from kcoro_ipc.protocol.channels import read_stats
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.waiters import Looked, read_waiters
@@ -12,5 +11,7 @@ LOOK = ((_wire.ATTR_FLAGS, _WHAT), (_wire.ATTR_MAX_ITEMS, 1))
 
 
 def looked(reply: Reply, chan_id: int) -> Looked:
+    from kcoro_ipc.metrics import snapshot
+
     waiters, _ = read_waiters(reply)
     return Looked(snapshot(read_stats(reply), chan_id), waiters[0] if waiters else None)
