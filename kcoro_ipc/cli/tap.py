@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kcoro_ipc._wire import MAX_CAPACITY
 from kcoro_ipc.cli import exits
 from kcoro_ipc.cli.framing import JOINERS
 from kcoro_ipc.cli.invocation import Invocation, channel_argument, common
@@ -29,7 +30,11 @@ BATCH = 256
 @click.option("--json", "form", flag_value="json", help="One JSON object a line.")
 @click.option("--bytes", "most", type=int, metavar="N", help="The first N of each.  [all]")
 @click.option(
-    "--capacity", type=int, default=1024, metavar="N", help="Copies that may wait for us.  [1024]"
+    "--capacity",
+    type=click.IntRange(1, MAX_CAPACITY),
+    default=1024,
+    metavar="N",
+    help="Copies that may wait for us.  [1024]",
 )
 @common
 @click.pass_obj

@@ -49,6 +49,8 @@ def read_tapped(element: bytes) -> Tapped:
 
 def tap_pairs(chan_id: int, capacity: int, most_bytes: int | None) -> list[tuple[int, Any]]:
     """The attributes of CHAN_MAKE. `most_bytes`: of each message, from its beginning."""
+    if not 1 <= capacity <= _wire.MAX_CAPACITY:
+        raise InvalidArgument(f"a tap keeps 1 to {_wire.MAX_CAPACITY} copies, not {capacity}")
     largest = _wire.MAX_ELEMENT_BYTES - _wire.MAX_TAP_HEAD_BYTES
     if most_bytes is not None and not 1 <= most_bytes <= largest:
         raise InvalidArgument(f"a copy has 1 to {largest} bytes of its message, not {most_bytes}")

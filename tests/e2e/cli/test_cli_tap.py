@@ -95,6 +95,7 @@ def test_what_cannot_be_tapped_is_said(kcoro: Any, line_of: Any) -> None:
     assert kcoro("tap", "no-such-channel").returncode == 8
     name = kcoro.name()
     kcoro("make", name)
+    assert kcoro("tap", name, "--capacity", "0").returncode == 2
     refused = kcoro("tap", name, "--bytes", "0")
     assert refused.returncode == 2
     assert "a copy has 1 to " in line_of(refused)
