@@ -33,6 +33,7 @@ CMD_REGION_MAP = 48
 CMD_REGION_FREED = 49
 CMD_REGION_GONE = 50
 CMD_METRICS = 53
+CMD_CONNECTIONS = 51
 ATTR_ABI_MAJOR = 1
 ATTR_ABI_MINOR = 2
 ATTR_CAPS = 3
@@ -91,6 +92,9 @@ ATTR_FILES = 73
 ATTR_FILE_TTL_MS = 74
 ATTR_TEXT = 90
 ATTR_EVENTS_SKIPPED = 91
+ATTR_TAP_OF = 95
+ATTR_NUMBERS = 96
+ATTR_TOKEN = 97
 FLAG_CHAN_READ = 1
 FLAG_CHAN_WRITE = 2
 FLAG_CHAN_EPHEMERAL = 4
@@ -106,6 +110,8 @@ FLAG_CLAUSE_ACK = 1
 FLAG_SELECT_BIASED = 1
 FLAG_STATS_WAITERS = 1
 FLAG_STATS_FILES = 2
+FLAG_STATS_HOLDERS = 4
+FLAG_STATS_PACKED = 8
 FLAG_REGION_WAIT = 1
 FLAG_REGION_REVOKE = 2
 FLAG_CHAN_ALL = 127
@@ -113,7 +119,7 @@ FLAG_SEND_ALL = 7
 FLAG_RECV_ALL = 1
 FLAG_CLAUSE_ALL = 1
 FLAG_SELECT_ALL = 1
-FLAG_STATS_ALL = 3
+FLAG_STATS_ALL = 15
 FLAG_REGION_ALL = 3
 MAX_FRAME_BYTES = 16842752
 MAX_SEQPACKET_FRAME_BYTES = 131072
@@ -129,6 +135,7 @@ MAX_MODE = 511
 MAX_FILES = 253
 MAX_MESSAGE_FILES = 16
 MAX_DESC_BYTES = 32
+MAX_TAP_HEAD_BYTES = 32
 KIND_RENDEZVOUS = 0
 KIND_BUFFERED = 1
 KIND_CONFLATED = -1
@@ -146,6 +153,8 @@ WAITER_RECEIVES = 1
 CAP_DESCRIPTORS = 1
 CAP_FILES = 2
 FREED_LOST = 1
+TAPPED_DESCRIPTOR = 1
+TAPPED_FILES = 2
 KC_OK = 0
 KC_ENOENT = -2
 KC_EBADF = -9
@@ -202,6 +211,7 @@ COMMAND_NAMES: dict[int, str] = {
     49: "REGION_FREED",
     50: "REGION_GONE",
     53: "METRICS",
+    51: "CONNECTIONS",
 }
 ATTRIBUTE_NAMES: dict[int, str] = {
     1: "ABI_MAJOR",
@@ -262,6 +272,9 @@ ATTRIBUTE_NAMES: dict[int, str] = {
     74: "FILE_TTL_MS",
     90: "TEXT",
     91: "EVENTS_SKIPPED",
+    95: "TAP_OF",
+    96: "NUMBERS",
+    97: "TOKEN",
 }
 ATTRIBUTE_TYPES: dict[int, str] = {
     1: "u32",
@@ -322,6 +335,9 @@ ATTRIBUTE_TYPES: dict[int, str] = {
     74: "u32",
     90: "bytes",
     91: "u32",
+    95: "u32",
+    96: "bytes",
+    97: "u64",
 }
 SCALAR_FORMATS: dict[str, str] = {
     "u32": ">I",
@@ -416,4 +432,23 @@ STAT_NAMES = (
     "zref_canceled",
     "descriptors",
     "files",
+)
+
+# What NUMBERS says of a connection, in this order.
+CONNECTION_NUMBERS = (
+    "age_ns",
+    "transport",
+    "minor",
+    "frames_in",
+    "frames_out",
+    "bytes_in",
+    "bytes_out",
+    "files_in",
+    "queued_bytes",
+    "requests",
+    "parked",
+    "held",
+    "handles",
+    "leases",
+    "regions",
 )

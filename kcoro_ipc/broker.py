@@ -27,6 +27,7 @@ from kcoro_ipc.native import ChannelConfig, NativeEngine
 from kcoro_ipc.pump import Closed, NativePump, judge_region
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import (
+    MANAGE,
     WRITE,
     Channel,
     Opening,
@@ -111,6 +112,7 @@ class Broker:
 
     def join(self, peer: Peer) -> None:
         self._idle.pop(peer.uid, None)
+        peer.since_ns = self.clock()
         self.registry.join(peer)
         self.books.connected(peer.uid)
 
@@ -206,7 +208,10 @@ class Broker:
             user=chan_id,
             dead_letter=self._dead_letter(peer, settings),
         )
+        source = self._tapped(peer, settings)
         ticket = self.engine.chan_make(config)
+        if source is not None:
+            self._tap(source, ticket)
         channel = Channel(chan_id, ticket, name, peer.uid, peer.gid, settings, legacy)
         self.registry.add(channel)
         self.books.begin_channel(chan_id, peer.uid, name)
@@ -214,6 +219,22 @@ class Broker:
         about = {"chan_id": chan_id, "name": name, "uid": peer.uid, "pid": peer.pid}
         self.talk.say(peer.uid, logging.INFO, "channel made", **about)
         return channel
+
+    def _tapped(self, peer: Peer, settings: Settings) -> Channel | None:
+        """The channel of which this is to be a tap; only who manages a channel may listen in."""
+        if not settings.tap_of:
+            return None
+        source = self.registry.find(peer, settings.tap_of, None)
+        self.registry.permit(peer, source, MANAGE)
+        self.check_alive(source)
+        return source
+
+    def _tap(self, source: Channel, ticket: int) -> None:
+        try:
+            self.engine.chan_tap(source.ticket, ticket)
+        except BaseException:
+            self.engine.chan_drop(ticket)
+            raise
 
     def _dead_letter(self, peer: Peer, settings: Settings) -> int:
         if settings.dead_letter is None:

@@ -175,6 +175,8 @@ class Waiter(NamedTuple):
     status: str
     clauses: int
     len_bytes: int
+    chan_user: int = 0
+    deadline_ns: int = NEVER
 
 
 class WaitingFiles(NamedTuple):
@@ -206,6 +208,21 @@ class Refusal(NamedTuple):
     setting: str
     limit: int
     usage: int
+
+
+def _waiter(info: Any) -> Waiter:
+    return Waiter(
+        info.token,
+        info.scope,
+        info.user,
+        info.age_ns,
+        info.dir,
+        TOKEN_STATUS.get(info.status, str(info.status)),
+        info.clauses,
+        info.len_bytes,
+        info.chan_user,
+        info.deadline_ns,
+    )
 
 
 def refusal_of(refusal: Any) -> Refusal | None:
@@ -429,19 +446,11 @@ class NativeEngine:
     def chan_waiters(self, chan: int, dir: int, skip: int = 0, most: int = 64) -> list[Waiter]:
         infos = ffi.new("kc_waiter_info[]", most)
         count = checked(lib.kc_chan_waiters(self.handle, chan, dir, skip, infos, most))
-        return [
-            Waiter(
-                info.token,
-                info.scope,
-                info.user,
-                info.age_ns,
-                info.dir,
-                TOKEN_STATUS.get(info.status, str(info.status)),
-                info.clauses,
-                info.len_bytes,
-            )
-            for info in infos[0:count]
-        ]
+        return [_waiter(info) for info in infos[0:count]]
+
+    def chan_tap(self, source: int, tap: int) -> None:
+        """From now on `tap` gets a copy of all that passes `source`."""
+        checked(lib.kc_chan_tap(self.handle, source, tap), what="the channel cannot be tapped")
 
     # --- scopes and tokens ---
 
@@ -453,6 +462,18 @@ class NativeEngine:
         )
         checked(code, self._refusal, "no scope")
         return int(out[0])
+
+    def scope_list(self, scope: int, held: bool, skip: int = 0, most: int = 64) -> list[Waiter]:
+        """What is parked in a scope, a select once for each clause, or the messages it holds."""
+        infos = ffi.new("kc_waiter_info[]", most)
+        count = lib.kc_chan_waiter_scope_list(self.handle, scope, held, 0, skip, infos, most)
+        return [_waiter(info) for info in infos[0 : max(count, 0)]]
+
+    def scope_count(self, scope: int, held: bool, chan: int = 0) -> int:
+        """How many that are; `chan`: only those at this channel that are held."""
+        list_of, all_of_them = lib.kc_chan_waiter_scope_list, 0xFFFFFFFF
+        count = int(list_of(self.handle, scope, held, chan, 0, ffi.NULL, all_of_them))
+        return max(count, 0)
 
     def scope_end(self, scope: int, reason: int = REASON_CANCEL) -> int:
         return int(lib.kc_chan_waiter_scope_end(self.handle, scope, reason))

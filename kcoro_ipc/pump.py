@@ -98,6 +98,7 @@ class ConnectionInfo(NamedTuple):
     files: int
     account: int
     fd: int
+    scope: int = 0
 
 
 class Batch(NamedTuple):

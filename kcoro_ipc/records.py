@@ -111,6 +111,8 @@ class Peer:
     groups: frozenset[int]
     pid: int
     transport: int
+    since_ns: int = 0
+    serial: int = 0  # the registry's: ascending with time
     over_quota: bool = False
     minor: int = 0
     max_frame: int = _wire.MAX_SEQPACKET_FRAME_BYTES
@@ -127,7 +129,8 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What MAKE fixes for a channel's life. `flags`: FLAG_CHAN_ bits without rights."""
+    """What MAKE fixes for a channel's life. `flags`: FLAG_CHAN_ bits without rights;
+    `tap_of`: CHAN_ID of the channel it gets copies of, 0 for none."""
 
     kind: int = _wire.KIND_RENDEZVOUS
     capacity: int = 0
@@ -140,6 +143,7 @@ class Settings:
     mode: int = 0o600
     flags: int = 0
     dead_letter: str | None = None
+    tap_of: int = 0
 
 
 @dataclass(slots=True, eq=False)

@@ -13,7 +13,7 @@ Invariants:
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 
 from kcoro_ipc import _wire
@@ -59,6 +59,8 @@ class Registry:
         self.deadlines = Deadlines()
         self._chan_ids = count(FIRST_CHAN_ID)
         self._listed: list[int] = []  # the keys of `channels`, ascending
+        self._serials = count(1)
+        self._joined: list[Peer] = []  # the values of `peers` by serial
 
     # --- peers ---
 
@@ -67,7 +69,9 @@ class Registry:
         user = peer.user
         user.connections += 1
         peer.over_quota = user.connections > self.limits.connections_per_uid
+        peer.serial = next(self._serials)
         self.peers[peer.conn] = peer
+        self._joined.append(peer)
 
     def leave(self, peer: Peer) -> None:
         """Ends what the peer waits for. Its handles are the caller's to release, before this."""
@@ -76,7 +80,27 @@ class Registry:
         for subscription in list(peer.subscriptions.values()):
             self.end_subscription(peer, subscription)
         del self.peers[peer.conn]
+        del self._joined[bisect_right(self._joined, peer.serial, key=_serial) - 1]
         peer.user.connections -= 1
+
+    @staticmethod
+    def knows(asker: Peer, peer: Peer) -> bool:
+        """Whether one connection may know who the other is: the same user, or an administrator."""
+        return asker.uid in (ROOT, peer.uid)
+
+    def page_of_peers(
+        self, after: int, most: int, wanted: Callable[[Peer], bool]
+    ) -> tuple[list[Peer], int | None]:
+        """As `page`, of the peers that are wanted, by their serial."""
+        start = bisect_right(self._joined, after, key=_serial)
+        found: list[Peer] = []
+        for peer in self._joined[start : start + 16 * most]:
+            if len(found) == most:
+                break
+            after = peer.serial
+            if wanted(peer):
+                found.append(peer)
+        return found, after if self._joined and after < self._joined[-1].serial else None
 
     # --- rights ---
 
@@ -273,6 +297,10 @@ class Registry:
             subscription.ended = True
             del peer.subscriptions[subscription.req_id]
             peer.user.subscriptions -= 1
+
+
+def _serial(peer: Peer) -> int:
+    return peer.serial
 
 
 def _bits(mode: int) -> int:

@@ -93,6 +93,7 @@ COMMANDS: dict[str, Command] = {
     "REGION_FREED": Command(49, 1, "notice to a region's owner: what is no longer in use"),
     "REGION_GONE": Command(50, 1, "notice: no descriptor will name this region any more"),
     "METRICS": Command(53, 1, "all counters as OpenMetrics text, page by page"),
+    "CONNECTIONS": Command(51, 1, "the connections this peer may see; with VALUE one in detail"),
 }
 
 # --- attributes -------------------------------------------------------------------------
@@ -190,6 +191,9 @@ ATTRIBUTES: dict[str, Attribute] = {
     "FILE_TTL_MS": Attribute(74, U32, "how long a message with files may wait; 0: no limit"),
     "TEXT": Attribute(90, OPAQUE, "a page of metrics: whole lines of UTF-8"),
     "EVENTS_SKIPPED": Attribute(91, U32, "events left out before this one"),
+    "TAP_OF": Attribute(95, U32, "CHAN_ID of the channel that this one gets copies of"),
+    "NUMBERS": Attribute(96, OPAQUE, "u64 each, in the order of a table: counters, connections"),
+    "TOKEN": Attribute(97, U64, "ticket of an operation; the clauses of one select share it"),
 }
 
 CRITICAL = 0x8000
@@ -205,6 +209,7 @@ ENUMERATIONS: dict[str, dict[str, int]] = {
     "WAITER": {"SENDS": 0, "RECEIVES": 1},
     "CAP": {"DESCRIPTORS": 1 << 0, "FILES": 1 << 1},
     "FREED": {"LOST": 1 << 0},
+    "TAPPED": {"DESCRIPTOR": 1 << 0, "FILES": 1 << 1},
 }
 
 # FLAGS by command; CHAN is CHAN_MAKE, CHAN_OPEN and CHAN_RELEASE.
@@ -222,7 +227,7 @@ FLAGS: dict[str, dict[str, int]] = {
     "RECV": {"ACK": 1 << 0},
     "CLAUSE": {"ACK": 1 << 0},
     "SELECT": {"BIASED": 1 << 0},
-    "STATS": {"WAITERS": 1 << 0, "FILES": 1 << 1},
+    "STATS": {"WAITERS": 1 << 0, "FILES": 1 << 1, "HOLDERS": 1 << 2, "PACKED": 1 << 3},
     "REGION": {"WAIT": 1 << 0, "REVOKE": 1 << 1},
 }
 
@@ -241,6 +246,7 @@ LIMITS: dict[str, int] = {
     "FILES": 253,
     "MESSAGE_FILES": 16,
     "DESC_BYTES": 32,
+    "TAP_HEAD_BYTES": 32,
 }
 
 # Numbers from 1; the engine counts in this order.
@@ -257,6 +263,12 @@ STATS: tuple[str, ...] = (
     "parked_senders", "parked_receivers", "capacity", "elem_size", "kind", "overflow", "state",
     "max_bytes", "handles_read", "handles_write", "cap_flags", "close_reason",
     "zref_fallback_small", "zref_fallback_capacity", "zref_canceled", "descriptors", "files",
+)
+
+# What NUMBERS says of a connection, in this order; grown at the end.
+CONNECTION_NUMBERS: tuple[str, ...] = (
+    "age_ns", "transport", "minor", "frames_in", "frames_out", "bytes_in", "bytes_out", "files_in",
+    "queued_bytes", "requests", "parked", "held", "handles", "leases", "regions",
 )
 # fmt: on
 
@@ -282,6 +294,16 @@ DescValue = Struct(
     "length" / Int64ub,
     "fourth" / Optional(Int64ub),  # a lease or flags, by command
     Terminated,
+)
+
+
+# The element of a tap: this, then the message's own bytes, none of a descriptor or of files.
+TapHead = Struct(
+    "place" / Int64ub,  # send_idx of the source with this message
+    "time_ns" / Int64ub,  # CLOCK_MONOTONIC
+    "size_bytes" / Int64ub,  # of the whole message; of a descriptor the length of its range
+    "file_count" / Int32ub,
+    "sort" / Int32ub,  # bits of TAPPED; 0: plain bytes
 )
 
 

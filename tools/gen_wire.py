@@ -54,6 +54,10 @@ def render_python() -> str:
     parts.append([f"REPEATABLE = frozenset({{{', '.join(map(str, repeats))}}})"])
     parts.append(["", "# The STAT_ID of a name is its place plus 1.", "STAT_NAMES = ("])
     parts[-1] += [f'    "{name}",' for name in tlv.STATS] + [")"]
+    parts.append(
+        ["", "# What NUMBERS says of a connection, in this order.", "CONNECTION_NUMBERS = ("]
+    )
+    parts[-1] += [f'    "{name}",' for name in tlv.CONNECTION_NUMBERS] + [")"]
     return "\n".join(line for part in parts for line in part) + "\n"
 
 
@@ -189,6 +193,7 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "limits": lambda: _table(("limit", "value"), tlv.LIMITS.items()),
     "stats": lambda: _table(("STAT_ID", "name"), enumerate(tlv.STATS, 1)),
+    "connection": lambda: _table(("place", "name"), enumerate(tlv.CONNECTION_NUMBERS)),
 }
 
 MARKER = re.compile(r"(<!-- generated:(\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)

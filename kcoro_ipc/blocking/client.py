@@ -7,6 +7,7 @@ from kcoro_ipc import _wire
 from kcoro_ipc.blocking.channel import Channel
 from kcoro_ipc.blocking.connection import CONTROL_SECONDS, Connection
 from kcoro_ipc.blocking.handle import Handle
+from kcoro_ipc.blocking.looking import Looking
 from kcoro_ipc.blocking.selecting import select
 from kcoro_ipc.blocking.timeouts import to_ms
 from kcoro_ipc.blocking.watching import Watch
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from kcoro_ipc.metrics import ChannelSnapshot
 
 
-class Client:
+class Client(Looking):
     """Made by `open_client`. Its channels and jobs end with it.
 
     Give each thread a client of its own: two at once get BusyResourceError.

@@ -11,7 +11,7 @@ Invariants:
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from kcoro_ipc import forks
 from kcoro_ipc.blocking.inflow import FLAGS, NOW, ROOM_FOR_FILES, Inflow
@@ -137,6 +137,41 @@ class Connection:
             raise
         finally:
             self._under_way = None  # no call: what is to be returned cannot get lost here
+
+    def request_batch(
+        self, requests_of: Sequence[tuple[int, bytes]], timeout: float
+    ) -> list[Reply]:
+        """Requests that the daemon answers at once: sent together, answered in their order.
+
+        Nothing is told of those under way to whoever interrupts it: the connection ends then.
+        """
+        if self._under_way is not None:
+            raise BusyResourceError(
+                "another thread is using this client; open one client for each thread"
+            )
+        self._under_way = []
+        try:
+            if self.ended:
+                raise self._why_unusable()
+            self._limit(timeout)
+            self._inflow.raw.clear()
+            frames, told = self._catch_up(b"".join(frame for _, frame in requests_of), None)
+            self._send(frames, [])
+            del self._untold[:told]
+            replies = []
+            for req_id, _ in requests_of:
+                self._forget_answered()
+                replies.append(self._reply(req_id))
+            return replies
+        except KcoroError:
+            raise
+        except BaseException as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise self._lose(error) from None
+            self._end(ConnectionLost("a batch of requests was interrupted; connect again"))
+            raise
+        finally:
+            self._under_way = None
 
     def _send(self, frame: bytes, sent: list[int]) -> None:
         """`sent` says how much of the frame the kernel has, whatever interrupts this."""

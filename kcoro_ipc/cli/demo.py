@@ -12,7 +12,7 @@ import click
 
 from kcoro_ipc.cli import exits
 from kcoro_ipc.cli.invocation import Invocation, common
-from kcoro_ipc.monitor import columns
+from kcoro_ipc.monitor.lines import columns
 
 if TYPE_CHECKING:
     from kcoro_ipc.cli._demo_run import Judge, Verdict

@@ -18,6 +18,7 @@ CANCELLED = 6
 REFUSED = 7
 NO_CHANNEL = 8
 NO_DAEMON = 9
+DEADLOCK = 10  # what `kcoro why` looked for is there
 OUR_FAULT = 70
 INTERRUPTED = 130  # 128 + SIGINT
 BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -45,8 +46,8 @@ _BY_CODE = {
 TABLE = """\
 0 done; 1 something outside failed (a command of --exec, writing output); 2 wrong
 use; 3 would block; 4 timed out; 5 closed; 6 cancelled; 7 refused (rights, quota,
-size, or it exists and differs); 8 no such channel; 9 no daemon; 70 a fault of ours;
-130 interrupted; 141 nobody reads the output."""
+size, or it exists and differs); 8 no such channel; 9 no daemon; 10 a deadlock
+(why); 70 a fault of ours; 130 interrupted; 141 nobody reads the output."""
 
 
 class OutsideError(Exception):

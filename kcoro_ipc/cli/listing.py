@@ -5,7 +5,7 @@ import json
 import click
 
 from kcoro_ipc.cli.invocation import Invocation, common
-from kcoro_ipc.monitor import columns
+from kcoro_ipc.monitor.lines import columns
 
 
 @click.command()

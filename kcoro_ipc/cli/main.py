@@ -30,6 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ls": ("listing", "List the channels that you may see."),
     "stat": ("stat", "Show a channel's counters, or who waits in it."),
     "top": ("top", "Watch the channels: depth, rates, who waits."),
+    "why": ("why", "Say who waits for whom, and find deadlocks."),
+    "tap": ("tap", "Write a copy of what passes a channel."),
     "metrics": ("metrics", "Print all counters as OpenMetrics."),
     "close": ("ending", "Close channels: nothing new goes in, what is there drains."),
     "destroy": ("ending", "Destroy channels at once, with what is in them."),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kcoro_ipc.cli.invocation import Invocation, channel_argument, common
-from kcoro_ipc.monitor import columns, dump
+from kcoro_ipc.monitor.lines import clean, columns, dump
 
 if TYPE_CHECKING:
     from kcoro_ipc.metrics import ChannelSnapshot
@@ -100,4 +100,6 @@ def age(one: "WaiterInfo | FilesInfo") -> str:
 def who(waiter: "WaiterInfo | FilesInfo") -> str:
     if waiter.pid is None:
         return "-" if waiter.uid is None else f"uid {waiter.uid}"
-    return f"pid {waiter.pid} uid {waiter.uid}" + (f" ({waiter.client})" if waiter.client else "")
+    return f"pid {waiter.pid} uid {waiter.uid}" + (
+        f" ({clean(waiter.client)})" if waiter.client else ""
+    )

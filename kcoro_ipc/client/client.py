@@ -8,6 +8,7 @@ from kcoro_ipc import _wire
 from kcoro_ipc.client.channel import Channel
 from kcoro_ipc.client.connection import Connection
 from kcoro_ipc.client.handle import Handle
+from kcoro_ipc.client.looking import Looking
 from kcoro_ipc.client.shipping import make_known
 from kcoro_ipc.client.watching import Watch
 from kcoro_ipc.codecs import Codec, find_codec
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from kcoro_ipc.metrics import ChannelSnapshot
 
 
-class Client:
+class Client(Looking):
     """Made by `open_client`. Its channels and jobs end with it."""
 
     def __init__(self, connection: Connection) -> None:

@@ -4,7 +4,7 @@
     channels   MAKE, RELEASE, CLOSE, DESTROY, PURGE                  making    settings of MAKE
     opening    OPEN, also of names that are still to come
     looking    LIST, GET_STATS        watching   SUBSCRIBE       regions   REGION_ADD, REGION_DROP
-    measuring  METRICS
+    measuring  METRICS                connections  CONNECTIONS   paging    answers in pages
 
 `serve` runs one frame: whatever a client sends ends in exactly one outcome for its own connection.
 A fault of ours is logged with its traceback and costs that connection only. `cancelled` and `due`
@@ -17,7 +17,16 @@ from typing import NamedTuple
 
 from kcoro_ipc import _wire
 from kcoro_ipc.broker import SHUTTING_DOWN, Broker
-from kcoro_ipc.control import channels, greeting, looking, measuring, opening, regions, watching
+from kcoro_ipc.control import (
+    channels,
+    connections,
+    greeting,
+    looking,
+    measuring,
+    opening,
+    regions,
+    watching,
+)
 from kcoro_ipc.control.request import LET_GO, Outcome, Request, Then, last_words
 from kcoro_ipc.errors import (
     AccessDenied,
@@ -55,6 +64,7 @@ COMMANDS: dict[int, Command] = {
     _wire.CMD_CHAN_PURGE: Command(1, channels.purge),
     _wire.CMD_SUBSCRIBE: Command(1, watching.subscribe),
     _wire.CMD_METRICS: Command(1, measuring.metrics),
+    _wire.CMD_CONNECTIONS: Command(1, connections.connections),
     _wire.CMD_REGION_ADD: Command(1, regions.add),
     _wire.CMD_REGION_DROP: Command(1, regions.drop),
 }

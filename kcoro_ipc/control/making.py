@@ -23,11 +23,15 @@ PROPERTIES = (
     | _wire.FLAG_CHAN_FIXED_SIZE
 )
 LEGACY_LARGEST = 0xFFFF  # a 1.0 attribute holds no more
+TAP_CAPACITY = 1024
+TAP_MODE = 0o400  # nobody sends into it but the engine
 
 
 def read_settings(request: Request) -> Settings:
     """InvalidArgument for what no channel can be."""
     settings = _modern(request) if request.minor else _legacy(request)
+    if settings.tap_of:
+        settings = _tap(request, settings)
     kind, capacity = settings.kind, settings.capacity
     buffered = kind == _wire.KIND_BUFFERED
     if kind not in (0, 1, -1, -2):
@@ -39,6 +43,26 @@ def read_settings(request: Request) -> Settings:
     if settings.overflow and not buffered:
         raise InvalidArgument(f"OVERFLOW is for buffered channels, this one is {KINDS[kind]}")
     return settings
+
+
+def _tap(request: Request, settings: Settings) -> Settings:
+    """Buffered, never full, without a name: what a tap is whatever else is asked for."""
+    refused = {_wire.ATTR_NAME, _wire.ATTR_KIND, _wire.ATTR_OVERFLOW, _wire.ATTR_DEAD_LETTER}
+    if named := sorted(_wire.ATTRIBUTE_NAMES[number] for number in refused & request.given):
+        raise InvalidArgument(f"a channel with TAP_OF is a tap; leave out {', '.join(named)}")
+    properties = settings.flags & ~_wire.FLAG_CHAN_EPHEMERAL
+    if settings.elem_size <= _wire.MAX_TAP_HEAD_BYTES or properties:
+        raise InvalidArgument(
+            f"a tap has elements of more than {_wire.MAX_TAP_HEAD_BYTES} bytes and no properties"
+        )
+    return replace(
+        settings,
+        kind=_wire.KIND_BUFFERED,
+        capacity=settings.capacity or TAP_CAPACITY,
+        overflow=_wire.OVERFLOW_DROP_OLDEST,
+        undelivered=_wire.UNDELIVERED_DROP,
+        mode=TAP_MODE,
+    )
 
 
 def _kind(request: Request) -> tuple[int, int]:
@@ -91,6 +115,7 @@ def _policies(request: Request, settings: Settings) -> Settings:
         file_ttl_ms=request.number(_wire.ATTR_FILE_TTL_MS),
         mode=_within(request, _wire.ATTR_MODE, _wire.MAX_MODE, settings.mode),
         dead_letter=None if dead_letter is None else check_name(dead_letter),
+        tap_of=request.number(_wire.ATTR_TAP_OF),
     )
 
 

@@ -1,6 +1,7 @@
 """What a channel is asked to be and what the daemon says it is: words here, numbers there."""
 
 import math
+from struct import Struct
 from typing import Any, Literal, NamedTuple, TypedDict
 
 from kcoro_ipc import _wire
@@ -94,6 +95,7 @@ _FLAGS: dict[str, int] = {
     "exclusive": _wire.FLAG_CHAN_EXCLUSIVE,
 }
 _DEFAULTS = {"read": True, "write": True}
+_NUMBER = Struct(">Q")
 RIGHTS = _wire.FLAG_CHAN_READ | _wire.FLAG_CHAN_WRITE
 
 
@@ -208,5 +210,9 @@ def read_page(reply: Reply) -> tuple[list[ChannelInfo], bytes | None]:
 
 def read_stats(reply: Reply) -> dict[int, int]:
     """The counters of an answer to GET_STATS by their number."""
+    packed = reply.get(_wire.ATTR_NUMBERS, None)
+    if packed is not None:
+        values = _NUMBER.iter_unpack(packed[: len(packed) // _NUMBER.size * _NUMBER.size])
+        return {stat_id: value for stat_id, (value,) in enumerate(values, 1)}
     stats = reply.get(_wire.ATTR_STAT, [])
     return {stat.get(_wire.ATTR_STAT_ID, 0): stat.get(_wire.ATTR_VALUE, 0) for stat in stats}

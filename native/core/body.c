@@ -22,7 +22,7 @@ static uint32_t piece_bytes(const kc_body *body, uint32_t piece) {
 
 static uint32_t *names(const kc_engine *e, const kc_body *body) { return kc_block_at(e, body->block); }
 
-static int open_body(kc_engine *e, uint32_t account, uint32_t len_bytes, kc_body *body, kc_refusal *refusal) {
+int kc_body_begin(kc_engine *e, uint32_t account, uint32_t len_bytes, kc_body *body, kc_refusal *refusal) {
     int rc = len_bytes > KC_MAX_ELEMENT_BYTES ? KC_EMSGSIZE : KC_OK;
 
     *body = (kc_body){.len_bytes = len_bytes, .account = account};
@@ -52,7 +52,7 @@ static int piece_block(kc_engine *e, kc_body *body, uint32_t piece, uint32_t *bl
     return rc;
 }
 
-static int room(kc_engine *e, kc_body *body, uint32_t offset, void **memory, uint32_t *n, kc_refusal *refusal) {
+int kc_body_piece(kc_engine *e, kc_body *body, uint32_t offset, void **memory, uint32_t *n, kc_refusal *refusal) {
     uint32_t block = 0;
     int rc = KC_EINVAL;
 
@@ -106,12 +106,12 @@ void kc_body_retract(kc_engine *e, kc_body *body) { give_back(e, body, false); }
 
 static KC_RARE int fill_many(kc_engine *e, uint32_t account, const void *data, uint32_t len_bytes, kc_body *body,
                              kc_refusal *refusal) {
-    int rc = open_body(e, account, len_bytes, body, refusal);
+    int rc = kc_body_begin(e, account, len_bytes, body, refusal);
 
     for (uint32_t at = 0; rc == KC_OK && at < len_bytes;) {
         void *memory = NULL;
         uint32_t n = 0;
-        rc = room(e, body, at, &memory, &n, refusal);
+        rc = kc_body_piece(e, body, at, &memory, &n, refusal);
         if (rc == KC_OK) {
             memcpy(memory, (const uint8_t *)data + at, n);
             at += n;
@@ -174,7 +174,7 @@ int kc_body_open(kc_engine *e, uint32_t account, uint32_t len_bytes, kc_body *bo
     int rc = KC_OK;
 
     kc_lock_take(&e->lock);
-    rc = open_body(e, account, len_bytes, body_out, refusal);
+    rc = kc_body_begin(e, account, len_bytes, body_out, refusal);
     kc_lock_give(&e->lock);
     return rc;
 }
@@ -184,7 +184,7 @@ int kc_body_room(kc_engine *e, kc_body *body, uint32_t offset, void **memory_out
     int rc = KC_OK;
 
     kc_lock_take(&e->lock);
-    rc = room(e, body, offset, memory_out, room_out, refusal);
+    rc = kc_body_piece(e, body, offset, memory_out, room_out, refusal);
     kc_lock_give(&e->lock);
     return rc;
 }

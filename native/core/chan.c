@@ -217,6 +217,7 @@ void kc_chan_end(kc_engine *e, kc_chan_rec *c, uint32_t reason) {
     end_side(e, c, KC_CLAUSE_RECV, reason);
     end_side(e, c, KC_CLAUSE_SEND, reason);
     (void)lose_ready(e, c, reason);
+    kc_flow_end_taps(e, c);
     kc_chan_touch(e, c);
 }
 

@@ -104,7 +104,29 @@ static void check_rest(kc_check *k, uint32_t chan, kc_chan_rec *c) {
     kc_require(k, !c->dirty && c->pending == 0, "chan %u: not settled", chan);
 }
 
+/* A tap is in its source's list, an open drop_oldest channel or one that ends, and never tapped itself. */
+static uint32_t check_taps(kc_check *k, uint32_t chan, const kc_chan_rec *c) {
+    uint32_t count = 0;
+    uint32_t before = 0;
+
+    for (uint32_t tap = c->taps; tap != 0 && count < k->e->chans.capacity; tap = kc_chan_at(k->e, tap)->tap_next) {
+        const kc_chan_rec *t = kc_chan_at(k->e, tap);
+        uint32_t state = kc_chan_state_of(t);
+        kc_require(k, t->tap_of == chan && t->tap_prev == before && t->taps == 0, "chan %u: tap %u is not its own", chan,
+                tap);
+        kc_require(k, state != KC_CHAN_FREE && state != KC_CHAN_DESTROYED && t->config.overflow == KC_OVERFLOW_DROP_OLDEST,
+                "chan %u: tap %u is %s", chan, tap, kc_chan_state_name(state));
+        before = tap;
+        count++;
+    }
+    kc_require(k, count == 0 || (c->tap_of == 0 && kc_chan_state_of(c) <= KC_CHAN_CLOSING), "chan %u: cannot have taps", chan);
+    return count;
+}
+
 static void check_channels(kc_check *k) {
+    uint32_t taps = 0;
+    uint32_t listed = 0;
+
     for (uint32_t chan = 1; chan <= k->e->chans.high; chan++) {
         kc_chan_rec *c = kc_chan_at(k->e, chan);
         kc_load load = {0};
@@ -128,7 +150,10 @@ static void check_channels(kc_check *k) {
                 "chan %u: says %u descriptors and %u files, has %u and %u", chan, c->descs, c->files, load.descs,
                 load.files);
         check_rest(k, chan, c);
+        listed += check_taps(k, chan, c);
+        taps += c->tap_of != 0;
     }
+    kc_require(k, taps == listed, "%u taps, %u in the lists of their sources", taps, listed);
 }
 
 /* ---- messages and tokens ---- */

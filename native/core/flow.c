@@ -50,6 +50,8 @@ static void accept(kc_engine *e, kc_chan_rec *c, kc_msg *m) {
     if (m->extra != 0)
         kc_stat_add(c, KC_STAT_RV_ZDESC_MATCHES, match && kc_extra_desc(e, m->extra) != NULL);
     carry(e, c, m);
+    if (c->taps != 0)
+        kc_flow_tap(e, c, m);
 }
 
 /* What waits or is held, at its highest. */

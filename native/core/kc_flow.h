@@ -98,6 +98,11 @@ static inline void kc_flow_tell(kc_engine *e, kc_token sender, uint32_t res, uin
 /* Ends a waiting token (ENQUEUED, TAKEN) with KC_RES_*; its result is not yet pushed anywhere. */
 void kc_flow_end_waiter(kc_engine *engine, uint32_t tok, uint32_t chan, uint32_t res, uint32_t reason);
 
+/* The message was accepted or matched: a copy for each tap of its channel (flow_tap.c). */
+void kc_flow_tap(kc_engine *engine, const kc_chan_rec *chan, const kc_msg *msg);
+/* Nothing passes any more: its taps close, and it is no tap itself. */
+void kc_flow_end_taps(kc_engine *engine, kc_chan_rec *chan);
+
 /* Frees the record of a destroyed channel when nothing names it any more. */
 void kc_chan_reap(kc_engine *engine, uint32_t chan);
 void kc_chan_end(kc_engine *engine, kc_chan_rec *chan, uint32_t reason); /* destroy, without a text */

@@ -95,6 +95,8 @@ typedef struct kc_chan_rec {
     uint32_t held;
     uint64_t bytes; /* of READY and HELD messages */
     uint32_t descs, files; /* among them */
+    uint32_t taps;         /* the first channel that gets copies; they chain through tap_next */
+    uint32_t tap_of, tap_next, tap_prev;
     uint64_t seq;   /* qseq of the newest message */
     uint64_t peak_depth;
     kc_list ready, dropped;

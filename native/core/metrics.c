@@ -88,18 +88,24 @@ int kc_chan_dump(kc_engine *e, kc_chan chan, char *text, size_t text_bytes) {
     return rc;
 }
 
-static void describe(kc_engine *e, const kc_clause_rec *q, kc_waiter_info *info) {
-    kc_tok *t = kc_tok_at(e, q->tok);
+static void describe_token(kc_engine *e, uint32_t tok, uint32_t dir, uint32_t chan, uint32_t msg, kc_waiter_info *info) {
+    kc_tok *t = kc_tok_at(e, tok);
     uint64_t w = kc_word_load(&t->w);
 
-    *info = (kc_waiter_info){.token = kc_ticket_of(q->tok, w),
+    *info = (kc_waiter_info){.token = kc_ticket_of(tok, w),
                              .scope = kc_ticket_of(t->scope, kc_word_load(&kc_scope_at(e, t->scope)->w)),
                              .user = t->user,
                              .age_ns = e->now_ns - t->parked_ns,
-                             .dir = q->dir,
+                             .dir = dir,
                              .status = kc_word_state(w),
                              .clauses = t->clauses,
-                             .len_bytes = q->msg != 0 ? kc_msg_at(e, q->msg)->len_bytes : 0};
+                             .len_bytes = msg != 0 ? kc_msg_at(e, msg)->len_bytes : 0,
+                             .chan_user = kc_chan_at(e, chan)->config.user,
+                             .deadline_ns = t->deadline_ns};
+}
+
+static void describe(kc_engine *e, const kc_clause_rec *q, kc_waiter_info *info) {
+    describe_token(e, q->tok, q->dir, q->chan, q->msg, info);
 }
 
 static int list_waiters(kc_engine *e, const kc_list *queue, uint32_t skip, kc_waiter_info *infos, uint32_t max) {
@@ -120,6 +126,67 @@ int kc_chan_waiters(kc_engine *e, kc_chan chan, uint32_t dir, uint32_t skip, kc_
     c = dir <= KC_CLAUSE_SEND ? kc_chan_find(e, chan) : NULL;
     if (c != NULL)
         rc = list_waiters(e, &c->waiters[dir], skip, infos, max);
+    kc_leave(e);
+    return rc;
+}
+
+/* What a scope's listing has come to; infos NULL: it only counts. */
+typedef struct listing {
+    kc_engine *e;
+    kc_waiter_info *infos;
+    uint32_t skip, max, written;
+} listing;
+
+static void add(listing *l, uint32_t tok, uint32_t dir, uint32_t chan, uint32_t msg) {
+    if (l->skip != 0) {
+        l->skip--;
+    } else if (l->written < l->max) {
+        if (l->infos != NULL)
+            describe_token(l->e, tok, dir, chan, msg, &l->infos[l->written]);
+        l->written++;
+    }
+}
+
+static void add_parked(listing *l, uint32_t tok) {
+    const kc_tok *t = kc_tok_at(l->e, tok);
+    uint32_t state = kc_state_of(&t->w);
+
+    if (state == KC_TOK_TAKEN) { /* its message is accepted: one channel is left, whatever it asked for */
+        add(l, tok, KC_CLAUSE_SEND, t->chan, kc_word_peer(kc_word_load(&t->w)));
+    } else if (state == KC_TOK_ENQUEUED) {
+        for (uint32_t q = t->first; q != 0; q = kc_clause_at(l->e, q)->more)
+            add(l, tok, kc_clause_at(l->e, q)->dir, kc_clause_at(l->e, q)->chan, kc_clause_at(l->e, q)->msg);
+    }
+}
+
+static void add_held(listing *l, uint32_t tok, const kc_chan_rec *only) {
+    uint32_t msg = kc_word_peer(kc_word_load(&kc_tok_at(l->e, tok)->w));
+    uint32_t chan = kc_msg_at(l->e, msg)->chan;
+
+    if (only == NULL || kc_chan_at(l->e, chan) == only)
+        add(l, tok, KC_CLAUSE_RECV, chan, msg);
+}
+
+int kc_chan_waiter_scope_list(kc_engine *e, kc_scope scope, int held, kc_chan chan, uint32_t skip,
+                              kc_waiter_info *infos, uint32_t max) {
+    listing l = {.e = e, .infos = infos, .skip = skip, .max = max};
+    const kc_scope_rec *s = NULL;
+    const kc_chan_rec *only = NULL;
+    int rc = KC_ENOENT;
+
+    kc_enter(e);
+    s = kc_scope_find(e, scope);
+    only = chan != 0 ? kc_chan_find(e, chan) : NULL;
+    if (s != NULL && (chan == 0 || only != NULL)) {
+        uint32_t tok = held ? s->held.head : s->waiting.head;
+        for (; tok != 0 && l.written < max; tok = kc_tok_at(e, tok)->scope_next) {
+            if (held)
+                add_held(&l, tok, only);
+            else
+                add_parked(&l, tok);
+        }
+        rc = (int)l.written;
+    }
     kc_leave(e);
     return rc;
 }

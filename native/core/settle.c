@@ -42,6 +42,7 @@ static void finish_close(kc_engine *e, kc_chan_rec *c) {
         return;
 #endif
     (void)kc_word_step(&c->w, kc_chan_steps, KC_CHAN_CLOSED, 0, 0, 0);
+    kc_flow_end_taps(e, c);
     while (c->waiters[KC_CLAUSE_RECV].count != 0) {
         uint32_t tok = kc_clause_at(e, c->waiters[KC_CLAUSE_RECV].head)->tok;
         kc_flow_end_waiter(e, tok, chan, KC_RES_CLOSED, 0);

@@ -270,7 +270,7 @@ static void kc_conn_look(const kc_connection *conn, kc_conn_info *info)
                            .queued_bytes = kc_output_queued(conn), .requests = conn->pendings.count,
                            .handles = conn->handles.count, .transport = conn->transport, .minor = conn->minor,
                            .leases = conn->leases.count, .files = conn->files.count, .account = conn->account,
-                           .fd = conn->fd};
+                           .fd = conn->fd, .scope = conn->scope};
 }
 
 int kc_conn_measure(kc_pump *pump, kc_conn ticket, kc_conn_info *info_out)

@@ -1,7 +1,9 @@
 /* Random operations on six channels of all kinds, three scopes, a manual clock; after each one every invariant holds
  * (kc_engine_check) and, by a small account of our own, what the invariants cannot know: a stale ticket meets nobody,
  * first deliveries of a channel come in the order in which they were sent, nothing is delivered after it was settled,
- * every waiter is answered once. The exact answers are the model's business (tests/model).
+ * every waiter is answered once. The exact answers are the model's business (tests/model). Each program runs a second time
+ * with every channel tapped: all that its users and counters could see must be the same, and the taps must have got each
+ * message that was accepted.
  *
  *     test_engine_random [FIRST_SEED SEEDS]
  */
@@ -28,12 +30,17 @@ typedef struct game {
     uint32_t last[2][CHANS]; /* value of the newest first delivery, at once and by the port */
     kc_token stale;
     int64_t now;
+    bool tapped;
+    kc_chan taps[CHANS];
+    uint64_t seen; /* of all that came back from the engine: codes, values, counters */
 } game;
 
 static uint32_t roll(game *g, uint32_t sides) {
     g->seed = g->seed * 6364136223846793005U + 1442695040888963407U;
     return (uint32_t)(g->seed >> 33) % sides;
 }
+
+static void see(game *g, uint64_t value) { g->seen = (g->seen ^ value) * UINT64_C(0x100000001B3); }
 
 static uint32_t which(game *g, kc_chan chan) {
     uint32_t i = 0;
@@ -82,6 +89,8 @@ static void received(game *g, kc_result *result, uint32_t scope, int by_port) {
     KC_REQUIRE(chan < CHANS);
     KC_CHECK_EQ(kc_body_copy(g->w.e, &result->body, 0, &value, sizeof value), KC_OK);
     KC_REQUIRE(value != 0 && value < VALUES);
+    see(g, value);
+    see(g, result->attempts);
     KC_CHECK_EQ(g->fate[value], FLYING);
     if (result->attempts == 0 && chan != LETTERS) {
         KC_CHECK(value > g->last[by_port][chan]);
@@ -103,6 +112,8 @@ static void do_send(game *g) {
     kc_result result;
     int rc = kc_chan_send(g->w.e, g->chans[roll(g, CHANS)], &op, value, (1 + roll(g, 8)) * 4, &result);
 
+    see(g, (uint64_t)rc);
+
     if (rc >= 0 || rc == KC_EINPROGRESS)
         g->fate[value[0]] = FLYING;
     if (rc == KC_PARKED)
@@ -116,6 +127,7 @@ static void do_receive(game *g) {
     kc_result result;
     int rc = kc_chan_recv(g->w.e, g->chans[roll(g, CHANS)], &op, NULL, 0, &result);
 
+    see(g, (uint64_t)rc);
     if (rc == KC_OK)
         received(g, &result, scope, 0);
     else if (rc == KC_PARKED)
@@ -138,6 +150,7 @@ static void do_select(game *g) {
         }
     }
     rc = kc_select(g->w.e, clauses, 2, &op, &result);
+    see(g, (uint64_t)rc << 8 | result.clause);
     for (int i = 0; i < 2; i++) {
         if (rc == KC_PARKED || (rc == KC_OK && result.clause == (uint32_t)i))
             g->fate[value[i]] = FLYING;
@@ -164,6 +177,7 @@ static void do_take(game *g) {
 
     while (max-- != 0 && kc_port_take(g->w.e, g->w.port, &result, 1) == 1) {
         uint32_t scope = 0;
+        see(g, result.user ^ (uint64_t)result.code << 32);
         if ((result.flags & KC_RESULT_HELD) != 0) {
             uint32_t i = waiter_of(g, result.token);
             KC_REQUIRE(i < g->waiting);
@@ -246,6 +260,26 @@ static void make_channel(game *g, uint32_t i) {
     config.dead_letter = config.undelivered == KC_UNDELIVERED_DEAD_LETTER ? g->chans[LETTERS] : 0;
     KC_REQUIRE(kc_chan_make(g->w.e, &config, &g->chans[i], NULL) == KC_OK);
     g->last[0][i] = g->last[1][i] = 0;
+    if (g->tapped) {
+        config = (kc_chan_config){.kind = KC_KIND_BUFFERED, .capacity = 1 + i, .overflow = KC_OVERFLOW_DROP_OLDEST};
+        KC_REQUIRE(kc_chan_make(g->w.e, &config, &g->taps[i], NULL) == KC_OK);
+        KC_CHECK_EQ(kc_chan_tap(g->w.e, g->chans[i], g->taps[i]), KC_OK);
+    }
+}
+
+/* What a channel counted, and that its tap got a copy of all of it. */
+static void see_channel(game *g, uint32_t i) {
+    kc_chan_snapshot mine, copies;
+
+    KC_CHECK_EQ(kc_chan_measure(g->w.e, g->chans[i], &mine), KC_OK);
+    for (uint32_t id = 1; id < KC_STAT_END; id++)
+        see(g, mine.stat[id]);
+    if (g->tapped) {
+        KC_CHECK_EQ(kc_chan_measure(g->w.e, g->taps[i], &copies), KC_OK);
+        KC_CHECK_EQ(copies.stat[KC_STAT_TOTAL_SENDS],
+                    mine.stat[KC_STAT_TOTAL_SENDS] - mine.stat[KC_STAT_DROPS_NEWEST]);
+        KC_CHECK_EQ(copies.stat[KC_STAT_READY] + copies.stat[KC_STAT_DROPS_OLDEST], copies.stat[KC_STAT_TOTAL_SENDS]);
+    }
 }
 
 /* Ends a channel now and then and makes it anew; what it held may still be acknowledged. */
@@ -264,10 +298,13 @@ static void do_end(game *g) {
     case 2:
         while (w_depth(&g->w) != 0) /* its results name the old channel */
             do_take(g);
+        see_channel(g, i);
         KC_CHECK_EQ(kc_chan_destroy(g->w.e, old, 0, "gone", 4), KC_OK);
         while (w_depth(&g->w) != 0)
             do_take(g);
         KC_CHECK_EQ(kc_chan_drop(g->w.e, old), KC_OK);
+        if (g->tapped)
+            KC_CHECK_EQ(kc_chan_drop(g->w.e, g->taps[i]), KC_OK);
         make_channel(g, i);
         break;
     default:
@@ -285,12 +322,13 @@ static void step(game *g) {
     w_check(&g->w);
 }
 
-static void play(uint64_t seed) {
+/* Returns what was seen. */
+static uint64_t play(uint64_t seed, bool tapped) {
     static game g;
     int faults = atomic_load(&kc_test_faults);
 
-    g = (game){.seed = seed * 7919 + 1};
-    g.w = w_open_with((kc_engine_config){.channels = 16,
+    g = (game){.seed = seed * 7919 + 1, .tapped = tapped};
+    g.w = w_open_with((kc_engine_config){.channels = 32,
                                          .tokens = 512,
                                          .clauses = 512,
                                          .messages = 1024,
@@ -303,19 +341,24 @@ static void play(uint64_t seed) {
         make_channel(&g, i);
     for (int i = 0; i < STEPS && atomic_load(&kc_test_faults) == faults; i++)
         step(&g);
-    for (int i = 0; i < CHANS; i++)
+    for (uint32_t i = 0; i < CHANS; i++) {
+        see_channel(&g, i);
         g.w.chans[g.w.count++] = g.chans[i];
+        if (tapped)
+            g.w.chans[g.w.count++] = g.taps[i];
+    }
     w_close(&g.w);
     if (atomic_load(&kc_test_faults) != faults)
         fprintf(stderr, "    seed %llu: test_engine_random %llu 1\n", (unsigned long long)seed, (unsigned long long)seed);
+    return g.seen;
 }
 
 static uint64_t first_seed = 1;
 static uint64_t seeds = SEEDS;
 
-KC_TEST(random_operations_keep_every_invariant) {
+KC_TEST(random_operations_keep_every_invariant_and_are_the_same_with_taps) {
     for (uint64_t seed = first_seed; seed < first_seed + seeds; seed++)
-        play(seed);
+        KC_CHECK_EQ(play(seed, false), play(seed, true));
 }
 
 int main(int argc, char **argv) {
@@ -323,6 +366,6 @@ int main(int argc, char **argv) {
         first_seed = strtoull(argv[1], NULL, 10);
         seeds = strtoull(argv[2], NULL, 10);
     }
-    KC_RUN(random_operations_keep_every_invariant);
+    KC_RUN(random_operations_keep_every_invariant_and_are_the_same_with_taps);
     return kc_test_report();
 }

@@ -75,6 +75,11 @@ KC_API int kc_chan_destroy(kc_engine *engine, kc_chan chan, uint32_t reason, con
 KC_API int kc_chan_reason(kc_engine *engine, kc_chan chan, char *text, uint32_t text_bytes);
 /* Drops what waits (READY), counted as purged. */
 KC_API int kc_chan_purge(kc_engine *engine, kc_chan chan, uint32_t *count_out);
+/* From now on the tap gets a copy of every message that source accepts or hands over: a head of KC_MAX_TAP_HEAD_BYTES
+ * (docs/PROTOCOL.md), then its bytes as far as the tap's elem_size holds them; of a descriptor or of files the head alone.
+ * Nothing changes for the source. The tap is an open buffered drop_oldest channel without a dead letter; it closes when
+ * nothing passes the source any more. KC_EINVAL, KC_EPIPE and KC_ECANCELED (the source is over), KC_ENOENT. */
+KC_API int kc_chan_tap(kc_engine *engine, kc_chan source, kc_chan tap);
 /* KC_CHAN_TELL_DROPPED: the next dropped message's body, now the caller's. KC_EAGAIN when there is none. */
 KC_API int kc_chan_take_dropped(kc_engine *engine, kc_chan chan, kc_body *body_out);
 
@@ -143,10 +148,17 @@ typedef struct kc_waiter_info {
     uint32_t status; /* enum kc_token_status */
     uint32_t clauses;
     uint32_t len_bytes; /* of a send */
+    uint64_t chan_user; /* kc_chan_config.user of the channel it stands at */
+    int64_t deadline_ns; /* by the engine's clock; KC_NEVER */
 } kc_waiter_info;
 /* The waiters of one side in queue order, skipping the first `skip`; returns how many were written, or KC_ENOENT. */
 KC_API int kc_chan_waiters(kc_engine *engine, kc_chan chan, uint32_t dir, uint32_t skip, kc_waiter_info *infos,
                            uint32_t max);
+
+/* What stands in a scope, oldest first: its parked operations (a select once for each clause), or with held the messages
+ * it holds, of one channel if chan is not 0. infos may be NULL to count alone. Returns how many, or KC_ENOENT. */
+KC_API int kc_chan_waiter_scope_list(kc_engine *engine, kc_scope scope, int held, kc_chan chan, uint32_t skip,
+                                     kc_waiter_info *infos, uint32_t max);
 
 /* The seed's rendezvous cell: a view of the channel's head, not a second state machine. */
 enum kc_rv_state {

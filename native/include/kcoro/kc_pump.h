@@ -79,6 +79,7 @@ typedef struct kc_conn_info {
     uint32_t leases, files; /* descriptors lent to it; files that came ahead of their frame */
     uint32_t account;
     int32_t fd; /* for looking only */
+    kc_scope scope; /* of its waiters and what it holds; for looking only */
 } kc_conn_info;
 KC_API int kc_conn_measure(kc_pump *pump, kc_conn conn, kc_conn_info *info_out);
 /* The connection a waiter (kc_waiter_info.user) belongs to; 0 when it is none of this pump's. */

@@ -63,6 +63,7 @@ enum kc_wire_cmd {
     KC_CMD_REGION_FREED = 49,
     KC_CMD_REGION_GONE = 50,
     KC_CMD_METRICS = 53,
+    KC_CMD_CONNECTIONS = 51,
 };
 
 enum kc_wire_attr {
@@ -124,7 +125,10 @@ enum kc_wire_attr {
     KC_ATTR_FILE_TTL_MS = 74,
     KC_ATTR_TEXT = 90,
     KC_ATTR_EVENTS_SKIPPED = 91,
-    KC_ATTR_END = 92,
+    KC_ATTR_TAP_OF = 95,
+    KC_ATTR_NUMBERS = 96,
+    KC_ATTR_TOKEN = 97,
+    KC_ATTR_END = 98,
 };
 
 /* FLAGS, by command */
@@ -144,6 +148,8 @@ enum kc_wire_flag {
     KC_FLAG_SELECT_BIASED = 1,
     KC_FLAG_STATS_WAITERS = 1,
     KC_FLAG_STATS_FILES = 2,
+    KC_FLAG_STATS_HOLDERS = 4,
+    KC_FLAG_STATS_PACKED = 8,
     KC_FLAG_REGION_WAIT = 1,
     KC_FLAG_REGION_REVOKE = 2,
     KC_FLAG_CHAN_ALL = 127,
@@ -151,7 +157,7 @@ enum kc_wire_flag {
     KC_FLAG_RECV_ALL = 1,
     KC_FLAG_CLAUSE_ALL = 1,
     KC_FLAG_SELECT_ALL = 1,
-    KC_FLAG_STATS_ALL = 3,
+    KC_FLAG_STATS_ALL = 15,
     KC_FLAG_REGION_ALL = 3,
 };
 
@@ -190,6 +196,11 @@ enum kc_wire_freed {
     KC_FREED_LOST = 1,
 };
 
+enum kc_wire_tapped {
+    KC_TAPPED_DESCRIPTOR = 1,
+    KC_TAPPED_FILES = 2,
+};
+
 /* limits */
 enum kc_wire_max {
     KC_MAX_FRAME_BYTES = 16842752,
@@ -206,6 +217,7 @@ enum kc_wire_max {
     KC_MAX_FILES = 253,
     KC_MAX_MESSAGE_FILES = 16,
     KC_MAX_DESC_BYTES = 32,
+    KC_MAX_TAP_HEAD_BYTES = 32,
 };
 
 enum kc_wire_frame_form {
@@ -340,7 +352,10 @@ enum kc_wire_stat {
     X(FILES, U32, 0) \
     X(FILE_TTL_MS, U32, 0) \
     X(TEXT, BYTES, 0) \
-    X(EVENTS_SKIPPED, U32, 0)
+    X(EVENTS_SKIPPED, U32, 0) \
+    X(TAP_OF, U32, 0) \
+    X(NUMBERS, BYTES, 0) \
+    X(TOKEN, U64, 0)
 #endif
 
 #endif

@@ -1,8 +1,6 @@
 """ls, stat, top, select, purge, completion, help: what a user sees of channels."""
 
 import json
-import pty
-import signal
 from typing import Any
 
 import pytest
@@ -73,22 +71,6 @@ def test_metrics_is_quiet_when_nobody_reads_on(kcoro: Any) -> None:
     assert shown.stderr.read() == b""
 
 
-def test_top_shows_every_channel_in_each_round(kcoro: Any) -> None:
-    name = kcoro.name()
-    kcoro("make", name, "--capacity", "4")
-    kcoro("send", name, "a", "b")
-    words = ("top", "--json", "--count", "2", "--interval", "0.05")
-    rows = [json.loads(line) for line in kcoro(*words).stdout.splitlines()]
-    mine = [row for row in rows if row["name"] == name]
-    assert [(row["depth"], row["total_sends"]) for row in mine] == [(2, 2), (2, 2)]
-    assert mine[1]["sends_per_sec"] == 0
-    lines = kcoro("top", "--count", "1").stdout.decode().splitlines()
-    assert lines[0].split()[:4] == ["NAME", "KIND", "DEPTH", "HELD"]
-    assert [line.split()[1:3] for line in lines if line.startswith(f"{name} ")] == [
-        ["buffered", "2"]
-    ]
-
-
 def test_top_keeps_no_channel_alive(kcoro: Any) -> None:
     name = kcoro.name()
     waiting = kcoro.start("recv", name)
@@ -100,23 +82,6 @@ def test_top_keeps_no_channel_alive(kcoro: Any) -> None:
     while json.loads(watching.stdout.readline())["name"] == name:
         pass
     assert kcoro("stat", name).returncode == 8
-
-
-def test_top_on_a_terminal_gives_the_screen_back(kcoro: Any) -> None:
-    name = kcoro.name()
-    kcoro("make", name)
-    ours, theirs = pty.openpty()
-    with open(ours, "rb", buffering=0) as screen, open(theirs, "wb", buffering=0) as terminal:
-        watching = kcoro.start("top", stdout=terminal)
-        shown = b""
-        while name.encode() not in shown:
-            shown += screen.read(4096)
-        watching.send_signal(signal.SIGINT)
-        while b"\x1b[?1049l" not in shown:
-            shown += screen.read(4096)
-    assert shown.startswith(b"\x1b[?1049h")
-    assert watching.wait() == 130
-    assert watching.stderr.read() == b""
 
 
 def test_select_receives_or_sends_whatever_can_happen(kcoro: Any) -> None:

@@ -260,3 +260,36 @@ def test_interrupted_twice_it_does_not_wait_any_longer(
             jobs.receive()
         with pytest.raises(errors.ConnectionLost, match="interrupted twice"):
             jobs.receive()
+
+
+def test_an_interrupted_batch_ends_the_connection(
+    played: Any, interrupt: Callable[[], None]
+) -> None:
+    def script(peer: Any) -> None:
+        peer.expect("GET_STATS")
+        peer.expect("GET_STATS")
+        interrupt()
+        assert peer.socket.recv(1) == b""
+
+    with played(script) as path, open_client(path) as client:
+        with pytest.raises(KeyboardInterrupt):
+            client.look_over([1001, 1002])
+        with pytest.raises(errors.ConnectionLost):
+            client.look_over([1001])
+
+
+def test_a_batch_is_answered_in_its_order_and_what_is_gone_is_none(played: Any) -> None:
+    def script(peer: Any) -> None:
+        frames = [peer.expect("GET_STATS", CHAN_ID=chan_id) for chan_id in (7, 8, 9)]
+        packed = (5).to_bytes(8, "big") + (4).to_bytes(8, "big")
+        peer.reply(frames[0], 0, ("CHAN_ID", 7), ("NUMBERS", packed))
+        peer.reply(frames[1], _wire.KC_ENOENT)
+        peer.reply(frames[2], 0, ("CHAN_ID", 9), ("NUMBERS", packed[:8]))
+
+    with played(script) as path, open_client(path) as client:
+        first, second, third = client.look_over([7, 8, 9])
+    assert second is None
+    assert first is not None
+    assert third is not None
+    assert (first.snapshot.total_sends, first.snapshot.total_recvs) == (5, 4)
+    assert (third.snapshot.total_sends, third.snapshot.total_recvs) == (5, 0)

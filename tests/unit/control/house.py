@@ -28,6 +28,7 @@ class Engine:
         self.refuse_make: Exception | None = None
         self.paid_files = 0
         self.waiters: list[Waiter] = []
+        self.holding: list[Waiter] = []
         self.files: list[WaitingFiles] = []
         self.freed_accounts: list[int] = []
         self.stats: dict[int, list[int]] = {}  # by CHAN_ID and STAT_ID
@@ -77,6 +78,15 @@ class Engine:
 
     def chan_waiters(self, chan: int, dir: int, skip: int, most: int) -> list[Waiter]:
         return [waiter for waiter in self.waiters if waiter.dir == dir][skip : skip + most]
+
+    def chan_tap(self, source: int, tap: int) -> None:
+        self.done.append((f"tap of {source - 70_000}", tap - 70_000))
+
+    def scope_list(self, scope: int, held: bool, skip: int, most: int) -> list[Waiter]:
+        return (self.holding if held else self.waiters)[skip : skip + most]
+
+    def scope_count(self, scope: int, held: bool, chan: int = 0) -> int:
+        return len(self.holding if held else self.waiters)
 
 
 class Pump:

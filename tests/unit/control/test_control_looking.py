@@ -80,6 +80,7 @@ def test_get_stats_with_waiters_tells_who_waits_in_queue_order_page_by_page() ->
         "WAITER_SIDE": 0,
         "WAITER_STATUS": b"enqueued",
         "AGE_NS": 30,
+        "TOKEN": 1,
         "VALUE": 1,
         "SENDER_UID": OWNER,
         "SENDER_PID": 10,
