@@ -88,6 +88,8 @@ ATTR_LEASE_ID = 71
 ATTR_SIZE = 72
 ATTR_FILES = 73
 ATTR_FILE_TTL_MS = 74
+ATTR_OWNER_UID = 80
+ATTR_OWNER_GID = 81
 FLAG_CHAN_READ = 1
 FLAG_CHAN_WRITE = 2
 FLAG_CHAN_EPHEMERAL = 4
@@ -256,6 +258,8 @@ ATTRIBUTE_NAMES: dict[int, str] = {
     72: "SIZE",
     73: "FILES",
     74: "FILE_TTL_MS",
+    80: "OWNER_UID",
+    81: "OWNER_GID",
 }
 ATTRIBUTE_TYPES: dict[int, str] = {
     1: "u32",
@@ -314,6 +318,8 @@ ATTRIBUTE_TYPES: dict[int, str] = {
     72: "u64",
     73: "u32",
     74: "u32",
+    80: "u32",
+    81: "u32",
 }
 SCALAR_FORMATS: dict[str, str] = {
     "u32": ">I",

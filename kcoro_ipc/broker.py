@@ -30,6 +30,7 @@ from kcoro_ipc.records import (
     WRITE,
     Channel,
     Opening,
+    Owner,
     Peer,
     Region,
     Settings,
@@ -39,6 +40,7 @@ from kcoro_ipc.records import (
 from kcoro_ipc.registry import Registry
 
 LEGACY_IDLE_NS = 60_000_000_000  # anonymous channels of 1.0 clients outlive their user's absence
+NOBODY = 0  # the account without limits
 SHUTTING_DOWN = "shutting down"
 _HANDLES_READ = _wire.STAT_NAMES.index("handles_read") + 1
 _DEPTH = _wire.STAT_NAMES.index("depth") + 1
@@ -158,8 +160,38 @@ class Broker:
 
     # --- channels ---
 
-    def make(self, peer: Peer, name: str | None, settings: Settings, legacy: bool) -> Channel:
-        """A new channel without handles. Raises what the engine refuses."""
+    def make(
+        self,
+        peer: Peer,
+        name: str | None,
+        settings: Settings,
+        legacy: bool,
+        owner: Owner | None = None,
+    ) -> Channel:
+        """A new channel without handles, in the quota of its owner. Raises what the engine
+        refuses."""
+        owner = owner or Owner(peer.uid, peer.gid)
+        payer = self.user(owner.uid)
+        try:
+            dead_letter = self._dead_letter(peer, settings)
+            channel = self._add(name, settings, owner, payer, dead_letter)
+        except BaseException:
+            self.settle(payer)
+            raise
+        channel.legacy = legacy
+        about = {"chan_id": channel.chan_id, "name": name, "uid": peer.uid, "pid": peer.pid}
+        about |= {} if owner.uid == peer.uid else {"owner": owner.uid}
+        self.talk.say(peer.uid, logging.INFO, "channel made", **about)
+        return channel
+
+    def _add(
+        self,
+        name: str | None,
+        settings: Settings,
+        owner: Owner,
+        payer: User | None,
+        dead_letter: int,
+    ) -> Channel:
         chan_id = self.registry.new_chan_id()
         config = ChannelConfig(
             kind=settings.kind,
@@ -169,18 +201,17 @@ class Broker:
             elem_size=settings.elem_size,
             flags=sum(bit for ours, bit in _ENGINE_FLAGS.items() if settings.flags & ours),
             max_attempts=settings.max_attempts,
-            account=peer.user.account,
+            account=payer.account if payer is not None else NOBODY,
             max_bytes=settings.max_bytes,
             file_ttl_ms=settings.file_ttl_ms,
             user=chan_id,
-            dead_letter=self._dead_letter(peer, settings),
+            dead_letter=dead_letter,
         )
         ticket = self.engine.chan_make(config)
-        channel = Channel(chan_id, ticket, name, peer.uid, peer.gid, settings, legacy)
+        channel = Channel(chan_id, ticket, name, *owner, settings, payer=payer)
         self.registry.add(channel)
-        peer.user.channels += 1
-        about = {"chan_id": chan_id, "name": name, "uid": peer.uid, "pid": peer.pid}
-        self.talk.say(peer.uid, logging.INFO, "channel made", **about)
+        if payer is not None:
+            payer.channels += 1
         return channel
 
     def _dead_letter(self, peer: Peer, settings: Settings) -> int:
@@ -282,9 +313,9 @@ class Broker:
         if not channel.holders:
             self.registry.forget(channel)
             self.engine.chan_drop(channel.ticket)
-            owner = self._users[channel.uid]
-            owner.channels -= 1
-            self.settle(owner)
+            if channel.payer is not None:
+                channel.payer.channels -= 1
+                self.settle(channel.payer)
 
     # --- regions ---
 

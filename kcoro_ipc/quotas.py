@@ -8,12 +8,31 @@ from dataclasses import dataclass
 
 from kcoro_ipc.errors import QuotaExceeded
 
+SUFFIXES = {"K": 10, "M": 20, "G": 30}
 _WORDS = {"tokens": "waiters", "clauses": "select clauses", "accounts": "uids"}
 
 
 def words(name: str) -> tuple[str, str]:
     """QUOTA_NAME and QUOTA_SETTING of a limit."""
     return _WORDS.get(name, name.replace("_", " ")), f"limits.{name}"
+
+
+def amount(text: str | int) -> int:
+    """A whole number from 1 on: 4096, "64K", "1M", "8G" (also 64KB, 64KiB); ValueError."""
+    word = str(text).upper().removesuffix("B").removesuffix("I")
+    shift = SUFFIXES.get(word[-1:], 0)
+    digits = word[:-1] if shift else str(text)
+    if isinstance(text, bool) or not (digits.isascii() and digits.isdigit() and int(digits)):
+        raise ValueError(f"{text!r} is no whole number from 1 on; it may end in K, M or G")
+    return int(digits) << shift
+
+
+def mode_bits(text: str | int) -> int:
+    """Permission bits of a text of octal digits: "0660"; ValueError, also for a number."""
+    digits = text.lower().removeprefix("0o") if isinstance(text, str) else ""
+    if not digits or set(digits) - set("01234567") or int(digits, 8) > 0o777:
+        raise ValueError(f"{text!r} is no mode; give octal digits in quotes, as in '0660'")
+    return int(digits, 8)
 
 
 @dataclass(frozen=True, slots=True)

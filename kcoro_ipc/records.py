@@ -8,8 +8,10 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from typing import NamedTuple
 
 from kcoro_ipc import _wire
+from kcoro_ipc.access import Policy, Rules
 
 READ = _wire.FLAG_CHAN_READ
 WRITE = _wire.FLAG_CHAN_WRITE
@@ -86,7 +88,8 @@ class Region:
 
 @dataclass(slots=True, eq=False)
 class Peer:
-    """A connection with the credentials it had when it connected."""
+    """A connection with the credentials it had when it connected. `policy`: what `admin` and
+    `rules` were read from; the registry renews them."""
 
     conn: int
     user: User
@@ -95,6 +98,10 @@ class Peer:
     pid: int
     transport: int
     over_quota: bool = False
+    unmapped: bool = False
+    policy: Policy | None = None
+    admin: bool = False
+    rules: Rules = ()
     minor: int = 0
     max_frame: int = _wire.MAX_SEQPACKET_FRAME_BYTES
     client_name: str | None = None
@@ -125,9 +132,20 @@ class Settings:
     dead_letter: str | None = None
 
 
+class Owner(NamedTuple):
+    """User and group that a channel belongs to."""
+
+    uid: int
+    gid: int
+
+
 @dataclass(slots=True, eq=False)
 class Channel:
-    """`legacy`: made by a 1.0 connection, outlives its handles until its user is idle for long."""
+    """`uid`, `gid`: owner and group. `payer`: whose quota it counts in; None: nobody's.
+
+    `legacy`: made by a 1.0 connection, outlives its handles until its user is idle for long.
+    `declared`: by the configuration.
+    """
 
     chan_id: int
     ticket: int
@@ -136,6 +154,8 @@ class Channel:
     gid: int
     settings: Settings
     legacy: bool = False
+    payer: User | None = None
+    declared: bool = False
     readers: int = 0
     writers: int = 0
     holders: int = 0

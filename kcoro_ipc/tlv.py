@@ -187,6 +187,8 @@ ATTRIBUTES: dict[str, Attribute] = {
     "SIZE": Attribute(72, U64, "bytes of a region"),
     "FILES": Attribute(73, U32, "how many of the frame's files are this clause's"),
     "FILE_TTL_MS": Attribute(74, U32, "how long a message with files may wait; 0: no limit"),
+    "OWNER_UID": Attribute(80, U32, "user that a channel belongs to"),
+    "OWNER_GID": Attribute(81, U32, "group that a channel belongs to"),
 }
 
 CRITICAL = 0x8000

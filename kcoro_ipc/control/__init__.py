@@ -81,16 +81,14 @@ def _answer(broker: Broker, peer: Peer, control: Control) -> Outcome:
     if is_hello == control.greeted:
         raise ProtocolError("HELLO twice" if is_hello else "a command before HELLO")
     request = Request(peer, control)
-    if is_hello:
-        return greeting.hello(broker, request)
     try:
-        return _function(request)(broker, request)
+        return (greeting.hello if is_hello else _function(request))(broker, request)
     except ProtocolError:
         raise
     except KcoroError as error:
         if isinstance(error, (AccessDenied, HiddenChannel, QuotaExceeded)):
             _say_refused(broker, request, error)
-        return request.failed(error)
+        return greeting.refusal(error) if is_hello else request.failed(error)
 
 
 def _function(request: Request) -> Function:
@@ -103,17 +101,26 @@ def _function(request: Request) -> Function:
 
 
 def _say_refused(broker: Broker, request: Request, error: KcoroError) -> None:
+    """One line: who, what, why. `client` is what the program calls itself."""
     broker.talk.say(
         request.peer.uid,
         logging.WARNING,
         "refused",
         **_who(request.peer),
+        client=request.peer.client_name,
         cmd=_wire.COMMAND_NAMES.get(request.cmd, str(request.cmd)),
         code=error.name,
         chan_id=request.number(_wire.ATTR_CHAN_ID) or None,
         name=request.text(_wire.ATTR_NAME),
+        why=_why(error),
         quota=error.quota,
     )
+
+
+def _why(error: KcoroError) -> str:
+    if isinstance(error, HiddenChannel):
+        return "it may not know of this channel"
+    return str(error.message)
 
 
 def _who(peer: Peer) -> dict[str, int]:

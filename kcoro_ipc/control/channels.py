@@ -6,6 +6,7 @@ from kcoro_ipc.control.making import (
     LEGACY_LARGEST,
     check_agrees,
     described,
+    read_owner,
     read_settings,
 )
 from kcoro_ipc.control.opening import check_not_draining, grant, target
@@ -32,8 +33,12 @@ def make(broker: Broker, request: Request) -> Outcome:
     name = None if octets is None else check_name(octets)
     channel = broker.registry.names.get(name) if name is not None else None
     made = channel is None
+    if channel is None or not broker.registry.rights(request.peer, channel):
+        # The same answer whether the name is hidden or free.
+        broker.registry.permit_making(request.peer, name, request.rights())
     if channel is None:
-        channel = broker.make(request.peer, name, settings, legacy=not request.minor)
+        owner = read_owner(request, broker.registry.is_admin(request.peer))
+        channel = broker.make(request.peer, name, settings, not request.minor, owner)
     else:
         _check_may_open_again(broker, request, channel)
         check_agrees(request, settings, channel)

@@ -17,7 +17,7 @@ from kcoro_ipc.native import CLAUSE_RECV, CLAUSE_SEND, Waiter
 from kcoro_ipc.records import Channel, Subscription
 
 PAGE = 256  # entries in a page of LIST or of waiters
-LARGEST_ENTRY_BYTES = 320  # of LIST: a NAME of 255 bytes and three numbers
+LARGEST_ENTRY_BYTES = 320  # of LIST: a NAME of 255 bytes and six numbers
 LEAST_INTERVAL_MS = 100
 
 _LIST_CURSOR = struct.Struct(">I")
@@ -53,6 +53,9 @@ def _entry(channel: Channel) -> list[Pair]:
         (_wire.ATTR_CHAN_ID, channel.chan_id),
         (_wire.ATTR_KIND, channel.settings.kind),
         (_wire.ATTR_CAPACITY, channel.settings.capacity),
+        (_wire.ATTR_MODE, channel.settings.mode),
+        (_wire.ATTR_OWNER_UID, channel.uid),
+        (_wire.ATTR_OWNER_GID, channel.gid),
     ]
 
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from kcoro_ipc import _wire
 from kcoro_ipc.control.request import Request
-from kcoro_ipc.errors import ChannelExists, InvalidArgument
+from kcoro_ipc.errors import AccessDenied, ChannelExists, InvalidArgument
 from kcoro_ipc.metrics import KINDS
-from kcoro_ipc.records import BOTH, Channel, Settings
+from kcoro_ipc.records import BOTH, Channel, Owner, Settings
 from kcoro_ipc.registry import check_name
 
 # Properties of a channel among the FLAGS of MAKE; rights and EXCLUSIVE are the request's own.
@@ -94,6 +94,24 @@ def _policies(request: Request, settings: Settings) -> Settings:
     )
 
 
+def read_owner(request: Request, is_admin: bool) -> Owner:
+    """Whose the channel will be: the maker's, unless it may and does say otherwise."""
+    peer = request.peer
+    if not request.minor:
+        return Owner(peer.uid, peer.gid)
+    owner = Owner(
+        request.number(_wire.ATTR_OWNER_UID, peer.uid),
+        request.number(_wire.ATTR_OWNER_GID, peer.gid),
+    )
+    if is_admin:
+        return owner
+    if owner.uid != peer.uid:
+        raise AccessDenied("only root and the admin group make channels that others own")
+    if owner.gid != peer.gid and owner.gid not in peer.groups:
+        raise AccessDenied(f"you are not in group {owner.gid}; give one of your groups")
+    return owner
+
+
 def _within(request: Request, number: int, most: int, default: int = 0) -> int:
     value = request.number(number, default)
     if not 0 <= value <= most:
@@ -119,15 +137,22 @@ _COMPARED: dict[int, Callable[[Settings], object]] = {
 def check_agrees(request: Request, asked: Settings, channel: Channel) -> None:
     """ChannelExists unless every attribute and every property that was given agrees."""
     given = set(request.given)
+    for number, value in ((_wire.ATTR_OWNER_UID, channel.uid), (_wire.ATTR_OWNER_GID, channel.gid)):
+        if number in given and request.number(number) != value:
+            raise _differs(number, value, request.number(number))
     if request.number(_wire.ATTR_KIND) > _wire.KIND_BUFFERED:
         given.add(_wire.ATTR_CAPACITY)  # KIND n > 1 names the capacity too
     for number, value_of in _COMPARED.items():
         if number in given and value_of(asked) != value_of(channel.settings):
-            raise ChannelExists(
-                f"it exists with another {_wire.ATTRIBUTE_NAMES[number]}: "
-                f"{value_of(channel.settings)}, not {value_of(asked)}"
-            )
+            raise _differs(number, value_of(channel.settings), value_of(asked))
     check_properties(asked.flags, channel)
+
+
+def _differs(number: int, is_now: object, asked: object) -> ChannelExists:
+    name = _wire.ATTRIBUTE_NAMES[number]
+    if number == _wire.ATTR_MODE:
+        is_now, asked = f"{is_now:04o}", f"{asked:04o}"
+    return ChannelExists(f"it exists with another {name}: {is_now}, not {asked}")
 
 
 def check_properties(flags: int, channel: Channel) -> None:

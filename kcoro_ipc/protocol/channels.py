@@ -47,7 +47,8 @@ class ChannelOptions(TypedDict, total=False):
         channel for what cannot be delivered. max_attempts: deliveries before that, 1 to 63.
     max_bytes: waiting bytes before the channel counts as full (default 64 MiB).
     file_ttl: seconds that a message with open files may wait; for ever unless asked.
-    mode: permission bits, 0o600 unless asked.
+    mode: permission bits, 0o600 unless asked. owner, group: numbers of whose it is, the maker's
+        unless asked: another owner by root and the admin group only, a group the maker is in.
     ephemeral: destroyed with its last handle. close_on_last_sender: closed when the last handle
         that may send goes. exclusive: fail if it exists at all.
     read, write: the rights this handle is to have; both by default.
@@ -65,6 +66,8 @@ class ChannelOptions(TypedDict, total=False):
     max_bytes: int
     file_ttl: float
     mode: int
+    owner: int
+    group: int
     ephemeral: bool
     close_on_last_sender: bool
     exclusive: bool
@@ -83,6 +86,8 @@ _NUMBERS: dict[str, int] = {
     "max_attempts": _wire.ATTR_MAX_ATTEMPTS,
     "max_bytes": _wire.ATTR_MAX_BYTES,
     "mode": _wire.ATTR_MODE,
+    "owner": _wire.ATTR_OWNER_UID,
+    "group": _wire.ATTR_OWNER_GID,
     "dead_letter": _wire.ATTR_DEAD_LETTER,
 }
 _FLAGS: dict[str, int] = {
@@ -156,7 +161,8 @@ def open_pairs(
 
 
 class ChannelInfo(NamedTuple):
-    """A channel as the daemon describes it. `capacity` counts for buffered channels only."""
+    """A channel as the daemon describes it. `capacity` counts for buffered channels only; mode,
+    owner and group are known from a list alone."""
 
     name: str | None
     chan_id: int
@@ -165,6 +171,9 @@ class ChannelInfo(NamedTuple):
     elem_size: int = _wire.MAX_ELEMENT_BYTES
     overflow: str = "suspend"
     flags: int = 0
+    mode: int | None = None
+    owner: int | None = None
+    group: int | None = None
 
     def longest_element(self, max_frame_bytes: int) -> int:
         """Bytes of the longest element that may be sent over this connection."""
@@ -182,6 +191,9 @@ def read_info(name: str | None, found: Any) -> ChannelInfo:
         elem_size=found.get(_wire.ATTR_ELEM_SIZE, _wire.MAX_ELEMENT_BYTES),
         overflow=OVERFLOW_NAMES.get(found.get(_wire.ATTR_OVERFLOW, 0), "suspend"),
         flags=found.get(_wire.ATTR_FLAGS, 0),
+        mode=found.get(_wire.ATTR_MODE),
+        owner=found.get(_wire.ATTR_OWNER_UID),
+        group=found.get(_wire.ATTR_OWNER_GID),
     )
 
 

@@ -121,7 +121,9 @@ enum kc_wire_attr {
     KC_ATTR_SIZE = 72,
     KC_ATTR_FILES = 73,
     KC_ATTR_FILE_TTL_MS = 74,
-    KC_ATTR_END = 75,
+    KC_ATTR_OWNER_UID = 80,
+    KC_ATTR_OWNER_GID = 81,
+    KC_ATTR_END = 82,
 };
 
 /* FLAGS, by command */
@@ -335,7 +337,9 @@ enum kc_wire_stat {
     X(LEASE_ID, U64, 1) \
     X(SIZE, U64, 0) \
     X(FILES, U32, 0) \
-    X(FILE_TTL_MS, U32, 0)
+    X(FILE_TTL_MS, U32, 0) \
+    X(OWNER_UID, U32, 0) \
+    X(OWNER_GID, U32, 0)
 #endif
 
 #endif

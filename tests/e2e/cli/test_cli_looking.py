@@ -1,7 +1,9 @@
 """ls, stat, top, select, purge, completion, help: what a user sees of channels."""
 
 import json
+import os
 import pty
+import pwd
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from kcoro_ipc.cli.main import COMMANDS
+from kcoro_ipc.identity import group_name
 
 
 def test_ls_shows_name_kind_and_capacity(kcoro: Any) -> None:
@@ -24,6 +27,35 @@ def test_ls_shows_name_kind_and_capacity(kcoro: Any) -> None:
     objects = [json.loads(line) for line in kcoro("ls", "--json").stdout.splitlines()]
     found = next(one for one in objects if one["name"] == name)
     assert (found["kind"], found["capacity"]) == ("buffered", 7)
+    assert (found["mode"], found["uid"], found["gid"]) == ("0600", os.getuid(), os.getgid())
+
+
+def test_ls_long_shows_mode_owner_and_group_as_ls_of_files_does(kcoro: Any) -> None:
+    name = kcoro.name()
+    group = str(os.getgroups()[-1] if os.geteuid() else 12345)
+    assert kcoro("make", name, "--mode", "0641", "--group", group).returncode == 0
+    lines = kcoro("ls", "-l").stdout.decode().splitlines()
+    assert lines[0].split() == ["MODE", "OWNER", "GROUP", "NAME", "ID", "KIND", "CAPACITY"]
+    (row,) = [line.split() for line in lines if f" {name} " in line]
+    owner = pwd.getpwuid(os.getuid()).pw_name
+    assert row[:4] == ["rw-r----x", owner, group_name(int(group)), name]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--owner", "no such user", "there is no user 'no such user' on this machine"),
+        ("--group", "no such group", "there is no group 'no such group' on this machine"),
+        ("--owner", "4294967295", "is no number of a user"),
+        ("--mode", "888", "octal digits"),
+    ],
+)
+def test_make_refuses_who_and_what_does_not_exist(
+    kcoro: Any, option: str, value: str, says: str
+) -> None:
+    finished = kcoro("make", kcoro.name(), option, value)
+    assert finished.returncode == 2
+    assert says in finished.stderr.decode()
 
 
 def test_stat_counts_what_went_through(kcoro: Any) -> None:
