@@ -12,8 +12,10 @@ Invariants:
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from kcoro_ipc import _wire, native
+from kcoro_ipc.access import Policy
 from kcoro_ipc.errors import (
     AccessDenied,
     InvalidArgument,
@@ -22,7 +24,7 @@ from kcoro_ipc.errors import (
     RegionBusy,
     error_for,
 )
-from kcoro_ipc.logs import Throttle
+from kcoro_ipc.logs import Throttle, say
 from kcoro_ipc.native import ChannelConfig, NativeEngine
 from kcoro_ipc.pump import Closed, NativePump, judge_region
 from kcoro_ipc.quotas import Limits
@@ -66,6 +68,16 @@ def make_engine(limits: Limits) -> NativeEngine:
     )
 
 
+def account_limits(limits: Limits) -> dict[str, int]:
+    return {
+        "parked": limits.parked_per_uid,
+        "held": limits.held_per_uid,
+        "channels": limits.channels_per_uid,
+        "bytes": limits.bytes_per_uid,
+        "files": limits.files_per_uid,
+    }
+
+
 class Broker:
     def __init__(
         self,
@@ -85,6 +97,28 @@ class Broker:
         self._regions: dict[int, Region] = {}
         self._idle: dict[int, int] = {}  # uid -> since when it has no connection, oldest first
 
+    # --- what the configuration sets ---
+
+    def set_policy(self, policy: Policy) -> None:
+        """Rules and admin group from now on; as `give` for all channels."""
+        self.registry.policy = policy
+        for name in self.registry.openings:
+            if (channel := self.registry.names.get(name)) is not None:
+                self.registry.arrive(channel)
+
+    def set_limits(self, limits: Limits) -> None:
+        """All that are no sizes of tables, for users and connections that are there, too. Who uses
+        more than a new limit keeps it, and gets no more."""
+        self.registry.limits = limits
+        self.pump.limit(
+            limits.requests_per_connection,
+            limits.parked_per_connection,
+            limits.held_per_connection,
+        )
+        self.engine.limit(limits.parked_per_channel)
+        for user in self._users.values():
+            self.engine.account_limit(user.account, **account_limits(limits))
+
     # --- users and peers ---
 
     def user(self, uid: int) -> User:
@@ -94,14 +128,7 @@ class Broker:
         """
         user = self._users.get(uid)
         if user is None:
-            limits = self.registry.limits
-            account = self.engine.account_make(
-                parked=limits.parked_per_uid,
-                held=limits.held_per_uid,
-                channels=limits.channels_per_uid,
-                bytes=limits.bytes_per_uid,
-                files=limits.files_per_uid,
-            )
+            account = self.engine.account_make(**account_limits(self.registry.limits))
             user = self._users[uid] = User(uid, account)
         return user
 
@@ -183,6 +210,25 @@ class Broker:
         about |= {} if owner.uid == peer.uid else {"owner": owner.uid}
         self.talk.say(peer.uid, logging.INFO, "channel made", **about)
         return channel
+
+    def declare(self, name: str, settings: Settings, owner: Owner) -> Channel:
+        """A channel that nobody's client made, in nobody's quota. Its dead letter is there."""
+        dead_letter = (
+            self.registry.names[settings.dead_letter].ticket if settings.dead_letter else 0
+        )
+        channel = self._add(name, settings, owner, None, dead_letter)
+        channel.declared = True
+        self.registry.arrive(channel)
+        about = {"chan_id": channel.chan_id, "name": name, "uid": owner.uid}
+        say(logging.INFO, "channel declared", **about)
+        return channel
+
+    def give(self, channel: Channel, owner: Owner, mode: int) -> None:
+        """Another owner, group or mode. Handles that are there keep their rights, as open files
+        do; whoever waits for its name and may see it now gets it."""
+        channel.uid, channel.gid = owner
+        channel.settings = replace(channel.settings, mode=mode)
+        self.registry.arrive(channel)
 
     def _add(
         self,

@@ -4,7 +4,7 @@
 hot frames.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 from kcoro_ipc.errors import QuotaExceeded
 
@@ -17,14 +17,27 @@ def words(name: str) -> tuple[str, str]:
     return _WORDS.get(name, name.replace("_", " ")), f"limits.{name}"
 
 
-def amount(text: str | int) -> int:
+def amount(text: str | int, largest: int = (1 << 63) - 1) -> int:
     """A whole number from 1 on: 4096, "64K", "1M", "8G" (also 64KB, 64KiB); ValueError."""
     word = str(text).upper().removesuffix("B").removesuffix("I")
     shift = SUFFIXES.get(word[-1:], 0)
     digits = word[:-1] if shift else str(text)
     if isinstance(text, bool) or not (digits.isascii() and digits.isdigit() and int(digits)):
         raise ValueError(f"{text!r} is no whole number from 1 on; it may end in K, M or G")
-    return int(digits) << shift
+    value = int(digits) << shift
+    if value > largest:
+        raise ValueError(f"{text!r} is over {largest}")
+    return value
+
+
+def limit(name: str, text: str | int) -> int:
+    """`amount` within what the engine can count."""
+    return amount(text, (1 << 63) - 1 if "bytes" in name else (1 << 32) - 1)
+
+
+def is_fixed(name: str) -> bool:
+    """A size of a table, which lasts as long as the daemon."""
+    return "_per_" not in name
 
 
 def mode_bits(text: str | int) -> int:
@@ -64,6 +77,16 @@ class Limits:
     regions: int = 65_536
     files: int = 4_096
     bytes: int = 8 << 30
+
+    def changed(self, new: "Limits", fixed: bool) -> list[str]:
+        """Names that differ: of the sizes of tables (`fixed`), or of the others."""
+        names = [one.name for one in fields(self) if is_fixed(one.name) is fixed]
+        return [name for name in names if getattr(self, name) != getattr(new, name)]
+
+    def with_sizes_of(self, old: "Limits") -> "Limits":
+        """These, with the sizes of tables that are in use."""
+        sizes = {name: getattr(old, name) for name in self.changed(old, fixed=True)}
+        return replace(self, **sizes)
 
     def refuse(self, name: str, usage: int) -> QuotaExceeded:
         quota, setting = words(name)

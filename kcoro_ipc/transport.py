@@ -107,12 +107,14 @@ class Listener:
         self.socket.close()
 
 
-def listen_all(addresses: Sequence[Address], mode: int | None = None) -> list[Listener]:
+def listen_all(
+    addresses: Sequence[Address], mode: int | None = None, group: int | None = None
+) -> list[Listener]:
     """A listener for each address, or none and TransportError."""
     listeners: list[Listener] = []
     try:
         for address in addresses:
-            listeners.append(listen(address, mode))
+            listeners.append(listen(address, mode, group))
     except BaseException:
         for listener in listeners:
             listener.close()
@@ -120,8 +122,8 @@ def listen_all(addresses: Sequence[Address], mode: int | None = None) -> list[Li
     return listeners
 
 
-def listen(address: Address, mode: int | None = None) -> Listener:
-    """Binds the path with `mode` (0666 in the system's place, else 0600)."""
+def listen(address: Address, mode: int | None = None, group: int | None = None) -> Listener:
+    """Binds the path with `mode` (0666 in the system's place, else 0600) and, if given, `group`."""
     path = address.path
     if path.startswith("@"):
         raise TransportError(f"{path}: abstract sockets have no owner; give a path in a directory")
@@ -136,7 +138,7 @@ def listen(address: Address, mode: int | None = None) -> Listener:
         raise TransportError(f"cannot listen at {path}: {error.strerror}") from error
     try:
         _clear(address)
-        return _bind(address, mode, lock_fd)
+        return _bind(address, mode, group, lock_fd)
     except BaseException as error:
         _unlock(path, lock_fd)
         if isinstance(error, OSError):
@@ -144,12 +146,14 @@ def listen(address: Address, mode: int | None = None) -> Listener:
         raise
 
 
-def _bind(address: Address, mode: int, lock_fd: int) -> Listener:
+def _bind(address: Address, mode: int, group: int | None, lock_fd: int) -> Listener:
     listening = socket.socket(socket.AF_UNIX, address.socket_type | socket.SOCK_NONBLOCK)
     try:
         # The socket's own mode is the file's (less the umask) from the moment it exists.
         os.fchmod(listening.fileno(), mode)
         listening.bind(address.path)
+        if group is not None:
+            os.chown(address.path, -1, group)
         os.chmod(address.path, mode)
         listening.listen(BACKLOG)
     except BaseException:

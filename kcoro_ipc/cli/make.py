@@ -4,30 +4,18 @@ The maker keeps no handle, and while it has one it is a reader: with --close-on-
 channel must not close because the program that made it ends.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from kcoro_ipc.cli.invocation import Invocation, Seconds, common
+from kcoro_ipc.cli.invocation import Invocation, Seconds, common, reads
 from kcoro_ipc.identity import group_id, user_id
 from kcoro_ipc.protocol.channels import KINDS, OVERFLOWS, UNDELIVERED
 from kcoro_ipc.quotas import amount, mode_bits
 
 if TYPE_CHECKING:
     from kcoro_ipc.protocol.channels import ChannelOptions
-
-
-def reads(read: Callable[[str], int]) -> Callable[..., int | None]:
-    """A callback of an option: its text by `read`, whose ValueError is wrong use."""
-
-    def callback(context: click.Context, param: click.Parameter, value: str | None) -> int | None:
-        try:
-            return None if value is None else read(value)
-        except ValueError as error:
-            raise click.BadParameter(str(error)) from error
-
-    return callback
 
 
 size = reads(amount)

@@ -11,9 +11,9 @@ from dataclasses import replace
 from kcoro_ipc import _wire
 from kcoro_ipc.control.request import Request
 from kcoro_ipc.errors import AccessDenied, ChannelExists, InvalidArgument
-from kcoro_ipc.metrics import KINDS
 from kcoro_ipc.records import BOTH, Channel, Owner, Settings
 from kcoro_ipc.registry import check_name
+from kcoro_ipc.settings import check_settings
 
 # Properties of a channel among the FLAGS of MAKE; rights and EXCLUSIVE are the request's own.
 PROPERTIES = (
@@ -28,16 +28,7 @@ LEGACY_LARGEST = 0xFFFF  # a 1.0 attribute holds no more
 def read_settings(request: Request) -> Settings:
     """InvalidArgument for what no channel can be."""
     settings = _modern(request) if request.minor else _legacy(request)
-    kind, capacity = settings.kind, settings.capacity
-    buffered = kind == _wire.KIND_BUFFERED
-    if kind not in (0, 1, -1, -2):
-        raise InvalidArgument(f"KIND {kind} cannot be made; choose 0, 1, -1 or -2")
-    if buffered and not 1 <= capacity <= _wire.MAX_CAPACITY:
-        raise InvalidArgument(f"CAPACITY is 1 to {_wire.MAX_CAPACITY}, not {capacity}")
-    if capacity and not buffered:
-        raise InvalidArgument(f"CAPACITY is for buffered channels, this one is {KINDS[kind]}")
-    if settings.overflow and not buffered:
-        raise InvalidArgument(f"OVERFLOW is for buffered channels, this one is {KINDS[kind]}")
+    check_settings(settings)
     return settings
 
 
@@ -66,8 +57,6 @@ def _modern(request: Request) -> Settings:
     kind, capacity = _kind(request)
     flags = request.flags(_wire.FLAG_CHAN_ALL) & PROPERTIES
     size = request.number(_wire.ATTR_ELEM_SIZE, _wire.MAX_ELEMENT_BYTES)
-    if not 1 <= size <= _wire.MAX_ELEMENT_BYTES:
-        raise InvalidArgument(f"ELEM_SIZE is 1 to {_wire.MAX_ELEMENT_BYTES}, not {size}")
     if flags & _wire.FLAG_CHAN_FIXED_SIZE and _wire.ATTR_ELEM_SIZE not in request.given:
         raise InvalidArgument("a channel of fixed size needs ELEM_SIZE")
     settings = Settings(kind=kind, capacity=capacity, elem_size=size, flags=flags)
@@ -75,17 +64,11 @@ def _modern(request: Request) -> Settings:
 
 
 def _policies(request: Request, settings: Settings) -> Settings:
-    conflated = settings.kind == _wire.KIND_CONFLATED
-    if conflated and settings.flags & _wire.FLAG_CHAN_ACK_REQUIRED:
-        raise InvalidArgument("a conflated channel has no acknowledgements")
     dead_letter = request.octets(_wire.ATTR_DEAD_LETTER)
-    undelivered = _within(request, _wire.ATTR_UNDELIVERED, 3)
-    if undelivered == _wire.UNDELIVERED_DEAD_LETTER and dead_letter is None:
-        raise InvalidArgument("UNDELIVERED says dead letter; name one in DEAD_LETTER")
     return replace(
         settings,
         overflow=_within(request, _wire.ATTR_OVERFLOW, 2),
-        undelivered=undelivered,
+        undelivered=_within(request, _wire.ATTR_UNDELIVERED, 3),
         max_attempts=_within(request, _wire.ATTR_MAX_ATTEMPTS, _wire.MAX_ATTEMPTS),
         max_bytes=request.number(_wire.ATTR_MAX_BYTES),
         file_ttl_ms=request.number(_wire.ATTR_FILE_TTL_MS),
