@@ -78,7 +78,8 @@ def declare_all(broker: Broker, channels: Iterable[Declared]) -> None:
         try:
             broker.declare(one.name, one.settings, one.owner)
         except KcoroError as error:
-            raise type(error)(f"channel {one.name}: {error.message}") from error
+            said = f"channel {one.name}: {error.message}"
+            raise type(error)(said, **error.details) from error
 
 
 def _is_named_last(declared: Declared) -> bool:
