@@ -259,13 +259,12 @@ class Reading:
 
 
 def _settings(table: Declaration) -> Settings:
-    kind = table.kind or ("buffered" if table.capacity else "rendezvous")
     undelivered = table.undelivered
     if undelivered is None and table.dead_letter is not None and not table.max_attempts:
         undelivered = "dead_letter"  # as `kcoro make` does: for what else would it be named
     fixed = _wire.FLAG_CHAN_FIXED_SIZE if table.fixed_size else 0
     return Settings(
-        kind=KINDS[kind],
+        kind=KINDS[table.kind_word],
         capacity=table.capacity,
         elem_size=table.elem_size,
         overflow=OVERFLOWS[table.overflow],
@@ -290,8 +289,8 @@ def _dead_letter_fault(table: Declaration, by_name: dict[str, Declaration]) -> s
     target = by_name.get(table.dead_letter or "")
     if target is None:
         return "is not declared; add a [[channel]] of that name with kind = 'unlimited'"
-    if target.kind != "unlimited":
-        return f"must be unlimited, it is {target.kind or 'rendezvous'}"
+    if target.kind_word != "unlimited":
+        return f"must be unlimited, it is {target.kind_word}"
     if target.dead_letter is not None:
         return "has a dead letter channel itself"
     return None

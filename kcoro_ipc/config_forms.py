@@ -79,6 +79,10 @@ class Declaration(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     fixed_size: bool = False
     file_ttl: Seconds | None = None
 
+    @property
+    def kind_word(self) -> str:
+        return self.kind or ("buffered" if self.capacity else "rendezvous")
+
 
 class RuleTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """One [[rule]]; exactly one of allow and deny."""
