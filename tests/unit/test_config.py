@@ -119,7 +119,10 @@ def channel(keys: str) -> str:
         ("[[rule]]\ndeny = ['see']\nusers = [1.5]", "rule[0].users[0]: must be a name in quotes"),
         ("[[rule]]\ndeny = ['see']\nname = 'a/*'", "rule[0].name: 'a/*' fits no name: none has"),
         ("[[rule]]\ndeny = ['see']\nname = 'a[b'", "rule[0].name: 'a[b' has a [ that no ] closes"),
-        ("drain 3", "is no TOML: Expected '=' after a key in a key/value pair (at line 1, column 7"),
+        (
+            "drain 3",
+            "is no TOML: Expected '=' after a key in a key/value pair (at line 1, column 7",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_file_key_value_and_what_may_stand_there(

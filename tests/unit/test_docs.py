@@ -268,10 +268,14 @@ def commands() -> dict[str, click.Command]:
 
 
 def options(command: click.Command) -> set[str]:
-    options = (param for param in command.params if isinstance(param, click.Option))
-    every = {
+    """Its own and those of its sub-commands."""
+    every = set()
+    if isinstance(command, click.Group):
+        every |= {word for one in command.commands.values() for word in options(one)}
+    params = (param for param in command.params if isinstance(param, click.Option))
+    every |= {
         word
-        for option in options
+        for option in params
         if not option.hidden
         for word in (*option.opts, *option.secondary_opts)
     }
