@@ -9,6 +9,7 @@ FILES_MASK = 255
 CMD_HELLO = 1
 CMD_GET_INFO = 2
 CMD_GET_STATS = 3
+CMD_SET_CONFIG = 4
 CMD_LIST = 6
 CMD_CHAN_MAKE = 10
 CMD_CHAN_SEND = 11
@@ -177,6 +178,7 @@ COMMAND_NAMES: dict[int, str] = {
     1: "HELLO",
     2: "GET_INFO",
     3: "GET_STATS",
+    4: "SET_CONFIG",
     6: "LIST",
     10: "CHAN_MAKE",
     11: "CHAN_SEND",

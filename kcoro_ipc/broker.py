@@ -230,6 +230,11 @@ class Broker:
         channel.settings = replace(channel.settings, mode=mode)
         self.registry.arrive(channel)
 
+    def say_given(self, channel: Channel, peer: Peer) -> None:
+        about = {"chan_id": channel.chan_id, "name": channel.name, "uid": peer.uid}
+        now = {"owner": channel.uid, "group": channel.gid, "mode": f"{channel.settings.mode:04o}"}
+        self.talk.say(peer.uid, logging.INFO, "channel changed", **about, pid=peer.pid, **now)
+
     def _add(
         self,
         name: str | None,

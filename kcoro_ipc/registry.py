@@ -100,6 +100,12 @@ class Registry:
             self.permit_by_rules(peer, channel.name, missing)
             raise AccessDenied(f"the mode {channel.settings.mode:04o} forbids {_words(missing)}")
 
+    def permit_owning(self, peer: Peer, channel: Channel) -> None:
+        """For what only the owner, root and the admin group may do."""
+        self.permit(peer, channel, 0)
+        if peer.uid != channel.uid and not self.is_admin(peer):
+            raise AccessDenied("only its owner, root and the admin group change mode and owner")
+
     def permit_making(self, peer: Peer, name: str | None, wanted: int) -> None:
         """AccessDenied when the rules forbid making it, or what its maker wants to do with it."""
         self._permit(peer, name, MAKE, "making")

@@ -32,6 +32,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "close": ("ending", "Close channels: nothing new goes in, what is there drains."),
     "destroy": ("ending", "Destroy channels at once, with what is in them."),
     "purge": ("ending", "Drop what waits in channels."),
+    "chmod": ("owning", "Change who may receive, send and manage."),
+    "chown": ("owning", "Change the owner or the group of channels."),
     "config": ("config", "Check or show the daemon's configuration file."),
     "demo": ("demo", "Move real files between real processes and check every byte."),
     "bench": ("bench", "Measure against other brokers (from a source checkout)."),

@@ -25,6 +25,7 @@ from kcoro_ipc.protocol.channels import (
     read_info,
     read_page,
     read_stats,
+    rights_pairs,
     target_pair,
 )
 from kcoro_ipc.protocol.greeting import DaemonInfo, read_daemon_info
@@ -92,6 +93,22 @@ class Client:
             await channel.aclose()
             raise
         return channel
+
+    async def set_rights(
+        self,
+        target: str | int,
+        *,
+        mode: int | None = None,
+        owner: int | None = None,
+        group: int | None = None,
+    ) -> None:
+        """Changes mode, owner or group of a channel by name or chan_id; what is None stays.
+
+        For its owner (groups the owner is in), root and the admin group (all), else AccessDenied.
+        Handles that are open keep their rights.
+        """
+        pairs = rights_pairs(target, mode, owner, group)
+        await self._control(_wire.CMD_SET_CONFIG, *pairs, label=str(target))
 
     async def list_channels(self) -> list[ChannelInfo]:
         """The channels that this user may see. Made or destroyed meanwhile: seen or not seen."""

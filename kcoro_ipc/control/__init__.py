@@ -1,7 +1,7 @@
 """Control frames: one function per command, (broker, request) -> outcome. No trio, no waiting.
 
     request    a frame as its function sees it, forms of answers     greeting  HELLO, GET_INFO
-    channels   MAKE, RELEASE, CLOSE, DESTROY, PURGE                  making    settings of MAKE
+    channels   MAKE, RELEASE, CLOSE, DESTROY, PURGE, SET_CONFIG      making    settings of MAKE
     opening    OPEN, also of names that are still to come
     looking    LIST, GET_STATS, SUBSCRIBE                        regions   REGION_ADD, REGION_DROP
 
@@ -52,6 +52,7 @@ COMMANDS: dict[int, Command] = {
     _wire.CMD_CHAN_OPEN: Command(1, opening.open_channel),
     _wire.CMD_CHAN_RELEASE: Command(1, channels.release),
     _wire.CMD_CHAN_PURGE: Command(1, channels.purge),
+    _wire.CMD_SET_CONFIG: Command(1, channels.configure),
     _wire.CMD_SUBSCRIBE: Command(1, looking.subscribe),
     _wire.CMD_REGION_ADD: Command(1, regions.add),
     _wire.CMD_REGION_DROP: Command(1, regions.drop),

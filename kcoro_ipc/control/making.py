@@ -72,27 +72,28 @@ def _policies(request: Request, settings: Settings) -> Settings:
         max_attempts=_within(request, _wire.ATTR_MAX_ATTEMPTS, _wire.MAX_ATTEMPTS),
         max_bytes=request.number(_wire.ATTR_MAX_BYTES),
         file_ttl_ms=request.number(_wire.ATTR_FILE_TTL_MS),
-        mode=_within(request, _wire.ATTR_MODE, _wire.MAX_MODE, settings.mode),
+        mode=read_mode(request, settings.mode),
         dead_letter=None if dead_letter is None else check_name(dead_letter),
     )
 
 
-def read_owner(request: Request, is_admin: bool) -> Owner:
-    """Whose the channel will be: the maker's, unless it may and does say otherwise."""
-    peer = request.peer
+def read_owner(request: Request, is_admin: bool, usual: Owner) -> Owner:
+    """Whose the channel will be: `usual`, unless the peer may and does say otherwise."""
     if not request.minor:
-        return Owner(peer.uid, peer.gid)
+        return usual
     owner = Owner(
-        request.number(_wire.ATTR_OWNER_UID, peer.uid),
-        request.number(_wire.ATTR_OWNER_GID, peer.gid),
+        request.number(_wire.ATTR_OWNER_UID, usual.uid),
+        request.number(_wire.ATTR_OWNER_GID, usual.gid),
     )
-    if is_admin:
-        return owner
-    if owner.uid != peer.uid:
-        raise AccessDenied("only root and the admin group make channels that others own")
-    if owner.gid != peer.gid and owner.gid not in peer.groups:
+    if not is_admin and owner.uid != usual.uid:
+        raise AccessDenied("only root and the admin group make others own a channel")
+    if not is_admin and owner.gid not in {usual.gid, *request.peer.groups}:
         raise AccessDenied(f"you are not in group {owner.gid}; give one of your groups")
     return owner
+
+
+def read_mode(request: Request, usual: int) -> int:
+    return _within(request, _wire.ATTR_MODE, _wire.MAX_MODE, usual)
 
 
 def _within(request: Request, number: int, most: int, default: int = 0) -> int:

@@ -148,6 +148,19 @@ def make_pairs(name: str | None, options: ChannelOptions) -> list[tuple[int, Any
     return [*pairs, (_wire.ATTR_FLAGS, flags_of(options))]
 
 
+def rights_pairs(
+    target: str | int, mode: int | None, owner: int | None, group: int | None
+) -> list[tuple[int, Any]]:
+    """The attributes of SET_CONFIG; what is None stays as it is."""
+    given = {
+        _wire.ATTR_MODE: mode,
+        _wire.ATTR_OWNER_UID: owner,
+        _wire.ATTR_OWNER_GID: group,
+    }
+    pairs = [(number, value) for number, value in given.items() if value is not None]
+    return [target_pair(target), *pairs]
+
+
 def open_pairs(
     target: str | int, options: ChannelOptions, timeout_ms: int
 ) -> list[tuple[int, Any]]:

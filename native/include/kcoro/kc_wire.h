@@ -39,6 +39,7 @@ enum kc_wire_cmd {
     KC_CMD_HELLO = 1,
     KC_CMD_GET_INFO = 2,
     KC_CMD_GET_STATS = 3,
+    KC_CMD_SET_CONFIG = 4,
     KC_CMD_LIST = 6,
     KC_CMD_CHAN_MAKE = 10,
     KC_CMD_CHAN_SEND = 11,

@@ -41,6 +41,35 @@ def test_ls_long_shows_mode_owner_and_group_as_ls_of_files_does(kcoro: Any) -> N
     assert row[:4] == ["rw-r----x", owner, group_name(int(group)), name]
 
 
+def test_chmod_and_chown_change_what_ls_shows(kcoro: Any) -> None:
+    names = [kcoro.name(), kcoro.name()]
+    for name in names:
+        kcoro("make", name)
+    group = str(os.getgroups()[-1] if os.geteuid() else 12345)
+    assert kcoro("chmod", "0754", *names).returncode == 0
+    assert kcoro("chown", f":{group}", *names).returncode == 0
+    objects = [json.loads(line) for line in kcoro("ls", "--json").stdout.splitlines()]
+    found = [(one["mode"], one["uid"], one["gid"]) for one in objects if one["name"] in names]
+    assert found == [("0754", os.getuid(), int(group))] * 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("chmod", "9", "NAME"), 2, "octal digits"),
+        (("chown", ":", "NAME"), 2, "names nobody"),
+        (("chown", "no such user", "NAME"), 2, "there is no user"),
+        (("chmod", "0600", "absent-channel"), 8, "no such channel"),
+    ],
+)
+def test_chmod_and_chown_say_what_is_wrong(
+    kcoro: Any, words: tuple[str, ...], code: int, says: str
+) -> None:
+    finished = kcoro(*words)
+    assert finished.returncode == code
+    assert says in finished.stderr.decode()
+
+
 @pytest.mark.parametrize(
     ("option", "value", "says"),
     [

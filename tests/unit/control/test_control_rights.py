@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kcoro_ipc import _wire
+from kcoro_ipc import _wire, control
 from kcoro_ipc.access import ALL, MAKE, RECEIVE, SEE, SEND, Policy, Rule
 from tests.unit.control.house import EXCLUSIVE, OWNER, READ, ROOT, STRANGER, WRITE, House, refused
 
@@ -234,3 +234,70 @@ def test_a_refusal_is_one_line_that_says_who_what_and_why(
         "why": why,
         "quota": None,
     }
+
+
+# --- SET_CONFIG ---
+
+
+@pytest.mark.parametrize(
+    ("uid", "asked", "result"),
+    [
+        (OWNER, {"MODE": 0o640}, 0),
+        (OWNER, {"OWNER_GID": STAFF}, 0),
+        (OWNER, {"OWNER_GID": ADMINS}, _wire.KC_EACCES),
+        (OWNER, {"OWNER_UID": STRANGER}, _wire.KC_EACCES),
+        (OWNER, {"MODE": 0o1000}, _wire.KC_EINVAL),
+        (ROOT, {"OWNER_UID": STRANGER, "OWNER_GID": ADMINS, "MODE": 0}, 0),
+        (STRANGER, {"MODE": 0o777}, _wire.KC_EACCES),  # may manage, which is not enough
+    ],
+)
+def test_owner_and_administrators_change_mode_and_group_and_these_the_owner(
+    uid: int, asked: dict[str, int], result: int
+) -> None:
+    house = House()
+    house.ask(house.peer(), "CHAN_MAKE", NAME="jobs", MODE=0o601)
+    peer = house.peer(uid)
+    peer.groups |= {STAFF} if uid == OWNER else set()
+    assert house.ask(peer, "SET_CONFIG", NAME="jobs", **asked)["RESULT"] == result
+    channel = house.registry.names["jobs"]
+    found = {
+        "OWNER_UID": channel.uid,
+        "OWNER_GID": channel.gid,
+        "MODE": channel.settings.mode,
+    }
+    before = {"OWNER_UID": OWNER, "OWNER_GID": OWNER, "MODE": 0o601}
+    assert found == before | (asked if result == 0 else {})
+
+
+def test_who_waits_for_a_name_gets_it_when_its_mode_lets_it_be_seen() -> None:
+    house = House()
+    owner, stranger = house.peer(), house.peer(STRANGER)
+    house.ask(owner, "CHAN_MAKE", NAME="jobs")
+    assert house.ask(stranger, "CHAN_OPEN", NAME="jobs", TIMEOUT_MS=-1, FLAGS=READ) is None
+    house.ask(owner, "SET_CONFIG", NAME="jobs", MODE=0o660)
+    control.due(house.broker, 8)
+    assert house.pump.finished == []
+    house.ask(owner, "SET_CONFIG", NAME="jobs", MODE=0o604)
+    control.due(house.broker, 8)
+    assert [answer["RESULT"] for _, answer in house.pump.finished] == [0]
+
+
+def test_a_channel_stays_in_the_quota_of_its_first_owner() -> None:
+    house = House()
+    root = house.peer(ROOT)
+    house.ask(house.peer(), "CHAN_MAKE", NAME="jobs")
+    house.ask(root, "SET_CONFIG", NAME="jobs", OWNER_UID=STRANGER)
+    assert house.broker.user(OWNER).channels == 1
+    house.ask(root, "CHAN_DESTROY", NAME="jobs")
+    house.leave(next(peer for peer in house.registry.peers.values() if peer.uid == OWNER))
+    assert house.broker.user(OWNER).channels == 0
+
+
+def test_what_is_hidden_or_destroyed_cannot_be_changed() -> None:
+    house = House()
+    owner = house.peer()
+    house.ask(owner, "CHAN_MAKE", NAME="jobs")
+    assert refused(house.ask(house.peer(STRANGER), "SET_CONFIG", NAME="jobs"), _wire.KC_ENOENT)
+    house.ask(owner, "CHAN_DESTROY", NAME="jobs")
+    answer = house.ask(owner, "SET_CONFIG", CHAN_ID=1001, MODE=0)
+    assert refused(answer, _wire.KC_ECANCELED)
