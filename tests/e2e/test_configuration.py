@@ -391,7 +391,9 @@ def test_what_was_said_once_is_said_again_at_each_reload_until_it_agrees(
 ) -> None:
     daemon = configure("")
     for _ in range(2):
-        assert "setting needs a restart key=io" in daemon.reload('io = "thread"\n')
+        said = daemon.reload('io = "thread"\n[limits]\nfiles = 9\n')
+        assert "setting needs a restart key=io now=trio file=thread" in said
+        assert "setting needs a restart key=limits.files now=4096 file=9" in said
     assert "setting needs a restart" not in daemon.reload("")
 
 
