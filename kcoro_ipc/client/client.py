@@ -110,6 +110,23 @@ class Client:
         pairs = rights_pairs(target, mode, owner, group)
         await self._control(_wire.CMD_SET_CONFIG, *pairs, label=str(target))
 
+    async def close_channel(self, target: str | int) -> None:
+        """As Channel.close, by name or chan_id and without a handle: for who may manage a channel
+        and perhaps neither send nor receive."""
+        await self._control(_wire.CMD_CHAN_CLOSE, target_pair(target), label=str(target))
+
+    async def destroy_channel(self, target: str | int, reason: str = "") -> None:
+        """As Channel.destroy, without a handle."""
+        pairs = [target_pair(target), *([(_wire.ATTR_REASON, reason)] if reason else [])]
+        await self._control(_wire.CMD_CHAN_DESTROY, *pairs, label=str(target))
+
+    async def purge_channel(self, target: str | int) -> int:
+        """As Channel.purge, without a handle; how many messages were dropped."""
+        pair = target_pair(target)
+        reply = await self._control(_wire.CMD_CHAN_PURGE, pair, label=str(target))
+        count: int = reply.get(_wire.ATTR_COUNT)
+        return count
+
     async def list_channels(self) -> list[ChannelInfo]:
         """The channels that this user may see. Made or destroyed meanwhile: seen or not seen."""
         found: list[ChannelInfo] = []

@@ -108,6 +108,16 @@ with blocking.open_client(path, name="stranger") as client:
 """
 
 
+AS_COMMAND = """
+import sys
+import encodings.idna, os
+from kcoro_ipc import blocking
+from kcoro_ipc.cli import ending, main
+os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))
+main.main(sys.argv[2:])
+"""
+
+
 def as_another(daemon: Configured, program: str, uid: int = ALICE, groups: str = "") -> str:
     """What an expression gives for a client of that user; `code(lambda: ...)` names an error."""
     finished = subprocess.run(
@@ -262,6 +272,25 @@ def test_mode_group_and_admin_group_decide_what_a_user_may_do(
     assert 'cmd=CHAN_OPEN code=EACCES name=board why="the mode 0640 forbids sending"' in refusals[0]
     assert "cmd=CHAN_DESTROY code=EACCES" in refusals[1]
     assert 'why="the mode 0640 forbids managing"' in refusals[1]
+
+
+def test_who_may_only_manage_closes_purges_and_destroys_also_from_a_shell(
+    configure: Configure, only_root: None
+) -> None:
+    daemon = configure('[[channel]]\nname = "x"\ncapacity = 2\nmode = "0601"\n')
+    with blocking.open_client(daemon.path) as client:
+        client.open_channel("x").send(b"waits")
+    for words in (["purge", "x"], ["close", "x"], ["destroy", "x"]):
+        finished = subprocess.run(
+            [sys.executable, "-c", AS_COMMAND, str(ALICE), "--socket", daemon.path, *words],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        )
+        assert (finished.returncode, finished.stderr) == (0, "")
+        assert finished.stdout == ("1\n" if words[0] == "purge" else "")
+    with blocking.open_client(daemon.path) as client:
+        assert client.list_channels() == []
 
 
 def test_the_first_rule_that_matches_decides_who_may_make(
