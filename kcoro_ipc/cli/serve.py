@@ -101,7 +101,7 @@ def serve(
 
     SIGTERM drains: nothing new is taken, receivers may empty the channels; messages that are left
     after --drain seconds are counted in the log and the exit status is 1. SIGINT ends at once.
-    SIGHUP reads the configuration again.
+    SIGHUP reads the configuration again; that of a terminal that closes is as SIGTERM.
     """
     import trio
 
@@ -122,7 +122,14 @@ def serve(
     logs.start(config.log_level)
     listeners = open_listeners(listen, config)
     raise_descriptor_limit()
+    in_terminal = has_terminal()
     gc.freeze()  # what is loaded now stays for ever: no collection needs to look at it
+
+    async def reload(daemon: "Daemon") -> None:
+        if in_terminal and not has_terminal():
+            daemon.stop(drain=True)
+        else:
+            await reloader.reload(daemon)
 
     async def run() -> int:
         return await daemon.serve(
@@ -131,7 +138,7 @@ def serve(
             drain_s=config.drain,
             io_thread=config.io == "thread",
             prepare=reloader.prepare,
-            reload=reloader.reload,
+            reload=reload,
             ready=lambda: say_ready(listeners, quiet),
             stopping=lambda: service.notify("STOPPING=1"),
             beside=stop_at_eof if until_eof else None,
@@ -144,6 +151,15 @@ def serve(
     finally:
         for listener in listeners:
             listener.close()
+
+
+def has_terminal() -> bool:
+    """Whether a terminal controls us; a service has none, and a closed one is none any more."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def open_listeners(listen: Sequence[str], config: "Config") -> "list[Listener]":

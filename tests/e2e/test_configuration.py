@@ -5,6 +5,7 @@ root.
 """
 
 import os
+import pty
 import re
 import shutil
 import signal
@@ -355,6 +356,32 @@ def test_a_client_of_another_user_namespace_is_refused_by_name_unless_allowed(
 
 
 # --- SIGHUP ---
+
+IN_A_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, "-m", "kcoro_ipc.cli.serve", *sys.argv[1:]])
+"""
+
+
+def test_a_terminal_that_closes_ends_its_daemon(socket_dir: Path) -> None:
+    master, terminal = pty.openpty()
+    words = ["--listen", str(socket_dir / "k.sock"), "--config", os.devnull]
+    with subprocess.Popen(
+        [sys.executable, "-c", IN_A_TERMINAL, *words],
+        stdin=terminal,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        os.close(terminal)
+        assert process.stderr is not None
+        assert "ready on" in process.stderr.readline()
+        process.send_signal(signal.SIGHUP)
+        assert "configuration reloaded" in process.stderr.readline()
+        os.close(master)
+        assert "draining" in process.stderr.read()
+        assert process.wait(PATIENCE_S) == 0
 
 
 @BOTH_WAYS
