@@ -7,24 +7,28 @@ users and groups (kcoro_ipc/identity.py), so it does not belong on the thread th
 Invariant: a Config that exists is whole and consistent; there is no half-read one.
 """
 
-import dataclasses
 import math
 import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from kcoro_ipc import _wire
 from kcoro_ipc.access import ALL, OPERATIONS, Policy, Rule
 from kcoro_ipc.config_forms import (
     LISTS,
+    PLAIN_KEYS,
     TABLES,
     Access,
+    Config,
+    ConfigError,
     Declaration,
+    Declared,
     LimitsTable,
     RuleTable,
     Top,
+    UnreadableConfig,
     hook,
 )
 from kcoro_ipc.errors import KcoroError
@@ -37,59 +41,6 @@ from kcoro_ipc.settings import check_settings
 from kcoro_ipc.strict import Problem, TableError, join, keys, no_such_key, read_table
 
 SYSTEM_FILE = "/etc/kcoro/kcoro.toml"
-
-
-PLAIN_KEYS = tuple(keys(Top))
-
-
-class ConfigError(Exception):
-    """The file cannot be used. `problems`: what is wrong, at least one."""
-
-    def __init__(self, path: str, problems: list[Problem]) -> None:
-        super().__init__("; ".join(map(str, problems)))
-        self.path = path
-        self.problems = problems
-
-    def lines(self) -> list[str]:
-        return [f"{self.path}: {problem}" for problem in self.problems]
-
-
-class UnreadableConfig(ConfigError):
-    """The system refuses the file, or it is not there."""
-
-
-# --- what comes of it ---
-
-
-class Declared(NamedTuple):
-    """A channel that the daemon makes when it starts."""
-
-    name: str
-    settings: Settings
-    owner: Owner
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """`path`: where it was read; None: defaults. Names are numbers here, amounts bytes."""
-
-    path: str | None = None
-    listen: tuple[str, ...] = ()
-    socket_mode: int | None = None
-    socket_group: int | None = None
-    log_level: str = "info"
-    drain: float = 10.0
-    io: str = "trio"
-    limits: Limits = dataclasses.field(default_factory=Limits)
-    policy: Policy = dataclasses.field(default_factory=Policy)
-    channels: tuple[Declared, ...] = ()
-
-
-def with_options(config: Config, options: Mapping[str, Any], limits: Mapping[str, int]) -> Config:
-    """What was said on the command line stands before what the file says."""
-    return dataclasses.replace(
-        config, **options, limits=dataclasses.replace(config.limits, **limits)
-    )
 
 
 def usual_path(environ: Mapping[str, str] = os.environ) -> str:

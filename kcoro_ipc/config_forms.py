@@ -1,4 +1,6 @@
-"""What may stand in kcoro.toml: each key, its type, its default. kcoro_ipc/config.py reads it.
+"""What may stand in kcoro.toml (each key, its type, its default), and what comes of it.
+
+kcoro_ipc/config.py reads the one and makes the other.
 
 A type of our own stands for values with a wording of their own ("64K", "0660", a user's name);
 `hook` is what msgspec asks about them. docs/CONFIGURATION.md lists every key, and a test compares.
@@ -6,15 +8,19 @@ A type of our own stands for values with a wording of their own ("64K", "0660", 
 
 import dataclasses
 import os
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
 from kcoro_ipc import _wire
+from kcoro_ipc.access import Policy
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.identity import group_id, user_id
 from kcoro_ipc.protocol.address import parse_address
 from kcoro_ipc.quotas import Limits, amount, mode_bits
+from kcoro_ipc.records import Owner, Settings
+from kcoro_ipc.strict import Problem, keys
 
 ADMIN_GROUP = "kcoro-admin"  # by default, where it exists
 MAX_TTL_S = 0xFFFFFFFF / 1000  # milliseconds that a u32 holds
@@ -101,6 +107,7 @@ LimitsTable: type[msgspec.Struct] = msgspec.defstruct(
     frozen=True,
 )
 TABLES: dict[str, type[msgspec.Struct]] = {"limits": LimitsTable, "access": Access}
+PLAIN_KEYS = tuple(keys(Top))
 LISTS: dict[str, type[msgspec.Struct]] = {"channel": Declaration, "rule": RuleTable}
 
 
@@ -136,3 +143,53 @@ def _address(value: object) -> str:
     if not os.path.isabs(address.path):
         raise ValueError(f"{value!r} is no absolute path")
     return value
+
+
+# --- what comes of it ---
+
+
+class Declared(NamedTuple):
+    """A channel that the daemon makes when it starts."""
+
+    name: str
+    settings: Settings
+    owner: Owner
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """`path`: where it was read; None: defaults. Names are numbers here, amounts bytes."""
+
+    path: str | None = None
+    listen: tuple[str, ...] = ()
+    socket_mode: int | None = None
+    socket_group: int | None = None
+    log_level: str = "info"
+    drain: float = 10.0
+    io: str = "trio"
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    policy: Policy = dataclasses.field(default_factory=Policy)
+    channels: tuple[Declared, ...] = ()
+
+
+def with_options(config: Config, options: Mapping[str, Any], limits: Mapping[str, int]) -> Config:
+    """What was said on the command line stands before what the file says."""
+    return dataclasses.replace(
+        config, **options, limits=dataclasses.replace(config.limits, **limits)
+    )
+
+
+class ConfigError(Exception):
+    """The file cannot be used. `problems`: what is wrong, at least one."""
+
+    def __init__(self, path: str, problems: list[Problem]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.path = path
+        self.problems = problems
+
+    def lines(self) -> list[str]:
+        return [f"{self.path}: {problem}" for problem in self.problems]
+
+
+class UnreadableConfig(ConfigError):
+    """The system refuses the file, or it is not there."""

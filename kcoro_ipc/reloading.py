@@ -15,7 +15,8 @@ import trio
 
 from kcoro_ipc import logs, service
 from kcoro_ipc.broker import Broker
-from kcoro_ipc.config import Config, ConfigError, Declared, read_config, with_options
+from kcoro_ipc.config import read_config
+from kcoro_ipc.config_forms import Config, ConfigError, Declared, with_options
 from kcoro_ipc.daemon import Daemon
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.logs import say
@@ -44,6 +45,9 @@ class Reloader:
         declare_all(broker, self.config.channels)
 
     async def reload(self, daemon: Daemon) -> None:
+        """Not while it drains: the manager has heard that it stops."""
+        if daemon.broker.draining:
+            return
         service.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             new = await trio.to_thread.run_sync(self._read)

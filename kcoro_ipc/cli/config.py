@@ -11,7 +11,7 @@ from kcoro_ipc.cli.output import json_line, write_all
 
 if TYPE_CHECKING:
     from kcoro_ipc.access import Rule
-    from kcoro_ipc.config import Config, Declared
+    from kcoro_ipc.config_forms import Config, Declared
 
 file_argument = click.argument("file", metavar="[FILE]", required=False)
 
@@ -61,7 +61,8 @@ def usual() -> str:
 
 def read(context: click.Context, file: str | None) -> "Config":
     """Ends the command, after a line for each problem, if the file is wrong."""
-    from kcoro_ipc.config import ConfigError, UnreadableConfig, read_config
+    from kcoro_ipc.config import read_config
+    from kcoro_ipc.config_forms import ConfigError, UnreadableConfig
 
     invocation = context.ensure_object(Invocation)
     try:
@@ -77,7 +78,7 @@ def settings(found: "Config") -> dict[str, Any]:
     daemon finds out by itself."""
     import dataclasses
 
-    from kcoro_ipc.config import PLAIN_KEYS
+    from kcoro_ipc.config_forms import PLAIN_KEYS
 
     plain = {key: getattr(found, key) for key in PLAIN_KEYS}
     return {

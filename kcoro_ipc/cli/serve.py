@@ -20,7 +20,7 @@ from kcoro_ipc.logs import LEVELS
 from kcoro_ipc.quotas import Limits, limit, mode_bits
 
 if TYPE_CHECKING:
-    from kcoro_ipc.config import Config
+    from kcoro_ipc.config_forms import Config
     from kcoro_ipc.daemon import Daemon
     from kcoro_ipc.transport import Listener
 
@@ -107,7 +107,7 @@ def serve(
 
     from kcoro_ipc import daemon, logs, service
     from kcoro_ipc.acceptor import raise_descriptor_limit
-    from kcoro_ipc.config import ConfigError, UnreadableConfig
+    from kcoro_ipc.config_forms import ConfigError, UnreadableConfig
     from kcoro_ipc.reloading import Reloader
 
     given |= {"log_level": "debug"} if debug else {}

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 
 from kcoro_ipc import _wire
 from kcoro_ipc.access import ALL, MAKE, SEND, Rule
-from kcoro_ipc.config import (
+from kcoro_ipc.config import parse_config, read_config, usual_path
+from kcoro_ipc.config_forms import (
+    LISTS,
+    TABLES,
     Config,
     ConfigError,
     Declared,
+    Top,
     UnreadableConfig,
-    parse_config,
-    read_config,
-    usual_path,
     with_options,
 )
-from kcoro_ipc.config_forms import LISTS, TABLES, Top
 from kcoro_ipc.quotas import Limits, amount, is_fixed, mode_bits
 from kcoro_ipc.records import Owner, Settings
 from kcoro_ipc.strict import keys
