@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kcoro_ipc.cli import exits
-from kcoro_ipc.cli.invocation import Invocation
+from kcoro_ipc.cli.invocation import Invocation, common
 from kcoro_ipc.cli.output import json_line, write_all
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 file_argument = click.argument("file", metavar="[FILE]", required=False)
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 def config() -> None:
     """Check the daemon's configuration file, or show what it says.
 
@@ -26,6 +26,7 @@ def config() -> None:
 
 @config.command()
 @file_argument
+@common
 @click.pass_context
 def check(context: click.Context, file: str | None) -> None:
     """Say what is wrong in FILE, a line for each mistake: file, key, what it must be.
@@ -42,6 +43,7 @@ def check(context: click.Context, file: str | None) -> None:
 @config.command()
 @file_argument
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@common
 @click.pass_context
 def show(context: click.Context, file: str | None, as_json: bool) -> None:
     """Print every setting as a daemon with FILE has it, defaults included."""

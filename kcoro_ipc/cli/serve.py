@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kcoro_ipc.cli.exits import OUTSIDE, USAGE, OutsideError
-from kcoro_ipc.cli.invocation import Seconds, reads
+from kcoro_ipc.cli.invocation import Seconds, reads, shown
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.logs import LEVELS
 from kcoro_ipc.quotas import Limits, limit, mode_bits
@@ -116,7 +116,7 @@ def serve(
         reloader = Reloader(config_path, options, limits)
     except ConfigError as error:
         for line in error.lines():
-            print(f"kcoro serve: {line}", file=sys.stderr)
+            print(f"kcoro serve: {''.join(map(shown, line))}", file=sys.stderr)
         return OUTSIDE if isinstance(error, UnreadableConfig) else USAGE
     config = reloader.config
     logs.start(config.log_level)
