@@ -99,7 +99,10 @@ async def _reload_by_signal(
     with trio.open_signal_receiver(signal.SIGHUP) as signals:
         task_status.started()
         async for _ in signals:
-            await reload(daemon)
+            try:
+                await reload(daemon)
+            except Exception as error:  # noqa: BLE001  a fault of ours: what is served goes on
+                say(logging.ERROR, "fault", error)
 
 
 class Stop(IntEnum):
