@@ -114,7 +114,7 @@ LISTS: dict[str, type[msgspec.Struct]] = {"channel": Declaration, "rule": RuleTa
 def hook(form: type, value: Any) -> Any:
     """The words of our own types; ValueError says what is wrong with a value."""
     if form is Amount:
-        return Amount(amount(value))
+        return Amount(amount(value, least=0))
     if form is Mode:
         return Mode(mode_bits(value))
     if form is Seconds:

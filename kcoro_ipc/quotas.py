@@ -5,6 +5,7 @@ hot frames.
 """
 
 from dataclasses import dataclass, fields, replace
+from typing import Literal
 
 from kcoro_ipc.errors import QuotaExceeded
 
@@ -17,13 +18,15 @@ def words(name: str) -> tuple[str, str]:
     return _WORDS.get(name, name.replace("_", " ")), f"limits.{name}"
 
 
-def amount(text: str | int, largest: int = (1 << 63) - 1) -> int:
-    """A whole number from 1 on: 4096, "64K", "1M", "8G" (also 64KB, 64KiB); ValueError."""
+def amount(text: str | int, least: Literal[0, 1] = 1, largest: int = (1 << 63) - 1) -> int:
+    """A whole number: 4096, "64K", "1M", "8G" (also 64KB, 64KiB); ValueError."""
     word = str(text).upper().removesuffix("B").removesuffix("I")
     shift = SUFFIXES.get(word[-1:], 0)
     digits = word[:-1] if shift else str(text)
-    if isinstance(text, bool) or not (digits.isascii() and digits.isdigit() and int(digits)):
-        raise ValueError(f"{text!r} is no whole number from 1 on; it may end in K, M or G")
+    whole = digits.isascii() and digits.isdigit() and not isinstance(text, bool)
+    if not whole or int(digits) < least:
+        from_one = " from 1 on" if least else ""
+        raise ValueError(f"{text!r} is no whole number{from_one}; it may end in K, M or G")
     value = int(digits) << shift
     if value > largest:
         raise ValueError(f"{text!r} is over {largest}")
@@ -31,8 +34,9 @@ def amount(text: str | int, largest: int = (1 << 63) - 1) -> int:
 
 
 def limit(name: str, text: str | int) -> int:
-    """`amount` within what the engine can count."""
-    return amount(text, (1 << 63) - 1 if "bytes" in name else (1 << 32) - 1)
+    """`amount` within what the engine can count; 0 only where that is the default, for none."""
+    least: Literal[0, 1] = 1 if getattr(Limits(), name) else 0
+    return amount(text, least, (1 << 63) - 1 if "bytes" in name else (1 << 32) - 1)
 
 
 def is_fixed(name: str) -> bool:
