@@ -9,6 +9,7 @@ FILES_MASK = 255
 CMD_HELLO = 1
 CMD_GET_INFO = 2
 CMD_GET_STATS = 3
+CMD_SET_CONFIG = 4
 CMD_LIST = 6
 CMD_CHAN_MAKE = 10
 CMD_CHAN_SEND = 11
@@ -95,6 +96,8 @@ ATTR_EVENTS_SKIPPED = 91
 ATTR_TAP_OF = 95
 ATTR_NUMBERS = 96
 ATTR_TOKEN = 97
+ATTR_OWNER_UID = 80
+ATTR_OWNER_GID = 81
 FLAG_CHAN_READ = 1
 FLAG_CHAN_WRITE = 2
 FLAG_CHAN_EPHEMERAL = 4
@@ -187,6 +190,7 @@ COMMAND_NAMES: dict[int, str] = {
     1: "HELLO",
     2: "GET_INFO",
     3: "GET_STATS",
+    4: "SET_CONFIG",
     6: "LIST",
     10: "CHAN_MAKE",
     11: "CHAN_SEND",
@@ -275,6 +279,8 @@ ATTRIBUTE_NAMES: dict[int, str] = {
     95: "TAP_OF",
     96: "NUMBERS",
     97: "TOKEN",
+    80: "OWNER_UID",
+    81: "OWNER_GID",
 }
 ATTRIBUTE_TYPES: dict[int, str] = {
     1: "u32",
@@ -338,6 +344,8 @@ ATTRIBUTE_TYPES: dict[int, str] = {
     95: "u32",
     96: "bytes",
     97: "u64",
+    80: "u32",
+    81: "u32",
 }
 SCALAR_FORMATS: dict[str, str] = {
     "u32": ">I",

@@ -138,7 +138,8 @@ class Acceptor:
         except BaseException:
             self.broker.settle(user)
             raise
-        self.broker.join(Peer(conn, user, who.gid, who.groups, who.pid, transport))
+        peer = Peer(conn, user, who.gid, who.groups, who.pid, transport, unmapped=who.unmapped)
+        self.broker.join(peer)
         say(logging.DEBUG, "connected", conn=conn, uid=who.uid, pid=who.pid)
 
     def _add(self, connected: socket.socket, transport: int, user: User) -> int:

@@ -113,10 +113,12 @@ class Books:
 
     # --- channels ---
 
-    def begin_channel(self, chan_id: int, uid: int, name: str | None) -> None:
+    def begin_channel(self, chan_id: int, uid: int, name: str | None, charged: bool = True) -> None:
+        """`charged`: to its owner, who is here as long as it is; else it counts for the others."""
         key = None if name is None else (uid, name)
         labels = f"{label('name', name)},{label('uid', uid)}"
-        self._of_channel[chan_id] = self.channels.enter(key, labels), self._of_user[uid]
+        owners = self._of_user[uid] if charged else self.users.other
+        self._of_channel[chan_id] = self.channels.enter(key, labels), owners
 
     def of_channel(self, chan_id: int) -> tuple[Series, Series]:
         return self._of_channel[chan_id]

@@ -12,8 +12,10 @@ Invariants:
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from kcoro_ipc import _wire, native
+from kcoro_ipc.access import Policy
 from kcoro_ipc.books import Books
 from kcoro_ipc.errors import (
     AccessDenied,
@@ -23,6 +25,7 @@ from kcoro_ipc.errors import (
     RegionBusy,
     error_for,
 )
+from kcoro_ipc.logs import say
 from kcoro_ipc.native import ChannelConfig, NativeEngine
 from kcoro_ipc.pump import Closed, NativePump, judge_region
 from kcoro_ipc.quotas import Limits
@@ -31,6 +34,7 @@ from kcoro_ipc.records import (
     WRITE,
     Channel,
     Opening,
+    Owner,
     Peer,
     Reading,
     Region,
@@ -42,6 +46,7 @@ from kcoro_ipc.registry import Registry
 from kcoro_ipc.throttle import Throttle
 
 LEGACY_IDLE_NS = 60_000_000_000  # anonymous channels of 1.0 clients outlive their user's absence
+NOBODY = 0  # the account without limits
 SHUTTING_DOWN = "shutting down"
 _HANDLES_READ = _wire.STAT_NAMES.index("handles_read") + 1
 _DEPTH = _wire.STAT_NAMES.index("depth") + 1
@@ -67,6 +72,16 @@ def make_engine(limits: Limits) -> NativeEngine:
     )
 
 
+def account_limits(limits: Limits) -> dict[str, int]:
+    return {
+        "parked": limits.parked_per_uid,
+        "held": limits.held_per_uid,
+        "channels": limits.channels_per_uid,
+        "bytes": limits.bytes_per_uid,
+        "files": limits.files_per_uid,
+    }
+
+
 class Broker:
     def __init__(
         self,
@@ -89,6 +104,28 @@ class Broker:
         self._regions: dict[int, Region] = {}
         self._idle: dict[int, int] = {}  # uid -> since when it has no connection, oldest first
 
+    # --- what the configuration sets ---
+
+    def set_policy(self, policy: Policy) -> None:
+        """Rules and admin group from now on; as `give` for all channels."""
+        self.registry.policy = policy
+        for name in self.registry.openings:
+            if (channel := self.registry.names.get(name)) is not None:
+                self.registry.arrive(channel)
+
+    def set_limits(self, limits: Limits) -> None:
+        """All that are no sizes of tables, for users and connections that are there, too. Who uses
+        more than a new limit keeps it, and gets no more."""
+        self.registry.limits = limits
+        self.pump.limit(
+            limits.requests_per_connection,
+            limits.parked_per_connection,
+            limits.held_per_connection,
+        )
+        self.engine.limit(limits.parked_per_channel)
+        for user in self._users.values():
+            self.engine.account_limit(user.account, **account_limits(limits))
+
     # --- users and peers ---
 
     def user(self, uid: int) -> User:
@@ -98,14 +135,7 @@ class Broker:
         """
         user = self._users.get(uid)
         if user is None:
-            limits = self.registry.limits
-            account = self.engine.account_make(
-                parked=limits.parked_per_uid,
-                held=limits.held_per_uid,
-                channels=limits.channels_per_uid,
-                bytes=limits.bytes_per_uid,
-                files=limits.files_per_uid,
-            )
+            account = self.engine.account_make(**account_limits(self.registry.limits))
             user = self._users[uid] = User(uid, account)
             self.books.begin_user(uid)
         return user
@@ -191,8 +221,64 @@ class Broker:
 
     # --- channels ---
 
-    def make(self, peer: Peer, name: str | None, settings: Settings, legacy: bool) -> Channel:
-        """A new channel without handles. Raises what the engine refuses."""
+    def make(
+        self,
+        peer: Peer,
+        name: str | None,
+        settings: Settings,
+        legacy: bool,
+        owner: Owner | None = None,
+    ) -> Channel:
+        """A new channel without handles, in the quota of its owner. Raises what the engine
+        refuses."""
+        owner = owner or Owner(peer.uid, peer.gid)
+        payer = self.user(owner.uid)
+        try:
+            dead_letter = self._dead_letter(peer, settings)
+            source = self._tapped(peer, settings)
+            channel = self._add(name, settings, owner, payer, dead_letter, source)
+        except BaseException:
+            self.settle(payer)
+            raise
+        channel.legacy = legacy
+        about = {"chan_id": channel.chan_id, "name": name, "uid": peer.uid, "pid": peer.pid}
+        about |= {} if owner.uid == peer.uid else {"owner": owner.uid}
+        self.talk.say(peer.uid, logging.INFO, "channel made", **about)
+        return channel
+
+    def declare(self, name: str, settings: Settings, owner: Owner) -> Channel:
+        """A channel that nobody's client made, in nobody's quota. Its dead letter is there."""
+        dead_letter = (
+            self.registry.names[settings.dead_letter].ticket if settings.dead_letter else 0
+        )
+        channel = self._add(name, settings, owner, None, dead_letter)
+        channel.declared = True
+        self.registry.arrive(channel)
+        about = {"chan_id": channel.chan_id, "name": name, "uid": owner.uid}
+        say(logging.INFO, "channel declared", **about)
+        return channel
+
+    def give(self, channel: Channel, owner: Owner, mode: int) -> None:
+        """Another owner, group or mode. Handles that are there keep their rights, as open files
+        do; whoever waits for its name and may see it now gets it."""
+        channel.uid, channel.gid = owner
+        channel.settings = replace(channel.settings, mode=mode)
+        self.registry.arrive(channel)
+
+    def say_given(self, channel: Channel, peer: Peer) -> None:
+        about = {"chan_id": channel.chan_id, "name": channel.name, "uid": peer.uid}
+        now = {"owner": channel.uid, "group": channel.gid, "mode": f"{channel.settings.mode:04o}"}
+        self.talk.say(peer.uid, logging.INFO, "channel changed", **about, pid=peer.pid, **now)
+
+    def _add(
+        self,
+        name: str | None,
+        settings: Settings,
+        owner: Owner,
+        payer: User | None,
+        dead_letter: int,
+        source: Channel | None = None,
+    ) -> Channel:
         chan_id = self.registry.new_chan_id()
         config = ChannelConfig(
             kind=settings.kind,
@@ -202,22 +288,20 @@ class Broker:
             elem_size=settings.elem_size,
             flags=sum(bit for ours, bit in _ENGINE_FLAGS.items() if settings.flags & ours),
             max_attempts=settings.max_attempts,
-            account=peer.user.account,
+            account=payer.account if payer is not None else NOBODY,
             max_bytes=settings.max_bytes,
             file_ttl_ms=settings.file_ttl_ms,
             user=chan_id,
-            dead_letter=self._dead_letter(peer, settings),
+            dead_letter=dead_letter,
         )
-        source = self._tapped(peer, settings)
         ticket = self.engine.chan_make(config)
         if source is not None:
             self._tap(source, ticket)
-        channel = Channel(chan_id, ticket, name, peer.uid, peer.gid, settings, legacy)
+        channel = Channel(chan_id, ticket, name, *owner, settings, payer=payer)
         self.registry.add(channel)
-        self.books.begin_channel(chan_id, peer.uid, name)
-        peer.user.channels += 1
-        about = {"chan_id": chan_id, "name": name, "uid": peer.uid, "pid": peer.pid}
-        self.talk.say(peer.uid, logging.INFO, "channel made", **about)
+        self.books.begin_channel(chan_id, owner.uid, name, charged=payer is not None)
+        if payer is not None:
+            payer.channels += 1
         return channel
 
     def _tapped(self, peer: Peer, settings: Settings) -> Channel | None:
@@ -336,9 +420,9 @@ class Broker:
             self.registry.forget(channel)
             self.books.end_channel(channel.chan_id, self.engine.chan_stats(channel.ticket))
             self.engine.chan_drop(channel.ticket)
-            owner = self._users[channel.uid]
-            owner.channels -= 1
-            self.settle(owner)
+            if channel.payer is not None:
+                channel.payer.channels -= 1
+                self.settle(channel.payer)
 
     # --- regions ---
 

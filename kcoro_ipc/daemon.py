@@ -48,6 +48,8 @@ async def serve(
     drain_s: float = 10.0,
     io_thread: bool = False,
     signals: bool = True,
+    prepare: Callable[[Broker], object] | None = None,
+    reload: Callable[["Daemon"], Awaitable[object]] | None = None,
     ready: Callable[[], None] | None = None,
     stopping: Callable[[float], object] | None = None,
     beside: Callable[["Daemon"], Awaitable[object]] | None = None,
@@ -55,16 +57,21 @@ async def serve(
 ) -> int:
     """Serves until SIGTERM or SIGINT (`signals`) or `stop`; 0, or 1 when messages were lost.
 
-    Closes the listeners. `ready` is called when connections are accepted, `stopping` once, with the
-    seconds that it may take, when it begins to drain or, without that, to end; `beside` runs as
-    long as the daemon and may call its `stop`. `metrics` is where scrapers ask, closed too.
-    Cancelling the caller ends all without a word.
+    Closes the listeners. `prepare` is called before anybody is served, `reload` after SIGHUP
+    (`signals`). `ready` is called when connections are accepted, `stopping` once, with the seconds
+    that it may take, when it begins to drain or, without that, to end; `beside` runs as long as the
+    daemon and may call its `stop`. `metrics` is where scrapers ask, closed too. Cancelling the
+    caller ends all without a word.
     """
     daemon = Daemon(listeners, limits or Limits(), drain_s, stopping, metrics)
     try:
+        if prepare is not None:
+            prepare(daemon.broker)
         async with trio.open_nursery() as nursery:
             if signals:
                 await nursery.start(_stop_by_signal, daemon)
+            if signals and reload is not None:
+                await nursery.start(_reload_by_signal, daemon, reload)
             if beside is not None:
                 nursery.start_soon(beside, daemon)
             if ready is not None:
@@ -84,6 +91,20 @@ async def _stop_by_signal(
         task_status.started()
         async for number in signals:
             daemon.stop(drain=number == signal.SIGTERM)
+
+
+async def _reload_by_signal(
+    daemon: "Daemon",
+    reload: Callable[["Daemon"], Awaitable[object]],
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        task_status.started()
+        async for _ in signals:
+            try:
+                await reload(daemon)
+            except Exception as error:  # noqa: BLE001  a fault of ours: what is served goes on
+                say(logging.ERROR, "fault", error)
 
 
 class Stop(IntEnum):
@@ -120,6 +141,7 @@ class Daemon:
         self.turned = trio.lowlevel.ParkingLot()  # until a turn and what it left to Python are done
         self.turns = self.frames = 0  # turns that are done, hot frames that they served
         self._stop = Stop.NOT
+        self._asked: list[tuple[Callable[[], object], trio.Event]] = []
 
     def free(self) -> None:
         """Everything at once, without a word to anybody."""
@@ -134,6 +156,13 @@ class Daemon:
         """Drain, or, without `drain` or when that was asked before, end now."""
         self._stop = Stop.DRAIN if drain and self._stop is Stop.NOT else Stop.END
         self.pump.wake()
+
+    async def between_turns(self, function: Callable[[], object]) -> None:
+        """Runs it while nobody turns, when broker and pump may be touched; returns afterwards."""
+        done = trio.Event()
+        self._asked.append((function, done))
+        self.pump.wake()
+        await done.wait()
 
     # --- the loop ---
 
@@ -212,6 +241,10 @@ class Daemon:
         """
         until_ns = self.broker.clock() + TURN_NS
         self.broker.books.turned(report.frames, report.control)
+        while self._asked:
+            function, done = self._asked.pop(0)
+            _guarded(function)
+            done.set()
         if report.closed:
             _guarded(self._handle_closed, until_ns)
         if report.control:

@@ -44,7 +44,8 @@ def embedded_daemon(
     stream = os.fspath(path)
     seqpacket = stream.removesuffix(".sock") + "-seq.sock"
     listen = ["--listen", f"stream:{stream}", "--listen", f"seqpacket:{seqpacket}"]
-    words = [*listen, "--until-eof", "--log-level", log_level, "--quiet", *options]
+    own = ["--config", os.devnull, "--until-eof", "--log-level", log_level, "--quiet"]
+    words = [*listen, *own, *options]
     with _started(words, log) as process:
         yield EmbeddedDaemon(stream, seqpacket, process)
 

@@ -286,6 +286,9 @@ class NativeEngine:
         """Gives empty chunks of 1 MiB back to the system; how many beyond `keep` are left."""
         return int(lib.kc_engine_trim(self.handle, keep, most))
 
+    def limit(self, parked_per_channel: int) -> None:
+        lib.kc_engine_limit(self.handle, parked_per_channel)
+
     def take_event(self) -> Event | None:
         event = ffi.new("kc_event *")
         if lib.kc_engine_take_event(self.handle, event) != 1:
@@ -295,10 +298,15 @@ class NativeEngine:
     # --- accounts ---
 
     def account_make(self, **limits: int) -> int:
-        """`limits`: parked, channels, bytes; those left out take the default."""
+        """`limits`: parked, held, channels, bytes, files; those left out take the default."""
         out = ffi.new("uint32_t *")
         checked(lib.kc_account_make(self.handle, self._limits(limits), out), what="no account")
         return int(out[0])
+
+    def account_limit(self, account: int, **limits: int) -> None:
+        """Other limits from now on; what is charged already stays."""
+        code = lib.kc_account_limit(self.handle, account, self._limits(limits))
+        checked(code, what="no such account")
 
     def account_free(self, account: int) -> None:
         lib.kc_account_free(self.handle, account)

@@ -158,6 +158,15 @@ class NativePump:
             report.files,
         )
 
+    def limit(self, requests: int, parked: int, held: int) -> None:
+        """Of each connection, those that are there included."""
+        config = {
+            "requests_per_conn": requests,
+            "parked_per_conn": parked,
+            "held_per_conn": held,
+        }
+        lib.kc_pump_limit(self.handle, ffi.new("kc_pump_config *", config))
+
     # --- listeners ---
 
     def listen(self, fd: int) -> None:

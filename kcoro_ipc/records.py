@@ -9,8 +9,10 @@ from array import array
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from typing import NamedTuple
 
 from kcoro_ipc import _wire
+from kcoro_ipc.access import Policy, Rules
 
 READ = _wire.FLAG_CHAN_READ
 WRITE = _wire.FLAG_CHAN_WRITE
@@ -103,7 +105,8 @@ class Region:
 
 @dataclass(slots=True, eq=False)
 class Peer:
-    """A connection with the credentials it had when it connected."""
+    """A connection with the credentials it had when it connected. `policy`: what `admin` and
+    `rules` were read from; the registry renews them."""
 
     conn: int
     user: User
@@ -114,6 +117,10 @@ class Peer:
     since_ns: int = 0
     serial: int = 0  # the registry's: ascending with time
     over_quota: bool = False
+    unmapped: bool = False
+    policy: Policy | None = None
+    admin: bool = False
+    rules: Rules = ()
     minor: int = 0
     max_frame: int = _wire.MAX_SEQPACKET_FRAME_BYTES
     client_name: str | None = None
@@ -146,9 +153,20 @@ class Settings:
     tap_of: int = 0
 
 
+class Owner(NamedTuple):
+    """User and group that a channel belongs to."""
+
+    uid: int
+    gid: int
+
+
 @dataclass(slots=True, eq=False)
 class Channel:
-    """`legacy`: made by a 1.0 connection, outlives its handles until its user is idle for long."""
+    """`uid`, `gid`: owner and group. `payer`: whose quota it counts in; None: nobody's.
+
+    `legacy`: made by a 1.0 connection, outlives its handles until its user is idle for long.
+    `declared`: by the configuration.
+    """
 
     chan_id: int
     ticket: int
@@ -157,6 +175,8 @@ class Channel:
     gid: int
     settings: Settings
     legacy: bool = False
+    payer: User | None = None
+    declared: bool = False
     readers: int = 0
     writers: int = 0
     holders: int = 0

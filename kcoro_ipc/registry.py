@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 from kcoro_ipc import _wire
+from kcoro_ipc.access import MAKE, RECEIVE, SEE, SEND, Policy, Rules, allowed, forbidding
 from kcoro_ipc.errors import (
     AccessDenied,
     ClosedResourceError,
@@ -40,7 +41,7 @@ from kcoro_ipc.records import (
 )
 
 FIRST_CHAN_ID = 1001
-ROOT = 0
+OPERATIONS = {READ: RECEIVE, WRITE: SEND}  # what the rules call the rights of a handle
 
 
 class HiddenChannel(NoSuchChannel):
@@ -48,8 +49,9 @@ class HiddenChannel(NoSuchChannel):
 
 
 class Registry:
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, policy: Policy | None = None) -> None:
         self.limits = limits or Limits()
+        self.policy = policy or Policy()
         self.peers: dict[int, Peer] = {}
         self.channels: dict[int, Channel] = {}
         self.names: dict[str, Channel] = {}
@@ -83,10 +85,9 @@ class Registry:
         del self._joined[bisect_right(self._joined, peer.serial, key=_serial) - 1]
         peer.user.connections -= 1
 
-    @staticmethod
-    def knows(asker: Peer, peer: Peer) -> bool:
+    def knows(self, asker: Peer, peer: Peer) -> bool:
         """Whether one connection may know who the other is: the same user, or an administrator."""
-        return asker.uid in (ROOT, peer.uid)
+        return asker.uid == peer.uid or self.is_admin(asker)
 
     def page_of_peers(
         self, after: int, most: int, wanted: Callable[[Peer], bool]
@@ -104,26 +105,57 @@ class Registry:
 
     # --- rights ---
 
-    @staticmethod
-    def rights(peer: Peer, channel: Channel) -> int:
-        """READ, WRITE and MANAGE as the mode gives them; 0: the channel is not visible."""
-        if peer.uid == ROOT:
+    def rights(self, peer: Peer, channel: Channel) -> int:
+        """READ, WRITE and MANAGE as mode and rules give them; 0: the channel is not visible."""
+        if self.is_admin(peer):
             return BOTH | MANAGE
-        mode = channel.settings.mode
-        if peer.uid == channel.uid:
-            return _bits(mode >> 6) | MANAGE
-        if channel.name is None:
-            return 0
-        return _bits(mode >> 3 if channel.gid in peer.groups else mode)
+        by_mode = _by_mode(peer, channel)
+        rules = self._rules(peer)
+        return by_mode & _by_rules(rules, channel.name) if by_mode and rules else by_mode
 
     def permit(self, peer: Peer, channel: Channel, wanted: int) -> None:
         """HiddenChannel where the channel is not visible, AccessDenied where a right is missing."""
-        allowed = self.rights(peer, channel)
-        if not allowed:
+        found = self.rights(peer, channel)
+        if not found:
             raise HiddenChannel
-        missing = wanted & ~allowed
+        missing = wanted & ~found
         if missing:
+            self.permit_by_rules(peer, channel.name, missing)
             raise AccessDenied(f"the mode {channel.settings.mode:04o} forbids {_words(missing)}")
+
+    def permit_owning(self, peer: Peer, channel: Channel) -> None:
+        """For what only the owner, root and the admin group may do."""
+        self.permit(peer, channel, 0)
+        if peer.uid != channel.uid and not self.is_admin(peer):
+            raise AccessDenied("only its owner, root and the admin group change mode and owner")
+
+    def permit_making(self, peer: Peer, name: str | None, wanted: int) -> None:
+        """AccessDenied when the rules forbid making it, or what its maker wants to do with it."""
+        self._permit(peer, name, MAKE, "making")
+        self.permit_by_rules(peer, name, wanted)
+
+    def permit_by_rules(self, peer: Peer, name: str | None, wanted: int) -> None:
+        """As `permit`, the rules alone."""
+        for right, operation in OPERATIONS.items():
+            if wanted & right:
+                self._permit(peer, name, operation, _words(right))
+
+    def _permit(self, peer: Peer, name: str | None, operation: int, word: str) -> None:
+        rule = forbidding(self._rules(peer), operation, name or "")
+        if rule is not None:
+            raise AccessDenied(f"rule[{rule.place}] of the daemon's configuration forbids {word}")
+
+    def is_admin(self, peer: Peer) -> bool:
+        self._rules(peer)
+        return peer.admin
+
+    def _rules(self, peer: Peer) -> Rules:
+        """Those about the peer; found anew when the policy is another one."""
+        if peer.policy is not self.policy:
+            peer.policy = self.policy
+            peer.admin = self.policy.is_admin(peer.uid, peer.groups)
+            peer.rules = self.policy.rules_about(peer.uid, peer.groups)
+        return peer.rules
 
     # --- channels ---
 
@@ -166,11 +198,13 @@ class Registry:
     def page(self, peer: Peer, after: int, most: int) -> tuple[list[Channel], int | None]:
         """Visible channels with a CHAN_ID over `after`, and where to go on (None: that is all).
 
-        At most 16 times `most` are looked at, so that a page costs the same among 10 as among
-        60,000 channels of others; a page may therefore be empty and not the last.
+        At most 16 times `most` are looked at, fewer where rules are asked about each, so that a
+        page costs the same among 10 as among 60,000 channels of others; a page may therefore be
+        empty and not the last.
         """
         found: list[Channel] = []
-        for channel in self.following(after, 16 * most):
+        looks = max(most, 16 * most // (1 + len(self._rules(peer)) // 4))
+        for channel in self.following(after, looks):
             if len(found) == most:
                 break
             after = channel.chan_id
@@ -260,7 +294,8 @@ class Registry:
             del self.openings[opening.name]
 
     def arrive(self, channel: Channel) -> None:
-        """The channel was made: who waits for its name now is in `arrived` from here on."""
+        """The channel was made, or others may see it now: who waits for its name is in `arrived`
+        from here on."""
         waiting = self.openings.get(channel.name) if channel.name is not None else None
         if waiting:
             self.arrivals.append(Arrival(channel, iter(tuple(waiting))))
@@ -301,6 +336,24 @@ class Registry:
 
 def _serial(peer: Peer) -> int:
     return peer.serial
+
+
+def _by_mode(peer: Peer, channel: Channel) -> int:
+    mode = channel.settings.mode
+    if peer.uid == channel.uid:
+        return _bits(mode >> 6) | MANAGE
+    if channel.name is None:
+        return 0
+    return _bits(mode >> 3 if channel.gid in peer.groups else mode)
+
+
+def _by_rules(rules: Rules, name: str | None) -> int:
+    """Who may not see it has no right at all; managing is what the mode alone decides."""
+    left = allowed(rules, name or "")
+    if not left & SEE:
+        return 0
+    rights = [right for right, operation in OPERATIONS.items() if left & operation]
+    return sum(rights, MANAGE)
 
 
 def _bits(mode: int) -> int:

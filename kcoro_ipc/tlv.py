@@ -59,7 +59,7 @@ COMMANDS: dict[str, Command] = {
     "HELLO": Command(1, 0, "versions; the first frame of a connection"),
     "GET_INFO": Command(2, 0, "what the daemon is"),
     "GET_STATS": Command(3, 0, "the counters of a channel, with WAITERS also who waits"),
-    "SET_CONFIG": Command(4, None, "reserved"),
+    "SET_CONFIG": Command(4, 1, "change mode, owner or group of a channel"),
     "RESET_STATS": Command(5, None, "reserved"),
     "LIST": Command(6, 0, "the channels this peer may see, page by page"),
     "CHAN_MAKE": Command(10, 0, "make a channel, or open it if one of that name agrees"),
@@ -194,6 +194,8 @@ ATTRIBUTES: dict[str, Attribute] = {
     "TAP_OF": Attribute(95, U32, "CHAN_ID of the channel that this one gets copies of"),
     "NUMBERS": Attribute(96, OPAQUE, "u64 each, in the order of a table: counters, connections"),
     "TOKEN": Attribute(97, U64, "ticket of an operation; the clauses of one select share it"),
+    "OWNER_UID": Attribute(80, U32, "user that a channel belongs to"),
+    "OWNER_GID": Attribute(81, U32, "group that a channel belongs to"),
 }
 
 CRITICAL = 0x8000

@@ -18,6 +18,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 from kcoro_ipc.protocol.address import SYSTEM_PATH, Address, parse_address
@@ -26,6 +27,7 @@ from kcoro_ipc.pump import SEQPACKET, STREAM
 BACKLOG = 4096
 PRIVATE_MODE, SYSTEM_MODE = 0o600, 0o666  # of the socket; who may use a channel is its own mode
 SO_PEERGROUPS = getattr(socket, "SO_PEERGROUPS", 59)  # Linux 4.13; not named by every Python
+DEFAULT_OVERFLOW_ID = 65534  # the kernel's DEFAULT_OVERFLOWUID
 MAX_GROUPS = 256  # what Python's getsockopt has room for
 
 _CREDENTIALS = struct.Struct("3i")
@@ -38,12 +40,17 @@ class TransportError(Exception):
 
 
 class Credentials(NamedTuple):
-    """Who connected, as the kernel knew it at connect(2)."""
+    """Who connected, as the kernel knew it at connect(2).
+
+    `unmapped`: a user or primary group that our user namespace does not have; the kernel shows
+    them all as its overflow ids (user_namespaces(7)), also those of a user who really has that id.
+    """
 
     pid: int
     uid: int
     gid: int
     groups: frozenset[int]
+    unmapped: bool = False
 
 
 # --- addresses ---
@@ -100,12 +107,14 @@ class Listener:
         self.socket.close()
 
 
-def listen_all(addresses: Sequence[Address], mode: int | None = None) -> list[Listener]:
+def listen_all(
+    addresses: Sequence[Address], mode: int | None = None, group: int | None = None
+) -> list[Listener]:
     """A listener for each address, or none and TransportError."""
     listeners: list[Listener] = []
     try:
         for address in addresses:
-            listeners.append(listen(address, mode))
+            listeners.append(listen(address, mode, group))
     except BaseException:
         for listener in listeners:
             listener.close()
@@ -113,8 +122,8 @@ def listen_all(addresses: Sequence[Address], mode: int | None = None) -> list[Li
     return listeners
 
 
-def listen(address: Address, mode: int | None = None) -> Listener:
-    """Binds the path with `mode` (0666 in the system's place, else 0600)."""
+def listen(address: Address, mode: int | None = None, group: int | None = None) -> Listener:
+    """Binds the path with `mode` (0666 in the system's place, else 0600) and, if given, `group`."""
     path = address.path
     if path.startswith("@"):
         raise TransportError(f"{path}: abstract sockets have no owner; give a path in a directory")
@@ -129,7 +138,7 @@ def listen(address: Address, mode: int | None = None) -> Listener:
         raise TransportError(f"cannot listen at {path}: {error.strerror}") from error
     try:
         _clear(address)
-        return _bind(address, mode, lock_fd)
+        return _bind(address, mode, group, lock_fd)
     except BaseException as error:
         _unlock(path, lock_fd)
         if isinstance(error, OSError):
@@ -137,12 +146,14 @@ def listen(address: Address, mode: int | None = None) -> Listener:
         raise
 
 
-def _bind(address: Address, mode: int, lock_fd: int) -> Listener:
+def _bind(address: Address, mode: int, group: int | None, lock_fd: int) -> Listener:
     listening = socket.socket(socket.AF_UNIX, address.socket_type | socket.SOCK_NONBLOCK)
     try:
         # The socket's own mode is the file's (less the umask) from the moment it exists.
         os.fchmod(listening.fileno(), mode)
         listening.bind(address.path)
+        if group is not None:
+            os.chown(address.path, -1, group)
         os.chmod(address.path, mode)
         listening.listen(BACKLOG)
     except BaseException:
@@ -254,7 +265,22 @@ def credentials(connected: socket.socket) -> Credentials:
     pid, uid, gid = _CREDENTIALS.unpack(
         connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
     )
-    return Credentials(pid, uid, gid, frozenset({gid}) | _groups(connected))
+    nobody, nogroup = _overflow_ids()
+    groups = (frozenset({gid}) | _groups(connected)) - {nogroup}
+    return Credentials(pid, uid, gid, groups, uid == nobody or gid == nogroup)
+
+
+@cache
+def _overflow_ids() -> tuple[int, int]:
+    return _overflow_id("uid"), _overflow_id("gid")
+
+
+def _overflow_id(kind: str) -> int:
+    try:
+        with open(f"/proc/sys/kernel/overflow{kind}", encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return DEFAULT_OVERFLOW_ID  # no /proc here
 
 
 def _groups(connected: socket.socket) -> frozenset[int]:

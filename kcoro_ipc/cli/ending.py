@@ -8,7 +8,7 @@ import click
 from kcoro_ipc.cli.invocation import Invocation, channel_argument, common
 
 if TYPE_CHECKING:
-    from kcoro_ipc.blocking import Channel
+    from kcoro_ipc.blocking import Client
 
 names_argument = channel_argument("names", nargs=-1, required=True, metavar="NAME...")
 
@@ -19,7 +19,7 @@ names_argument = channel_argument("names", nargs=-1, required=True, metavar="NAM
 @click.pass_obj
 def close(invocation: Invocation, names: tuple[str, ...]) -> None:
     """Close channels: no new sends; what is in them still drains to receivers."""
-    each(invocation, names, lambda channel: channel.close())
+    each(invocation, names, lambda client, name: client.close_channel(name))
 
 
 @click.command()
@@ -29,7 +29,7 @@ def close(invocation: Invocation, names: tuple[str, ...]) -> None:
 @click.pass_obj
 def destroy(invocation: Invocation, names: tuple[str, ...], reason: str) -> None:
     """Destroy channels at once: who waits is cancelled, what waits is gone, the name is free."""
-    each(invocation, names, lambda channel: channel.destroy(reason))
+    each(invocation, names, lambda client, name: client.destroy_channel(name, reason))
 
 
 @click.command()
@@ -38,11 +38,14 @@ def destroy(invocation: Invocation, names: tuple[str, ...], reason: str) -> None
 @click.pass_obj
 def purge(invocation: Invocation, names: tuple[str, ...]) -> None:
     """Drop the messages that wait in channels and print how many that were."""
-    each(invocation, names, lambda channel: click.echo(channel.purge()))
+    each(invocation, names, lambda client, name: click.echo(client.purge_channel(name)))
 
 
-def each(invocation: Invocation, names: tuple[str, ...], act: "Callable[[Channel], None]") -> None:
-    """In order; the first that fails ends it, so what stands after it was not touched."""
+def each(
+    invocation: Invocation, names: tuple[str, ...], act: "Callable[[Client, str], None]"
+) -> None:
+    """In order; the first that fails ends it, so what stands after it was not touched. Without a
+    handle, because who may manage a channel may have no other right."""
     with invocation.client() as client:
         for name in names:
-            act(client.open_channel(name, existing=True))
+            act(client, name)

@@ -27,6 +27,18 @@ class Seconds(click.FloatRange):
         return seconds
 
 
+def reads(read: Callable[[str], int]) -> Callable[..., int | None]:
+    """A callback of an option: its text by `read`, whose ValueError is wrong use."""
+
+    def callback(context: click.Context, param: click.Parameter, value: str | None) -> int | None:
+        try:
+            return None if value is None else read(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+
+    return callback
+
+
 class Invocation:
     """One run of the program. Options write into it, `main` reads `quiet` when all is over."""
 

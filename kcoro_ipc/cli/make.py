@@ -9,35 +9,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from kcoro_ipc.cli.invocation import Invocation, Seconds, common
+from kcoro_ipc.cli.invocation import Invocation, Seconds, common, reads
+from kcoro_ipc.identity import group_id, user_id
 from kcoro_ipc.protocol.channels import KINDS, OVERFLOWS, UNDELIVERED
+from kcoro_ipc.quotas import amount, mode_bits
 
 if TYPE_CHECKING:
     from kcoro_ipc.protocol.channels import ChannelOptions
 
-SUFFIXES = {"k": 10, "m": 20, "g": 30}
 
-
-def size(context: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """A number of bytes: 4096, 64K, 1M, 1G."""
-    if value is None:
-        return None
-    text = value.lower().removesuffix("b").removesuffix("i")
-    shift = SUFFIXES.get(text[-1:], 0)
-    digits = text[:-1] if shift else text
-    if not (digits.isascii() and digits.isdigit() and int(digits) > 0):
-        raise click.BadParameter(f"{value!r} is no size; give bytes, or a number and K, M or G")
-    return int(digits) << shift
-
-
-def mode_bits(context: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """Permission bits in octal."""
-    if value is None:
-        return None
-    digits = value.lower().removeprefix("0o")
-    if not digits or set(digits) - set("01234567") or int(digits, 8) > 0o777:
-        raise click.BadParameter(f"{value!r} is no mode; give octal bits as in 0660")
-    return int(digits, 8)
+size = reads(amount)
 
 
 def one_of(words: Iterable[str]) -> "click.Choice[str]":
@@ -76,9 +57,11 @@ def spelled(word: str) -> str:
 @click.option(
     "--mode",
     metavar="BITS",
-    callback=mode_bits,
+    callback=reads(mode_bits),
     help="Who may receive, send, manage: r, w, x.  [0600]",
 )
+@click.option("--owner", metavar="USER", callback=reads(user_id), help="Whose it is (by root).")
+@click.option("--group", metavar="GROUP", callback=reads(group_id), help="One of your groups.")
 @click.option("--exclusive", is_flag=True, help="Fail if it exists, even if it agrees.")
 @common
 @click.pass_obj
@@ -95,7 +78,9 @@ def make(invocation: Invocation, /, name: str, **given: Any) -> None:
 def options(given: dict[str, Any]) -> "ChannelOptions":
     """From what stood on the command line to what a channel is made with."""
     found: dict[str, Any] = {"write": False}
-    found |= {key: value for key, value in given.items() if value not in (None, False)}
+    found |= {
+        key: value for key, value in given.items() if value is not None and value is not False
+    }
     for option in ("kind", "overflow", "undelivered"):
         if option in found:
             found[option] = found[option].replace("-", "_")

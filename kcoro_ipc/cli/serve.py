@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kcoro_ipc.cli.exits import OutsideError
-from kcoro_ipc.cli.invocation import Seconds
+from kcoro_ipc.cli.exits import OUTSIDE, USAGE, OutsideError
+from kcoro_ipc.cli.invocation import Seconds, reads, shown
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.logs import LEVELS
-from kcoro_ipc.quotas import Limits
+from kcoro_ipc.quotas import Limits, limit, mode_bits
 
 if TYPE_CHECKING:
+    from kcoro_ipc.config_forms import Config
     from kcoro_ipc.daemon import Daemon
     from kcoro_ipc.service import Listeners
     from kcoro_ipc.transport import Listener
@@ -30,7 +31,9 @@ METRICS_MODE = 0o660
 LIMIT_NAMES = tuple(field.name for field in dataclasses.fields(Limits))
 
 
-def read_limits(context: click.Context, option: click.Parameter, given: Sequence[str]) -> Limits:
+def read_limits(
+    context: click.Context, option: click.Parameter, given: Sequence[str]
+) -> dict[str, int]:
     """`NAME=N` each; N may end in K, M or G (1024, 1024**2, 1024**3)."""
     chosen: dict[str, int] = {}
     for text in given:
@@ -38,28 +41,11 @@ def read_limits(context: click.Context, option: click.Parameter, given: Sequence
         name = name.removeprefix("limits.")
         if name not in LIMIT_NAMES:
             raise click.BadParameter(f"there is no limit {name!r}; choose {', '.join(LIMIT_NAMES)}")
-        chosen[name] = _number(name, number)
-    return Limits(**chosen)
-
-
-def _number(name: str, text: str) -> int:
-    factor = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(text[-1:].upper(), 1)
-    digits = text[:-1] if factor > 1 else text
-    if not digits.isdecimal() or not int(digits):
-        raise click.BadParameter(f"{name}={text}: give a whole number from 1 on")
-    return int(digits) * factor
-
-
-def read_mode(context: click.Context, option: click.Parameter, given: str | None) -> int | None:
-    if given is None:
-        return None
-    try:
-        mode = int(given, 8)
-    except ValueError:
-        mode = -1
-    if not 0 <= mode <= 0o777:
-        raise click.BadParameter(f"{given} is no mode; give octal digits, as 660")
-    return mode
+        try:
+            chosen[name] = limit(name, number)
+        except ValueError as error:
+            raise click.BadParameter(f"{name}: {error}") from error
+    return chosen
 
 
 @click.command()
@@ -79,22 +65,26 @@ def read_mode(context: click.Context, option: click.Parameter, given: str | None
     help="Answer scrapers at PATH: GET /metrics over HTTP. Without PATH: metrics.sock beside the "
     "first socket.",
 )
-@click.option("--socket-mode", callback=read_mode, metavar="OCTAL", help="Mode of the sockets.")
+@click.option(
+    "--config",
+    "config_path",
+    metavar="FILE",
+    help="Read this file instead of the usual kcoro.toml; options stand before it. "
+    "/dev/null: none.",
+)
+@click.option(
+    "--socket-mode", callback=reads(mode_bits), metavar="OCTAL", help="Mode of the sockets."
+)
 @click.option(
     "--drain",
-    "drain_s",
     type=Seconds(),
-    default=10.0,
-    show_default=True,
     metavar="SECONDS",
-    help="On SIGTERM wait so long for receivers to empty the channels.",
+    help="On SIGTERM wait so long for receivers to empty the channels.  [10]",
 )
 @click.option(
     "--io",
     type=click.Choice(["trio", "thread"]),
-    default="trio",
-    show_default=True,
-    help="Where sockets are served: on trio's thread, or in one of their own.",
+    help="Where sockets are served: on trio's thread, or in one of their own.  [trio]",
 )
 @click.option(
     "--limit",
@@ -104,7 +94,7 @@ def read_mode(context: click.Context, option: click.Parameter, given: str | None
     metavar="NAME=N",
     help=f"Set a limit: {', '.join(LIMIT_NAMES)}.",
 )
-@click.option("--log-level", type=click.Choice(LEVELS), default="info", show_default=True)
+@click.option("--log-level", type=click.Choice(LEVELS), help="[info]")
 @click.option(
     "--debug", is_flag=True, help="Log every control frame (the same as --log-level debug)."
 )
@@ -112,44 +102,61 @@ def read_mode(context: click.Context, option: click.Parameter, given: str | None
 @click.option("--until-eof", is_flag=True, help="End when standard input ends.")
 def serve(
     listen: Sequence[str],
-    metrics: str | None,
-    socket_mode: int | None,
-    drain_s: float,
-    io: str,
-    limits: Limits,
-    log_level: str,
+    config_path: str | None,
+    limits: dict[str, int],
     debug: bool,
     quiet: bool,
     until_eof: bool,
+    **given: Any,
 ) -> int:
     """Run the daemon that holds the channels.
 
     SIGTERM drains: nothing new is taken, receivers may empty the channels; messages that are left
     after --drain seconds are counted in the log and the exit status is 1. SIGINT ends at once.
+    SIGHUP reads the configuration again; that of a terminal that closes is as SIGTERM.
     """
     import trio
 
     from kcoro_ipc import daemon, logs, service
     from kcoro_ipc.acceptor import check_descriptor_limit, raise_descriptor_limit
+    from kcoro_ipc.config_forms import ConfigError, UnreadableConfig
+    from kcoro_ipc.reloading import Reloader
 
-    logs.start("debug" if debug else log_level)
+    given |= {"log_level": "debug"} if debug else {}
+    options = {key: value for key, value in given.items() if value is not None}
+    try:
+        reloader = Reloader(config_path, options, limits)
+    except ConfigError as error:
+        for line in error.lines():
+            print(f"kcoro serve: {''.join(map(shown, line))}", file=sys.stderr)
+        return OUTSIDE if isinstance(error, UnreadableConfig) else USAGE
+    config = reloader.config
+    logs.start(config.log_level)
     faulthandler.enable(2)  # a watchdog's SIGABRT leaves in the log where it hung
-    listeners = open_listeners(listen, socket_mode)
-    listeners = open_metrics(metrics, listeners)
+    listeners = open_metrics(config.metrics, open_listeners(listen, config))
     descriptors = raise_descriptor_limit()
+    in_terminal = has_terminal()
     gc.freeze()  # what is loaded now stays for ever: no collection needs to look at it
 
     def ready() -> None:
         say_ready(listeners.channels, quiet)
         if not until_eof:  # else whoever started us knows, and it may be for a moment
-            check_descriptor_limit(limits, descriptors)
+            check_descriptor_limit(config.limits, descriptors)
+
+    async def reload(daemon: "Daemon") -> None:
+        if in_terminal and not has_terminal():
+            daemon.stop(drain=True)
+        else:
+            await reloader.reload(daemon)
 
     async def run() -> int:
         return await daemon.serve(
             listeners.channels,
-            limits=limits,
-            drain_s=drain_s,
-            io_thread=io == "thread",
+            limits=config.limits,
+            drain_s=config.drain,
+            io_thread=config.io == "thread",
+            prepare=reloader.prepare,
+            reload=reload,
             ready=ready,
             stopping=service.stopping,
             beside=lambda running: run_beside(running, until_eof),
@@ -165,8 +172,18 @@ def serve(
             listener.close()
 
 
-def open_listeners(listen: Sequence[str], mode: int | None) -> "Listeners":
-    """Sockets passed by a service manager, else those of --listen, else the usual ones."""
+def has_terminal() -> bool:
+    """Whether a terminal controls us; a service has none, and a closed one is none any more."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+def open_listeners(listen: Sequence[str], config: "Config") -> "Listeners":
+    """Sockets passed by a service manager, else those of --listen, of $KCORO_SOCKET, of the
+    configuration, else the usual ones."""
     from kcoro_ipc import service, transport
     from kcoro_ipc.protocol.address import parse_address
 
@@ -174,8 +191,11 @@ def open_listeners(listen: Sequence[str], mode: int | None) -> "Listeners":
         passed = service.passed_listeners()
         if passed.channels:
             return passed
-        addresses = [parse_address(text) for text in listen] or transport.default_addresses()
-        return service.Listeners(transport.listen_all(addresses, mode), [])
+        named = [] if os.environ.get("KCORO_SOCKET") else config.listen
+        addresses = [parse_address(text) for text in listen or named]
+        addresses = addresses or transport.default_addresses()
+        opened = transport.listen_all(addresses, config.socket_mode, config.socket_group)
+        return service.Listeners(opened, [])
     except transport.TransportError as error:
         raise OutsideError(str(error)) from error
 

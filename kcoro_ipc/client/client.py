@@ -27,6 +27,7 @@ from kcoro_ipc.protocol.channels import (
     read_info,
     read_page,
     read_stats,
+    rights_pairs,
     target_pair,
 )
 from kcoro_ipc.protocol.greeting import DaemonInfo, read_daemon_info
@@ -94,6 +95,39 @@ class Client(Looking):
             await channel.aclose()
             raise
         return channel
+
+    async def set_rights(
+        self,
+        target: str | int,
+        *,
+        mode: int | None = None,
+        owner: int | None = None,
+        group: int | None = None,
+    ) -> None:
+        """Changes mode, owner or group of a channel by name or chan_id; what is None stays.
+
+        For its owner (groups the owner is in), root and the admin group (all), else AccessDenied.
+        Handles that are open keep their rights.
+        """
+        pairs = rights_pairs(target, mode, owner, group)
+        await self._control(_wire.CMD_SET_CONFIG, *pairs, label=str(target))
+
+    async def close_channel(self, target: str | int) -> None:
+        """As Channel.close, by name or chan_id and without a handle: for who may manage a channel
+        and perhaps neither send nor receive."""
+        await self._control(_wire.CMD_CHAN_CLOSE, target_pair(target), label=str(target))
+
+    async def destroy_channel(self, target: str | int, reason: str = "") -> None:
+        """As Channel.destroy, without a handle."""
+        pairs = [target_pair(target), *([(_wire.ATTR_REASON, reason)] if reason else [])]
+        await self._control(_wire.CMD_CHAN_DESTROY, *pairs, label=str(target))
+
+    async def purge_channel(self, target: str | int) -> int:
+        """As Channel.purge, without a handle; how many messages were dropped."""
+        pair = target_pair(target)
+        reply = await self._control(_wire.CMD_CHAN_PURGE, pair, label=str(target))
+        count: int = reply.get(_wire.ATTR_COUNT)
+        return count
 
     async def list_channels(self) -> list[ChannelInfo]:
         """The channels that this user may see. Made or destroyed meanwhile: seen or not seen."""

@@ -1,7 +1,7 @@
 """Control frames: one function per command, (broker, request) -> outcome. No trio, no waiting.
 
     request    a frame as its function sees it, forms of answers     greeting  HELLO, GET_INFO
-    channels   MAKE, RELEASE, CLOSE, DESTROY, PURGE                  making    settings of MAKE
+    channels   MAKE, RELEASE, CLOSE, DESTROY, PURGE, SET_CONFIG      making    settings of MAKE
     opening    OPEN, also of names that are still to come
     looking    LIST, GET_STATS        watching   SUBSCRIBE       regions   REGION_ADD, REGION_DROP
     measuring  METRICS                connections  CONNECTIONS   paging    answers in pages
@@ -62,6 +62,7 @@ COMMANDS: dict[int, Command] = {
     _wire.CMD_CHAN_OPEN: Command(1, opening.open_channel),
     _wire.CMD_CHAN_RELEASE: Command(1, channels.release),
     _wire.CMD_CHAN_PURGE: Command(1, channels.purge),
+    _wire.CMD_SET_CONFIG: Command(1, channels.configure),
     _wire.CMD_SUBSCRIBE: Command(1, watching.subscribe),
     _wire.CMD_METRICS: Command(1, measuring.metrics),
     _wire.CMD_CONNECTIONS: Command(1, connections.connections),
@@ -93,17 +94,15 @@ def _answer(broker: Broker, peer: Peer, control: Control) -> Outcome:
     if is_hello == control.greeted:
         raise ProtocolError("HELLO twice" if is_hello else "a command before HELLO")
     request = Request(peer, control)
-    if is_hello:
-        return greeting.hello(broker, request)
     try:
-        return _function(request)(broker, request)
+        return (greeting.hello if is_hello else _function(request))(broker, request)
     except ProtocolError:
         raise
     except KcoroError as error:
         if isinstance(error, (AccessDenied, HiddenChannel, QuotaExceeded)):
             broker.books.refused(peer.uid)
             _say_refused(broker, request, error)
-        return request.failed(error)
+        return greeting.refusal(error) if is_hello else request.failed(error)
 
 
 def _function(request: Request) -> Function:
@@ -116,17 +115,26 @@ def _function(request: Request) -> Function:
 
 
 def _say_refused(broker: Broker, request: Request, error: KcoroError) -> None:
+    """One line: who, what, why. `client` is what the program calls itself."""
     broker.talk.say(
         request.peer.uid,
         logging.WARNING,
         "refused",
         **_who(request.peer),
+        client=request.peer.client_name,
         cmd=_wire.COMMAND_NAMES.get(request.cmd, str(request.cmd)),
         code=error.name,
         chan_id=request.number(_wire.ATTR_CHAN_ID) or None,
         name=request.text(_wire.ATTR_NAME),
+        why=_why(error),
         quota=error.quota,
     )
+
+
+def _why(error: KcoroError) -> str:
+    if isinstance(error, HiddenChannel):
+        return "it may not know of this channel"
+    return str(error.message)
 
 
 def _who(peer: Peer) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""CHAN_MAKE, RELEASE, CLOSE, DESTROY, PURGE, and a 1.0 client's first use of a channel."""
+"""CHAN_MAKE, RELEASE, CLOSE, DESTROY, PURGE, SET_CONFIG, and the first use by a 1.0 client."""
 
 from kcoro_ipc import _wire
 from kcoro_ipc.broker import Broker
@@ -6,6 +6,8 @@ from kcoro_ipc.control.making import (
     LEGACY_LARGEST,
     check_agrees,
     described,
+    read_mode,
+    read_owner,
     read_settings,
 )
 from kcoro_ipc.control.opening import check_not_draining, grant, target
@@ -16,7 +18,7 @@ from kcoro_ipc.errors import (
     InvalidArgument,
     KcoroError,
 )
-from kcoro_ipc.records import BOTH, MANAGE, READ, WRITE, Channel
+from kcoro_ipc.records import BOTH, MANAGE, READ, WRITE, Channel, Owner
 from kcoro_ipc.registry import check_name
 
 SENDS = {_wire.CMD_CHAN_SEND, _wire.CMD_CHAN_TRY_SEND}
@@ -32,8 +34,13 @@ def make(broker: Broker, request: Request) -> Outcome:
     name = None if octets is None else check_name(octets)
     channel = broker.registry.names.get(name) if name is not None else None
     made = channel is None
+    if channel is None or not broker.registry.rights(request.peer, channel):
+        # The same answer whether the name is hidden or free.
+        broker.registry.permit_making(request.peer, name, request.rights())
     if channel is None:
-        channel = broker.make(request.peer, name, settings, legacy=not request.minor)
+        usual = Owner(request.peer.uid, request.peer.gid)
+        owner = read_owner(request, broker.registry.is_admin(request.peer), usual)
+        channel = broker.make(request.peer, name, settings, not request.minor, owner)
     else:
         _check_may_open_again(broker, request, channel)
         check_agrees(request, settings, channel)
@@ -92,6 +99,19 @@ def _legacy_destroy(broker: Broker, request: Request) -> Outcome:
 def purge(broker: Broker, request: Request) -> Outcome:
     channel = _managed(broker, request)
     return request.done((_wire.ATTR_COUNT, broker.purge(channel)))
+
+
+def configure(broker: Broker, request: Request) -> Outcome:
+    """MODE, OWNER_UID and OWNER_GID, those that are given. To manage is not enough: who may change
+    the mode may do all."""
+    channel = target(broker, request)
+    broker.check_alive(channel)
+    broker.registry.permit_owning(request.peer, channel)
+    is_admin = broker.registry.is_admin(request.peer)
+    owner = read_owner(request, is_admin, Owner(channel.uid, channel.gid))
+    broker.give(channel, owner, read_mode(request, channel.settings.mode))
+    broker.say_given(channel, request.peer)
+    return request.done()
 
 
 def _managed(broker: Broker, request: Request) -> Channel:

@@ -1,7 +1,7 @@
 """HELLO and GET_INFO: who speaks, in which version, and how long a frame may be.
 
-HELLO is the first frame of a connection, once; a connection over its user's quota is refused here,
-so that the client learns which quota it was.
+HELLO is the first frame of a connection, once; a connection over its user's quota, and one whose
+user this daemon cannot tell, is refused here, so that the client learns why.
 """
 
 import os
@@ -9,7 +9,7 @@ import os
 from kcoro_ipc import _wire
 from kcoro_ipc.broker import Broker
 from kcoro_ipc.control.request import Outcome, Request, Then, failure
-from kcoro_ipc.errors import InvalidArgument, KcoroError, ProtocolError, VersionMismatch
+from kcoro_ipc.errors import AccessDenied, InvalidArgument, KcoroError, VersionMismatch
 from kcoro_ipc.frames import Pair, build_frame
 from kcoro_ipc.pump import SEQPACKET
 from kcoro_ipc.records import Peer
@@ -20,24 +20,30 @@ MISSING = -1
 
 
 def hello(broker: Broker, request: Request) -> Outcome:
+    """Raises what refuses it, for `refusal`."""
     peer = request.peer
-    try:
-        minor = _agreed_minor(request)
-        peer.max_frame = _max_frame(request)
-        if peer.over_quota:
-            raise broker.registry.limits.refuse("connections_per_uid", peer.user.connections)
-    except ProtocolError:
-        raise
-    except KcoroError as error:
-        return _refusal(error)
-    peer.minor = minor
     peer.client_name = request.text(_wire.ATTR_CLIENT_NAME)
+    minor = _agreed_minor(request)
+    peer.max_frame = _max_frame(request)
+    _check_known(broker, peer)
+    if peer.over_quota:
+        raise broker.registry.limits.refuse("connections_per_uid", peer.user.connections)
+    peer.minor = minor
     pairs = _versions(minor)
     if minor:
         pairs += [(_wire.ATTR_CAPS, OUR_CAPS), (_wire.ATTR_MAX_FRAME, frame_limit(peer))]
     frame = build_frame(_wire.CMD_HELLO, pairs, 0)
     caps = request.number(_wire.ATTR_CAPS) & OUR_CAPS if minor else 0
     return Outcome(Then.REPLY, frame, greet=(minor, peer.max_frame, caps))
+
+
+def _check_known(broker: Broker, peer: Peer) -> None:
+    """The kernel names users that do not exist in the daemon's user namespace all alike."""
+    if peer.unmapped and not broker.registry.policy.allow_unmapped:
+        raise AccessDenied(
+            f"credentials from another user namespace (uid {peer.uid}, gid {peer.gid}); run this "
+            "in the daemon's, or set access.allow_unmapped in the daemon's configuration"
+        )
 
 
 def _agreed_minor(request: Request) -> int:
@@ -68,7 +74,7 @@ def _versions(minor: int) -> list[Pair]:
     return [(_wire.ATTR_ABI_MAJOR, _wire.ABI_MAJOR), (_wire.ATTR_ABI_MINOR, minor)]
 
 
-def _refusal(error: KcoroError) -> Outcome:
+def refusal(error: KcoroError) -> Outcome:
     pairs = _versions(_wire.ABI_MINOR) + failure(error, minor=1)
     return Outcome(Then.REPLY, build_frame(_wire.CMD_HELLO, pairs, 0), end=error.code)
 

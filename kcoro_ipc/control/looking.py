@@ -18,7 +18,7 @@ from kcoro_ipc.frames import Pair
 from kcoro_ipc.native import CLAUSE_RECV, CLAUSE_SEND
 from kcoro_ipc.records import MANAGE, Channel, Peer
 
-LARGEST_ENTRY_BYTES = 320  # of LIST: a NAME of 255 bytes and three numbers
+LARGEST_ENTRY_BYTES = 320  # of LIST: a NAME of 255 bytes and six numbers
 HOLDERS = 64  # of a page: what each holds is counted, and that may be thousands
 
 _LIST_CURSOR = struct.Struct(">I")
@@ -46,6 +46,9 @@ def _entry(channel: Channel) -> list[Pair]:
         (_wire.ATTR_CHAN_ID, channel.chan_id),
         (_wire.ATTR_KIND, channel.settings.kind),
         (_wire.ATTR_CAPACITY, channel.settings.capacity),
+        (_wire.ATTR_MODE, channel.settings.mode),
+        (_wire.ATTR_OWNER_UID, channel.uid),
+        (_wire.ATTR_OWNER_GID, channel.gid),
     ]
 
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from kcoro_ipc import _wire
 from kcoro_ipc.control.request import Request
-from kcoro_ipc.errors import ChannelExists, InvalidArgument
-from kcoro_ipc.metrics import KINDS
-from kcoro_ipc.records import BOTH, Channel, Settings
+from kcoro_ipc.errors import AccessDenied, ChannelExists, InvalidArgument
+from kcoro_ipc.records import BOTH, Channel, Owner, Settings
 from kcoro_ipc.registry import check_name
+from kcoro_ipc.settings import check_settings
 
 # Properties of a channel among the FLAGS of MAKE; rights and EXCLUSIVE are the request's own.
 PROPERTIES = (
@@ -32,16 +32,7 @@ def read_settings(request: Request) -> Settings:
     settings = _modern(request) if request.minor else _legacy(request)
     if settings.tap_of:
         settings = _tap(request, settings)
-    kind, capacity = settings.kind, settings.capacity
-    buffered = kind == _wire.KIND_BUFFERED
-    if kind not in (0, 1, -1, -2):
-        raise InvalidArgument(f"KIND {kind} cannot be made; choose 0, 1, -1 or -2")
-    if buffered and not 1 <= capacity <= _wire.MAX_CAPACITY:
-        raise InvalidArgument(f"CAPACITY is 1 to {_wire.MAX_CAPACITY}, not {capacity}")
-    if capacity and not buffered:
-        raise InvalidArgument(f"CAPACITY is for buffered channels, this one is {KINDS[kind]}")
-    if settings.overflow and not buffered:
-        raise InvalidArgument(f"OVERFLOW is for buffered channels, this one is {KINDS[kind]}")
+    check_settings(settings)
     return settings
 
 
@@ -90,8 +81,6 @@ def _modern(request: Request) -> Settings:
     kind, capacity = _kind(request)
     flags = request.flags(_wire.FLAG_CHAN_ALL) & PROPERTIES
     size = request.number(_wire.ATTR_ELEM_SIZE, _wire.MAX_ELEMENT_BYTES)
-    if not 1 <= size <= _wire.MAX_ELEMENT_BYTES:
-        raise InvalidArgument(f"ELEM_SIZE is 1 to {_wire.MAX_ELEMENT_BYTES}, not {size}")
     if flags & _wire.FLAG_CHAN_FIXED_SIZE and _wire.ATTR_ELEM_SIZE not in request.given:
         raise InvalidArgument("a channel of fixed size needs ELEM_SIZE")
     settings = Settings(kind=kind, capacity=capacity, elem_size=size, flags=flags)
@@ -99,24 +88,37 @@ def _modern(request: Request) -> Settings:
 
 
 def _policies(request: Request, settings: Settings) -> Settings:
-    conflated = settings.kind == _wire.KIND_CONFLATED
-    if conflated and settings.flags & _wire.FLAG_CHAN_ACK_REQUIRED:
-        raise InvalidArgument("a conflated channel has no acknowledgements")
     dead_letter = request.octets(_wire.ATTR_DEAD_LETTER)
-    undelivered = _within(request, _wire.ATTR_UNDELIVERED, 3)
-    if undelivered == _wire.UNDELIVERED_DEAD_LETTER and dead_letter is None:
-        raise InvalidArgument("UNDELIVERED says dead letter; name one in DEAD_LETTER")
     return replace(
         settings,
         overflow=_within(request, _wire.ATTR_OVERFLOW, 2),
-        undelivered=undelivered,
+        undelivered=_within(request, _wire.ATTR_UNDELIVERED, 3),
         max_attempts=_within(request, _wire.ATTR_MAX_ATTEMPTS, _wire.MAX_ATTEMPTS),
         max_bytes=request.number(_wire.ATTR_MAX_BYTES),
         file_ttl_ms=request.number(_wire.ATTR_FILE_TTL_MS),
-        mode=_within(request, _wire.ATTR_MODE, _wire.MAX_MODE, settings.mode),
+        mode=read_mode(request, settings.mode),
         dead_letter=None if dead_letter is None else check_name(dead_letter),
         tap_of=request.number(_wire.ATTR_TAP_OF),
     )
+
+
+def read_owner(request: Request, is_admin: bool, usual: Owner) -> Owner:
+    """Whose the channel will be: `usual`, unless the peer may and does say otherwise."""
+    if not request.minor:
+        return usual
+    owner = Owner(
+        request.number(_wire.ATTR_OWNER_UID, usual.uid),
+        request.number(_wire.ATTR_OWNER_GID, usual.gid),
+    )
+    if not is_admin and owner.uid != usual.uid:
+        raise AccessDenied("only root and the admin group make others own a channel")
+    if not is_admin and owner.gid not in {usual.gid, *request.peer.groups}:
+        raise AccessDenied(f"you are not in group {owner.gid}; give one of your groups")
+    return owner
+
+
+def read_mode(request: Request, usual: int) -> int:
+    return _within(request, _wire.ATTR_MODE, _wire.MAX_MODE, usual)
 
 
 def _within(request: Request, number: int, most: int, default: int = 0) -> int:
@@ -144,15 +146,22 @@ _COMPARED: dict[int, Callable[[Settings], object]] = {
 def check_agrees(request: Request, asked: Settings, channel: Channel) -> None:
     """ChannelExists unless every attribute and every property that was given agrees."""
     given = set(request.given)
+    for number, value in ((_wire.ATTR_OWNER_UID, channel.uid), (_wire.ATTR_OWNER_GID, channel.gid)):
+        if number in given and request.number(number) != value:
+            raise _differs(number, value, request.number(number))
     if request.number(_wire.ATTR_KIND) > _wire.KIND_BUFFERED:
         given.add(_wire.ATTR_CAPACITY)  # KIND n > 1 names the capacity too
     for number, value_of in _COMPARED.items():
         if number in given and value_of(asked) != value_of(channel.settings):
-            raise ChannelExists(
-                f"it exists with another {_wire.ATTRIBUTE_NAMES[number]}: "
-                f"{value_of(channel.settings)}, not {value_of(asked)}"
-            )
+            raise _differs(number, value_of(channel.settings), value_of(asked))
     check_properties(asked.flags, channel)
+
+
+def _differs(number: int, is_now: object, asked: object) -> ChannelExists:
+    name = _wire.ATTRIBUTE_NAMES[number]
+    if number == _wire.ATTR_MODE:
+        is_now, asked = f"{is_now:04o}", f"{asked:04o}"
+    return ChannelExists(f"it exists with another {name}: {is_now}, not {asked}")
 
 
 def check_properties(flags: int, channel: Channel) -> None:

@@ -17,7 +17,7 @@ from kcoro_ipc.control.request import Outcome, Request
 from kcoro_ipc.errors import InvalidArgument
 from kcoro_ipc.frames import Pair
 from kcoro_ipc.records import Channel, Peer, Reading, User
-from kcoro_ipc.registry import ROOT
+from kcoro_ipc.registry import Registry
 from kcoro_ipc.scrape import PIECE_BYTES, scrape
 
 READINGS = 16
@@ -25,8 +25,8 @@ _CURSOR = struct.Struct(">I")
 _BESIDE_BYTES = 64  # of a page, beside its text
 
 
-def sees_all(peer: Peer) -> bool:
-    return peer.uid in (ROOT, os.geteuid())
+def sees_all(registry: Registry, peer: Peer) -> bool:
+    return peer.uid == os.geteuid() or registry.is_admin(peer)
 
 
 def metrics(broker: Broker, request: Request) -> Outcome:
@@ -43,7 +43,7 @@ def metrics(broker: Broker, request: Request) -> Outcome:
 
 def _begin(broker: Broker, peer: Peer) -> Reading:
     broker.end_reading(peer.conn)
-    whole = sees_all(peer)
+    whole = sees_all(broker.registry, peer)
     if len(broker.readings) >= READINGS:
         broker.end_reading(min(broker.readings, key=_order(broker, peer.user)))
     room_bytes = min(PIECE_BYTES, peer.max_frame - _BESIDE_BYTES)

@@ -28,8 +28,8 @@ def check_not_draining(broker: Broker) -> None:
 
 
 def grant(broker: Broker, peer: Peer, channel: Channel, rights: int, made: bool) -> int:
-    """A maker gets what it asks for whatever the mode, as open(2) does with O_CREAT; a channel that
-    was just made does not survive a refusal."""
+    """A maker gets what it asks for whatever the mode, as open(2) does with O_CREAT (what the rules
+    say was asked before); a channel that was just made does not survive a refusal."""
     try:
         if not made:
             broker.registry.permit(peer, channel, rights)

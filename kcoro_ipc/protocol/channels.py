@@ -48,7 +48,8 @@ class ChannelOptions(TypedDict, total=False):
         channel for what cannot be delivered. max_attempts: deliveries before that, 1 to 63.
     max_bytes: waiting bytes before the channel counts as full (default 64 MiB).
     file_ttl: seconds that a message with open files may wait; for ever unless asked.
-    mode: permission bits, 0o600 unless asked.
+    mode: permission bits, 0o600 unless asked. owner, group: numbers of whose it is, the maker's
+        unless asked: another owner by root and the admin group only, a group the maker is in.
     ephemeral: destroyed with its last handle. close_on_last_sender: closed when the last handle
         that may send goes. exclusive: fail if it exists at all.
     read, write: the rights this handle is to have; both by default.
@@ -66,6 +67,8 @@ class ChannelOptions(TypedDict, total=False):
     max_bytes: int
     file_ttl: float
     mode: int
+    owner: int
+    group: int
     ephemeral: bool
     close_on_last_sender: bool
     exclusive: bool
@@ -84,6 +87,8 @@ _NUMBERS: dict[str, int] = {
     "max_attempts": _wire.ATTR_MAX_ATTEMPTS,
     "max_bytes": _wire.ATTR_MAX_BYTES,
     "mode": _wire.ATTR_MODE,
+    "owner": _wire.ATTR_OWNER_UID,
+    "group": _wire.ATTR_OWNER_GID,
     "dead_letter": _wire.ATTR_DEAD_LETTER,
 }
 _FLAGS: dict[str, int] = {
@@ -145,6 +150,19 @@ def make_pairs(name: str | None, options: ChannelOptions) -> list[tuple[int, Any
     return [*pairs, (_wire.ATTR_FLAGS, flags_of(options))]
 
 
+def rights_pairs(
+    target: str | int, mode: int | None, owner: int | None, group: int | None
+) -> list[tuple[int, Any]]:
+    """The attributes of SET_CONFIG; what is None stays as it is."""
+    given = {
+        _wire.ATTR_MODE: mode,
+        _wire.ATTR_OWNER_UID: owner,
+        _wire.ATTR_OWNER_GID: group,
+    }
+    pairs = [(number, value) for number, value in given.items() if value is not None]
+    return [target_pair(target), *pairs]
+
+
 def open_pairs(
     target: str | int, options: ChannelOptions, timeout_ms: int
 ) -> list[tuple[int, Any]]:
@@ -158,7 +176,8 @@ def open_pairs(
 
 
 class ChannelInfo(NamedTuple):
-    """A channel as the daemon describes it. `capacity` counts for buffered channels only."""
+    """A channel as the daemon describes it. `capacity` counts for buffered channels only; mode,
+    owner and group are known from a list alone."""
 
     name: str | None
     chan_id: int
@@ -167,6 +186,9 @@ class ChannelInfo(NamedTuple):
     elem_size: int = _wire.MAX_ELEMENT_BYTES
     overflow: str = "suspend"
     flags: int = 0
+    mode: int | None = None
+    owner: int | None = None
+    group: int | None = None
 
     def longest_element(self, max_frame_bytes: int) -> int:
         """Bytes of the longest element that may be sent over this connection."""
@@ -184,6 +206,9 @@ def read_info(name: str | None, found: Any) -> ChannelInfo:
         elem_size=found.get(_wire.ATTR_ELEM_SIZE, _wire.MAX_ELEMENT_BYTES),
         overflow=OVERFLOW_NAMES.get(found.get(_wire.ATTR_OVERFLOW, 0), "suspend"),
         flags=found.get(_wire.ATTR_FLAGS, 0),
+        mode=found.get(_wire.ATTR_MODE),
+        owner=found.get(_wire.ATTR_OWNER_UID),
+        group=found.get(_wire.ATTR_OWNER_GID),
     )
 
 

@@ -40,7 +40,7 @@ static int plan(kc_engine *e, const kc_engine_config *c) {
         e->heap.capacity = (uint32_t)chunks;
         e->account_capacity = or_default(c->accounts, 4096);
         e->port_capacity = or_default(c->ports, 64);
-        e->parked_per_channel = or_default(c->parked_per_channel, 16384);
+        e->parked_per_channel = or_default(c->parked_per_channel, KC_PARKED_PER_CHANNEL);
         rc = e->port_capacity <= 64 && e->account_capacity <= INDEX_24 ? KC_OK : KC_EINVAL;
     }
     return rc;

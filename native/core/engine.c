@@ -64,6 +64,12 @@ void kc_event_push(kc_engine *e, uint32_t kind, uint32_t reason, uint64_t chan_u
     }
 }
 
+void kc_engine_limit(kc_engine *e, uint32_t parked_per_channel) {
+    kc_enter(e);
+    e->parked_per_channel = parked_per_channel != 0 ? parked_per_channel : KC_PARKED_PER_CHANNEL;
+    kc_leave(e);
+}
+
 uint32_t kc_engine_events(kc_engine *e) {
     uint32_t count = 0;
 

@@ -178,7 +178,7 @@ typedef struct kc_extra_list {
     _Atomic uint32_t count;
 } kc_extra_list;
 
-enum { KC_EVENTS = 64 };
+enum { KC_EVENTS = 64, KC_PARKED_PER_CHANNEL = 16384 /* unless asked otherwise */ };
 struct kc_engine {
     kc_lock lock;
     int64_t now_ns;

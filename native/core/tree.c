@@ -33,6 +33,11 @@ static void disown(kc_engine *e, uint32_t child) {
         kc_scope_at(e, c->next)->prev = c->prev;
 }
 
+static void limit(kc_scope_rec *s, const kc_scope_limits *limits) {
+    s->parked_limit = limits != NULL && limits->parked != 0 ? limits->parked : PARKED;
+    s->held_limit = limits != NULL && limits->held != 0 ? limits->held : HELD;
+}
+
 static int begin(kc_engine *e, uint32_t parent, uint32_t account, const kc_scope_limits *limits, kc_scope *scope_out,
                  kc_refusal *refusal) {
     uint32_t scope = 0;
@@ -49,8 +54,7 @@ static int begin(kc_engine *e, uint32_t parent, uint32_t account, const kc_scope
         s->account = account;
         s->child = s->parked = 0;
         s->waiting = s->held = (kc_list){0};
-        s->parked_limit = limits != NULL && limits->parked != 0 ? limits->parked : PARKED;
-        s->held_limit = limits != NULL && limits->held != 0 ? limits->held : HELD;
+        limit(s, limits);
         adopt(e, parent, scope);
         (void)kc_word_step(&s->w, kc_scope_steps, KC_SCOPE_LIVE, 0, 0, 0);
         *scope_out = kc_ticket_of(scope, kc_word_load(&s->w));
@@ -69,6 +73,17 @@ int kc_chan_waiter_scope_begin(kc_engine *e, kc_scope parent, uint32_t account, 
         rc = begin(e, p != NULL ? kc_scope_index(e, p) : 0, account, limits, scope_out, refusal);
     kc_leave(e);
     return rc;
+}
+
+int kc_chan_waiter_scope_limit(kc_engine *e, kc_scope scope, const kc_scope_limits *limits) {
+    kc_scope_rec *s = NULL;
+
+    kc_enter(e);
+    s = kc_scope_find(e, scope);
+    if (s != NULL)
+        limit(s, limits);
+    kc_leave(e);
+    return s != NULL ? KC_OK : KC_ENOENT;
 }
 
 /* The next scope of the tree below top, parents first; 0 when it was the last. No recursion: depth is the user's. */

@@ -25,6 +25,24 @@ static kc_pump_config kc_pump_defaults(const kc_pump_config *config)
     return c;
 }
 
+static kc_scope_limits kc_pump_scope_limits(const kc_pump_config *config)
+{
+    return (kc_scope_limits){.parked = config->parked_per_conn, .held = config->held_per_conn};
+}
+
+void kc_pump_limit(kc_pump *pump, const kc_pump_config *config)
+{
+    kc_conns *conns = &pump->conns;
+    pump->config.requests_per_conn = kc_pump_defaults(config).requests_per_conn;
+    conns->limits = kc_pump_scope_limits(config);
+    for (uint32_t i = 1; i <= conns->high; i++) {
+        const kc_connection *conn = kc_conns_at(conns, i);
+        if (conn != NULL) {
+            (void)kc_chan_waiter_scope_limit(conns->engine, conn->scope, &conns->limits);
+        }
+    }
+}
+
 int kc_pump_open(kc_pump *pump, kc_engine *engine, const kc_pump_config *config)
 {
     pump->config = kc_pump_defaults(config);
@@ -35,7 +53,7 @@ int kc_pump_open(kc_pump *pump, kc_engine *engine, const kc_pump_config *config)
     if (code != KC_OK) {
         return code;
     }
-    pump->conns.limits = (kc_scope_limits){.parked = pump->config.parked_per_conn, .held = pump->config.held_per_conn};
+    pump->conns.limits = kc_pump_scope_limits(&pump->config);
     code = kc_chan_waiter_scope_begin(engine, 0, 0, NULL, &pump->conns.root, NULL);
     if (code != KC_OK) {
         (void)kc_port_close(engine, pump->port);

@@ -29,7 +29,8 @@ class DaemonProcess:
         self.seqpacket = str(directory / "d-seq.sock")
         self.log_path = directory / f"log-{len(list(directory.glob('log-*')))}"
         words = ["--listen", f"stream:{self.stream}", "--listen", f"seqpacket:{self.seqpacket}"]
-        words += ["--until-eof", "--quiet", "--log-level", log_level, *options]
+        words += ["--config", os.devnull, "--until-eof", "--quiet", "--log-level", log_level]
+        words += options
         self.process = self._start(words)
 
     def _start(self, words: Sequence[str]) -> "subprocess.Popen[bytes]":

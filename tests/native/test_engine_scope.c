@@ -177,6 +177,39 @@ KC_TEST(messages_held_by_a_scope_are_limited) {
     w_close(&w);
 }
 
+KC_TEST(limits_of_a_scope_may_change_and_who_is_over_them_stays) {
+    kc_world w = w_open();
+    kc_chan c = w_rendezvous(&w);
+    kc_scope scope = w_scope(&w, 0, 0, (kc_scope_limits){.parked = 2});
+    kc_token first = w_recv_op(&w, c, op_of(&w, scope, 0)).token;
+
+    KC_CHECK_EQ(w_recv_op(&w, c, op_of(&w, scope, 0)).code, KC_PARKED);
+    KC_CHECK_EQ(kc_chan_waiter_scope_limit(w.e, scope, &(kc_scope_limits){.parked = 3}), KC_OK);
+    KC_CHECK_EQ(w_recv_op(&w, c, op_of(&w, scope, 0)).code, KC_PARKED);
+    KC_CHECK_EQ(kc_chan_waiter_scope_limit(w.e, scope, &(kc_scope_limits){.parked = 1}), KC_OK);
+    KC_CHECK_EQ(w_stat(&w, c, KC_STAT_PARKED_RECEIVERS), 3);
+    KC_CHECK_EQ(w_cancel(&w, first), KC_OK);
+    KC_CHECK_EQ(w_recv_op(&w, c, op_of(&w, scope, 0)).refusal.limit, 1);
+    KC_CHECK_EQ(w_end(&w, scope, KC_REASON_CANCEL), KC_OK);
+    KC_CHECK_EQ(kc_chan_waiter_scope_limit(w.e, scope, NULL), KC_ENOENT);
+    w_close(&w);
+}
+
+KC_TEST(the_limit_of_waiters_on_a_channel_may_change) {
+    kc_world w = w_open();
+    kc_chan c = w_rendezvous(&w);
+    kc_result refused;
+
+    KC_CHECK_EQ(w_recv_op(&w, c, op_of(&w, w.scope, 0)).code, KC_PARKED);
+    kc_engine_limit(w.e, 1);
+    refused = w_recv_op(&w, c, op_of(&w, w.scope, 0));
+    KC_CHECK_EQ(refused.refusal.quota, KC_QUOTA_CHANNEL_PARKED);
+    KC_CHECK_EQ(refused.refusal.limit, 1);
+    kc_engine_limit(w.e, 0);
+    KC_CHECK_EQ(w_recv_op(&w, c, op_of(&w, w.scope, 0)).code, KC_PARKED);
+    w_close(&w);
+}
+
 KC_TEST(waiters_of_a_channel_are_limited) {
     kc_world w = w_open_with((kc_engine_config){
         .channels = 4, .tokens = 16, .messages = 16, .ports = 2, .parked_per_channel = 2, .heap_bytes = 4 << 20});
@@ -243,6 +276,8 @@ int main(void) {
     KC_RUN(an_operation_without_a_scope_may_complete_but_not_wait);
     KC_RUN(parked_waiters_of_a_scope_are_limited);
     KC_RUN(messages_held_by_a_scope_are_limited);
+    KC_RUN(limits_of_a_scope_may_change_and_who_is_over_them_stays);
+    KC_RUN(the_limit_of_waiters_on_a_channel_may_change);
     KC_RUN(waiters_of_a_channel_are_limited);
     KC_RUN(an_operation_of_a_scope_that_has_ended_is_refused);
     KC_RUN(a_holder_of_thousands_that_dies_gives_them_back_in_order);

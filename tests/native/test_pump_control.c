@@ -489,6 +489,27 @@ KC_TEST(a_refusal_by_quota_names_quota_limit_usage_and_setting)
     rig_free(&r);
 }
 
+KC_TEST(limits_of_connections_may_change_for_those_that_are_there_and_those_that_come)
+{
+    rig_make(&r, NULL, NULL);
+    (void)rig_kind(&r, KC_KIND_RENDEZVOUS, 0);
+    (void)rig_open(&r, 1);
+    rig_say(&r, 0, "RECV r1 c1001 t-1; RECV r2 c1001 t-1");
+    KC_CHECK_STR(rig_hear(&r, 0), "");
+    kc_pump_limit(r.pump, &(kc_pump_config){.parked_per_conn = 1});
+    (void)rig_open(&r, 1);
+    rig_say(&r, 0, "RECV r3 c1001 t-1");
+    rig_say(&r, 1, "RECV r1 c1001 t-1; RECV r2 c1001 t-1");
+    KC_CHECK_STR(rig_hear(&r, 0), "RECV r3 =-122 q:parked per connection s:limits.parked_per_connection");
+    KC_CHECK_STR(rig_hear(&r, 1), "RECV r2 =-122 q:parked per connection s:limits.parked_per_connection");
+    kc_pump_limit(r.pump, &(kc_pump_config){.requests_per_conn = 2});
+    rig_say(&r, 0, "RECV r4 c1001 t-1");
+    rig_say(&r, 1, "RECV r3 c1001 t-1; RECV r4 c1001 t-1");
+    KC_CHECK_STR(rig_hear(&r, 0), "RECV r4 =-122 q:requests per connection s:limits.requests_per_connection");
+    KC_CHECK_STR(rig_hear(&r, 1), "RECV r4 =-122 q:requests per connection s:limits.requests_per_connection");
+    rig_free(&r);
+}
+
 KC_TEST(the_byte_quota_of_a_uid_is_charged_for_parked_sends)
 {
     rig_make(&r, NULL, NULL);
@@ -546,6 +567,7 @@ int main(void)
     KC_RUN(messages_for_receives_that_nobody_pays_for_stay_in_their_blocks);
     KC_RUN(a_turn_serves_so_many_frames_of_one_connection_and_no_more);
     KC_RUN(a_refusal_by_quota_names_quota_limit_usage_and_setting);
+    KC_RUN(limits_of_connections_may_change_for_those_that_are_there_and_those_that_come);
     KC_RUN(the_byte_quota_of_a_uid_is_charged_for_parked_sends);
     KC_RUN(a_draining_pump_refuses_sends_and_finishes_receives);
     return kc_test_report();

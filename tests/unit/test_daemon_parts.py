@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import signal
 import socket
 from collections import deque
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from kcoro_ipc.acceptor import (
     check_descriptor_limit,
 )
 from kcoro_ipc.broker import LEGACY_IDLE_NS, Broker
-from kcoro_ipc.daemon import TURN_NS, Daemon
+from kcoro_ipc.daemon import TURN_NS, Daemon, serve
 from kcoro_ipc.draining import Drain
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.protocol.address import Address
@@ -330,3 +331,27 @@ def test_a_fault_in_answering_or_in_fetching_a_control_frame_does_not_end_the_lo
         daemon.handle(QUIET._replace(control=9))
     assert "ZeroDivisionError: planted" in caplog.text
     assert "MemoryError: planted too" in caplog.text
+
+
+# --- reloading ---
+
+
+async def test_a_fault_in_reloading_does_not_end_the_daemon_and_the_next_one_is_served(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seen: list[int] = []
+
+    async def reload(daemon: Daemon) -> None:
+        seen.append(len(seen))
+        if len(seen) == 1:
+            signal.raise_signal(signal.SIGHUP)
+            raise ZeroDivisionError("planted")
+        await daemon.between_turns(lambda: seen.append(-1))
+        daemon.stop(drain=False)
+
+    with caplog.at_level(logging.ERROR, "kcoro"):
+        status = await serve(
+            [], limits=SMALL, reload=reload, ready=lambda: signal.raise_signal(signal.SIGHUP)
+        )
+    assert (status, seen) == (0, [0, 1, -1])
+    assert "ZeroDivisionError: planted" in caplog.text

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Lowest first. Names are relative to kcoro_ipc.
 PYTHON_ROWS: list[set[str]] = [
     {"_kcoro"},
-    {"errors", "_wire", "forks", "journal"},
+    {"errors", "_wire", "forks", "journal", "access", "identity", "strict"},
     {"exposition"},
     {
         "tlv",
@@ -35,15 +35,17 @@ PYTHON_ROWS: list[set[str]] = [
     {"native"},
     {"pump"},
     {"protocol", "engine"},
-    {"registry"},
+    {"registry", "settings"},
     {"broker"},
     {"scrape"},
     {"control"},
+    {"config_forms"},
     {"transport", "regions", "config"},
     {"service", "acceptor", "units"},
     {"draining", "trimming", "closing", "arrays", "metrics_http"},
     {"outgoing"},
     {"daemon", "client", "blocking"},
+    {"reloading"},
     {"__init__"},
     {"embedded", "watchdog"},
     {"monitor"},

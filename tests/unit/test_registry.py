@@ -2,6 +2,7 @@
 
 import pytest
 
+from kcoro_ipc.access import ALL, MAKE, RECEIVE, SEE, SEND, Policy, Rule
 from kcoro_ipc.errors import (
     AccessDenied,
     ClosedResourceError,
@@ -93,6 +94,117 @@ def test_a_missing_right_is_denied_where_the_channel_is_visible_and_hidden_elsew
         town.registry.permit(town.peer(STRANGER), channel, BOTH)
     with pytest.raises(HiddenChannel):
         town.registry.permit(town.peer(STRANGER), town.channel("other"), READ)
+
+
+# --- rules and the admin group ---
+
+ADMINS = 70
+
+
+@pytest.mark.parametrize("owner", range(8))
+@pytest.mark.parametrize("group", range(8))
+@pytest.mark.parametrize("others", range(8))
+def test_each_of_the_512_modes_gives_r_w_and_x_to_the_first_class_that_fits(
+    owner: int, group: int, others: int
+) -> None:
+    town = Town()
+    channel = town.channel(mode=owner << 6 | group << 3 | others)
+    member = frozenset({USERS_GROUP})
+    found = [
+        town.registry.rights(peer, channel)
+        for peer in (town.peer(OWNER, member), town.peer(MATE, member), town.peer(STRANGER))
+    ]
+    expected = [
+        (READ if bits & 4 else 0) | (WRITE if bits & 2 else 0) | (MANAGE if bits & 1 else 0)
+        for bits in (owner | 1, group, others)
+    ]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("denied", "rights"),
+    [
+        (0, READ | WRITE | MANAGE),
+        (MAKE, READ | WRITE | MANAGE),
+        (SEND, READ | MANAGE),
+        (RECEIVE, WRITE | MANAGE),
+        (SEND | RECEIVE, MANAGE),
+        (SEE, 0),
+        (ALL, 0),
+    ],
+)
+def test_rules_take_away_from_what_the_mode_gives_also_from_the_owner(
+    denied: int, rights: int
+) -> None:
+    town = Town()
+    town.registry.policy = Policy((Rule(0, False, denied, "jobs"),) if denied else ())
+    channel, other = town.channel(mode=0o777), town.channel("other", mode=0o777)
+    for uid in (OWNER, STRANGER):
+        assert town.registry.rights(town.peer(uid), channel) == rights
+        assert town.registry.rights(town.peer(uid), other) == READ | WRITE | MANAGE
+    assert town.registry.rights(town.peer(ROOT), channel) == READ | WRITE | MANAGE
+
+
+def test_a_rule_that_allows_gives_nothing_that_the_mode_does_not() -> None:
+    town = Town()
+    town.registry.policy = Policy((Rule(0, True, ALL),))
+    assert town.registry.rights(town.peer(STRANGER), town.channel(mode=0o600)) == 0
+
+
+def test_who_has_only_what_the_rules_take_away_does_not_see_the_channel() -> None:
+    town = Town()
+    town.registry.policy = Policy((Rule(0, False, SEND),))
+    with pytest.raises(HiddenChannel):
+        town.registry.permit(town.peer(STRANGER), town.channel(mode=0o602), WRITE)
+
+
+def test_a_refusal_says_whether_mode_or_rule_forbids() -> None:
+    town = Town()
+    town.registry.policy = Policy((Rule(0, True, SEE), Rule(1, False, SEND)))
+    peer = town.peer(STRANGER)
+    with pytest.raises(AccessDenied, match=r"rule\[1\] of the daemon's configuration forbids send"):
+        town.registry.permit(peer, town.channel(mode=0o666), WRITE)
+    with pytest.raises(AccessDenied, match="the mode 0604 forbids managing"):
+        town.registry.permit(peer, town.channel("other", mode=0o604), MANAGE)
+
+
+def test_the_admin_group_has_all_rights_on_all_channels() -> None:
+    town = Town()
+    town.registry.policy = Policy((Rule(0, False, ALL),), admin_gid=ADMINS)
+    admin = town.peer(STRANGER, frozenset({ADMINS}))
+    for channel in (town.channel(mode=0), town.channel(name=None, mode=0)):
+        assert town.registry.rights(admin, channel) == READ | WRITE | MANAGE
+
+
+def test_another_policy_counts_for_peers_that_are_there_already() -> None:
+    town = Town()
+    channel, peer = town.channel(mode=0o606), town.peer(STRANGER, frozenset({ADMINS}))
+    assert town.registry.rights(peer, channel) == READ | WRITE
+    town.registry.policy = Policy((Rule(0, False, SEND),))
+    assert town.registry.rights(peer, channel) == READ
+    town.registry.policy = Policy(admin_gid=ADMINS)
+    assert town.registry.rights(peer, channel) == READ | WRITE | MANAGE
+
+
+def test_pages_leave_out_what_a_rule_hides_and_still_end() -> None:
+    town = Town()
+    rules = [Rule(i, False, SEE, f"c{i}") for i in range(0, 40, 2)]
+    town.registry.policy = Policy(tuple(rules))
+    made = [town.channel(f"c{i}", mode=0o604) for i in range(40)]
+    stranger, seen = town.peer(STRANGER), list[str | None]()
+    after: int | None = 0
+    while after is not None:
+        page, after = town.registry.page(stranger, after, 2)
+        seen += [channel.name for channel in page]
+    assert seen == [channel.name for channel in made[1::2]]
+
+
+def test_a_page_looks_at_fewer_channels_where_rules_are_asked_about_each() -> None:
+    town = Town()
+    town.registry.policy = Policy(tuple(Rule(i, False, SEE, "x") for i in range(12)))
+    for i in range(100):
+        town.channel(f"c{i}")
+    assert town.registry.page(town.peer(STRANGER), 0, 2) == ([], 1008)
 
 
 def test_find_takes_number_or_name_and_hides_what_is_not_visible() -> None:

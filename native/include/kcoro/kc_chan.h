@@ -93,6 +93,8 @@ typedef struct kc_scope_limits {
 /* parent 0: a root of its own. limits NULL or 0: the default. */
 KC_API int kc_chan_waiter_scope_begin(kc_engine *engine, kc_scope parent, uint32_t account,
                                       const kc_scope_limits *limits, kc_scope *scope_out, kc_refusal *refusal);
+/* Other limits from now on. KC_ENOENT for a scope that is none. */
+KC_API int kc_chan_waiter_scope_limit(kc_engine *engine, kc_scope scope, const kc_scope_limits *limits);
 /* Ends every waiter of the scope and of the scopes below it: parked ones are cancelled (reason counts them), held
  * messages go back (acked ones are requeued, plain ones meet the undelivered policy), results not yet taken from the
  * port vanish with theirs. Then the scopes are gone. */

@@ -77,6 +77,8 @@ typedef struct kc_event {
     uint64_t chan_user; /* kc_chan_config.user of the channel */
     uint64_t lost;
 } kc_event;
+/* Another limit of operations parked on one channel; 0: the default. Who is parked already stays. */
+KC_API void kc_engine_limit(kc_engine *engine, uint32_t parked_per_channel);
 /* How many events wait. */
 KC_API uint32_t kc_engine_events(kc_engine *engine);
 /* 1 and the oldest event, or 0. */

@@ -43,6 +43,8 @@ typedef struct kc_pump_config {
 
 /* The engine outlives the pump. The pump makes a root scope, a port and an eventfd of its own. */
 KC_API int kc_pump_make(kc_engine *engine, const kc_pump_config *config, kc_pump **pump_out);
+/* requests_per_conn, parked_per_conn and held_per_conn from now on, also of the connections that are there. */
+KC_API void kc_pump_limit(kc_pump *pump, const kc_pump_config *config);
 /* Ends every connection (reason KC_REASON_SHUTDOWN), closes their sockets. NULL is allowed. */
 KC_API void kc_pump_free(kc_pump *pump);
 /* The epoll descriptor: readable when a turn has something to do (deadlines included: the timerfd is in the set). */

@@ -39,6 +39,7 @@ enum kc_wire_cmd {
     KC_CMD_HELLO = 1,
     KC_CMD_GET_INFO = 2,
     KC_CMD_GET_STATS = 3,
+    KC_CMD_SET_CONFIG = 4,
     KC_CMD_LIST = 6,
     KC_CMD_CHAN_MAKE = 10,
     KC_CMD_CHAN_SEND = 11,
@@ -128,6 +129,8 @@ enum kc_wire_attr {
     KC_ATTR_TAP_OF = 95,
     KC_ATTR_NUMBERS = 96,
     KC_ATTR_TOKEN = 97,
+    KC_ATTR_OWNER_UID = 80,
+    KC_ATTR_OWNER_GID = 81,
     KC_ATTR_END = 98,
 };
 
@@ -355,7 +358,9 @@ enum kc_wire_stat {
     X(EVENTS_SKIPPED, U32, 0) \
     X(TAP_OF, U32, 0) \
     X(NUMBERS, BYTES, 0) \
-    X(TOKEN, U64, 0)
+    X(TOKEN, U64, 0) \
+    X(OWNER_UID, U32, 0) \
+    X(OWNER_GID, U32, 0)
 #endif
 
 #endif

@@ -109,7 +109,7 @@ def test_a_command_without_a_stderr_says_nothing_and_works(kcoro: Any) -> None:
         (("top", "--interval", "inf"), "--interval"),
         (("make", "x", "--kind", "buffered"), "--capacity"),
         (("make", "x", "--mode", "0999"), "octal"),
-        (("make", "x", "--elem-size", "many"), "no size"),
+        (("make", "x", "--elem-size", "many"), "no whole number"),
         (("select",), "nothing to wait for"),
         (("select", "--send", "x"), "CH=VALUE"),
         (("send", "a/b", "x"), "name"),

@@ -1,12 +1,15 @@
 """ls, stat, top, select, purge, completion, help: what a user sees of channels."""
 
 import json
+import os
+import pwd
 from typing import Any
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from kcoro_ipc.cli.main import COMMANDS
+from kcoro_ipc.identity import group_name
 
 
 def test_ls_shows_name_kind_and_capacity(kcoro: Any) -> None:
@@ -20,6 +23,64 @@ def test_ls_shows_name_kind_and_capacity(kcoro: Any) -> None:
     objects = [json.loads(line) for line in kcoro("ls", "--json").stdout.splitlines()]
     found = next(one for one in objects if one["name"] == name)
     assert (found["kind"], found["capacity"]) == ("buffered", 7)
+    assert (found["mode"], found["uid"], found["gid"]) == ("0600", os.getuid(), os.getgid())
+
+
+def test_ls_long_shows_mode_owner_and_group_as_ls_of_files_does(kcoro: Any) -> None:
+    name = kcoro.name()
+    group = str(os.getgroups()[-1] if os.geteuid() else 12345)
+    assert kcoro("make", name, "--mode", "0641", "--group", group).returncode == 0
+    lines = kcoro("ls", "-l").stdout.decode().splitlines()
+    assert lines[0].split() == ["MODE", "OWNER", "GROUP", "NAME", "ID", "KIND", "CAPACITY"]
+    (row,) = [line.split() for line in lines if f" {name} " in line]
+    owner = pwd.getpwuid(os.getuid()).pw_name
+    assert row[:4] == ["rw-r----x", owner, group_name(int(group)), name]
+
+
+def test_chmod_and_chown_change_what_ls_shows(kcoro: Any) -> None:
+    names = [kcoro.name(), kcoro.name()]
+    for name in names:
+        kcoro("make", name)
+    group = str(os.getgroups()[-1] if os.geteuid() else 12345)
+    assert kcoro("chmod", "0754", *names).returncode == 0
+    assert kcoro("chown", f":{group}", *names).returncode == 0
+    objects = [json.loads(line) for line in kcoro("ls", "--json").stdout.splitlines()]
+    found = [(one["mode"], one["uid"], one["gid"]) for one in objects if one["name"] in names]
+    assert found == [("0754", os.getuid(), int(group))] * 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("chmod", "9", "NAME"), 2, "octal digits"),
+        (("chown", ":", "NAME"), 2, "names nobody"),
+        (("chown", "no such user", "NAME"), 2, "there is no user"),
+        (("chmod", "0600", "absent-channel"), 8, "no such channel"),
+    ],
+)
+def test_chmod_and_chown_say_what_is_wrong(
+    kcoro: Any, words: tuple[str, ...], code: int, says: str
+) -> None:
+    finished = kcoro(*words)
+    assert finished.returncode == code
+    assert says in finished.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--owner", "no such user", "there is no user 'no such user' on this machine"),
+        ("--group", "no such group", "there is no group 'no such group' on this machine"),
+        ("--owner", "4294967295", "is no number of a user"),
+        ("--mode", "888", "octal digits"),
+    ],
+)
+def test_make_refuses_who_and_what_does_not_exist(
+    kcoro: Any, option: str, value: str, says: str
+) -> None:
+    finished = kcoro("make", kcoro.name(), option, value)
+    assert finished.returncode == 2
+    assert says in finished.stderr.decode()
 
 
 def test_stat_counts_what_went_through(kcoro: Any) -> None:

@@ -1,5 +1,6 @@
 """The trio client against a real daemon, over both transports."""
 
+import os
 import signal
 from collections.abc import AsyncIterator
 from typing import Any
@@ -257,3 +258,12 @@ async def test_the_daemons_end_ends_every_wait(start_daemon: Any) -> None:
     with pytest.raises(errors.NoDaemon):
         async with open_client(daemon.path):
             raise AssertionError("it is gone")
+
+
+async def test_rights_of_a_channel_are_changed_and_listed(client: Client, name: str) -> None:
+    await client.make_channel(name, mode=0o640)
+    await client.set_rights(name, mode=0o604, group=os.getgid())
+    (found,) = [one for one in await client.list_channels() if one.name == name]
+    assert (found.mode, found.owner, found.group) == (0o604, os.getuid(), os.getgid())
+    with pytest.raises(errors.InvalidArgument):
+        await client.set_rights(name, mode=0o1000)

@@ -18,7 +18,15 @@ def test_list_pages_through_what_the_peer_may_see() -> None:
         house.ask(owner, "CHAN_MAKE", NAME=f"c{i}", KIND=i + 2, MODE=mode, FLAGS=READ)
     first = house.ask(house.peer(STRANGER), "LIST", MAX_ITEMS=3)
     assert [item["NAME"] for item in first["ITEM"]] == [b"c0", b"c1", b"c3"]
-    assert first["ITEM"][0] == {"NAME": b"c0", "CHAN_ID": 1001, "KIND": 1, "CAPACITY": 2}
+    assert first["ITEM"][0] == {
+        "NAME": b"c0",
+        "CHAN_ID": 1001,
+        "KIND": 1,
+        "CAPACITY": 2,
+        "MODE": 0o604,
+        "OWNER_UID": OWNER,
+        "OWNER_GID": OWNER,
+    }
     last = house.ask(house.peer(STRANGER), "LIST", MAX_ITEMS=3, CURSOR=first["CURSOR"])
     assert [item["NAME"] for item in last["ITEM"]] == [b"c4"]
     assert "CURSOR" not in last

@@ -1,0 +1,167 @@
+"""From one configuration to the next, while the daemon serves.
+
+What can change does, for everybody who is there; what cannot is said in one line each and waits
+for the next start. Nothing is lost and no connection ends: a declaration that is gone leaves its
+channel where it is, a handle keeps its rights. A file that is wrong changes nothing.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import trio
+
+from kcoro_ipc import logs, service
+from kcoro_ipc.broker import Broker
+from kcoro_ipc.config import read_config
+from kcoro_ipc.config_forms import Config, ConfigError, Declared, with_options
+from kcoro_ipc.daemon import Daemon
+from kcoro_ipc.errors import KcoroError
+from kcoro_ipc.logs import say
+from kcoro_ipc.records import Channel, Settings
+
+FIXED = ("listen", "socket_mode", "socket_group", "io", "metrics")
+
+
+class Reloader:
+    """The configuration in force, and the way to the next one."""
+
+    def __init__(self, path: str | None, options: Mapping[str, Any], limits: Mapping[str, int]):
+        """Reads it for the first time. `path` None: the usual one, if it is there; options and
+        limits of the command line stand before it. ConfigError."""
+        self._path = path
+        self._options = options
+        self._limits = limits
+        self.config = self._read()
+
+    def _read(self) -> Config:
+        return with_options(read_config(self._path), self._options, self._limits)
+
+    def prepare(self, broker: Broker) -> None:
+        """Before anybody is served: rules, and the declared channels."""
+        broker.set_policy(self.config.policy)
+        declare_all(broker, self.config.channels)
+
+    async def reload(self, daemon: Daemon) -> None:
+        """Not while it drains: the manager has heard that it stops."""
+        if daemon.broker.draining:
+            return
+        service.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            new = await trio.to_thread.run_sync(self._read)
+        except ConfigError as error:
+            say_refused(error)
+        else:
+            await daemon.between_turns(lambda: self._apply(daemon, new))
+        service.notify("READY=1")
+
+    def _apply(self, daemon: Daemon, new: Config) -> None:
+        self.config = apply(daemon.broker, self.config, new)
+        daemon.going.seconds = new.drain
+        say(logging.INFO, "configuration reloaded", file=new.path or "none")
+
+
+def say_refused(error: ConfigError) -> None:
+    """The old configuration stays in force; why is said as `kcoro config check` says it."""
+    for problem in error.problems:
+        say(
+            logging.ERROR,
+            "configuration refused",
+            file=error.path,
+            key=problem.where or None,
+            why=problem.what,
+        )
+    say(logging.ERROR, "configuration not reloaded: the old one stays in force", file=error.path)
+
+
+def declare_all(broker: Broker, channels: Iterable[Declared]) -> None:
+    """At the start; dead letters first, because the others name them. Raises what is refused."""
+    for one in sorted(channels, key=_is_named_last):
+        try:
+            broker.declare(one.name, one.settings, one.owner)
+        except KcoroError as error:
+            said = f"channel {one.name}: {error.message}"
+            raise type(error)(said, **error.details) from error
+
+
+def _is_named_last(declared: Declared) -> bool:
+    return declared.settings.dead_letter is not None
+
+
+def apply(broker: Broker, old: Config, new: Config) -> Config:
+    """What is in force from now on: `new`, except for what cannot change."""
+    for key in FIXED:
+        if getattr(old, key) != getattr(new, key):
+            _say_kept(key, getattr(old, key), getattr(new, key))
+    for name in old.limits.changed(new.limits, fixed=True):
+        _say_kept(f"limits.{name}", getattr(old.limits, name), getattr(new.limits, name))
+    kept = {key: getattr(old, key) for key in FIXED}
+    limits = new.limits.with_sizes_of(old.limits)
+    if limits != old.limits:
+        broker.set_limits(limits)
+    if new.policy != old.policy:
+        broker.set_policy(new.policy)
+    logs.log.setLevel(new.log_level.upper())
+    _declare(broker, old.channels, new.channels)
+    return replace(new, limits=limits, **kept)
+
+
+def _say_kept(key: str, is_now: object, asked: object) -> None:
+    now, file = _plain(is_now), _plain(asked)
+    say(logging.WARNING, "setting needs a restart", key=key, now=now, file=file)
+
+
+def _plain(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+# --- declared channels ---
+
+
+def _declare(broker: Broker, old: Iterable[Declared], new: Iterable[Declared]) -> None:
+    names = {one.name for one in new}
+    for one in old:
+        if one.name not in names and _known(broker, one.name) is not None:
+            why = "it stays until it is destroyed"
+            say(logging.WARNING, "channel no longer declared", name=one.name, why=why)
+    for one in sorted(new, key=_is_named_last):
+        channel = _known(broker, one.name)
+        if channel is None:
+            _try_to_declare(broker, one)
+        else:
+            _change(broker, channel, one)
+
+
+def _known(broker: Broker, name: str) -> Channel | None:
+    return broker.registry.names.get(name)
+
+
+def _try_to_declare(broker: Broker, one: Declared) -> None:
+    try:
+        broker.declare(one.name, one.settings, one.owner)
+    except KcoroError as error:
+        say(logging.ERROR, "channel not declared", name=one.name, why=error.message)
+
+
+def _change(broker: Broker, channel: Channel, one: Declared) -> None:
+    """Owner, group and mode follow the file; the rest is as it was made."""
+    about = {"chan_id": channel.chan_id, "name": channel.name}
+    if not channel.declared:
+        why = f"uid {channel.uid} made a channel of this name; destroy it, then reload"
+        say(logging.WARNING, "channel not declared", **about, why=why)
+        return
+    for key in _differences(channel.settings, one.settings):
+        is_now, asked = getattr(channel.settings, key), getattr(one.settings, key)
+        why = "destroy the channel, then reload"
+        say(logging.WARNING, "channel kept", **about, key=key, now=is_now, file=asked, why=why)
+    if (channel.uid, channel.gid, channel.settings.mode) != (*one.owner, one.settings.mode):
+        broker.give(channel, one.owner, one.settings.mode)
+        mode = f"{one.settings.mode:04o}"
+        say(logging.INFO, "channel changed", **about, **one.owner._asdict(), mode=mode)
+
+
+def _differences(is_now: Settings, asked: Settings) -> list[str]:
+    names = [field.name for field in fields(Settings) if field.name != "mode"]
+    return [name for name in names if getattr(is_now, name) != getattr(asked, name)]
