@@ -32,6 +32,7 @@ html_show_copyright = False
 # Source, name, what stands behind the dash of NAME, authors (none: no section), manual section.
 man_pages = [
     ("CLI", "kcoro", "named channels between the programs of one machine", [], 1),
+    ("CONFIGURATION", "kcoro.toml", "settings of the kcoro daemon", [], 5),
     ("PROTOCOL", "kcoro-protocol", "the bytes between kcoro's daemon and its clients", [], 7),
 ]
 

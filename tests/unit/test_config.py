@@ -27,7 +27,7 @@ from kcoro_ipc.records import Owner, Settings
 from kcoro_ipc.strict import keys
 from kcoro_ipc.transport import SYSTEM_MODE
 
-SAMPLE = Path(__file__).resolve().parents[2] / "kcoro_ipc/systemd/kcoro.toml"
+SAMPLE = Path(__file__).resolve().parents[2] / "kcoro_ipc/kcoro.toml"
 
 
 def parsed(text: str) -> Config:
@@ -323,7 +323,7 @@ def test_sizes_of_tables_are_the_limits_that_are_of_the_whole_daemon() -> None:
     fixed = {one.name for one in fields(Limits) if is_fixed(one.name)}
     assert fixed == {
         *("connections", "channels", "tokens", "clauses", "messages", "accounts"),
-        *("regions", "files", "bytes"),
+        *("regions", "files", "bytes", "metrics_channels", "metrics_users"),
     }
     new = Limits(tokens=5, bytes_per_uid=6)
     assert Limits().changed(new, fixed=True) == ["tokens"]

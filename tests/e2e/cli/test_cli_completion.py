@@ -118,7 +118,7 @@ def test_the_installed_manual_is_found_beside_the_program() -> None:
     if not (BIN / "kcoro").exists():
         pytest.skip("the package is not installed here: there is no manual beside the interpreter")
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    for section, name in (("1", "kcoro"), ("7", "kcoro-protocol")):
+    for section, name in (("1", "kcoro"), ("5", "kcoro.toml"), ("7", "kcoro-protocol")):
         found = subprocess.run(
             ["man", "-w", section, name],
             env={"PATH": path},
