@@ -20,12 +20,12 @@ from struct import error as StructError
 from typing import Any, NamedTuple
 
 from kcoro_ipc.codecs import DecodeError
-from kcoro_ipc.errors import InvalidArgument, PoolExhausted
+from kcoro_ipc.errors import InvalidArgument
 from kcoro_ipc.files import HasFileno
 from kcoro_ipc.protocol.handles import Handle
 from kcoro_ipc.regions import Lease, Loan, Parcel, Side
 from kcoro_ipc.regions.mappings import Mappings
-from kcoro_ipc.regions.parcels import Lent
+from kcoro_ipc.regions.parcels import Copied, Lent
 
 try:
     import numpy
@@ -213,17 +213,17 @@ def _lent(side: Side, handle: Handle, found: InPlace, array: Array) -> Parcel:
 def _copied(side: Side, handle: Handle, array: Array, layout: Layout, header: bytes) -> Parcel:
     length = len(header) + layout.nbytes
     handle.check_range(length)
-    loan = side.loan(length)
-    try:
-        view = loan.__enter__()
-    except PoolExhausted:
+    block = side.room(length)
+    if block is None:
         return side.fallback(handle, header + array.tobytes(layout.order))
     try:
+        view = block.view(length)
         view[: len(header)] = header
         layout.array_in(view)[...] = array
-        return Lent(side.pool, loan, loan.begin(view), length)
-    finally:
-        loan.close()  # which waits for the end of the send
+        return Copied(side.pool, block, block.start, length)
+    except BaseException:
+        side.pool.give(block)
+        raise
 
 
 # --- receiving ---

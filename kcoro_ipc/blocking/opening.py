@@ -24,6 +24,7 @@ def open_client(
     zero_copy_from: int | None = ZERO_COPY_FROM,
     inline_below: int | None = INLINE_BELOW,
     pool_bytes: int = POOL_BYTES,
+    fallback: bool = True,
 ) -> Client:
     """A connection to the daemon; close it with `aclose`, or use it in a `with` block.
 
@@ -34,6 +35,7 @@ def open_client(
 
     Bytes from `zero_copy_from` on are copied into shared memory instead of the socket, loans below
     `inline_below` into the socket instead (None: never); `pool_bytes` bounds the shared memory.
+    What finds none left goes through the socket; without `fallback` it raises PoolExhausted.
     """
     address = find_address(path)
     sock = socket.socket(socket.AF_UNIX, address.socket_type)
@@ -42,7 +44,7 @@ def open_client(
     except BaseException:
         sock.close()
         raise
-    settings = Settings(zero_copy_from, inline_below, pool_bytes)
+    settings = Settings(zero_copy_from, inline_below, pool_bytes, fallback)
     return Client(Connection(sock, greeting, cancel_grace, settings))
 
 

@@ -87,9 +87,8 @@ def _all_known(connection: Connection, handle: Handle, parcels: Sequence[Parcel]
     """False if the daemon has no region for what are copies, which can go as bytes as well."""
     try:
         make_known(connection, parcels)
-    except QuotaExceeded:
-        if not all(parcel.may_be_bytes(handle) for parcel in parcels):
-            raise
+    except QuotaExceeded as error:
+        connection.side.goes_as_bytes(handle, parcels, error)
         return False
     return True
 

@@ -30,6 +30,7 @@ def open_client(
     zero_copy_from: int | None = ZERO_COPY_FROM,
     inline_below: int | None = INLINE_BELOW,
     pool_bytes: int = POOL_BYTES,
+    fallback: bool = True,
 ) -> "OpenClient":
     """A connection to the daemon, for `async with`.
 
@@ -41,8 +42,9 @@ def open_client(
 
     Bytes from `zero_copy_from` on are copied into shared memory instead of the socket, loans below
     `inline_below` into the socket instead (None: never); `pool_bytes` bounds the shared memory.
+    What finds none left goes through the socket; without `fallback` it raises PoolExhausted.
     """
-    settings = Settings(zero_copy_from, inline_below, pool_bytes)
+    settings = Settings(zero_copy_from, inline_below, pool_bytes, fallback)
     return OpenClient(find_address(path), name, connect_timeout, cancel_grace, settings)
 
 

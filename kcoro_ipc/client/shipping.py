@@ -62,9 +62,8 @@ async def _all_known(connection: Connection, handle: Handle, parcels: Sequence[P
     """False if the daemon has no region for what are copies, which can go as bytes as well."""
     try:
         await make_known(connection, parcels)
-    except QuotaExceeded:
-        if not all(parcel.may_be_bytes(handle) for parcel in parcels):
-            raise
+    except QuotaExceeded as error:
+        connection.side.goes_as_bytes(handle, parcels, error)
         return False
     return True
 

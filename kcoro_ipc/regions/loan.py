@@ -50,8 +50,7 @@ class Loan:
             raise ClosedResourceError("this loan was used before; ask the client for another")
         self._check()
         block = self._block = self._take()
-        view = memoryview(block.region.memory)[block.start : block.start + self._nbytes]
-        block.views = [view]
+        view = block.view(self._nbytes)
         self._key = buffer_id(view)
         self._loans[self._key] = self
         return view

@@ -51,6 +51,12 @@ class Block:
         self.size = size
         self.views: list[memoryview] = []
 
+    def view(self, nbytes: int) -> memoryview:
+        """Its first bytes, writable, for as long as the range is out."""
+        found = memoryview(self.region.memory)[self.start : self.start + nbytes]
+        self.views = [found]
+        return found
+
     def release_views(self) -> bool:
         """Ends them; False if one is exported at this very moment."""
         try:

@@ -2,11 +2,17 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from kcoro_ipc import _wire, forks
-from kcoro_ipc.errors import ClosedResourceError, InvalidArgument, NotSupported, PoolExhausted
+from kcoro_ipc.errors import (
+    ClosedResourceError,
+    InvalidArgument,
+    KcoroError,
+    NotSupported,
+    PoolExhausted,
+)
 from kcoro_ipc.files import HasFileno, Loose, duplicate
 from kcoro_ipc.protocol.descriptors import read_numbers
 from kcoro_ipc.protocol.handles import Handle
@@ -15,7 +21,7 @@ from kcoro_ipc.regions.filling import fill_from
 from kcoro_ipc.regions.loan import Loan, Loans
 from kcoro_ipc.regions.mappings import Mappings
 from kcoro_ipc.regions.parcels import Copied, Lent, Parcel, SmallLoan
-from kcoro_ipc.regions.pool import Pool
+from kcoro_ipc.regions.pool import Block, Pool
 from kcoro_ipc.regions.views import buffer_id
 
 # docs/PERFORMANCE.md, "Bytes or a range": what a range costs beside the bytes falls from 1.2 to 0.7
@@ -31,6 +37,7 @@ class Settings(NamedTuple):
     zero_copy_from: int | None = ZERO_COPY_FROM
     inline_below: int | None = INLINE_BELOW
     pool_bytes: int = POOL_BYTES
+    fallback: bool = True
 
 
 class Side:
@@ -48,6 +55,7 @@ class Side:
         self.inline_below = settings.inline_below or 0
         self.takes_regions = bool(caps & _wire.CAP_DESCRIPTORS)
         self.takes_files = bool(caps & _wire.CAP_FILES)
+        self._falls_back = settings.fallback
         self._copy_from = settings.zero_copy_from if self.takes_regions else None
         self._loans: Loans = {}
         self._closed = False
@@ -150,12 +158,29 @@ class Side:
         self.check(handle, length)
         if not self.copies(handle, length):
             return Parcel(element)
-        try:
-            block = self.pool.take(length)
-        except PoolExhausted:
+        block = self.room(length)
+        if block is None:
             return self.fallback(handle, element)
         block.region.memory[block.start : block.start + length] = element
         return Copied(self.pool, block, block.start, length)
+
+    def room(self, length: int) -> Block | None:
+        """Where a copy of so many bytes goes; None: nowhere, so they go as bytes. PoolExhausted if
+        that was turned off."""
+        try:
+            return self.pool.take(length)
+        except PoolExhausted:
+            if not self._falls_back:
+                raise
+            return None
+
+    def goes_as_bytes(self, handle: Handle, parcels: Sequence[Parcel], why: KcoroError) -> None:
+        """The daemon refused a region for these. Returns if they are copies that may go as bytes
+        instead, else raises."""
+        if not all(parcel.may_be_bytes(handle) for parcel in parcels):
+            raise why
+        if not self._falls_back:
+            raise PoolExhausted(why.message, **why.details) from why
 
     def fallback(self, handle: Handle, element: bytes) -> Parcel:
         """Bytes that would have been copied, but there is no shared memory for them."""
