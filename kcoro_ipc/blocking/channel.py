@@ -9,27 +9,24 @@ It is longer than its neighbours because a channel's methods are easier to find 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from kcoro_ipc import _wire, outgoing
-from kcoro_ipc.blocking.connection import Connection
 from kcoro_ipc.blocking.handle import Handle
 from kcoro_ipc.blocking.inbox import Inbox
 from kcoro_ipc.blocking.shipping import ship, ship_run
 from kcoro_ipc.blocking.timeouts import Deadline, to_ms
-from kcoro_ipc.codecs import Bytes, Codec, DecodeError, decode_many
+from kcoro_ipc.codecs import Codec, DecodeError, decode_many
+from kcoro_ipc.ends import ChannelEnd, Files
 from kcoro_ipc.errors import (
-    ClosedResourceError,
     ConnectionLost,
     EndOfChannel,
-    InvalidArgument,
     KcoroError,
     ProtocolError,
 )
-from kcoro_ipc.files import HasFileno, Message, take
+from kcoro_ipc.files import Message, take
 from kcoro_ipc.protocol import batches, requests
-from kcoro_ipc.protocol.channels import ChannelInfo, read_stats
+from kcoro_ipc.protocol.channels import read_stats
 from kcoro_ipc.protocol.deliveries import Body, WithFiles, bodies_of
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS
@@ -39,47 +36,19 @@ from kcoro_ipc.regions import Lease
 if TYPE_CHECKING:
     from kcoro_ipc.metrics import ChannelSnapshot
 
-Files = Iterable[int | HasFileno]
 
-
-class Channel:
+class Channel(ChannelEnd[Handle, Inbox]):
     """A handle on a named channel. Made by `Client.open_channel` and `clone`.
 
     A receive that is interrupted (KeyboardInterrupt, or whatever a signal handler raises) is
     cancelled; a message that came all the same is kept for this handle's next receive.
     """
 
+    _inbox = Inbox
+
     def __init__(self, handle: Handle, codec: Codec) -> None:
-        self._handle = handle
-        self._codec = codec
-        self._plain = isinstance(codec, Bytes)
-        self._side = handle.connection.side
-        self._longest_inline = self._side.longest_inline(handle)
+        super().__init__(handle, codec)
         self._kept: deque[Body] = deque()
-        self._closed = False
-
-    def __repr__(self) -> str:
-        state = "closed " if self._closed else ""
-        return f"<{state}kcoro channel {self._handle.label} ({self.info.kind})>"
-
-    @property
-    def info(self) -> ChannelInfo:
-        """Name, chan_id, kind, capacity, elem_size and overflow, as the daemon said at opening."""
-        return self._handle.info
-
-    @property
-    def name(self) -> str | None:
-        return self._handle.info.name
-
-    @property
-    def chan_id(self) -> int:
-        return self._handle.info.chan_id
-
-    @property
-    def client_connection(self) -> Connection:
-        """Whose channel this is: a select takes channels of one connection, and no handle that
-        was closed."""
-        return self._usable().connection
 
     # --- sending ---
 
@@ -102,7 +71,7 @@ class Channel:
         handle = self._usable()
         encoded = value if self._plain and type(value) is bytes else self._encode(value)
         flags = _wire.FLAG_SEND_COMPLETE_ACK if confirm else 0
-        if type(encoded) is bytes and len(encoded) <= self._longest_inline and not files:
+        if type(encoded) is bytes and len(encoded) <= handle.longest_inline and not files:
             timeout_ms = FOREVER_MS if timeout is None else to_ms(timeout)
             connection = handle.connection
             req_id = connection.new_id()
@@ -129,7 +98,7 @@ class Channel:
         handle = self._usable()
         deadline = Deadline(timeout)
         settled = 0
-        found = outgoing.runs(self._side, handle, self._codec, values, self._longest_inline)
+        found = outgoing.runs(self._side, handle, self._codec, values, handle.longest_inline)
         with closing(found) as runs:
             for run in runs:
                 try:
@@ -154,9 +123,6 @@ class Channel:
             raise handle.failure(reply, "send")
         count: int = reply.get(_wire.ATTR_COUNT, run.length)
         return count
-
-    def _encode(self, value: Any) -> Any:
-        return outgoing.encode(self._side, self._codec, value)
 
     # --- receiving ---
 
@@ -269,31 +235,7 @@ class Channel:
             self._kept.popleft()
         return leases
 
-    def acking(self, *, lease: bool = False) -> Inbox:
-        """Messages that stay in the channel until they are acknowledged; with `lease` each Job
-        has a Lease."""
-        self._check_lease(lease)
-        return Inbox(self, self._usable(), self._codec, lease)
-
-    def _check_lease(self, lease: bool) -> None:
-        if lease and not self._plain:
-            raise InvalidArgument("leases and arrays come from channels of bytes, without a codec")
-
     # --- select ---
-
-    def receiving(self, *, lease: bool = False) -> Clause:
-        """An arm of `Client.select` that receives; with `lease` its value is a Lease."""
-        self._usable().check_receive()
-        self._check_lease(lease)
-        return Clause(self, self._handle, self._codec, lease=lease)
-
-    def sending(self, value: Any, *, files: Files = ()) -> Clause:
-        """An arm of `Client.select` that sends `value` if it wins."""
-        handle = self._usable()
-        encoded = value if self._plain and type(value) is bytes else self._encode(value)
-        if type(encoded) is bytes:
-            self._side.check(handle, len(encoded))
-        return Clause(self, handle, self._codec, encoded, files=list(files))
 
     def selected(self, clause: Clause, reply: Reply) -> Any:
         """What the winning clause of a select brought."""
@@ -356,15 +298,5 @@ class Channel:
     def __enter__(self) -> "Channel":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.aclose()
-
-    def _usable(self) -> Handle:
-        if self._closed:
-            raise ClosedResourceError(f"this handle on channel {self._handle.label} is closed")
-        return self._handle

@@ -1,6 +1,5 @@
 """The blocking client: one connection, used by one thread at a time."""
 
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
 from kcoro_ipc import _wire
@@ -11,7 +10,7 @@ from kcoro_ipc.blocking.selecting import select
 from kcoro_ipc.blocking.timeouts import to_ms
 from kcoro_ipc.codecs import Codec, find_codec
 from kcoro_ipc.errors import ERRORS, InvalidArgument, KcoroError
-from kcoro_ipc.files import HasFileno
+from kcoro_ipc.lending import Lending
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.channels import (
     RIGHTS,
@@ -32,20 +31,19 @@ from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.selects import Clause, Selected, winner
 from kcoro_ipc.protocol.waiters import WaiterInfo, read_waiters
 from kcoro_ipc.protocol.waiting_files import FilesInfo, read_waiting_files
-from kcoro_ipc.regions import Lease, Loan
 
 if TYPE_CHECKING:
     from kcoro_ipc.metrics import ChannelSnapshot
 
 
-class Client:
+class Client(Lending):
     """Made by `open_client`. Its channels and jobs end with it.
 
     Give each thread a client of its own: two at once get BusyResourceError.
     """
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self._connection: Connection = connection
 
     def make_channel(
         self,
@@ -176,32 +174,6 @@ class Client:
         """As `select`, but WouldBlock if no clause can take effect at once."""
         return self.select(*clauses, biased=biased, timeout=0)
 
-    def loan(self, nbytes: int) -> Loan:
-        """Shared memory to write a message in: `with client.loan(n) as block: ...`, where `block`
-        is a writable memoryview. Sending it, or a part of it, hands it over without a copy.
-        PoolExhausted if what was sent before is still in use and the pool may not grow."""
-        return self._connection.side.loan(nbytes)
-
-    def loan_file(self, file: int | HasFileno) -> Loan:
-        """As `loan`, of the length and with the content of an open regular file, which the kernel
-        copies."""
-        return self._connection.side.loan_file(file)
-
-    def empty(self, shape: int | tuple[int, ...], dtype: Any = float, order: str = "C") -> Any:
-        """A NumPy array in shared memory, to be filled and sent without a copy."""
-        from kcoro_ipc import arrays
-
-        return arrays.empty(self._connection.side, shape, dtype, order)
-
-    def release(self, *leases: Lease) -> None:
-        """Releases several leases with one frame; BufferError, and none, if one is in use."""
-        self._connection.side.mappings.release_all(leases)
-
-    @property
-    def leases_open(self) -> int:
-        """How many leases of this client are not released."""
-        return self._connection.side.mappings.leases_open
-
     def aclose(self) -> None:
         """Ends the connection. Idempotent."""
         self._connection.close()
@@ -209,12 +181,7 @@ class Client:
     def __enter__(self) -> "Client":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.aclose()
 
     def _control(self, cmd: int, *pairs: tuple[int, Any], label: str | None = None) -> Reply:

@@ -2,29 +2,26 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kcoro_ipc import _wire
-from kcoro_ipc.blocking.connection import CONTROL_SECONDS, Connection
+from kcoro_ipc.blocking.connection import CONTROL_SECONDS
 from kcoro_ipc.blocking.handle import Handle
 from kcoro_ipc.blocking.timeouts import to_ms
-from kcoro_ipc.codecs import Codec
-from kcoro_ipc.errors import ClosedResourceError, EndOfChannel, KcoroError, UnknownDelivery
-from kcoro_ipc.files import File, take
+from kcoro_ipc.errors import EndOfChannel, KcoroError, UnknownDelivery
+from kcoro_ipc.inboxes import HeldMessage, InboxEnd
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.batches import batch_size
-from kcoro_ipc.protocol.deliveries import WithFiles, deliveries_of
+from kcoro_ipc.protocol.deliveries import deliveries_of
 from kcoro_ipc.protocol.replies import Reply
-from kcoro_ipc.protocol.selects import Clause
-from kcoro_ipc.regions import Lease
 
 if TYPE_CHECKING:
-    from kcoro_ipc.blocking.channel import Channel
+    pass
 
 Settle = Callable[[int, Sequence[int]], bytes]
 
 
-class Job:
+class Job(HeldMessage):
     """One message that is held for you until `ack` (done) or `nack` (somebody else's again).
 
     `redelivered` says that it had been delivered before, `attempts` how often. As a context
@@ -32,26 +29,6 @@ class Job:
     is there if the inbox was asked for leases: `data` is then its view, and it is released with
     the context manager or by you.
     """
-
-    lease: Lease | None = None
-
-    def __init__(self, inbox: "Inbox", body: Any, delivery_id: int, attempts: int) -> None:
-        self._inbox = inbox
-        self._files = body.files if isinstance(body, WithFiles) else None
-        self.data = body
-        self.delivery_id = delivery_id
-        self.attempts = attempts
-
-    def __repr__(self) -> str:
-        return f"<Job {self.delivery_id:#x} attempts {self.attempts}: {self.data!r}>"
-
-    @property
-    def redelivered(self) -> bool:
-        return self.attempts > 0
-
-    def take_files(self) -> list[File]:
-        """The open files that came with it, from now on yours; others are closed with the job."""
-        return take(self._files) if self._files is not None else []
 
     def ack(self) -> None:
         """The message is done and gone when this returns."""
@@ -77,32 +54,19 @@ class Job:
             self.lease.__exit__(kind, error, traceback)
 
 
-class Inbox:
+class Inbox(InboxEnd[Handle, Job]):
     """Jobs of one channel: `with channel.acking() as inbox: for job in inbox: ...`.
 
     What is neither acknowledged nor given back when the block ends is given back then. The inbox
     does not close the channel's handle.
     """
 
-    def __init__(
-        self, channel: "Channel", handle: Handle, codec: Codec, lease: bool = False
-    ) -> None:
-        self._channel = channel
-        self._handle = handle
-        self._codec = codec
-        self._lease = lease
-        self._closed = False
-        self.open_jobs: dict[int, Job] = {}
+    _job = Job
 
     def __enter__(self) -> "Inbox":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.aclose()
 
     def __iter__(self) -> Iterator[Job]:
@@ -129,12 +93,6 @@ class Inbox:
         """Waits for one job and returns it with what else is there, `max_items` at most."""
         return self._receive(timeout, batch_size(max_items))
 
-    def receiving(self) -> Clause:
-        """An arm of `Client.select` whose value is a Job."""
-        self._connection()
-        self._handle.check_receive()
-        return Clause(self._channel, self._handle, self._codec, inbox=self)
-
     def ack(self, *jobs: Job) -> None:
         """Acknowledges several jobs with one request."""
         self._settle(requests.ack, jobs)
@@ -153,25 +111,6 @@ class Inbox:
         except KcoroError:
             if not self._handle.connection.ended:
                 raise
-
-    def jobs(self, reply: Reply) -> list[Job]:
-        """Registers deliveries, all before the first is decoded: one that does not decode stays
-        open, as do those after it, until the inbox is closed."""
-        jobs = [Job(self, *delivery) for delivery in deliveries_of(reply)]
-        self.open_jobs.update((job.delivery_id, job) for job in jobs)
-        mappings = self._handle.connection.side.mappings
-        if self._lease:
-            for job in jobs:
-                job.lease = mappings.lease(job.data)
-                job.data = job.lease.data
-            return jobs
-        bodies = [job.data for job in jobs]
-        for job, element in zip(jobs, mappings.copies(bodies), strict=True):
-            job.data = element
-        mappings.give_back(bodies)
-        for job in jobs:
-            job.data = self._codec.decode(job.data)
-        return jobs
 
     def give_back_late(self, reply: Reply) -> None:
         """Deliveries that came for a request that was interrupted, from within it."""
@@ -221,9 +160,3 @@ class Inbox:
         reply = connection.request(req_id, build(req_id, ids), CONTROL_SECONDS)
         if reply.result:
             raise self._handle.failure(reply, "ack")
-
-    def _connection(self) -> Connection:
-        """ClosedResourceError once this inbox or its channel's handle was closed."""
-        if self._closed:
-            raise ClosedResourceError("this inbox is closed; open another with acking()")
-        return self._channel.client_connection

@@ -11,7 +11,7 @@ from kcoro_ipc.client.handle import Handle
 from kcoro_ipc.client.shipping import make_known
 from kcoro_ipc.codecs import Codec, find_codec
 from kcoro_ipc.errors import InvalidArgument
-from kcoro_ipc.files import HasFileno
+from kcoro_ipc.lending import Lending
 from kcoro_ipc.outgoing import Sends
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.channels import (
@@ -34,18 +34,17 @@ from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
 from kcoro_ipc.protocol.selects import Clause, Selected, select_frame, winner
 from kcoro_ipc.protocol.waiters import WaiterInfo, read_waiters
 from kcoro_ipc.protocol.waiting_files import FilesInfo, read_waiting_files
-from kcoro_ipc.regions import Lease, Loan
 from kcoro_ipc.trio_errors import TRIO_ERRORS
 
 if TYPE_CHECKING:
     from kcoro_ipc.metrics import ChannelSnapshot
 
 
-class Client:
+class Client(Lending):
     """Made by `open_client`. Its channels and jobs end with it."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self._connection: Connection = connection
 
     async def make_channel(
         self,
@@ -176,32 +175,6 @@ class Client:
             raise
         sends.settle(index)
         return Selected(index, clause.channel, clause.channel.selected(clause, reply))
-
-    def loan(self, nbytes: int) -> Loan:
-        """Shared memory to write a message in: `with client.loan(n) as block: ...`, where `block`
-        is a writable memoryview. Sending it, or a part of it, hands it over without a copy.
-        PoolExhausted if what was sent before is still in use and the pool may not grow."""
-        return self._connection.side.loan(nbytes)
-
-    def loan_file(self, file: int | HasFileno) -> Loan:
-        """As `loan`, of the length and with the content of an open regular file, which the kernel
-        copies."""
-        return self._connection.side.loan_file(file)
-
-    def empty(self, shape: int | tuple[int, ...], dtype: Any = float, order: str = "C") -> Any:
-        """A NumPy array in shared memory, to be filled and sent without a copy."""
-        from kcoro_ipc import arrays
-
-        return arrays.empty(self._connection.side, shape, dtype, order)
-
-    def release(self, *leases: Lease) -> None:
-        """Releases several leases with one frame; BufferError, and none, if one is in use."""
-        self._connection.side.mappings.release_all(leases)
-
-    @property
-    def leases_open(self) -> int:
-        """How many leases of this client are not released."""
-        return self._connection.side.mappings.leases_open
 
     async def aclose(self) -> None:
         """Ends the connection: whoever still waits gets ClosedResourceError. Idempotent."""

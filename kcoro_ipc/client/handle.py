@@ -11,10 +11,12 @@ from kcoro_ipc.trio_errors import TRIO_ERRORS, ClosedResourceError, ConnectionLo
 
 class Handle(handles.Handle):
     errors = TRIO_ERRORS
+    connection: Connection
 
     def __init__(self, connection: Connection, info: ChannelInfo, rights: int) -> None:
         super().__init__(info, rights, connection.max_frame_bytes)
         self.connection = connection
+        self.longest_inline = connection.side.longest_inline(self)
 
     async def control(self, cmd: int, *pairs: tuple[int, object]) -> Reply:
         """A request about the channel that is answered at once; raises if it was refused."""

@@ -2,32 +2,26 @@
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 
 from kcoro_ipc import _wire
-from kcoro_ipc.client.connection import Connection
 from kcoro_ipc.client.handle import Handle
-from kcoro_ipc.codecs import Codec
 from kcoro_ipc.errors import UnknownDelivery
-from kcoro_ipc.files import File, take
+from kcoro_ipc.inboxes import HeldMessage, InboxEnd
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.batches import batch_size
-from kcoro_ipc.protocol.deliveries import WithFiles, deliveries_of
-from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
-from kcoro_ipc.protocol.selects import Clause
-from kcoro_ipc.regions import Lease
 from kcoro_ipc.trio_errors import ClosedResourceError, ConnectionLost
 
 if TYPE_CHECKING:
-    from kcoro_ipc.client.channel import Channel
+    pass
 
 Settle = Callable[[int, Sequence[int]], bytes]
 
 
-class Job:
+class Job(HeldMessage):
     """One message that is held for you until `ack` (done) or `nack` (somebody else's again).
 
     `redelivered` says that it had been delivered before, `attempts` how often. As a context
@@ -35,26 +29,6 @@ class Job:
     is there if the inbox was asked for leases: `data` is then its view, and it is released with
     the context manager or by you.
     """
-
-    lease: Lease | None = None
-
-    def __init__(self, inbox: "Inbox", body: Any, delivery_id: int, attempts: int) -> None:
-        self._inbox = inbox
-        self._files = body.files if isinstance(body, WithFiles) else None
-        self.data = body
-        self.delivery_id = delivery_id
-        self.attempts = attempts
-
-    def __repr__(self) -> str:
-        return f"<Job {self.delivery_id:#x} attempts {self.attempts}: {self.data!r}>"
-
-    @property
-    def redelivered(self) -> bool:
-        return self.attempts > 0
-
-    def take_files(self) -> list[File]:
-        """The open files that came with it, from now on yours; others are closed with the job."""
-        return take(self._files) if self._files is not None else []
 
     async def ack(self) -> None:
         """The message is done and gone when this returns."""
@@ -80,32 +54,19 @@ class Job:
             self.lease.__exit__(kind, error, traceback)
 
 
-class Inbox:
+class Inbox(InboxEnd[Handle, Job]):
     """Jobs of one channel: `async with channel.acking() as inbox: async for job in inbox: ...`.
 
     What is neither acknowledged nor given back when the block ends is given back then, also when
     the block was cancelled. The inbox does not close the channel's handle.
     """
 
-    def __init__(
-        self, channel: "Channel", handle: Handle, codec: Codec, lease: bool = False
-    ) -> None:
-        self._channel = channel
-        self._handle = handle
-        self._codec = codec
-        self._lease = lease
-        self._closed = False
-        self.open_jobs: dict[int, Job] = {}
+    _job = Job
 
     async def __aenter__(self) -> "Inbox":
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         await self.aclose()
 
     def __aiter__(self) -> "Inbox":
@@ -129,12 +90,6 @@ class Inbox:
         """Waits for one job and returns it with what else is there, `max_items` at most."""
         return await self._receive(FOREVER_MS, batch_size(max_items), "receive")
 
-    def receiving(self) -> Clause:
-        """An arm of `Client.select` whose value is a Job."""
-        self._connection()
-        self._handle.check_receive()
-        return Clause(self._channel, self._handle, self._codec, inbox=self)
-
     async def ack(self, *jobs: Job) -> None:
         """Acknowledges several jobs with one request."""
         await self._settle(requests.ack, jobs)
@@ -151,25 +106,6 @@ class Inbox:
             await self.nack(*self.open_jobs.values())
         except (UnknownDelivery, ConnectionLost, ClosedResourceError):
             pass  # what ended with its connection or its channel was given back by that
-
-    def jobs(self, reply: Reply) -> list[Job]:
-        """Registers deliveries, all before the first is decoded: one that does not decode stays
-        open, as do those after it, until the inbox is closed."""
-        jobs = [Job(self, *delivery) for delivery in deliveries_of(reply)]
-        self.open_jobs.update((job.delivery_id, job) for job in jobs)
-        mappings = self._handle.connection.side.mappings
-        if self._lease:
-            for job in jobs:
-                job.lease = mappings.lease(job.data)
-                job.data = job.lease.data
-            return jobs
-        bodies = [job.data for job in jobs]
-        for job, element in zip(jobs, mappings.copies(bodies), strict=True):
-            job.data = element
-        mappings.give_back(bodies)
-        for job in jobs:
-            job.data = self._codec.decode(job.data)
-        return jobs
 
     async def _receive(self, timeout_ms: int, max_items: int, place: str) -> list[Job]:
         connection = self._connection()
@@ -196,9 +132,3 @@ class Inbox:
         reply = await connection.request(req_id, build(req_id, ids), must_go=True)
         if reply.result:
             raise self._handle.failure(reply, "ack")
-
-    def _connection(self) -> Connection:
-        """ClosedResourceError once this inbox or its channel's handle was closed."""
-        if self._closed:
-            raise ClosedResourceError("this inbox is closed; open another with acking()")
-        return self._channel.client_connection

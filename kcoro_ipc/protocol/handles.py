@@ -1,5 +1,7 @@
 """A client's handle on one channel: what the daemon granted, shared by clones, without waiting."""
 
+from typing import Any
+
 from kcoro_ipc import _wire
 from kcoro_ipc.errors import ERRORS, ErrorTable, KcoroError, MessageTooLong, error_for
 from kcoro_ipc.protocol import requests
@@ -14,6 +16,8 @@ class Handle:
     """Rights on a channel of one connection; `users` clones hold it, the last one releases it."""
 
     errors: ErrorTable = ERRORS
+    connection: Any  # the client's own
+    longest_inline: int  # bytes up to this length are sent without a second thought
 
     def __init__(self, info: ChannelInfo, rights: int, max_frame_bytes: int) -> None:
         self.info = info
@@ -57,6 +61,9 @@ class Handle:
     def _denied(self, deed: str, right: str) -> KcoroError:
         message = f"this handle may not {deed}: it was opened with {right}=False; open another one"
         return error_for(_wire.KC_EACCES, message, table=self.errors, channel=self.label)
+
+    def closed(self, message: str) -> KcoroError:
+        return error_for(_wire.KC_EBADF, message, table=self.errors)
 
     def failure(self, reply: Reply, side: str = "") -> KcoroError:
         message = ""

@@ -83,7 +83,9 @@ async def test_without_fallback_an_exhausted_pool_refuses_and_nothing_is_sent_or
     either: Any, address: str, name: str
 ) -> None:
     numpy = pytest.importorskip("numpy", reason="needs the extra numpy")
-    async with either.open(address, pool_bytes=PAGE, zero_copy_from=COPIED_FROM, fallback=False) as one:
+    async with either.open(
+        address, pool_bytes=PAGE, zero_copy_from=COPIED_FROM, fallback=False
+    ) as one:
         channel = await made(either, one, name)
         with pytest.raises(PoolExhausted, match="pool_bytes"):
             await either.do(channel.send(LARGE))
