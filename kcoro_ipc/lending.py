@@ -40,4 +40,4 @@ class Lending:
     @property
     def leases_open(self) -> int:
         """How many leases of this client are not released."""
-        return self._connection.side.mappings.leases_open
+        return self._connection.side.releases.leases_open

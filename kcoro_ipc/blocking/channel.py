@@ -181,7 +181,7 @@ class Channel(ChannelEnd[Handle, Inbox]):
     def _fill(self, timeout: float | None, max_items: int) -> None:
         """At least one message is kept afterwards."""
         self._usable()
-        self._side.mappings.release_dropped()
+        self._side.releases.end_dropped(again=True)
         if not self._kept:
             self._kept.extend(self._receive(timeout, max_items))
 
@@ -215,25 +215,40 @@ class Channel(ChannelEnd[Handle, Inbox]):
             self._kept.extend(bodies_of(reply))
 
     def _decode_kept(self, max_items: int) -> list[Any]:
-        mappings = self._side.mappings
-        bodies = [self._kept.popleft() for _ in range(min(max_items, len(self._kept)))]
-        left: Sequence[Body] = bodies  # what is to be kept again if this is interrupted
+        mappings, releases = self._side.mappings, self._side.releases
+        bodies, rest = self._first_kept(max_items)
         try:
-            elements = left = mappings.copies(bodies)
-            mappings.discard(bodies)
-            return decode_many(self._codec, elements)
+            elements = mappings.copies(bodies)
+            kept: deque[Body] = deque([*elements, *rest])
+            owed = [*releases.owed, *mappings.ids_of(bodies)]
+            # No call between the two: either ranges are kept, or copies are and the ranges owed.
+            self._kept = kept
+            releases.owed = owed
+            releases.tell_owed()
+            mappings.close_files(bodies)
+            values = decode_many(self._codec, elements)
         except (DecodeError, ProtocolError):
+            self._kept = rest
             raise
-        except BaseException:
-            self._kept.extendleft(reversed(left))
-            raise
+        self._kept = rest
+        return values
 
     def _lease_kept(self, max_items: int) -> list[Lease]:
-        count = min(max_items, len(self._kept))
-        leases = [self._side.mappings.lease(body) for body in list(self._kept)[:count]]
-        for _ in range(count):
-            self._kept.popleft()
+        bodies, rest = self._first_kept(max_items)
+        leases: list[Lease] = []
+        try:
+            leases.extend(map(self._side.mappings.lease, bodies))
+        except BaseException:
+            for lease in leases:
+                lease.disown()
+            raise
+        self._kept = rest
         return leases
+
+    def _first_kept(self, max_items: int) -> tuple[list[Body], deque[Body]]:
+        """Up to so many, and the others; all of them are still kept."""
+        bodies = list(self._kept)
+        return bodies[:max_items], deque(bodies[max_items:])
 
     # --- select ---
 

@@ -46,6 +46,7 @@ class Connection:
     ) -> None:
         self.max_frame_bytes = greeting.max_frame_bytes
         self.side = Side(settings, greeting.caps, self.tell, self.hear)
+        self._releases = self.side.releases
         self._sock = sock
         self._socket_send = sock.send
         self._inflow = Inflow(sock)
@@ -96,6 +97,8 @@ class Connection:
         try:
             if self._why_ended is not None or self._generation != forks.generation:
                 raise self._why_unusable()
+            if self._releases.dropped or self._releases.owed:
+                self._releases.end_dropped()  # with this request
             if timeout is not self._limited_to:
                 self._limit(timeout)
             inflow = self._inflow

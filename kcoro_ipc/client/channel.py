@@ -159,7 +159,7 @@ class Channel(ChannelEnd[Handle, Inbox], trio.abc.Channel[Any]):
 
     async def _lease_bodies(self, timeout_ms: int, max_items: int) -> Sequence[Body]:
         self._check_lease(True)
-        self._side.mappings.release_dropped()
+        self._side.releases.end_dropped(again=True)
         return bodies_of(await self._ask(timeout_ms, max_items, "receive"))
 
     async def _receive(self, timeout_ms: int, max_items: int, place: str) -> Sequence[bytes]:

@@ -99,6 +99,7 @@ class Connection:
     ) -> None:
         self.max_frame_bytes = greeting.max_frame_bytes
         self.side = Side(settings, greeting.caps, self.tell, self.hear)
+        self._releases = self.side.releases
         self.registering = trio.Lock()
         self._sock = sock
         self._packets = sock.type == socket.SOCK_SEQPACKET
@@ -141,6 +142,8 @@ class Connection:
                 await self._lots[side].park()
         if self._why_ended is not None or self._generation != forks.generation:
             raise self._why_unusable()
+        if self._releases.dropped or self._releases.owed:
+            self._releases.end_dropped()
         waiting = Waiting(self, req_id, current_task(), owners)
         self._exchange.add(req_id, waiting, side)
         self._put(Outgoing(frame, files, req_id) if files else frame)

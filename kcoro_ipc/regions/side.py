@@ -50,8 +50,10 @@ class Side:
         tell: Callable[[bytes], None],
         hear: Callable[[], None],
     ) -> None:
-        self.pool = Pool(settings.pool_bytes, hear)
+        self.pool = Pool(settings.pool_bytes, self._hear)
         self.mappings = Mappings(tell)
+        self.releases = self.mappings.releases
+        self._hear_all = hear
         self.inline_below = settings.inline_below or 0
         self.takes_regions = bool(caps & _wire.CAP_DESCRIPTORS)
         self.takes_files = bool(caps & _wire.CAP_FILES)
@@ -73,6 +75,11 @@ class Side:
             region_id = reply.get(_wire.ATTR_REGION_ID)
             self.mappings.remove(region_id)
             self.pool.gone(region_id)
+
+    def _hear(self) -> None:
+        """What was dropped here may be what another connection of this program waits for."""
+        self.releases.end_dropped(again=True)
+        self._hear_all()
 
     # --- loans ---
 
@@ -191,4 +198,5 @@ class Side:
         """The connection has ended. Views of loans and leases stay what they are."""
         self._closed = True
         self.pool.close()
+        self.releases.end_dropped(again=True)
         self.mappings.close()

@@ -208,6 +208,29 @@ def test_files_that_nobody_takes_are_closed_everywhere(
         assert read_to_end(reading) == b""
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("taken", ["lease", "array"])
+async def test_what_was_merely_dropped_goes_back_with_the_next_send(
+    either: Any, address: str, name: str, taken: str
+) -> None:
+    numpy = pytest.importorskip("numpy", reason="needs the extra numpy")
+    async with either.open(address) as one, either.open(address) as two:
+        sends = await either.do(one.make_channel(name, kind="buffered", capacity=4))
+        receives = await either.do(two.open_channel(name))
+        await either.do(sends.send(numpy.zeros(SIZE, "u1")))
+        receive = receives.receive_lease if taken == "lease" else receives.receive_array
+        found = await either.do(receive())
+        (region,) = one._connection.side.pool.regions
+        await either.do(one.ping())
+        assert not region.space.idle
+        del found
+        gc.collect()
+        await either.do(receives.send(b"x"))
+        await either.do(one.ping())
+        assert region.space.idle
+        await either.do(sends.receive())
+
+
 async def test_trio_moves_blocks_between_tasks_of_two_clients(address: str, name: str) -> None:
     found: list[int] = []
 

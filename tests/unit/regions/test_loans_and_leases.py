@@ -176,12 +176,12 @@ def gone(side: Side, region_id: int) -> None:
 
 def test_a_lease_is_read_only_and_released_with_its_block(side: Side) -> None:
     lease = side.mappings.lease(Descriptor(7, 10, 5, 99))
-    assert (side.mappings.leases_open, len(lease), lease.is_shared) == (1, 5, True)
+    assert (side.releases.leases_open, len(lease), lease.is_shared) == (1, 5, True)
     with lease as view:
         assert bytes(view) == bytes([10, 11, 12, 13, 14])
         with pytest.raises(TypeError):
             view[0] = 1  # type: ignore[index]
-    assert (side.mappings.leases_open, released(side)) == (0, [99])
+    assert (side.releases.leases_open, released(side)) == (0, [99])
     lease.release()
     assert released(side) == [99]
     with pytest.raises(ClosedResourceError):
@@ -210,12 +210,12 @@ def test_an_exception_passes_a_lease_whose_slices_it_holds(side: Side) -> None:
         work(view)
     assert lease.released
     assert caught.value.args[0][0] == 1, "what the traceback shows can still be looked at"
-    side.mappings.release_dropped()
+    side.releases.end_dropped(again=True)
     assert released(side) == []
     del caught
     gc.collect()
-    side.mappings.release_dropped()
-    assert (released(side), side.mappings.leases_open) == ([99], 0)
+    side.releases.end_dropped(again=True)
+    assert (released(side), side.releases.leases_open) == ([99], 0)
 
 
 def test_the_view_of_a_dropped_lease_ends_with_it(side: Side) -> None:
@@ -226,7 +226,7 @@ def test_the_view_of_a_dropped_lease_ends_with_it(side: Side) -> None:
         del lease
         gc.collect()
     assert view[1] == 1
-    side.mappings.release_dropped()
+    side.releases.end_dropped(again=True)
     assert released(side) == [99]
     with pytest.raises(ValueError, match="released"):
         view[1]
@@ -238,10 +238,10 @@ def test_a_dropped_lease_waits_for_buffers_that_are_no_views(side: Side) -> None
     with pytest.warns(ResourceWarning, match="was dropped"):
         del lease
         gc.collect()
-    side.mappings.release_dropped()
+    side.releases.end_dropped(again=True)
     assert (released(side), next(found)) == ([], (0,))
     del found
-    side.mappings.release_dropped()
+    side.releases.end_dropped(again=True)
     assert released(side) == [99]
 
 
@@ -251,11 +251,11 @@ def test_a_dropped_lease_warns_and_is_released_later(side: Side) -> None:
     with pytest.warns(ResourceWarning, match="was dropped"):
         del lease
         gc.collect()
-    side.mappings.release_dropped()
+    side.releases.end_dropped(again=True)
     assert (released(side), part[0]) == ([], 1)  # somebody still looks
     del part
-    side.mappings.release_dropped()
-    assert (released(side), side.mappings.leases_open) == ([99], 0)
+    side.releases.end_dropped(again=True)
+    assert (released(side), side.releases.leases_open) == ([99], 0)
 
 
 def test_many_leases_end_with_one_frame_or_none_does(side: Side) -> None:
@@ -263,7 +263,7 @@ def test_many_leases_end_with_one_frame_or_none_does(side: Side) -> None:
     part = leases[2].data[1:]
     with pytest.raises(BufferError):
         side.mappings.release_all(leases)
-    assert side.mappings.leases_open == 3
+    assert side.releases.leases_open == 3
     del part
     side.mappings.release_all(leases)
     assert released(side) == [1, 2, 3]
@@ -272,8 +272,8 @@ def test_many_leases_end_with_one_frame_or_none_does(side: Side) -> None:
 
 def test_a_message_that_came_as_bytes_is_a_lease_of_them(side: Side) -> None:
     with side.mappings.lease(b"inline") as view:
-        assert (bytes(view), view.readonly, side.mappings.leases_open) == (b"inline", True, 1)
-    assert (released(side), side.mappings.leases_open) == ([], 0)
+        assert (bytes(view), view.readonly, side.releases.leases_open) == (b"inline", True, 1)
+    assert (released(side), side.releases.leases_open) == ([], 0)
 
 
 def test_bytes_of_a_range_are_a_copy_and_the_range_goes_back_at_once(side: Side) -> None:
