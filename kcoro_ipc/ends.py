@@ -65,11 +65,14 @@ class ChannelEnd(Generic[H, I]):
         self._check_lease(lease)
         return self._inbox(self, self._usable(), self._codec, lease)
 
-    def receiving(self, *, lease: bool = False) -> Clause:
-        """An arm of `Client.select` that receives; with `lease` its value is a Lease."""
+    def receiving(self, *, lease: bool = False, message: bool = False) -> Clause:
+        """An arm of `Client.select` that receives; with `lease` its value is a Lease, with
+        `message` a Message with its open files."""
         self._usable().check_receive()
         self._check_lease(lease)
-        return Clause(self, self._handle, self._codec, lease=lease)
+        if lease and message:
+            raise InvalidArgument("a clause gives a lease or a message with its files, not both")
+        return Clause(self, self._handle, self._codec, lease=lease, message=message)
 
     def sending(self, value: Any, *, files: Files = ()) -> Clause:
         """An arm of `Client.select` that sends `value` if it wins."""

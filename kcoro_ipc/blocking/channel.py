@@ -167,6 +167,9 @@ class Channel(ChannelEnd[Handle, Inbox]):
     def receive_message(self, *, timeout: float | None = None) -> Message:
         """The next message with the open files that came with it, which are then yours."""
         self._fill(timeout, 0)
+        return self._message_kept()
+
+    def _message_kept(self) -> Message:
         body = self._kept[0]
         files = take(body.files) if isinstance(body, WithFiles) else []
         return Message(self._decode_kept(1)[0], files)
@@ -263,6 +266,8 @@ class Channel(ChannelEnd[Handle, Inbox]):
 
     def take_kept(self, clause: Clause) -> Any:
         """For a clause: what an interrupted receive left here, or a select has just brought."""
+        if clause.message:
+            return self._message_kept()
         return self._lease_kept(1)[0] if clause.lease else self._decode_kept(1)[0]
 
     @property

@@ -146,6 +146,9 @@ class Channel(ChannelEnd[Handle, Inbox], trio.abc.Channel[Any]):
     async def receive_message(self) -> Message:
         """The next message with the open files that came with it, which are then yours."""
         (body,) = bodies_of(await self._ask(FOREVER_MS, 0, "receive"))
+        return self._message(body)
+
+    def _message(self, body: Body) -> Message:
         files = take(body.files) if isinstance(body, WithFiles) else []
         (element,) = self._side.mappings.elements([body])
         return Message(self._codec.decode(element), files)
@@ -190,6 +193,8 @@ class Channel(ChannelEnd[Handle, Inbox], trio.abc.Channel[Any]):
         body = bodies_of(reply)[0]
         if clause.lease:
             return mappings.lease(body)
+        if clause.message:
+            return self._message(body)
         return self._codec.decode(mappings.elements([body])[0])
 
     # --- the channel itself ---

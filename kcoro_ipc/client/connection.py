@@ -314,14 +314,18 @@ class Connection:
                 while self._why_ended is None:
                     if not self._outgoing:
                         await self._writer_sleeps.park()
-                    frames, self._outgoing = self._outgoing, []
-                    for data in frames if self._packets else together(frames):
-                        if isinstance(data, Outgoing):
-                            data = await self._transmit_first(data)
-                        await self._transmit(data)
+                    await self._write_queued()
             except OSError:
                 # The reader sees the end too, after the replies that were sent before it.
                 await trio.sleep_forever()
+
+    async def _write_queued(self) -> None:
+        """Of its own, so that no variable of a writer that sleeps keeps files open."""
+        frames, self._outgoing = self._outgoing, []
+        for data in frames if self._packets else together(frames):
+            if isinstance(data, Outgoing):
+                data = await self._transmit_first(data)
+            await self._transmit(data)
 
     async def _transmit_first(self, filed: Outgoing) -> bytes:
         """Sends files with the first bytes of their frame; what is left of it goes without."""

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from kcoro_ipc import blocking, client
-from kcoro_ipc.errors import PoolExhausted
+from kcoro_ipc.errors import InvalidArgument, PoolExhausted
 
 SIZE = 64 << 10
 ROUNDS = 2_000
@@ -190,6 +190,27 @@ def test_open_files_arrive_and_work(address: str, name: str, tmp_path: Path) -> 
         assert path.read_bytes() == b"here"
         assert read_to_end(reading) == b"here"
         assert receives.receive_message() == (b"none", [])
+
+
+async def test_a_select_brings_files_to_a_clause_that_asks_for_the_message(
+    either: Any, address: str, name: str
+) -> None:
+    async with either.open(address) as one:
+        channel = await either.do(one.make_channel(name, kind="buffered", capacity=4))
+        reading, writing = os.pipe()
+        await either.do(channel.send(b"open", files=[writing]))
+        os.close(writing)
+        done = await either.do(one.select(channel.receiving(message=True)))
+        assert done.value.data == b"open"
+        (file,) = done.value.files
+        with file:
+            os.write(file.fileno(), b"through")
+        assert read_to_end(reading) == b"through"
+        await either.do(channel.send(b"none"))
+        done = await either.do(one.select(channel.receiving(message=True)))
+        assert done.value == (b"none", [])
+        with pytest.raises(InvalidArgument):
+            channel.receiving(message=True, lease=True)
 
 
 @pytest.mark.parametrize("ending", ["receive", "purge", "destroy"])
