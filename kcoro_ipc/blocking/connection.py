@@ -45,7 +45,8 @@ class Connection:
         self, sock: socket.socket, greeting: Greeting, cancel_grace: float, settings: Settings
     ) -> None:
         self.max_frame_bytes = greeting.max_frame_bytes
-        self.side = Side(settings, greeting.caps, self.tell, self.hear)
+        caps, quota = greeting.caps, greeting.region_quota
+        self.side = Side(settings, caps, self.tell, self.hear, quota)
         self._releases = self.side.releases
         self._sock = sock
         self._socket_send = sock.send

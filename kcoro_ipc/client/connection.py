@@ -98,7 +98,8 @@ class Connection:
         settings: Settings,
     ) -> None:
         self.max_frame_bytes = greeting.max_frame_bytes
-        self.side = Side(settings, greeting.caps, self.tell, self.hear)
+        caps, quota = greeting.caps, greeting.region_quota
+        self.side = Side(settings, caps, self.tell, self.hear, quota)
         self._releases = self.side.releases
         self.registering = trio.Lock()
         self._sock = sock

@@ -1,16 +1,26 @@
 """A loan: a range of our own shared memory while it is being written.
 
+Who else looks is asked of memoryviews, slices and NumPy arrays included. An object that took the
+buffer for itself (struct.iter_unpack, pickle.PickleBuffer) counts in its view alone, and CPython
+tells nobody that count but `release`, which ends the view: it is found out after the send.
+
 Invariant: the view is released when the message was accepted, or may have been, and not before:
 after a send that did nothing the block is still the writer's, as it was.
 """
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
+from warnings import warn
 
 from kcoro_ipc.errors import BusyResourceError, ClosedResourceError, InvalidArgument
 from kcoro_ipc.regions.filling import Fill
 from kcoro_ipc.regions.pool import Block, Pool
 from kcoro_ipc.regions.views import address_of, buffer_id, seen_by_others
+
+STILL_EXPORTED = (
+    "this block was sent while something that is no memoryview held its buffer, through which it "
+    "can still be written; end that before the send"
+)
 
 Loans = dict[int, "Loan"]  # by the buffer of their views
 
@@ -121,7 +131,8 @@ class Loan:
         """The send happened, or it is not known: nobody may write here any more."""
         self._busy = False
         block = self._end()
-        block.release_views()  # what is exported this very moment keeps the range from reuse
+        if not block.release_views():  # that keeps the range from reuse
+            warn(STILL_EXPORTED, RuntimeWarning, stacklevel=2)
         return block
 
     def kept(self) -> None:

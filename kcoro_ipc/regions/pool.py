@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 
 from kcoro_ipc.errors import PoolExhausted
+from kcoro_ipc.protocol.greeting import Quota
 from kcoro_ipc.regions.filling import Fill
 from kcoro_ipc.regions.memory import PAGE, create_memory
 from kcoro_ipc.regions.space import Space
@@ -72,10 +73,14 @@ class Block:
 
 
 class Pool:
-    """`hear` reads what the daemon has said by now: it may have freed something."""
+    """`hear` reads what the daemon has said by now: it may have freed something. `quota` is what it
+    lets one user have, in all of his programs."""
 
-    def __init__(self, limit_bytes: int, hear: Callable[[], None]) -> None:
+    def __init__(
+        self, limit_bytes: int, hear: Callable[[], None], quota: Quota | None = None
+    ) -> None:
         self.limit_bytes = limit_bytes
+        self.quota = quota
         self.regions: list[Region] = []
         self.doomed: list[Region] = []  # to be dropped by whoever may wait for the answer
         self.regions_made = 0
@@ -102,8 +107,14 @@ class Pool:
         return block or self._grow(size)
 
     def take_filled(self, nbytes: int, fill: Fill) -> Block:
-        """A range in a region of its own, into which `fill` wrote before it was sealed."""
-        return self._grow(max(1, -(-nbytes // PAGE)) * PAGE, fill)
+        """A range in a region of its own, into which `fill` wrote before it was sealed.
+        QuotaExceeded, and nothing was written, if the daemon would not take it."""
+        size = max(1, -(-nbytes // PAGE)) * PAGE
+        if self.quota is not None and self.total_bytes + size > self.quota.limit:
+            self._drop_idle(0)
+            if self.total_bytes + size > self.quota.limit:
+                raise self.quota.refusal(self.total_bytes)
+        return self._grow(size, fill)
 
     def _find(self, size: int, largest: int = 0) -> Block | None:
         """In a region that is not much too large, or not over `largest`."""

@@ -15,6 +15,7 @@ from kcoro_ipc.errors import (
 )
 from kcoro_ipc.files import HasFileno, Loose, duplicate
 from kcoro_ipc.protocol.descriptors import read_numbers
+from kcoro_ipc.protocol.greeting import Quota
 from kcoro_ipc.protocol.handles import Handle
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.regions.filling import fill_from
@@ -49,8 +50,9 @@ class Side:
         caps: int,
         tell: Callable[[bytes], None],
         hear: Callable[[], None],
+        quota: Quota | None = None,
     ) -> None:
-        self.pool = Pool(settings.pool_bytes, self._hear)
+        self.pool = Pool(settings.pool_bytes, self._hear, quota)
         self.mappings = Mappings(tell)
         self.releases = self.mappings.releases
         self._hear_all = hear

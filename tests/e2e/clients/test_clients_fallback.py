@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kcoro_ipc.errors import PoolExhausted
+from kcoro_ipc.errors import PoolExhausted, QuotaExceeded
 from tests.e2e.harness import DaemonProcess, running_daemon
 
 COPIED_FROM = 16 << 10
@@ -145,3 +145,21 @@ async def test_without_fallback_the_quota_of_the_daemon_is_named(
             await either.do(channel.send_many([LARGE]))
         found = await either.do(channel.statistics())
         assert (found.zref_fallback_capacity, found.depth) == (0, 0)
+
+
+async def test_a_file_over_the_quota_is_refused_before_a_byte_of_it_is_copied(
+    either: Any, narrow: DaemonProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(100 << 10))
+    copied: list[int] = []
+    monkeypatch.setattr("kcoro_ipc.regions.filling._copy", lambda *_: copied.append(1))
+    async with either.open(narrow.stream) as one:
+        with path.open("rb") as file, pytest.raises(QuotaExceeded) as caught:
+            one.loan_file(file).__enter__()
+        assert (caught.value.setting, caught.value.limit, caught.value.usage) == (
+            "limits.region_bytes_per_uid",
+            64 << 10,
+            0,
+        )
+    assert copied == []

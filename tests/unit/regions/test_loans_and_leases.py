@@ -68,6 +68,23 @@ def test_a_send_is_refused_while_slices_are_there_and_nothing_has_happened() -> 
         block[0] = 1
 
 
+def test_a_buffer_that_is_no_view_is_found_out_when_the_block_was_handed_over() -> None:
+    """Before that CPython tells nobody of it. The range is not used again while it is there."""
+    side = make_side(pool_bytes=PAGE)
+    loan = side.loan(PAGE)
+    with loan as block:
+        found = struct.iter_unpack("B", block)
+        assert loan.begin(block) == 0
+        with pytest.warns(RuntimeWarning, match="no memoryview"):
+            handed = loan.handed_over()
+    side.pool.give(handed)
+    with pytest.raises(errors.PoolExhausted), side.loan(PAGE):
+        pass
+    del found, block
+    with side.loan(PAGE) as block:
+        assert len(block) == PAGE
+
+
 def test_a_released_slice_is_no_reason_to_refuse() -> None:
     side = make_side()
     loan = side.loan(PAGE)
