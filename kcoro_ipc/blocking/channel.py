@@ -6,7 +6,6 @@ except ConnectionLost (in doubt) and Unconfirmed (taken, not yet acknowledged).
 It is longer than its neighbours because a channel's methods are easier to find in one place.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -14,20 +13,20 @@ from typing import TYPE_CHECKING, Any
 from kcoro_ipc import _wire, outgoing
 from kcoro_ipc.blocking.handle import Handle
 from kcoro_ipc.blocking.inbox import Inbox
+from kcoro_ipc.blocking.kept import Kept
 from kcoro_ipc.blocking.shipping import ship, ship_run
 from kcoro_ipc.blocking.timeouts import Deadline, to_ms
-from kcoro_ipc.codecs import Codec, DecodeError, decode_many
+from kcoro_ipc.codecs import Codec
 from kcoro_ipc.ends import ChannelEnd, Files
 from kcoro_ipc.errors import (
     ConnectionLost,
     EndOfChannel,
     KcoroError,
-    ProtocolError,
 )
-from kcoro_ipc.files import Message, take
+from kcoro_ipc.files import Message
 from kcoro_ipc.protocol import batches, requests
 from kcoro_ipc.protocol.channels import read_stats
-from kcoro_ipc.protocol.deliveries import Body, WithFiles, bodies_of
+from kcoro_ipc.protocol.deliveries import Body, bodies_of
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS
 from kcoro_ipc.protocol.selects import Clause
@@ -48,7 +47,7 @@ class Channel(ChannelEnd[Handle, Inbox]):
 
     def __init__(self, handle: Handle, codec: Codec) -> None:
         super().__init__(handle, codec)
-        self._kept: deque[Body] = deque()
+        self._kept = Kept(codec)
 
     # --- sending ---
 
@@ -131,14 +130,14 @@ class Channel(ChannelEnd[Handle, Inbox]):
         (WouldBlock for timeout 0) if none came."""
         if self._kept:
             self._usable()
-            return self._decode_kept(1)[0]
+            return self._kept.decoded(1)[0]
         bodies = self._receive(timeout, 0)
         # From the return of a call to the next one no signal handler runs: the message is safe.
         body = bodies[0]
         if self._plain and type(body) is bytes:
             return body
-        self._kept.extend(bodies)
-        return self._decode_kept(1)[0]
+        self._kept.keep(self._side.mappings, bodies)
+        return self._kept.decoded(1)[0]
 
     def try_receive(self) -> Any:
         """As `receive`, but WouldBlock instead of waiting."""
@@ -156,23 +155,18 @@ class Channel(ChannelEnd[Handle, Inbox]):
         most = batches.batch_size(max_items)
         self._check_lease(lease)
         self._fill(timeout, most)
-        return self._lease_kept(most) if lease else self._decode_kept(most)
+        return self._kept.leases(most) if lease else self._kept.decoded(most)
 
     def receive_lease(self, *, timeout: float | None = None) -> Lease:
         """The next message where it lies: in its sender's memory, if it was sent from there."""
         self._check_lease(True)
         self._fill(timeout, 0)
-        return self._lease_kept(1)[0]
+        return self._kept.leases(1)[0]
 
     def receive_message(self, *, timeout: float | None = None) -> Message:
         """The next message with the open files that came with it, which are then yours."""
         self._fill(timeout, 0)
-        return self._message_kept()
-
-    def _message_kept(self) -> Message:
-        body = self._kept[0]
-        files = take(body.files) if isinstance(body, WithFiles) else []
-        return Message(self._decode_kept(1)[0], files)
+        return self._kept.message()
 
     def receive_array(self, *, timeout: float | None = None) -> Any:
         """The next message as a NumPy array, read only, in its sender's memory if it was sent from
@@ -186,7 +180,7 @@ class Channel(ChannelEnd[Handle, Inbox]):
         self._usable()
         self._side.releases.end_dropped(again=True)
         if not self._kept:
-            self._kept.extend(self._receive(timeout, max_items))
+            self._kept.keep(self._side.mappings, self._receive(timeout, max_items))
 
     def __iter__(self) -> Iterator[Any]:
         """Messages until the end of the channel."""
@@ -215,43 +209,7 @@ class Channel(ChannelEnd[Handle, Inbox]):
     def keep(self, reply: Reply) -> None:
         """Messages that came for a receive that was interrupted."""
         if not reply.result:
-            self._kept.extend(bodies_of(reply))
-
-    def _decode_kept(self, max_items: int) -> list[Any]:
-        mappings, releases = self._side.mappings, self._side.releases
-        bodies, rest = self._first_kept(max_items)
-        try:
-            elements = mappings.copies(bodies)
-            kept: deque[Body] = deque([*elements, *rest])
-            owed = [*releases.owed, *mappings.ids_of(bodies)]
-            # No call between the two: either ranges are kept, or copies are and the ranges owed.
-            self._kept = kept
-            releases.owed = owed
-            releases.tell_owed()
-            mappings.close_files(bodies)
-            values = decode_many(self._codec, elements)
-        except (DecodeError, ProtocolError):
-            self._kept = rest
-            raise
-        self._kept = rest
-        return values
-
-    def _lease_kept(self, max_items: int) -> list[Lease]:
-        bodies, rest = self._first_kept(max_items)
-        leases: list[Lease] = []
-        try:
-            leases.extend(map(self._side.mappings.lease, bodies))
-        except BaseException:
-            for lease in leases:
-                lease.disown()
-            raise
-        self._kept = rest
-        return leases
-
-    def _first_kept(self, max_items: int) -> tuple[list[Body], deque[Body]]:
-        """Up to so many, and the others; all of them are still kept."""
-        bodies = list(self._kept)
-        return bodies[:max_items], deque(bodies[max_items:])
+            self._kept.keep(self._side.mappings, bodies_of(reply))
 
     # --- select ---
 
@@ -267,8 +225,8 @@ class Channel(ChannelEnd[Handle, Inbox]):
     def take_kept(self, clause: Clause) -> Any:
         """For a clause: what an interrupted receive left here, or a select has just brought."""
         if clause.message:
-            return self._message_kept()
-        return self._lease_kept(1)[0] if clause.lease else self._decode_kept(1)[0]
+            return self._kept.message()
+        return self._kept.leases(1)[0] if clause.lease else self._kept.decoded(1)[0]
 
     @property
     def has_kept(self) -> bool:
@@ -312,7 +270,7 @@ class Channel(ChannelEnd[Handle, Inbox]):
         """
         if not self._closed:
             self._closed = True
-            self._side.mappings.discard(list(self._kept))
+            self._kept.discard()
             self._handle.release()
 
     def __enter__(self) -> "Channel":

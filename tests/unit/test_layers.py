@@ -26,7 +26,7 @@ PYTHON_ROWS: list[set[str]] = [
     {"registry"},
     {"broker"},
     {"control"},
-    {"transport", "regions", "config"},
+    {"transport", "regions", "config", "layouts"},
     {"service", "acceptor"},
     {"draining", "trimming", "closing", "arrays"},
     {"outgoing", "inboxes", "lending"},

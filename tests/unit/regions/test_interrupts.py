@@ -155,7 +155,7 @@ def test_a_receive_that_is_interrupted_while_it_copies_loses_neither_message_nor
     found: list[bytes] = []
 
     def fresh() -> None:
-        channel._kept.extend([Descriptor(7, 0, 3, 1), Descriptor(7, 3, 3, 2)])
+        channel._kept.keep(side.mappings, [Descriptor(7, 0, 3, 1), Descriptor(7, 3, 3, 2)])
         del side.told[:]
         found.clear()
 
@@ -167,7 +167,7 @@ def test_a_receive_that_is_interrupted_while_it_copies_loses_neither_message_nor
     for place in interrupts(work):
         if not found:
             assert released(side) == [] or not any(
-                isinstance(body, Descriptor) for body in channel._kept
+                isinstance(body, Descriptor) for body in channel._kept._bodies
             ), "what may still be read was given back"
             found += channel.receive_many()
         settle(side)
@@ -182,7 +182,7 @@ def test_a_receive_that_is_interrupted_while_it_leases_gives_nothing_back(side: 
     found: list[Any] = []
 
     def fresh() -> None:
-        channel._kept.extend([Descriptor(7, 0, 3, 1), Descriptor(7, 3, 3, 2)])
+        channel._kept.keep(side.mappings, [Descriptor(7, 0, 3, 1), Descriptor(7, 3, 3, 2)])
         del side.told[:]
         found.clear()
 
