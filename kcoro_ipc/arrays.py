@@ -37,6 +37,10 @@ class InPlace(NamedTuple):
     base: memoryview
     alone: int
 
+    def lent_to(self, side: Side, array: Array) -> bool:
+        """Whether it can go as it is; an array of another connection is one like any other."""
+        return self.array() is array and self.loan.is_open and self.loan.pool is side.pool
+
 
 _in_place: dict[int, InPlace] = {}  # by the id of the array, for as long as it lives
 
@@ -84,7 +88,7 @@ def parcel(
     """What an array goes out as: in place if it was made by `empty`, else as a copy."""
     given = list(files)
     found = _in_place.get(id(array))
-    if found is not None and found.array() is array and found.loan.is_open and not given:
+    if found is not None and found.lent_to(side, array) and not given:
         return _lent(side, handle, found, array)
     order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
     layout = Layout(array.dtype, array.shape, order)

@@ -8,7 +8,7 @@ from kcoro_ipc.codecs import Bytes, Codec
 from kcoro_ipc.errors import InvalidArgument
 from kcoro_ipc.files import HasFileno
 from kcoro_ipc.protocol.channels import ChannelInfo
-from kcoro_ipc.protocol.handles import Handle
+from kcoro_ipc.protocol.handles import BoundHandle
 from kcoro_ipc.protocol.selects import Clause
 from kcoro_ipc.regions import Side
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kcoro_ipc.inboxes import InboxEnd
 
 Files = Iterable[int | HasFileno]
-H = TypeVar("H", bound=Handle)
+H = TypeVar("H", bound=BoundHandle)
 I = TypeVar("I", bound="InboxEnd[Any, Any]")  # noqa: E741 (a type)
 
 
@@ -50,9 +50,14 @@ class ChannelEnd(Generic[H, I]):
 
     @property
     def client_connection(self) -> Any:
-        """Whose channel this is: a select takes channels of one connection, and no handle that
-        was closed."""
+        """By which it is used now."""
         return self._usable().connection
+
+    @property
+    def client_link(self) -> Any:
+        """Whose channel this is: a select takes channels of one client, and no handle that was
+        closed."""
+        return self._usable().link
 
     @property
     def _side(self) -> Side:

@@ -14,7 +14,9 @@ class HasSide(Protocol):
 class Lending:
     """A client that has a connection with shared memory."""
 
-    _connection: HasSide
+    @property
+    def _connection(self) -> HasSide:
+        raise NotImplementedError
 
     def loan(self, nbytes: int) -> Loan:
         """Shared memory to write a message in: `with client.loan(n) as block: ...`, where `block`

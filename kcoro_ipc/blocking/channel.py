@@ -67,21 +67,28 @@ class Channel(ChannelEnd[Handle, Inbox]):
         receiver has acknowledged the message; a timeout after it was taken raises Unconfirmed.
         Interrupted: it was sent or not, `statistics` may tell, and so does the view of a loan.
         """
-        handle = self._usable()
-        encoded = value if self._plain and type(value) is bytes else self._encode(value)
         flags = _wire.FLAG_SEND_COMPLETE_ACK if confirm else 0
-        if type(encoded) is bytes and len(encoded) <= handle.longest_inline and not files:
-            timeout_ms = FOREVER_MS if timeout is None else to_ms(timeout)
+        files = list(files) if files else ()
+        while True:
+            handle = self._usable()
             connection = handle.connection
-            req_id = connection.new_id()
-            frame = requests.send(req_id, handle.chan_id, timeout_ms, encoded, flags)
-            reply = connection.request(req_id, frame, timeout)
-        else:
-            parcel = outgoing.parcel_of(self._side, handle, encoded, files)
-            reply = ship(handle, parcel, timeout, flags)
-        if reply.result:
-            raise handle.failure(reply, "send")
-        return not (reply.attributes and reply.get(_wire.ATTR_DROPPED))
+            encoded = value if self._plain and type(value) is bytes else self._encode(value)
+            try:
+                if type(encoded) is bytes and len(encoded) <= handle.longest_inline and not files:
+                    timeout_ms = FOREVER_MS if timeout is None else to_ms(timeout)
+                    req_id = connection.new_id()
+                    frame = requests.send(req_id, handle.chan_id, timeout_ms, encoded, flags)
+                    reply = connection.request(req_id, frame, timeout)
+                else:
+                    connection.check_usable()
+                    parcel = outgoing.parcel_of(self._side, handle, encoded, files)
+                    reply = ship(handle, parcel, timeout, flags)
+            except ConnectionLost as error:
+                timeout = handle.recover(connection, error, "send", timeout)
+                continue
+            if reply.result:
+                raise handle.failure(reply, "send")
+            return not (reply.attributes and reply.get(_wire.ATTR_DROPPED))
 
     def try_send(self, value: Any, *, files: Files = ()) -> bool:
         """As `send`, but WouldBlock instead of waiting for a receiver or for room."""
@@ -94,8 +101,17 @@ class Channel(ChannelEnd[Handle, Inbox]):
         Fewer than given means that the next one failed, and the rest was not sent. If already the
         first one fails its error is raised.
         """
-        handle = self._usable()
-        deadline = Deadline(timeout)
+        given = list(values)
+        while True:
+            handle = self._usable()
+            connection = handle.connection
+            try:
+                connection.check_usable()
+                return self._send_runs(handle, given, Deadline(timeout))
+            except ConnectionLost as error:
+                timeout = handle.recover(connection, error, "send", timeout)
+
+    def _send_runs(self, handle: Handle, values: Sequence[Any], deadline: Deadline) -> int:
         settled = 0
         found = outgoing.runs(self._side, handle, self._codec, values, handle.longest_inline)
         with closing(found) as runs:
@@ -103,7 +119,7 @@ class Channel(ChannelEnd[Handle, Inbox]):
                 try:
                     count = self._send_run(run, deadline.left())
                 except KcoroError as error:
-                    if settled and not isinstance(error, ConnectionLost):
+                    if settled and not error.in_doubt:
                         return settled
                     raise
                 settled += count
@@ -192,19 +208,24 @@ class Channel(ChannelEnd[Handle, Inbox]):
             yield value
 
     def _receive(self, timeout: float | None, max_items: int) -> Sequence[Body]:
-        handle = self._usable()
-        if not handle.may_receive:
-            handle.check_receive()
-        connection = handle.connection
-        req_id = connection.new_id()
-        timeout_ms = FOREVER_MS if timeout is None else to_ms(timeout)
-        frame = requests.receive(req_id, handle.chan_id, timeout_ms, max_items)
-        reply = connection.request(req_id, frame, timeout, self.keep)
-        if reply.result:
-            raise handle.failure(reply, "receive")
-        if not reply.elements or reply.file_count:
-            return bodies_of(reply)
-        return reply.elements
+        while True:
+            handle = self._usable()
+            if not handle.may_receive:
+                handle.check_receive()
+            connection = handle.connection
+            req_id = connection.new_id()
+            timeout_ms = FOREVER_MS if timeout is None else to_ms(timeout)
+            frame = requests.receive(req_id, handle.chan_id, timeout_ms, max_items)
+            try:
+                reply = connection.request(req_id, frame, timeout, self.keep)
+            except ConnectionLost as error:
+                timeout = handle.recover(connection, error, "receive", timeout)
+                continue
+            if reply.result:
+                raise handle.failure(reply, "receive")
+            if not reply.elements or reply.file_count:
+                return bodies_of(reply)
+            return reply.elements
 
     def keep(self, reply: Reply) -> None:
         """Messages that came for a receive that was interrupted."""

@@ -1,32 +1,28 @@
 """The blocking client: one connection, used by one thread at a time."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from kcoro_ipc import _wire
 from kcoro_ipc.blocking.channel import Channel
 from kcoro_ipc.blocking.connection import CONTROL_SECONDS, Connection
-from kcoro_ipc.blocking.handle import Handle
+from kcoro_ipc.blocking.handle import Handle, open_by
+from kcoro_ipc.blocking.link import Link
 from kcoro_ipc.blocking.selecting import select
 from kcoro_ipc.blocking.timeouts import to_ms
 from kcoro_ipc.codecs import Codec, find_codec
-from kcoro_ipc.errors import ERRORS, InvalidArgument, KcoroError
+from kcoro_ipc.errors import ERRORS, ConnectionLost, InvalidArgument, KcoroError
 from kcoro_ipc.lending import Lending
-from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.channels import (
-    RIGHTS,
     ChannelInfo,
     ChannelOptions,
     check_agrees,
-    flags_of,
-    make_pairs,
-    open_pairs,
-    read_info,
     read_page,
     read_stats,
     target_pair,
 )
 from kcoro_ipc.protocol.greeting import DaemonInfo, read_daemon_info
-from kcoro_ipc.protocol.outcome import failure_of
+from kcoro_ipc.protocol.renewal import Origin, making, opening
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.selects import Clause, Selected, winner
 from kcoro_ipc.protocol.waiters import WaiterInfo, read_waiters
@@ -42,8 +38,17 @@ class Client(Lending):
     Give each thread a client of its own: two at once get BusyResourceError.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection: Connection = connection
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    @property
+    def _connection(self) -> Connection:
+        return self._link.connection
+
+    @property
+    def reconnects(self) -> int:
+        """How often this client has connected again; only with `reconnect`."""
+        return self._link.reconnects
 
     def make_channel(
         self,
@@ -57,9 +62,7 @@ class Client(Lending):
         Without a name it is anonymous: known by its chan_id, gone with its last handle. Raises
         ChannelExists if it is there and differs (with `exclusive`: if it is there).
         """
-        found_codec = find_codec(codec)
-        pairs = make_pairs(name, options)
-        return self._open(_wire.CMD_CHAN_MAKE, pairs, name, options, found_codec, CONTROL_SECONDS)
+        return self._open(making(name, options, CONTROL_SECONDS), find_codec(codec))
 
     def open_channel(
         self,
@@ -79,19 +82,19 @@ class Client(Lending):
         """
         if isinstance(name, str) and not (wait or existing):
             return self.make_channel(name, codec=codec, **options)
-        found_codec = find_codec(codec)
-        make_pairs(None, options)  # refuses what no channel can have, before anything is asked
-        limit = timeout if wait else 0
-        pairs = open_pairs(name, options, to_ms(limit))
-        bound = limit if wait else CONTROL_SECONDS
-        known = name if isinstance(name, str) else None
-        channel = self._open(_wire.CMD_CHAN_OPEN, pairs, known, options, found_codec, bound)
+        limit, bound = (timeout, timeout) if wait else (0, CONTROL_SECONDS)
+        origin = opening(name, options, to_ms(limit), bound)
+        channel = self._open(origin, find_codec(codec))
         try:
             check_agrees(channel.info, options)
         except BaseException:
             channel.aclose()
             raise
         return channel
+
+    def _open(self, origin: Origin, codec: Codec) -> Channel:
+        connection, reply = open_by(self._link, origin)
+        return Channel(Handle(self._link, connection, origin, reply), codec)
 
     def list_channels(self) -> list[ChannelInfo]:
         """The channels that this user may see. Made or destroyed meanwhile: seen or not seen."""
@@ -153,13 +156,12 @@ class Client(Lending):
         its error is raised and carries `index`. Among several that are ready the choice rotates;
         `biased` takes the first in the order given.
         """
-        connection = self._connection
         for index, clause in enumerate(clauses):
-            if clause.channel.client_connection is not connection:
+            if clause.channel.client_link is not self._link:
                 raise InvalidArgument("a select takes channels of one client; open this one there")
             if clause.encoded is None and clause.inbox is None and clause.channel.has_kept:
                 return Selected(index, clause.channel, clause.channel.take_kept(clause))
-        reply = select(connection, clauses, timeout, biased)
+        reply = self._reply_to_select(clauses, timeout, biased)
         index, clause = winner(reply, clauses, ERRORS)
         try:
             return Selected(index, clause.channel, clause.channel.selected(clause, reply))
@@ -170,13 +172,28 @@ class Client(Lending):
                 clause.inbox.give_back(reply)
             raise
 
+    def _reply_to_select(
+        self, clauses: Sequence[Clause], timeout: float | None, biased: bool
+    ) -> Reply:
+        while True:
+            connection = self._connection
+            for clause in clauses:
+                handle: Any = clause.handle
+                if handle.connection is not connection:
+                    handle.live(handle.connection)
+            try:
+                return select(connection, clauses, timeout, biased)
+            except ConnectionLost as error:
+                self._link.judge(error, "select")
+                self._link.renew(connection, timeout if timeout is None or timeout >= 0 else None)
+
     def try_select(self, *clauses: Clause, biased: bool = False) -> Selected:
         """As `select`, but WouldBlock if no clause can take effect at once."""
         return self.select(*clauses, biased=biased, timeout=0)
 
     def aclose(self) -> None:
         """Ends the connection. Idempotent."""
-        self._connection.close()
+        self._link.close()
 
     def __enter__(self) -> "Client":
         return self
@@ -185,34 +202,5 @@ class Client(Lending):
         self.aclose()
 
     def _control(self, cmd: int, *pairs: tuple[int, Any], label: str | None = None) -> Reply:
-        req_id = self._connection.new_id()
-        frame = requests.control(cmd, req_id, pairs)
-        reply = self._connection.request(req_id, frame, CONTROL_SECONDS)
-        if reply.result:
-            raise failure_of(reply, channel=label)
+        _, reply = self._link.ask(cmd, list(pairs), label)
         return reply
-
-    def _open(
-        self,
-        cmd: int,
-        pairs: list[tuple[int, Any]],
-        name: str | None,
-        options: ChannelOptions,
-        codec: Codec,
-        timeout: float | None,
-    ) -> Channel:
-        connection, rights = self._connection, flags_of(options) & RIGHTS
-
-        def handle_of(reply: Reply) -> Handle:
-            return Handle(connection, read_info(name, reply.attributes), rights)
-
-        def late(reply: Reply) -> None:
-            if reply.result:
-                return
-            connection.late_request(handle_of(reply).release_frame)
-
-        req_id = connection.new_id()
-        reply = connection.request(req_id, requests.control(cmd, req_id, pairs), timeout, late)
-        if reply.result:
-            raise failure_of(reply, channel=name)
-        return Channel(handle_of(reply), codec)

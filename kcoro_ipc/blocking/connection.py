@@ -31,6 +31,7 @@ from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply, whole_reply
 from kcoro_ipc.protocol.requests import FOREVER_MS
 from kcoro_ipc.regions import Settings, Side
+from kcoro_ipc.regions.loan import Loans
 
 CONTROL_SECONDS = 30.0  # the daemon answers these at once; after this long it is stuck
 LAST_REQ_ID = 0xFFFFFFFF
@@ -42,11 +43,16 @@ class Connection:
     """Takes the connected, greeted, blocking socket over."""
 
     def __init__(
-        self, sock: socket.socket, greeting: Greeting, cancel_grace: float, settings: Settings
+        self,
+        sock: socket.socket,
+        greeting: Greeting,
+        cancel_grace: float,
+        settings: Settings,
+        loans: Loans,
     ) -> None:
         self.max_frame_bytes = greeting.max_frame_bytes
         caps, quota = greeting.caps, greeting.region_quota
-        self.side = Side(settings, caps, self.tell, self.hear, quota)
+        self.side = Side(settings, caps, self.tell, self.hear, quota, loans)
         self._releases = self.side.releases
         self._sock = sock
         self._socket_send = sock.send
@@ -83,9 +89,9 @@ class Connection:
         """Sends `frame`, `files` with its first byte, and returns its reply, whatever its RESULT.
 
         `timeout` is what the frame itself says: the daemon keeps it, and without any reply for
-        `cancel_grace` seconds longer the connection counts as broken. ConnectionLost: what the
-        daemon did is not known. `late` is given the reply of a request that was interrupted,
-        whatever its RESULT.
+        `cancel_grace` seconds longer the connection counts as broken. ConnectionLost: `in_doubt` if
+        a byte of it had left, else it did not happen. `late` is given the reply of a request that
+        was interrupted, whatever its RESULT.
         """
         sent: list[int] = []
         # The new list is also the token of this call. No other thread and no signal handler runs
@@ -131,8 +137,11 @@ class Connection:
             if files and not sent and not isinstance(error, ConnectionError):
                 why = f"the system does not pass these files on: {error.strerror}"
                 raise InvalidArgument(why) from None
-            raise self._lose(error) from None
-        except KcoroError:
+            lost = self._lose(error)
+            lost.in_doubt = bool(sent)
+            raise lost from None
+        except KcoroError as error:
+            error.in_doubt = bool(sent) and self._why_ended is not None
             raise
         except BaseException:
             self._interrupted(req_id, frame, sent, late)
@@ -287,25 +296,25 @@ class Connection:
         """Ends the connection; idempotent. In a child of fork() only its copy of the socket."""
         if self._why_ended is None:
             self._end(ClosedResourceError("this client is closed; open another one"))
+        self.side.mappings.close()
 
     def _lose(self, error: OSError) -> KcoroError:
         why = error.strerror or str(error)
         if isinstance(error, BlockingIOError):
             why = f"no answer within {self._bound} s"
-        return self._end(
-            ConnectionLost(
-                f"the connection to the daemon broke: {why}; connect again "
-                "(a send under way is in doubt)"
-            )
-        )
+        return self._end(ConnectionLost(f"the connection to the daemon broke: {why}"))
 
     def _end(self, why: KcoroError) -> KcoroError:
         self._why_ended = why
-        why.in_doubt = True
         self._sock.close()
         self.side.close()
         self._inflow.close()
         return why
+
+    def check_usable(self) -> None:
+        """Before something is prepared for it."""
+        if self.ended:
+            raise self._why_unusable()
 
     def _why_unusable(self) -> KcoroError:
         if self._generation != forks.generation:

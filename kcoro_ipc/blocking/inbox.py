@@ -5,10 +5,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from kcoro_ipc import _wire
-from kcoro_ipc.blocking.connection import CONTROL_SECONDS
+from kcoro_ipc.blocking.connection import CONTROL_SECONDS, Connection
 from kcoro_ipc.blocking.handle import Handle
 from kcoro_ipc.blocking.timeouts import to_ms
-from kcoro_ipc.errors import EndOfChannel, KcoroError, UnknownDelivery
+from kcoro_ipc.errors import ConnectionLost, EndOfChannel, KcoroError, UnknownDelivery
 from kcoro_ipc.inboxes import HeldMessage, InboxEnd
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.batches import batch_size
@@ -47,7 +47,7 @@ class Job(HeldMessage):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self.delivery_id in self._inbox.open_jobs:
+        if self in self._inbox.open_jobs:
             settle = self._inbox.ack if kind is None else self._inbox.nack
             settle(self)
         if self.lease is not None:
@@ -105,11 +105,11 @@ class Inbox(InboxEnd[Handle, Job]):
         """Gives back what is open. Idempotent."""
         self._closed = True
         try:
-            self.nack(*self.open_jobs.values())
+            self.nack(*self.open_jobs)
         except UnknownDelivery:
             pass  # what ended with its channel was given back by that
-        except KcoroError:
-            if not self._handle.connection.ended:
+        except KcoroError as error:
+            if not self._handle.connection.ended and not isinstance(error, ConnectionLost):
                 raise
 
     def give_back_late(self, reply: Reply) -> None:
@@ -124,21 +124,15 @@ class Inbox(InboxEnd[Handle, Job]):
 
     def give_back(self, reply: Reply) -> None:
         """Deliveries of a request that was over, but whose caller was interrupted."""
-        ids = [delivery.delivery_id for delivery in deliveries_of(reply)]
-        for delivery_id in ids:
-            self.open_jobs.pop(delivery_id, None)
-        self._settle_ids(requests.nack, ids)
+        connection = self._handle.connection
+        ids = {delivery.delivery_id for delivery in deliveries_of(reply)}
+        for job in list(self.open_jobs):
+            if job.delivery_id in ids and job.connection is connection:
+                self.open_jobs.pop(job)
+        self._settle_ids(requests.nack, connection, list(ids))
 
     def _receive(self, timeout: float | None, max_items: int) -> list[Job]:
-        connection = self._connection()
-        self._handle.check_receive()
-        req_id = connection.new_id()
-        frame = requests.receive(
-            req_id, self._handle.chan_id, to_ms(timeout), max_items, _wire.FLAG_RECV_ACK
-        )
-        reply = connection.request(req_id, frame, timeout, self.give_back_late)
-        if reply.result:
-            raise self._handle.failure(reply, "receive")
+        reply = self._reply(timeout, max_items)
         try:
             return self.jobs(reply)
         except KcoroError:
@@ -147,16 +141,33 @@ class Inbox(InboxEnd[Handle, Job]):
             self.give_back(reply)
             raise
 
-    def _settle(self, build: Settle, jobs: tuple[Job, ...]) -> None:
-        ids = [job.delivery_id for job in jobs]
-        for delivery_id in ids:
-            self.open_jobs.pop(delivery_id, None)
-        if ids:
-            self._settle_ids(build, ids)
+    def _reply(self, timeout: float | None, max_items: int) -> Reply:
+        handle = self._handle
+        handle.check_receive()
+        while True:
+            connection: Connection = self._connection()
+            req_id = connection.new_id()
+            frame = requests.receive(
+                req_id, handle.chan_id, to_ms(timeout), max_items, _wire.FLAG_RECV_ACK
+            )
+            try:
+                reply = connection.request(req_id, frame, timeout, self.give_back_late)
+            except ConnectionLost as error:
+                timeout = handle.recover(connection, error, "acking", timeout)
+                continue
+            if reply.result:
+                raise handle.failure(reply, "receive")
+            return reply
 
-    def _settle_ids(self, build: Settle, ids: list[int]) -> None:
-        connection = self._handle.connection
+    def _settle(self, build: Settle, jobs: tuple[Job, ...]) -> None:
+        for connection, ids in self._taken(jobs):
+            self._settle_ids(build, connection, ids)
+
+    def _settle_ids(self, build: Settle, connection: Connection, ids: list[int]) -> None:
         req_id = connection.new_id()
-        reply = connection.request(req_id, build(req_id, ids), CONTROL_SECONDS)
+        try:
+            reply = connection.request(req_id, build(req_id, ids), CONTROL_SECONDS)
+        except ConnectionLost as error:
+            raise self._delivery_lost(error) from None
         if reply.result:
             raise self._handle.failure(reply, "ack")

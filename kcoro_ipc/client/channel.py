@@ -64,19 +64,26 @@ class Channel(ChannelEnd[Handle, Inbox], trio.abc.Channel[Any]):
     async def _send(
         self, value: Any, timeout_ms: int, flags: int, place: str, files: Files
     ) -> bool:
-        handle = self._usable()
-        connection = handle.connection
-        encoded = self._encode(value)
-        if type(encoded) is bytes and len(encoded) <= handle.longest_inline and not files:
-            req_id = connection.new_id()
-            frame = requests.send(req_id, handle.chan_id, timeout_ms, encoded, flags)
-            reply = await connection.request(req_id, frame, place, (self,))
-        else:
-            parcel = outgoing.parcel_of(self._side, handle, encoded, files)
-            reply = await ship(handle, parcel, timeout_ms, flags, place, self)
-        if reply.result:
-            raise handle.failure(reply, "send")
-        return not reply.get(_wire.ATTR_DROPPED)
+        files = list(files)
+        while True:
+            handle = self._usable()
+            connection = handle.connection
+            encoded = self._encode(value)
+            try:
+                if type(encoded) is bytes and len(encoded) <= handle.longest_inline and not files:
+                    req_id = connection.new_id()
+                    frame = requests.send(req_id, handle.chan_id, timeout_ms, encoded, flags)
+                    reply = await connection.request(req_id, frame, place, (self,))
+                else:
+                    connection.check_usable()
+                    parcel = outgoing.parcel_of(self._side, handle, encoded, files)
+                    reply = await ship(handle, parcel, timeout_ms, flags, place, self)
+            except ConnectionLost as error:
+                await handle.recover(connection, error, "send")
+                continue
+            if reply.result:
+                raise handle.failure(reply, "send")
+            return not reply.get(_wire.ATTR_DROPPED)
 
     async def send_many(self, values: Iterable[Any]) -> int:
         """Sends in order, waiting as `send` does; returns how many values from the front are
@@ -85,10 +92,19 @@ class Channel(ChannelEnd[Handle, Inbox], trio.abc.Channel[Any]):
         Fewer than given means that the next one failed or that the task was cancelled: the rest
         was not sent. If already the first one fails its error is raised.
         """
-        handle = self._usable()
         given = list(values)
         if not given:
             await trio.lowlevel.checkpoint()
+        while True:
+            handle = self._usable()
+            connection = handle.connection
+            try:
+                connection.check_usable()
+                return await self._send_runs(handle, given)
+            except ConnectionLost as error:
+                await handle.recover(connection, error, "send")
+
+    async def _send_runs(self, handle: Handle, given: list[Any]) -> int:
         settled = 0
         found = outgoing.runs(self._side, handle, self._codec, given, handle.longest_inline)
         with closing(found) as runs:
@@ -96,7 +112,7 @@ class Channel(ChannelEnd[Handle, Inbox], trio.abc.Channel[Any]):
                 try:
                     count = await self._send_run(run)
                 except (trio.Cancelled, KcoroError) as error:
-                    if settled and not isinstance(error, ConnectionLost):
+                    if settled and not getattr(error, "in_doubt", False):
                         return settled  # cancelled: the next checkpoint says so again
                     raise
                 settled += count
@@ -172,14 +188,20 @@ class Channel(ChannelEnd[Handle, Inbox], trio.abc.Channel[Any]):
         return self._side.mappings.elements(bodies_of(reply))
 
     async def _ask(self, timeout_ms: int, max_items: int, place: str) -> Reply:
-        handle = self._usable()
-        handle.check_receive()
-        req_id = handle.connection.new_id()
-        frame = requests.receive(req_id, handle.chan_id, timeout_ms, max_items)
-        reply = await handle.connection.request(req_id, frame, place, (self,))
-        if reply.result:
-            raise handle.failure(reply, "receive")
-        return reply
+        while True:
+            handle = self._usable()
+            handle.check_receive()
+            connection = handle.connection
+            req_id = connection.new_id()
+            frame = requests.receive(req_id, handle.chan_id, timeout_ms, max_items)
+            try:
+                reply = await connection.request(req_id, frame, place, (self,))
+            except ConnectionLost as error:
+                await handle.recover(connection, error, "receive")
+                continue
+            if reply.result:
+                raise handle.failure(reply, "receive")
+            return reply
 
     # --- select ---
 

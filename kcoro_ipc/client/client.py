@@ -8,33 +8,27 @@ from kcoro_ipc import _wire
 from kcoro_ipc.client.channel import Channel
 from kcoro_ipc.client.connection import Connection
 from kcoro_ipc.client.handle import Handle
-from kcoro_ipc.client.shipping import make_known
+from kcoro_ipc.client.link import Link
+from kcoro_ipc.client.selecting import select
 from kcoro_ipc.codecs import Codec, find_codec
 from kcoro_ipc.errors import InvalidArgument
 from kcoro_ipc.lending import Lending
-from kcoro_ipc.outgoing import Sends
-from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.channels import (
-    RIGHTS,
     ChannelInfo,
     ChannelOptions,
     check_agrees,
-    flags_of,
-    make_pairs,
-    open_pairs,
-    read_info,
     read_page,
     read_stats,
     target_pair,
 )
 from kcoro_ipc.protocol.greeting import DaemonInfo, read_daemon_info
-from kcoro_ipc.protocol.outcome import failure_of
+from kcoro_ipc.protocol.renewal import Origin, making, opening
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
-from kcoro_ipc.protocol.selects import Clause, Selected, select_frame, winner
+from kcoro_ipc.protocol.selects import Clause, Selected
 from kcoro_ipc.protocol.waiters import WaiterInfo, read_waiters
 from kcoro_ipc.protocol.waiting_files import FilesInfo, read_waiting_files
-from kcoro_ipc.trio_errors import TRIO_ERRORS
+from kcoro_ipc.trio_errors import ConnectionLost
 
 if TYPE_CHECKING:
     from kcoro_ipc.metrics import ChannelSnapshot
@@ -43,8 +37,17 @@ if TYPE_CHECKING:
 class Client(Lending):
     """Made by `open_client`. Its channels and jobs end with it."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection: Connection = connection
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    @property
+    def _connection(self) -> Connection:
+        return self._link.connection
+
+    @property
+    def reconnects(self) -> int:
+        """How often this client has connected again; only with `reconnect`."""
+        return self._link.reconnects
 
     async def make_channel(
         self,
@@ -58,9 +61,7 @@ class Client(Lending):
         Without a name it is anonymous: known by its chan_id, gone with its last handle. Raises
         ChannelExists if it is there and differs (with `exclusive`: if it is there).
         """
-        found_codec = find_codec(codec)
-        reply = await self._control(_wire.CMD_CHAN_MAKE, *make_pairs(name, options), label=name)
-        return self._channel(name, reply, options, found_codec)
+        return await self._open(making(name, options), find_codec(codec))
 
     async def open_channel(
         self,
@@ -78,19 +79,18 @@ class Client(Lending):
         """
         if isinstance(name, str) and not (wait or existing):
             return await self.make_channel(name, codec=codec, **options)
-        found_codec = find_codec(codec)
-        make_pairs(None, options)  # refuses what no channel can have, before anything is asked
-        pairs = open_pairs(name, options, FOREVER_MS if wait else TRY_MS)
-        reply = await self._control(_wire.CMD_CHAN_OPEN, *pairs, label=str(name))
-        channel = self._channel(
-            name if isinstance(name, str) else None, reply, options, found_codec
-        )
+        origin = opening(name, options, FOREVER_MS if wait else TRY_MS)
+        channel = await self._open(origin, find_codec(codec))
         try:
             check_agrees(channel.info, options)
         except BaseException:
             await channel.aclose()
             raise
         return channel
+
+    async def _open(self, origin: Origin, codec: Codec) -> Channel:
+        connection, reply = await self._link.ask(origin.cmd, origin.pairs, origin.label)
+        return Channel(Handle(self._link, connection, origin, reply), codec)
 
     async def list_channels(self) -> list[ChannelInfo]:
         """The channels that this user may see. Made or destroyed meanwhile: seen or not seen."""
@@ -157,39 +157,31 @@ class Client(Lending):
         return await self._select(clauses, TRY_MS, biased)
 
     async def _select(self, clauses: tuple[Clause, ...], timeout_ms: int, biased: bool) -> Selected:
-        connection = self._connection
-        for clause in clauses:
-            if clause.channel.client_connection is not connection:
-                raise InvalidArgument("a select takes channels of one client; open this one there")
-        sends = Sends(connection.side, clauses)
-        try:
-            await make_known(connection, list(sends.parcels.values()))
-            req_id = connection.new_id()
-            frame = select_frame(req_id, timeout_ms, sends.arms(), biased)
-            side, files = "select" if timeout_ms else "", sends.files()
-            owners = tuple(owner for clause in clauses for owner in (clause.channel, clause.inbox))
-            reply = await connection.request(req_id, frame, side, owners, files=files)
-            index, clause = winner(reply, clauses, TRIO_ERRORS)
-        except BaseException as error:
-            sends.settle_without(error)
-            raise
-        sends.settle(index)
-        return Selected(index, clause.channel, clause.channel.selected(clause, reply))
+        while True:
+            connection = self._connection
+            for clause in clauses:
+                await self._check_clause(clause, connection)
+            try:
+                index, value = await select(connection, clauses, timeout_ms, biased)
+            except ConnectionLost as error:
+                self._link.judge(error, "select")
+                await self._link.renew(connection)
+                continue
+            return Selected(index, clauses[index].channel, value)
+
+    async def _check_clause(self, clause: Clause, connection: Connection) -> None:
+        """Its handle is one of this connection, opened again for it if need be."""
+        if clause.channel.client_link is not self._link:
+            raise InvalidArgument("a select takes channels of one client; open this one there")
+        handle: Any = clause.handle
+        if handle.connection is not connection:
+            await handle.live(handle.connection)
 
     async def aclose(self) -> None:
         """Ends the connection: whoever still waits gets ClosedResourceError. Idempotent."""
-        self._connection.close()
+        self._link.close()
         await checkpoint()
 
     async def _control(self, cmd: int, *pairs: tuple[int, Any], label: str | None = None) -> Reply:
-        req_id = self._connection.new_id()
-        reply = await self._connection.request(req_id, requests.control(cmd, req_id, pairs))
-        if reply.result:
-            raise failure_of(reply, table=TRIO_ERRORS, channel=label)
+        _, reply = await self._link.ask(cmd, list(pairs), label)
         return reply
-
-    def _channel(
-        self, name: str | None, reply: Reply, options: ChannelOptions, codec: Codec
-    ) -> Channel:
-        info = read_info(name, reply.attributes)
-        return Channel(Handle(self._connection, info, flags_of(options) & RIGHTS), codec)

@@ -47,7 +47,7 @@ class Job(HeldMessage):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self.delivery_id in self._inbox.open_jobs:
+        if self in self._inbox.open_jobs:
             settle = self._inbox.ack if kind is None else self._inbox.nack
             await settle(self)
         if self.lease is not None:
@@ -103,32 +103,38 @@ class Inbox(InboxEnd[Handle, Job]):
         self._closed = True
         self._handle.connection.end_waits(self)
         try:
-            await self.nack(*self.open_jobs.values())
+            await self.nack(*self.open_jobs)
         except (UnknownDelivery, ConnectionLost, ClosedResourceError):
             pass  # what ended with its connection or its channel was given back by that
 
     async def _receive(self, timeout_ms: int, max_items: int, place: str) -> list[Job]:
-        connection = self._connection()
-        self._handle.check_receive()
-        req_id = connection.new_id()
-        frame = requests.receive(
-            req_id, self._handle.chan_id, timeout_ms, max_items, _wire.FLAG_RECV_ACK
-        )
-        reply = await connection.request(req_id, frame, place, (self, self._channel))
-        if reply.result:
-            raise self._handle.failure(reply, "receive")
-        return self.jobs(reply)
+        handle = self._handle
+        handle.check_receive()
+        while True:
+            connection = self._connection()
+            req_id = connection.new_id()
+            frame = requests.receive(
+                req_id, handle.chan_id, timeout_ms, max_items, _wire.FLAG_RECV_ACK
+            )
+            try:
+                reply = await connection.request(req_id, frame, place, (self, self._channel))
+            except ConnectionLost as error:
+                await handle.recover(connection, error, "acking")
+                continue
+            if reply.result:
+                raise handle.failure(reply, "receive")
+            return self.jobs(reply)
 
     async def _settle(self, build: Settle, jobs: tuple[Job, ...]) -> None:
         """Goes out in a cancelled scope too: the work on these jobs is over."""
-        ids = [job.delivery_id for job in jobs]
-        for delivery_id in ids:
-            self.open_jobs.pop(delivery_id, None)
-        if not ids:
+        settled = self._taken(jobs)
+        if not settled:
             await trio.lowlevel.checkpoint()
-            return
-        connection = self._handle.connection
-        req_id = connection.new_id()
-        reply = await connection.request(req_id, build(req_id, ids), must_go=True)
-        if reply.result:
-            raise self._handle.failure(reply, "ack")
+        for connection, ids in settled:
+            req_id = connection.new_id()
+            try:
+                reply = await connection.request(req_id, build(req_id, ids), must_go=True)
+            except ConnectionLost as error:
+                raise self._delivery_lost(error) from None
+            if reply.result:
+                raise self._handle.failure(reply, "ack")

@@ -18,7 +18,7 @@ from kcoro_ipc.regions.parcels import (
     settle_without,
 )
 from kcoro_ipc.regions.pool import Region
-from kcoro_ipc.trio_errors import TRIO_ERRORS
+from kcoro_ipc.trio_errors import TRIO_ERRORS, ConnectionLost
 
 
 async def ship(
@@ -80,7 +80,16 @@ async def _ship_as_bytes(handle: Handle, parcels: Sequence[Parcel], owner: objec
 
 
 async def make_known(connection: Connection, parcels: Sequence[Parcel]) -> None:
-    """Drops regions that are no longer needed, then registers those that are sent from first."""
+    """Drops regions that are no longer needed, then registers those that are sent from first. What
+    they are for has not begun: it is not in doubt, whatever becomes of this."""
+    try:
+        await _make_known(connection, parcels)
+    except ConnectionLost as error:
+        error.in_doubt = False
+        raise
+
+
+async def _make_known(connection: Connection, parcels: Sequence[Parcel]) -> None:
     doomed = connection.side.pool.doomed
     while doomed:
         await _drop(connection, doomed.pop())

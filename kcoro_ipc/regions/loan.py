@@ -42,7 +42,7 @@ class Loan:
     ) -> None:
         if nbytes < 1:
             raise InvalidArgument(f"a loan has 1 byte or more, not {nbytes}")
-        self._pool = pool
+        self.pool = pool
         self._loans = loans
         self._nbytes = nbytes
         self._check = check
@@ -67,8 +67,8 @@ class Loan:
 
     def _take(self) -> Block:
         if self._fill is None:
-            return self._pool.take(self._nbytes)
-        return self._pool.take_filled(self._nbytes, self._fill)
+            return self.pool.take(self._nbytes)
+        return self.pool.take_filled(self._nbytes, self._fill)
 
     def __exit__(
         self,
@@ -82,14 +82,14 @@ class Loan:
         """Gives the block back unless it was sent; while a send of it is under way, after that."""
         self._left = True
         if self._block is not None and not self._busy:
-            self._pool.give(self._end())
+            self.pool.give(self._end())
 
     def drop(self) -> None:
         """As `close`, for a finalizer: in any thread, and the pool is left alone until it is asked
         for the next loan."""
         self._left = True
         if self._block is not None and not self._busy:
-            self._pool.give_later(self._end())
+            self.pool.give_later(self._end())
 
     @property
     def is_open(self) -> bool:

@@ -42,7 +42,8 @@ class Settings(NamedTuple):
 
 
 class Side:
-    """`tell` sends a frame that is not answered, `hear` reads what has arrived."""
+    """`tell` sends a frame that is not answered, `hear` reads what has arrived. `loans` are
+    also those of connections that the client had before."""
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class Side:
         tell: Callable[[bytes], None],
         hear: Callable[[], None],
         quota: Quota | None = None,
+        loans: Loans | None = None,
     ) -> None:
         self.pool = Pool(settings.pool_bytes, self._hear, quota)
         self.mappings = Mappings(tell)
@@ -61,7 +63,7 @@ class Side:
         self.takes_files = bool(caps & _wire.CAP_FILES)
         self._falls_back = settings.fallback
         self._copy_from = settings.zero_copy_from if self.takes_regions else None
-        self._loans: Loans = {}
+        self._loans: Loans = {} if loans is None else loans
         self._closed = False
         self._generation = forks.generation
 
@@ -152,6 +154,10 @@ class Side:
     def lent(self, handle: Handle, loan: Loan, part: memoryview, inline_below: int = 0) -> Parcel:
         """The view of a loan, or a part of it; as bytes if it is shorter than `inline_below`."""
         nbytes = part.nbytes
+        if loan.pool is not self.pool:
+            raise ClosedResourceError(
+                "this block is memory of a connection that was lost; take another loan"
+            )
         if not part.c_contiguous or not nbytes:
             raise InvalidArgument("send the whole of a loan, or one unbroken part of it")
         small = nbytes < inline_below
@@ -197,8 +203,8 @@ class Side:
         return Parcel(element, _wire.FLAG_SEND_FALLBACK_CAPACITY)
 
     def close(self) -> None:
-        """The connection has ended. Views of loans and leases stay what they are."""
+        """The connection has ended. Views of loans and leases stay what they are, and what has
+        arrived can still be read until `mappings` are closed."""
         self._closed = True
         self.pool.close()
         self.releases.end_dropped(again=True)
-        self.mappings.close()

@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
-from kcoro_ipc import _wire
 from kcoro_ipc.blocking.channel import Channel
 from kcoro_ipc.blocking.handle import Handle
 from kcoro_ipc.codecs import Bytes
-from kcoro_ipc.protocol.channels import ChannelInfo
 from kcoro_ipc.protocol.descriptors import Descriptor
+from kcoro_ipc.protocol.renewal import making
 from kcoro_ipc.regions import Side
 from kcoro_ipc.regions.memory import create_memory
 from tests.unit.regions.test_loans_and_leases import announce, make_side, released
 
 TEXT = b"0123456789"
+NO_LINK: Any = None
 
 
 class Interrupter:
@@ -91,6 +91,7 @@ def side() -> Iterator[Side]:
     announce(found, 7, file, 4096)
     yield found
     found.close()
+    found.mappings.close()
 
 
 def settle(side: Any) -> None:
@@ -101,9 +102,9 @@ def settle(side: Any) -> None:
 
 
 def channel_of(side: Side) -> Channel:
-    rights = _wire.FLAG_CHAN_READ | _wire.FLAG_CHAN_WRITE
     connection: Any = SimpleNamespace(side=side, max_frame_bytes=1 << 24)
-    return Channel(Handle(connection, ChannelInfo("jobs", 1001, "buffered", 4), rights), Bytes())
+    reply: Any = SimpleNamespace(attributes={})
+    return Channel(Handle(NO_LINK, connection, making("jobs", {}), reply), Bytes())
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

@@ -178,6 +178,7 @@ def side() -> Iterator[Side]:
     del memory, file
     yield side
     side.close()
+    side.mappings.close()
 
 
 def announce(side: Side, region_id: int, file: Loose, size: int) -> None:

@@ -1,0 +1,82 @@
+"""The connection that a trio client uses now, and how it comes to the next one.
+
+Reader and writer of each connection are tasks of the client's own nursery. A connection is renewed
+by the task that needs it, within that task's cancel scopes; others wait for it.
+"""
+
+from typing import Any
+
+import trio
+
+from kcoro_ipc.client.connection import Connection
+from kcoro_ipc.client.dialing import Dialer
+from kcoro_ipc.protocol import requests
+from kcoro_ipc.protocol.outcome import failure_of
+from kcoro_ipc.protocol.renewal import what_is_known
+from kcoro_ipc.protocol.replies import Reply
+from kcoro_ipc.trio_errors import TRIO_ERRORS, ClosedResourceError, ConnectionLost
+
+
+class Link:
+    def __init__(
+        self, dialer: Dialer, connection: Connection, tasks: trio.Nursery, reconnect: bool
+    ) -> None:
+        self.connection = connection
+        self.renews = reconnect
+        self.reconnects = 0
+        self._dialer = dialer
+        self._tasks = tasks
+        self._renewing = trio.Lock()
+        self._closed = False
+        self._start()
+
+    def _start(self) -> None:
+        self._tasks.start_soon(self.connection.read_replies)
+        self._tasks.start_soon(self.connection.write_requests)
+
+    def judge(self, error: ConnectionLost, side: str) -> None:
+        """Returns if the request that ended with this may be made again: nothing of it had left.
+        Else the error is raised with what is known."""
+        if error.in_doubt or not self.renews or self._closed:
+            raise what_is_known(error, side, self.renews) from None
+
+    async def renew(self, lost: Connection) -> Connection:
+        """A connection that is not `lost`. NoDaemon when none answered for long enough."""
+        async with self._renewing:
+            if self.connection is lost:
+                await self._connect()
+        return self.connection
+
+    async def _connect(self) -> None:
+        connection = await self._dialer.connect()
+        if self._closed:
+            connection.close()
+            raise ClosedResourceError("this client is closed; open another one")
+        self.connection.side.mappings.close()  # what had come by it was read long before
+        self.connection = connection
+        self.reconnects += 1
+        self._start()
+        from logging import getLogger
+
+        getLogger("kcoro_ipc").info("connected to the daemon again, time %d", self.reconnects)
+
+    async def ask(
+        self, cmd: int, pairs: list[tuple[int, Any]], label: str | None = None
+    ) -> tuple[Connection, Reply]:
+        """A control request; by which connection it was answered. A refusal is raised."""
+        while True:
+            connection = self.connection
+            req_id = connection.new_id()
+            try:
+                reply = await connection.request(req_id, requests.control(cmd, req_id, pairs))
+            except ConnectionLost as error:
+                self.judge(error, "")
+                await self.renew(connection)
+                continue
+            if reply.result:
+                raise failure_of(reply, table=TRIO_ERRORS, channel=label)
+            return connection, reply
+
+    def close(self) -> None:
+        self._closed = True
+        self.connection.close()
