@@ -137,9 +137,7 @@ class Connection:
             if files and not sent and not isinstance(error, ConnectionError):
                 why = f"the system does not pass these files on: {error.strerror}"
                 raise InvalidArgument(why) from None
-            lost = self._lose(error)
-            lost.in_doubt = bool(sent)
-            raise lost from None
+            raise self._lose(error, in_doubt=bool(sent)) from None
         except KcoroError as error:
             error.in_doubt = bool(sent) and self._why_ended is not None
             raise
@@ -298,18 +296,20 @@ class Connection:
             self._end(ClosedResourceError("this client is closed; open another one"))
         self.side.mappings.close()
 
-    def _lose(self, error: OSError) -> KcoroError:
+    def _lose(self, error: OSError, in_doubt: bool = False) -> KcoroError:
         why = error.strerror or str(error)
         if isinstance(error, BlockingIOError):
             why = f"no answer within {self._bound} s"
-        return self._end(ConnectionLost(f"the connection to the daemon broke: {why}"))
+        lost = self._end(ConnectionLost(f"the connection to the daemon broke: {why}"))
+        lost.in_doubt = in_doubt
+        return lost
 
     def _end(self, why: KcoroError) -> KcoroError:
         self._why_ended = why
         self._sock.close()
         self.side.close()
         self._inflow.close()
-        return why
+        return self._copy_of(why)
 
     def check_usable(self) -> None:
         """Before something is prepared for it."""
@@ -323,4 +323,9 @@ class Connection:
             )
         ended = self._why_ended
         assert ended is not None
-        return type(ended)(str(ended))
+        return self._copy_of(ended)
+
+    @staticmethod
+    def _copy_of(why: KcoroError) -> KcoroError:
+        """To be raised: what is kept here would keep the frames that it passed, and their values."""
+        return type(why)(str(why))

@@ -50,7 +50,7 @@ class Dialer:
         end = trio.current_time() + self.keep_trying
         for delay in delays():
             try:
-                left = end - trio.current_time()
+                left = max(end - trio.current_time(), 0.001)
                 return await self._attempt(min(left, self._connect_timeout))
             except NoDaemon as error:
                 if trio.current_time() + delay >= end:

@@ -95,6 +95,8 @@ class Outflow:
             except ConnectionError:
                 raise
             except OSError as error:  # nothing went out: it is this request's loss only
+                if self._sock.fileno() < 0:  # unless it is the end, which came in between
+                    raise
                 self._refuse(filed.req_id, error)
                 self.sent_bytes += len(filed.frame)
                 return b""
