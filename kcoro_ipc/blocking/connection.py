@@ -327,5 +327,5 @@ class Connection:
 
     @staticmethod
     def _copy_of(why: KcoroError) -> KcoroError:
-        """To be raised: what is kept here would keep the frames that it passed, and their values."""
+        """To be raised: one that is kept here would keep the frames that it passed."""
         return type(why)(str(why))
