@@ -2,6 +2,10 @@
 of what it was doing for them."""
 
 import re
+import select
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -472,3 +476,66 @@ def test_a_blocking_timeout_bounds_the_waiting_for_the_daemon(town: Restarted) -
         town.start()
         channel.send(b"x", timeout=30)
         assert channel.receive(timeout=30) == b"x"
+
+
+ACTIVATED = (
+    "import os, sys\n"
+    "os.dup2(int(sys.argv[1]), 3)\n"
+    "os.set_inheritable(3, True)\n"
+    "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))\n"
+    "words = ['-m', 'kcoro_ipc.cli.serve', '--quiet', '--until-eof']\n"
+    "os.execv(sys.executable, [sys.executable, *words])\n"
+)
+
+
+class Manager:
+    """As a service manager: it holds the socket, and starts a daemon when somebody knocks."""
+
+    def __init__(self, path: Path) -> None:
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        self.listener.listen()
+        self.daemon: subprocess.Popen[bytes] | None = None
+
+    def start_on_demand(self) -> threading.Thread:
+        beside = threading.Thread(target=self._start)
+        beside.start()
+        return beside
+
+    def _start(self) -> None:
+        select.select([self.listener], [], [])
+        number = self.listener.fileno()
+        words = [sys.executable, "-c", ACTIVATED, str(number)]
+        self.daemon = subprocess.Popen(words, stdin=subprocess.PIPE, pass_fds=[number])
+
+    def kill(self) -> None:
+        if self.daemon is not None:
+            self.daemon.kill()
+            self.daemon.wait()
+            assert self.daemon.stdin is not None
+            self.daemon.stdin.close()
+            self.daemon = None
+
+
+@pytest.fixture
+def manager(socket_dir: Path) -> Iterator[Manager]:
+    found = Manager(socket_dir / "held")
+    yield found
+    found.kill()
+    found.listener.close()
+
+
+async def test_with_socket_activation_a_client_waits_for_the_daemon_that_it_wakes(
+    either: Any, manager: Manager, socket_dir: Path
+) -> None:
+    """connect(2) succeeds while no daemon is there; the answer to HELLO comes when it is."""
+    beside = manager.start_on_demand()
+    async with either.open(str(socket_dir / "held"), reconnect=True) as one:
+        channel = await either.do(one.open_channel("jobs", kind="buffered", capacity=4))
+        beside.join()
+        manager.kill()
+        beside = manager.start_on_demand()
+        await either.do(channel.send(b"x"))
+        beside.join()
+        assert await either.do(channel.receive()) == b"x"
+        assert one.reconnects == 1
