@@ -176,11 +176,11 @@ class Client(Lending):
         self, clauses: Sequence[Clause], timeout: float | None, biased: bool
     ) -> Reply:
         while True:
-            connection = self._connection
             for clause in clauses:
                 handle: Any = clause.handle
-                if handle.connection is not connection:
+                if handle.connection.ended and self._link.renews:
                     handle.live(handle.connection)
+            connection = self._connection
             try:
                 return select(connection, clauses, timeout, biased)
             except ConnectionLost as error:

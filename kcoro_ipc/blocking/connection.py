@@ -8,6 +8,8 @@ Invariants:
 - What a system call returned is stored by C code, in the same step: ``list.extend(map(recv, ...))``
   leaves no moment in which Python could run a signal handler and lose the bytes.
 - The frame is parsed from bytes that are kept until the reply is returned; parsing can be repeated.
+
+It is longer than its neighbours because a request, its interruption and the end are one state.
 """
 
 import socket

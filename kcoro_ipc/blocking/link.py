@@ -22,16 +22,20 @@ class Link:
     def judge(self, error: ConnectionLost, side: str) -> None:
         """Returns if the request that ended with this may be made again: nothing of it had left.
         Else the error is raised with what is known."""
-        if error.in_doubt or not self.renews or self._closed:
+        if error.in_doubt or not self.renews:
             raise what_is_known(error, side, self.renews) from None
+        self._check_open()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedResourceError("this client is closed; open another one")
 
     def renew(self, lost: Connection, patience: float | None = None) -> None:
         """Afterwards there is a connection that is not `lost`. NoDaemon when none answered for
         long enough, or for `patience` seconds."""
         if self.connection is not lost:
             return
-        if self._closed:
-            raise ClosedResourceError("this client is closed; open another one")
+        self._check_open()
         self.connection = self._dialer.connect(patience)
         self.reconnects += 1
         from logging import getLogger

@@ -64,7 +64,7 @@ class Channel(ChannelEnd[Handle, Inbox], trio.abc.Channel[Any]):
     async def _send(
         self, value: Any, timeout_ms: int, flags: int, place: str, files: Files
     ) -> bool:
-        files = list(files)
+        files = list(files) if files else ()
         while True:
             handle = self._usable()
             connection = handle.connection

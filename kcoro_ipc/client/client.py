@@ -158,9 +158,9 @@ class Client(Lending):
 
     async def _select(self, clauses: tuple[Clause, ...], timeout_ms: int, biased: bool) -> Selected:
         while True:
-            connection = self._connection
             for clause in clauses:
-                await self._check_clause(clause, connection)
+                await self._check_clause(clause)
+            connection = self._connection
             try:
                 index, value = await select(connection, clauses, timeout_ms, biased)
             except ConnectionLost as error:
@@ -169,12 +169,12 @@ class Client(Lending):
                 continue
             return Selected(index, clauses[index].channel, value)
 
-    async def _check_clause(self, clause: Clause, connection: Connection) -> None:
-        """Its handle is one of this connection, opened again for it if need be."""
+    async def _check_clause(self, clause: Clause) -> None:
+        """Its handle is one of this client, opened again if need be."""
         if clause.channel.client_link is not self._link:
             raise InvalidArgument("a select takes channels of one client; open this one there")
         handle: Any = clause.handle
-        if handle.connection is not connection:
+        if handle.connection.ended and self._link.renews:
             await handle.live(handle.connection)
 
     async def aclose(self) -> None:

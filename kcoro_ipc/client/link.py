@@ -27,6 +27,7 @@ class Link:
         self._dialer = dialer
         self._tasks = tasks
         self._renewing = trio.Lock()
+        self._dialing = trio.CancelScope()
         self._closed = False
         self._start()
 
@@ -37,8 +38,13 @@ class Link:
     def judge(self, error: ConnectionLost, side: str) -> None:
         """Returns if the request that ended with this may be made again: nothing of it had left.
         Else the error is raised with what is known."""
-        if error.in_doubt or not self.renews or self._closed:
+        if error.in_doubt or not self.renews:
             raise what_is_known(error, side, self.renews) from None
+        self._check_open()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedResourceError("this client is closed; open another one")
 
     async def renew(self, lost: Connection) -> Connection:
         """A connection that is not `lost`. NoDaemon when none answered for long enough."""
@@ -48,10 +54,13 @@ class Link:
         return self.connection
 
     async def _connect(self) -> None:
-        connection = await self._dialer.connect()
-        if self._closed:
+        connection = None
+        with trio.CancelScope() as self._dialing:
+            connection = await self._dialer.connect()
+        if self._closed and connection is not None:
             connection.close()
-            raise ClosedResourceError("this client is closed; open another one")
+        self._check_open()
+        assert connection is not None
         self.connection.side.mappings.close()  # what had come by it was read long before
         self.connection = connection
         self.reconnects += 1
@@ -79,4 +88,5 @@ class Link:
 
     def close(self) -> None:
         self._closed = True
+        self._dialing.cancel()
         self.connection.close()

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from kcoro_ipc import blocking
 from kcoro_ipc.errors import (
@@ -463,6 +464,42 @@ async def test_trio_a_task_that_waits_for_the_daemon_is_cancelled_at_once(town: 
         assert scope.cancelled_caught
         town.start()
         assert (await channel.statistics()).depth == 0
+
+
+async def test_trio_closing_the_client_ends_who_waits_for_the_daemon(town: Restarted) -> None:
+    from kcoro_ipc import client
+
+    async with client.open_client(town.path, reconnect=True) as one:
+        channel = await one.open_channel("jobs", kind="unlimited")
+        town.kill()
+        ended: list[str] = []
+
+        async def wait() -> None:
+            with pytest.raises(ClosedResourceError, match="this client is closed"):
+                await channel.receive()
+            ended.append("closed")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            nursery.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked()
+            await one.aclose()
+        assert ended == ["closed", "closed"]
+
+
+async def test_each_time_is_counted_and_has_a_line_in_the_log(
+    either: Any, town: Restarted, renewing: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "kcoro_ipc")
+    async with renewing() as one:
+        for number in (1, 2):
+            town.again()
+            await either.do(one.ping())
+            assert one.reconnects == number
+    assert [record.message for record in caplog.records if record.name == "kcoro_ipc"] == [
+        "connected to the daemon again, time 1",
+        "connected to the daemon again, time 2",
+    ]
 
 
 def test_a_blocking_timeout_bounds_the_waiting_for_the_daemon(town: Restarted) -> None:
