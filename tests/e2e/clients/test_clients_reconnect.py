@@ -3,6 +3,7 @@ of what it was doing for them."""
 
 import re
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -49,6 +50,12 @@ class Restarted:
         self.kill()
         self.start()
 
+    def again_in_order(self) -> None:
+        assert self.daemon is not None
+        self.daemon.signal(signal.SIGTERM)
+        assert self.daemon.wait() == 0
+        self.start()
+
     def wait_for(self, name: str, side: str = "receive") -> None:
         """Until somebody waits at the channel."""
         with blocking.open_client(self.path) as probe:
@@ -83,8 +90,14 @@ async def call(either: Any, method: Callable[..., Any], *arguments: Any, **more:
     return await method(*arguments, **more)
 
 
-async def loses(town: Restarted, waits_at: str, side: str, work: Callable[[], Any]) -> KcoroError:
-    """The error by which `work` ends when the daemon is killed under it, and started again."""
+async def loses(
+    town: Restarted,
+    waits_at: str,
+    side: str,
+    work: Callable[[], Any],
+    restart: Callable[[Restarted], None] = Restarted.again,
+) -> KcoroError:
+    """The error by which `work` ends when the daemon is restarted under it."""
     found: list[KcoroError] = []
 
     async def run() -> None:
@@ -96,7 +109,7 @@ async def loses(town: Restarted, waits_at: str, side: str, work: Callable[[], An
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)
         await trio.to_thread.run_sync(town.wait_for, waits_at, side)
-        await trio.to_thread.run_sync(town.again)
+        await trio.to_thread.run_sync(restart, town)
     return found[0]
 
 
@@ -179,6 +192,25 @@ async def test_a_parked_receive_ends_in_doubt_and_the_next_one_receives(
         assert "nothing of ours is lost" in str(error)
         if either.kind == "trio":
             assert isinstance(error, trio.BrokenResourceError)
+        await either.do(channel.send(b"x"))
+        assert await either.do(channel.receive()) == b"x"
+        assert one.reconnects == 1
+
+
+async def test_a_daemon_that_goes_in_order_says_that_nothing_happened_and_the_next_one_serves(
+    either: Any, town: Restarted, renewing: Any
+) -> None:
+    async with renewing() as one:
+        channel = await either.do(one.open_channel("jobs", kind="buffered", capacity=4))
+        in_order = Restarted.again_in_order
+        error = await loses(
+            town, "jobs", "receive", lambda: call(either, channel.receive), in_order
+        )
+        assert (type(error).__name__, error.reason, error.in_doubt) == (
+            "OperationCancelled",
+            "shutting down",
+            False,
+        )
         await either.do(channel.send(b"x"))
         assert await either.do(channel.receive()) == b"x"
         assert one.reconnects == 1

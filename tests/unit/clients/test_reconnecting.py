@@ -178,3 +178,35 @@ def test_a_reply_that_had_come_is_read_though_the_daemon_has_died_since(socket_d
         died.wait()
         assert channel.receive() == b"next"
         assert client.reconnects == 1
+
+
+def dies_over_an_ack(sock: socket.socket) -> None:
+    peer = greeted(sock)
+    peer.opens()
+    item = ("ITEM", [("ELEMENT", b"work"), ("DELIVERY_ID", 7)])
+    peer.serve("CHAN_RECV", 0, item)
+    peer.expect("ACK", DELIVERY_ID=7)
+
+
+def test_an_ack_that_was_not_answered_is_in_doubt(socket_dir: Path) -> None:
+    with (
+        playing(socket_dir / "s", dies_over_an_ack, answers_a_ping),
+        blocking.open_client(socket_dir / "s", reconnect=True) as client,
+    ):
+        inbox = client.open_channel("jobs").acking()
+        job = inbox.receive()
+        with pytest.raises(ConnectionLost, match="settled, or they are delivered again") as caught:
+            job.ack()
+        assert (caught.value.in_doubt, inbox.open_jobs) == (True, {})
+        client.ping()
+
+
+async def test_a_trio_ack_that_was_not_answered_is_in_doubt(socket_dir: Path) -> None:
+    with playing(socket_dir / "s", dies_over_an_ack, answers_a_ping):
+        async with open_client(socket_dir / "s", reconnect=True) as client:
+            inbox = (await client.open_channel("jobs")).acking()
+            job = await inbox.receive()
+            with pytest.raises(ConnectionLost, match="or they are delivered again") as caught:
+                await job.ack()
+            assert (caught.value.in_doubt, inbox.open_jobs) == (True, {})
+            await client.ping()
