@@ -2,42 +2,20 @@
 
 import socket
 import time
-from collections.abc import Callable
 
 from kcoro_ipc.blocking.connection import Connection
 from kcoro_ipc.blocking.inflow import PACKET_READ_BYTES
 from kcoro_ipc.blocking.timeouts import timeval
 from kcoro_ipc.errors import NoDaemon
+from kcoro_ipc.linking import Dialing
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.address import Address, connect_error
 from kcoro_ipc.protocol.greeting import Greeting, check_greeting
 from kcoro_ipc.protocol.renewal import delays, gave_up
 from kcoro_ipc.protocol.replies import Reply, ReplyReader
-from kcoro_ipc.regions import Settings
-from kcoro_ipc.regions.loan import Loans
 
 
-class Dialer:
-    """`find` says where the daemon listens at this moment; `keep_trying` is for how many seconds
-    it is waited for (0: one attempt)."""
-
-    def __init__(
-        self,
-        find: Callable[[], Address],
-        name: str | None,
-        connect_timeout: float,
-        cancel_grace: float,
-        settings: Settings,
-        keep_trying: float,
-    ) -> None:
-        self._find = find
-        self._name = name
-        self._connect_timeout = connect_timeout
-        self._cancel_grace = cancel_grace
-        self._settings = settings
-        self._loans: Loans = {}
-        self.keep_trying = keep_trying
-
+class Dialer(Dialing):
     def connect(self, patience: float | None = None) -> Connection:
         """NoDaemon if none answers for as long as it is waited for, or for `patience` seconds."""
         seconds = self.keep_trying if patience is None else min(patience, self.keep_trying)

@@ -1,12 +1,10 @@
 """Opening a client: `open_client`."""
 
 import os
-from functools import partial
 
 from kcoro_ipc.blocking.client import Client
 from kcoro_ipc.blocking.dialing import Dialer
 from kcoro_ipc.blocking.link import Link
-from kcoro_ipc.protocol.address import find_address
 from kcoro_ipc.protocol.renewal import RECONNECT_SECONDS
 from kcoro_ipc.regions import INLINE_BELOW, POOL_BYTES, ZERO_COPY_FROM, Settings
 
@@ -39,9 +37,7 @@ def open_client(
     `inline_below` into the socket instead (None: never); `pool_bytes` bounds the shared memory.
     What finds none left goes through the socket; without `fallback` it raises PoolExhausted.
     """
-    find_address(path)  # a path that cannot be one is an error now
     settings = Settings(zero_copy_from, inline_below, pool_bytes, fallback)
     keep_trying = reconnect_timeout if reconnect else 0.0
-    find = partial(find_address, path)
-    dialer = Dialer(find, name, connect_timeout, cancel_grace, settings, keep_trying)
+    dialer = Dialer(path, name, connect_timeout, cancel_grace, settings, keep_trying)
     return Client(Link(dialer, reconnect))

@@ -2,47 +2,25 @@
 
 import errno
 import socket
-from collections.abc import Callable
 
 import trio
 
 from kcoro_ipc.client.connection import PACKET_READ_BYTES, Connection
 from kcoro_ipc.client.waiting import Waiting
 from kcoro_ipc.errors import NoDaemon
+from kcoro_ipc.linking import Dialing
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.address import Address, connect_error
 from kcoro_ipc.protocol.exchange import Exchange
 from kcoro_ipc.protocol.greeting import check_greeting
 from kcoro_ipc.protocol.renewal import delays, gave_up
-from kcoro_ipc.regions import Settings
-from kcoro_ipc.regions.loan import Loans
 
 # How long to wait before trying again when the daemon's backlog is full: connect(2) on an AF_UNIX
 # socket fails then instead of waiting, and nothing tells when there is room.
 BACKLOG_RETRY_SECONDS = 0.01
 
 
-class Dialer:
-    """`find` says where the daemon listens at this moment; `keep_trying` is for how many seconds
-    it is waited for (0: one attempt)."""
-
-    def __init__(
-        self,
-        find: Callable[[], Address],
-        name: str | None,
-        connect_timeout: float,
-        cancel_grace: float,
-        settings: Settings,
-        keep_trying: float,
-    ) -> None:
-        self._find = find
-        self._name = name
-        self._connect_timeout = connect_timeout
-        self._cancel_grace = cancel_grace
-        self._settings = settings
-        self._loans: Loans = {}
-        self.keep_trying = keep_trying
-
+class Dialer(Dialing):
     async def connect(self) -> Connection:
         """NoDaemon if none answers for as long as it is waited for."""
         if not self.keep_trying:

@@ -10,41 +10,30 @@ import trio
 
 from kcoro_ipc.client.connection import Connection
 from kcoro_ipc.client.dialing import Dialer
+from kcoro_ipc.linking import Linking
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.outcome import failure_of
-from kcoro_ipc.protocol.renewal import what_is_known
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.trio_errors import TRIO_ERRORS, ClosedResourceError, ConnectionLost
 
 
-class Link:
+class Link(Linking):
+    _closed_error = ClosedResourceError
+
     def __init__(
         self, dialer: Dialer, connection: Connection, tasks: trio.Nursery, reconnect: bool
     ) -> None:
+        super().__init__(reconnect)
         self.connection = connection
-        self.renews = reconnect
-        self.reconnects = 0
         self._dialer = dialer
         self._tasks = tasks
         self._renewing = trio.Lock()
         self._dialing = trio.CancelScope()
-        self._closed = False
         self._start()
 
     def _start(self) -> None:
         self._tasks.start_soon(self.connection.read_replies)
         self._tasks.start_soon(self.connection.write_requests)
-
-    def judge(self, error: ConnectionLost, side: str) -> None:
-        """Returns if the request that ended with this may be made again: nothing of it had left.
-        Else the error is raised with what is known."""
-        if error.in_doubt or not self.renews:
-            raise what_is_known(error, side, self.renews) from None
-        self._check_open()
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClosedResourceError("this client is closed; open another one")
 
     async def renew(self, lost: Connection) -> Connection:
         """A connection that is not `lost`. NoDaemon when none answered for long enough."""
@@ -63,11 +52,8 @@ class Link:
         assert connection is not None
         self.connection.side.mappings.close()  # what had come by it was read long before
         self.connection = connection
-        self.reconnects += 1
+        self._count()
         self._start()
-        from logging import getLogger
-
-        getLogger("kcoro_ipc").info("connected to the daemon again, time %d", self.reconnects)
 
     async def ask(
         self, cmd: int, pairs: list[tuple[int, Any]], label: str | None = None

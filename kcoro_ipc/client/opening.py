@@ -1,7 +1,6 @@
 """Opening a client: `async with open_client() as client`."""
 
 import os
-from functools import partial
 from types import TracebackType
 
 import trio
@@ -9,7 +8,6 @@ import trio
 from kcoro_ipc.client.client import Client
 from kcoro_ipc.client.dialing import Dialer
 from kcoro_ipc.client.link import Link
-from kcoro_ipc.protocol.address import find_address
 from kcoro_ipc.protocol.renewal import RECONNECT_SECONDS
 from kcoro_ipc.regions import INLINE_BELOW, POOL_BYTES, ZERO_COPY_FROM, Settings
 
@@ -43,11 +41,9 @@ def open_client(
     `inline_below` into the socket instead (None: never); `pool_bytes` bounds the shared memory.
     What finds none left goes through the socket; without `fallback` it raises PoolExhausted.
     """
-    find_address(path)  # a path that cannot be one is an error now
     settings = Settings(zero_copy_from, inline_below, pool_bytes, fallback)
     keep_trying = reconnect_timeout if reconnect else 0.0
-    find = partial(find_address, path)
-    dialer = Dialer(find, name, connect_timeout, cancel_grace, settings, keep_trying)
+    dialer = Dialer(path, name, connect_timeout, cancel_grace, settings, keep_trying)
     return OpenClient(dialer, reconnect)
 
 

@@ -29,7 +29,7 @@ PYTHON_ROWS: list[set[str]] = [
     {"transport", "regions", "config", "layouts"},
     {"service", "acceptor"},
     {"draining", "trimming", "closing", "arrays"},
-    {"outgoing", "inboxes", "lending"},
+    {"outgoing", "inboxes", "lending", "linking"},
     {"ends"},
     {"daemon", "client", "blocking"},
     {"__init__"},
