@@ -18,22 +18,26 @@ class Lending:
     def _connection(self) -> HasSide:
         raise NotImplementedError
 
+    @property
+    def _lender(self) -> Side:
+        raise NotImplementedError
+
     def loan(self, nbytes: int) -> Loan:
         """Shared memory to write a message in: `with client.loan(n) as block: ...`, where `block`
         is a writable memoryview. Sending it, or a part of it, hands it over without a copy.
         PoolExhausted if what was sent before is still in use and the pool may not grow."""
-        return self._connection.side.loan(nbytes)
+        return self._lender.loan(nbytes)
 
     def loan_file(self, file: int | HasFileno) -> Loan:
         """As `loan`, of the length and with the content of an open regular file, which the kernel
         copies."""
-        return self._connection.side.loan_file(file)
+        return self._lender.loan_file(file)
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any = float, order: str = "C") -> Any:
         """A NumPy array in shared memory, to be filled and sent without a copy."""
         from kcoro_ipc import arrays
 
-        return arrays.empty(self._connection.side, shape, dtype, order)
+        return arrays.empty(self._lender, shape, dtype, order)
 
     def release(self, *leases: Lease) -> None:
         """Releases several leases with one frame; BufferError, and none, if one is in use."""

@@ -2,11 +2,12 @@
 nothing that waits."""
 
 import os
+from typing import Any
 
 from kcoro_ipc.errors import ClosedResourceError, ConnectionLost
 from kcoro_ipc.protocol.address import Address, find_address
 from kcoro_ipc.protocol.renewal import what_is_known
-from kcoro_ipc.regions import Settings
+from kcoro_ipc.regions import Settings, Side
 from kcoro_ipc.regions.loan import Loans
 
 
@@ -41,8 +42,10 @@ class Linking:
     """`renews`: whether a lost connection is followed by another; `reconnects` of them were."""
 
     _closed_error: type[ClosedResourceError] = ClosedResourceError
+    connection: Any  # the client's own
 
     def __init__(self, reconnect: bool) -> None:
+        self._lends: Side | None = None
         self.renews = reconnect
         self.reconnects = 0
         self._closed = False
@@ -57,6 +60,25 @@ class Linking:
     def _check_open(self) -> None:
         if self._closed:
             raise self._closed_error("this client is closed; open another one")
+
+    @property
+    def lender(self) -> Side:
+        """Where loans come from: without a connection, from memory that the next one will know. So
+        a program that begins with a loan comes to the send that connects again."""
+        side: Side = self.connection.side
+        if self._closed or not (self.renews and self.connection.ended):
+            return side
+        if self._lends is None:
+            self._lends = side.successor()
+        return self._lends
+
+    def _use(self, connection: Any) -> None:
+        """From now on."""
+        if self._lends is not None:
+            connection.side.succeed(self._lends)
+            self._lends = None
+        self.connection = connection
+        self._count()
 
     def _count(self) -> None:
         from logging import getLogger  # for who never needs it, not at the start

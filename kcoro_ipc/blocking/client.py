@@ -27,6 +27,7 @@ from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.selects import Clause, Selected, winner
 from kcoro_ipc.protocol.waiters import WaiterInfo, read_waiters
 from kcoro_ipc.protocol.waiting_files import FilesInfo, read_waiting_files
+from kcoro_ipc.regions import Side
 
 if TYPE_CHECKING:
     from kcoro_ipc.metrics import ChannelSnapshot
@@ -44,6 +45,10 @@ class Client(Lending):
     @property
     def _connection(self) -> Connection:
         return self._link.connection
+
+    @property
+    def _lender(self) -> Side:
+        return self._link.lender
 
     @property
     def reconnects(self) -> int:

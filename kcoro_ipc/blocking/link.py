@@ -12,6 +12,8 @@ from kcoro_ipc.protocol.replies import Reply
 
 
 class Link(Linking):
+    connection: Connection
+
     def __init__(self, dialer: Dialer, reconnect: bool) -> None:
         super().__init__(reconnect)
         self._dialer = dialer
@@ -23,8 +25,7 @@ class Link(Linking):
         if self.connection is not lost:
             return
         self._check_open()
-        self.connection = self._dialer.connect(patience)
-        self._count()
+        self._use(self._dialer.connect(patience))
 
     def ask(
         self,

@@ -28,6 +28,7 @@ from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
 from kcoro_ipc.protocol.selects import Clause, Selected
 from kcoro_ipc.protocol.waiters import WaiterInfo, read_waiters
 from kcoro_ipc.protocol.waiting_files import FilesInfo, read_waiting_files
+from kcoro_ipc.regions import Side
 from kcoro_ipc.trio_errors import ConnectionLost
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ class Client(Lending):
     @property
     def _connection(self) -> Connection:
         return self._link.connection
+
+    @property
+    def _lender(self) -> Side:
+        return self._link.lender
 
     @property
     def reconnects(self) -> int:

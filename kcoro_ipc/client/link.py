@@ -19,6 +19,7 @@ from kcoro_ipc.trio_errors import TRIO_ERRORS, ClosedResourceError, ConnectionLo
 
 class Link(Linking):
     _closed_error = ClosedResourceError
+    connection: Connection
 
     def __init__(
         self, dialer: Dialer, connection: Connection, tasks: trio.Nursery, reconnect: bool
@@ -51,8 +52,7 @@ class Link(Linking):
         self._check_open()
         assert connection is not None
         self.connection.side.mappings.close()  # what had come by it was read long before
-        self.connection = connection
-        self._count()
+        self._use(connection)
         self._start()
 
     async def ask(

@@ -84,7 +84,7 @@ class Pool:
         self.regions: list[Region] = []
         self.doomed: list[Region] = []  # to be dropped by whoever may wait for the answer
         self.regions_made = 0
-        self._hear = hear
+        self.hear = hear
         self._loans = 0
         self._watched: deque[Block] = deque()
 
@@ -102,7 +102,7 @@ class Pool:
             self._look_at_watched()
         block = self._find(size)
         if block is None and self.total_bytes + size > self.limit_bytes:
-            self._hear()
+            self.hear()
             block = self._find(size) or self._find(size, self.limit_bytes)
         return block or self._grow(size)
 

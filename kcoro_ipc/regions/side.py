@@ -54,6 +54,8 @@ class Side:
         quota: Quota | None = None,
         loans: Loans | None = None,
     ) -> None:
+        self.settings = settings
+        self.caps = caps
         self.pool = Pool(settings.pool_bytes, self._hear, quota)
         self.mappings = Mappings(tell)
         self.releases = self.mappings.releases
@@ -66,6 +68,16 @@ class Side:
         self._loans: Loans = {} if loans is None else loans
         self._closed = False
         self._generation = forks.generation
+
+    def successor(self) -> "Side":
+        """What lends until there is a connection again, whose side then succeeds it."""
+        quota, loans = self.pool.quota, self._loans
+        return Side(self.settings, self.caps, lambda frame: None, lambda: None, quota, loans)
+
+    def succeed(self, before: "Side") -> None:
+        """Goes on with the pool of `before`, of which no daemon knows yet."""
+        before.pool.hear, before.pool.quota = self.pool.hear, self.pool.quota
+        self.pool = before.pool
 
     # --- what the daemon says ---
 

@@ -356,6 +356,46 @@ async def test_a_block_of_the_lost_connection_refuses_to_be_sent_and_a_new_one_g
         assert (found.depth, found.zref_sent) == (1, 1)
 
 
+@pytest.mark.parametrize("noticed", [False, True])
+async def test_who_begins_with_a_loan_comes_to_the_next_connection(
+    either: Any, town: Restarted, renewing: Any, noticed: bool
+) -> None:
+    numpy = pytest.importorskip("numpy", reason="needs the extra numpy")
+    async with renewing() as one:
+        channel = await either.do(one.open_channel("frames", kind="buffered", capacity=4))
+        with one.loan(SIZE) as block:
+            await either.do(channel.send(block))
+        await either.do(channel.receive())
+        town.kill()
+        one._link._dialer.keep_trying = 0.01
+        with pytest.raises(NoDaemon):
+            await either.do(channel.send(b"x"))
+        one._link._dialer.keep_trying = 30.0
+        with one.loan(SIZE) as block, one.loan(SIZE) as never:
+            never[0] = 1
+            block[:4] = b"next"
+            array = one.empty((SIZE,), "u1")
+            array[:] = 7
+            town.start()
+            if noticed:
+                await either.do(one.ping())
+            await either.do(channel.send(block))
+            await either.do(channel.send(array))
+        lease = await either.do(channel.receive_lease())
+        assert bytes(lease.data[:4]) == b"next"
+        lease.release()
+        got = await either.do(channel.receive_array())
+        assert numpy.array_equal(got, array)
+        found = await either.do(channel.statistics())
+        assert (found.zref_sent, found.zref_fallback_capacity) == (2, 0)
+        del got, array
+        await either.do(one.ping())
+        await either.do(one.ping())
+        (region,) = one._connection.side.pool.regions
+        assert region.space.idle
+        assert one.reconnects == 1
+
+
 async def test_an_array_of_the_lost_connection_goes_as_a_copy(
     either: Any, town: Restarted, renewing: Any
 ) -> None:
