@@ -512,16 +512,16 @@ async def test_trio_many_tasks_share_one_new_connection(town: Restarted) -> None
     from kcoro_ipc import client
 
     async with client.open_client(town.path, reconnect=True) as one:
-        channel = await one.open_channel("jobs", kind="unlimited")
+        channels = [await one.open_channel(f"jobs-{n}", kind="unlimited") for n in range(5)]
         town.again()
         async with trio.open_nursery() as nursery:
             for number in range(50):
-                nursery.start_soon(channel.send, b"%d" % number)
-        found = {await channel.receive() for _ in range(50)}
+                nursery.start_soon(channels[number % 5].send, b"%d" % number)
+        found = {await channels[number % 5].receive() for number in range(50)}
         assert found == {b"%d" % number for number in range(50)}
         assert one.reconnects == 1
         info = await one.info()
-        assert (info.usage["connections"], info.usage["channels"]) == (1, 1)
+        assert (info.usage["connections"], info.usage["channels"]) == (1, 5)
 
 
 async def test_trio_a_task_that_waits_for_the_daemon_is_cancelled_at_once(town: Restarted) -> None:

@@ -12,6 +12,7 @@ from kcoro_ipc import errors, tlv
 from kcoro_ipc.errors import BusyResourceError, ClosedResourceError, InvalidArgument, ProtocolError
 from kcoro_ipc.files import Loose
 from kcoro_ipc.protocol.descriptors import Descriptor
+from kcoro_ipc.protocol.greeting import Quota
 from kcoro_ipc.protocol.replies import ReplyReader
 from kcoro_ipc.regions import Settings, Side
 from kcoro_ipc.regions.memory import PAGE, create_memory
@@ -155,6 +156,26 @@ def test_no_loan_from_a_daemon_without_shared_memory_or_after_the_end() -> None:
     side.close()
     with pytest.raises(ClosedResourceError, match="this client is closed"), side.loan(1):
         pass
+
+
+def test_a_side_goes_on_with_the_pool_that_lent_before_it_and_hears_for_it() -> None:
+    before = make_side(pool_bytes=PAGE)
+    before.close()
+    waiting = before.successor()
+    heard: list[str] = []
+    quota = Quota(PAGE, "region bytes", "limits.x")
+    told: list[bytes] = []
+    after = Side(
+        Settings(pool_bytes=PAGE), 3, told.append, lambda: heard.append("all"), quota=quota
+    )
+    with waiting.loan(PAGE) as block:
+        after.succeed(waiting)
+        assert after.loan_of(block) is None, "each client keeps its own loans"
+        assert after.pool is waiting.pool
+        assert after.pool.quota is quota
+        with pytest.raises(errors.PoolExhausted), after.loan(1):
+            pass
+    assert heard == ["all"]
 
 
 def test_a_loan_outlives_its_connection() -> None:
