@@ -12,7 +12,6 @@ import os
 import socket
 from array import array
 from collections.abc import Iterable, Sequence
-from types import TracebackType
 from typing import Any, NamedTuple, Protocol
 from warnings import warn
 
@@ -87,12 +86,7 @@ class File:
     def __enter__(self) -> "File":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def __del__(self) -> None:

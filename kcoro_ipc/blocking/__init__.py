@@ -1,6 +1,7 @@
 """The blocking client: the names of kcoro_ipc.client without `await`, `timeout=` in seconds.
 
-    opening      connect and greet                   channel   send, receive, close
+    opening      open_client                         channel   send, receive, close
+    dialing      connect and greet                   link      the connection, and the next one
     client       make, open, list, select            inbox     receive with acknowledgement
     connection   one request, then its reply         handle    what the daemon granted
     timeouts     seconds for the wire and the socket

@@ -6,32 +6,28 @@ except ConnectionLost (in doubt) and Unconfirmed (taken, not yet acknowledged).
 It is longer than its neighbours because a channel's methods are easier to find in one place.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from kcoro_ipc import _wire, outgoing
-from kcoro_ipc.blocking.connection import Connection
 from kcoro_ipc.blocking.handle import Handle
 from kcoro_ipc.blocking.inbox import Inbox
+from kcoro_ipc.blocking.kept import Kept
 from kcoro_ipc.blocking.shipping import ship, ship_run
 from kcoro_ipc.blocking.timeouts import Deadline, to_ms
 from kcoro_ipc.blocking.watching import Watch
-from kcoro_ipc.codecs import Bytes, Codec, DecodeError, decode_many
+from kcoro_ipc.codecs import Codec
+from kcoro_ipc.ends import ChannelEnd, Files
 from kcoro_ipc.errors import (
-    ClosedResourceError,
     ConnectionLost,
     EndOfChannel,
-    InvalidArgument,
     KcoroError,
-    ProtocolError,
 )
-from kcoro_ipc.files import HasFileno, Message, take
+from kcoro_ipc.files import Message
 from kcoro_ipc.protocol import batches, requests
-from kcoro_ipc.protocol.channels import ChannelInfo, read_stats
-from kcoro_ipc.protocol.deliveries import Body, WithFiles, bodies_of
+from kcoro_ipc.protocol.channels import read_stats
+from kcoro_ipc.protocol.deliveries import Body, bodies_of
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS
 from kcoro_ipc.protocol.selects import Clause
@@ -40,47 +36,19 @@ from kcoro_ipc.regions import Lease
 if TYPE_CHECKING:
     from kcoro_ipc.metrics import ChannelSnapshot
 
-Files = Iterable[int | HasFileno]
 
-
-class Channel:
+class Channel(ChannelEnd[Handle, Inbox]):
     """A handle on a named channel. Made by `Client.open_channel` and `clone`.
 
     A receive that is interrupted (KeyboardInterrupt, or whatever a signal handler raises) is
     cancelled; a message that came all the same is kept for this handle's next receive.
     """
 
+    _inbox = Inbox
+
     def __init__(self, handle: Handle, codec: Codec) -> None:
-        self._handle = handle
-        self._codec = codec
-        self._plain = isinstance(codec, Bytes)
-        self._side = handle.connection.side
-        self._longest_inline = self._side.longest_inline(handle)
-        self._kept: deque[Body] = deque()
-        self._closed = False
-
-    def __repr__(self) -> str:
-        state = "closed " if self._closed else ""
-        return f"<{state}kcoro channel {self._handle.label} ({self.info.kind})>"
-
-    @property
-    def info(self) -> ChannelInfo:
-        """Name, chan_id, kind, capacity, elem_size and overflow, as the daemon said at opening."""
-        return self._handle.info
-
-    @property
-    def name(self) -> str | None:
-        return self._handle.info.name
-
-    @property
-    def chan_id(self) -> int:
-        return self._handle.info.chan_id
-
-    @property
-    def client_connection(self) -> Connection:
-        """Whose channel this is: a select takes channels of one connection, and no handle that
-        was closed."""
-        return self._usable().connection
+        super().__init__(handle, codec)
+        self._kept = Kept(codec)
 
     # --- sending ---
 
@@ -100,21 +68,28 @@ class Channel:
         receiver has acknowledged the message; a timeout after it was taken raises Unconfirmed.
         Interrupted: it was sent or not, `statistics` may tell, and so does the view of a loan.
         """
-        handle = self._usable()
-        encoded = value if self._plain and type(value) is bytes else self._encode(value)
         flags = _wire.FLAG_SEND_COMPLETE_ACK if confirm else 0
-        if type(encoded) is bytes and len(encoded) <= self._longest_inline and not files:
-            timeout_ms = FOREVER_MS if timeout is None else to_ms(timeout)
+        files = list(files) if files else ()
+        while True:
+            handle = self._usable()
             connection = handle.connection
-            req_id = connection.new_id()
-            frame = requests.send(req_id, handle.chan_id, timeout_ms, encoded, flags)
-            reply = connection.request(req_id, frame, timeout)
-        else:
-            parcel = outgoing.parcel_of(self._side, handle, encoded, files)
-            reply = ship(handle, parcel, timeout, flags)
-        if reply.result:
-            raise handle.failure(reply, "send")
-        return not (reply.attributes and reply.get(_wire.ATTR_DROPPED))
+            encoded = value if self._plain and type(value) is bytes else self._encode(value)
+            try:
+                if type(encoded) is bytes and len(encoded) <= handle.longest_inline and not files:
+                    timeout_ms = FOREVER_MS if timeout is None else to_ms(timeout)
+                    req_id = connection.new_id()
+                    frame = requests.send(req_id, handle.chan_id, timeout_ms, encoded, flags)
+                    reply = connection.request(req_id, frame, timeout)
+                else:
+                    connection.check_usable()
+                    parcel = outgoing.parcel_of(self._side, handle, encoded, files)
+                    reply = ship(handle, parcel, timeout, flags)
+            except ConnectionLost as error:
+                timeout = handle.recover(connection, error, "send", timeout)
+                continue
+            if reply.result:
+                raise handle.failure(reply, "send")
+            return not (reply.attributes and reply.get(_wire.ATTR_DROPPED))
 
     def try_send(self, value: Any, *, files: Files = ()) -> bool:
         """As `send`, but WouldBlock instead of waiting for a receiver or for room."""
@@ -127,16 +102,25 @@ class Channel:
         Fewer than given means that the next one failed, and the rest was not sent. If already the
         first one fails its error is raised.
         """
-        handle = self._usable()
-        deadline = Deadline(timeout)
+        given = list(values)
+        while True:
+            handle = self._usable()
+            connection = handle.connection
+            try:
+                connection.check_usable()
+                return self._send_runs(handle, given, Deadline(timeout))
+            except ConnectionLost as error:
+                timeout = handle.recover(connection, error, "send", timeout)
+
+    def _send_runs(self, handle: Handle, values: Sequence[Any], deadline: Deadline) -> int:
         settled = 0
-        found = outgoing.runs(self._side, handle, self._codec, values, self._longest_inline)
+        found = outgoing.runs(self._side, handle, self._codec, values, handle.longest_inline)
         with closing(found) as runs:
             for run in runs:
                 try:
                     count = self._send_run(run, deadline.left())
                 except KcoroError as error:
-                    if settled and not isinstance(error, ConnectionLost):
+                    if settled and not error.in_doubt:
                         return settled
                     raise
                 settled += count
@@ -156,9 +140,6 @@ class Channel:
         count: int = reply.get(_wire.ATTR_COUNT, run.length)
         return count
 
-    def _encode(self, value: Any) -> Any:
-        return outgoing.encode(self._side, self._codec, value)
-
     # --- receiving ---
 
     def receive(self, *, timeout: float | None = None) -> Any:
@@ -166,14 +147,14 @@ class Channel:
         (WouldBlock for timeout 0) if none came."""
         if self._kept:
             self._usable()
-            return self._decode_kept(1)[0]
+            return self._kept.decoded(1)[0]
         bodies = self._receive(timeout, 0)
         # From the return of a call to the next one no signal handler runs: the message is safe.
         body = bodies[0]
         if self._plain and type(body) is bytes:
             return body
-        self._kept.extend(bodies)
-        return self._decode_kept(1)[0]
+        self._kept.keep(self._side.mappings, bodies)
+        return self._kept.decoded(1)[0]
 
     def try_receive(self) -> Any:
         """As `receive`, but WouldBlock instead of waiting."""
@@ -191,20 +172,18 @@ class Channel:
         most = batches.batch_size(max_items)
         self._check_lease(lease)
         self._fill(timeout, most)
-        return self._lease_kept(most) if lease else self._decode_kept(most)
+        return self._kept.leases(most) if lease else self._kept.decoded(most)
 
     def receive_lease(self, *, timeout: float | None = None) -> Lease:
         """The next message where it lies: in its sender's memory, if it was sent from there."""
         self._check_lease(True)
         self._fill(timeout, 0)
-        return self._lease_kept(1)[0]
+        return self._kept.leases(1)[0]
 
     def receive_message(self, *, timeout: float | None = None) -> Message:
         """The next message with the open files that came with it, which are then yours."""
         self._fill(timeout, 0)
-        body = self._kept[0]
-        files = take(body.files) if isinstance(body, WithFiles) else []
-        return Message(self._decode_kept(1)[0], files)
+        return self._kept.message()
 
     def receive_array(self, *, timeout: float | None = None) -> Any:
         """The next message as a NumPy array, read only, in its sender's memory if it was sent from
@@ -216,9 +195,9 @@ class Channel:
     def _fill(self, timeout: float | None, max_items: int) -> None:
         """At least one message is kept afterwards."""
         self._usable()
-        self._side.mappings.release_dropped()
+        self._side.releases.end_dropped(again=True)
         if not self._kept:
-            self._kept.extend(self._receive(timeout, max_items))
+            self._kept.keep(self._side.mappings, self._receive(timeout, max_items))
 
     def __iter__(self) -> Iterator[Any]:
         """Messages until the end of the channel."""
@@ -230,71 +209,31 @@ class Channel:
             yield value
 
     def _receive(self, timeout: float | None, max_items: int) -> Sequence[Body]:
-        handle = self._usable()
-        if not handle.may_receive:
-            handle.check_receive()
-        connection = handle.connection
-        req_id = connection.new_id()
-        timeout_ms = FOREVER_MS if timeout is None else to_ms(timeout)
-        frame = requests.receive(req_id, handle.chan_id, timeout_ms, max_items)
-        reply = connection.request(req_id, frame, timeout, self.keep)
-        if reply.result:
-            raise handle.failure(reply, "receive")
-        if not reply.elements or reply.file_count:
-            return bodies_of(reply)
-        return reply.elements
+        while True:
+            handle = self._usable()
+            if not handle.may_receive:
+                handle.check_receive()
+            connection = handle.connection
+            req_id = connection.new_id()
+            timeout_ms = FOREVER_MS if timeout is None else to_ms(timeout)
+            frame = requests.receive(req_id, handle.chan_id, timeout_ms, max_items)
+            try:
+                reply = connection.request(req_id, frame, timeout, self.keep)
+            except ConnectionLost as error:
+                timeout = handle.recover(connection, error, "receive", timeout)
+                continue
+            if reply.result:
+                raise handle.failure(reply, "receive")
+            if not reply.elements or reply.file_count:
+                return bodies_of(reply)
+            return reply.elements
 
     def keep(self, reply: Reply) -> None:
         """Messages that came for a receive that was interrupted."""
         if not reply.result:
-            self._kept.extend(bodies_of(reply))
-
-    def _decode_kept(self, max_items: int) -> list[Any]:
-        mappings = self._side.mappings
-        bodies = [self._kept.popleft() for _ in range(min(max_items, len(self._kept)))]
-        left: Sequence[Body] = bodies  # what is to be kept again if this is interrupted
-        try:
-            elements = left = mappings.copies(bodies)
-            mappings.discard(bodies)
-            return decode_many(self._codec, elements)
-        except (DecodeError, ProtocolError):
-            raise
-        except BaseException:
-            self._kept.extendleft(reversed(left))
-            raise
-
-    def _lease_kept(self, max_items: int) -> list[Lease]:
-        count = min(max_items, len(self._kept))
-        leases = [self._side.mappings.lease(body) for body in list(self._kept)[:count]]
-        for _ in range(count):
-            self._kept.popleft()
-        return leases
-
-    def acking(self, *, lease: bool = False) -> Inbox:
-        """Messages that stay in the channel until they are acknowledged; with `lease` each Job
-        has a Lease."""
-        self._check_lease(lease)
-        return Inbox(self, self._usable(), self._codec, lease)
-
-    def _check_lease(self, lease: bool) -> None:
-        if lease and not self._plain:
-            raise InvalidArgument("leases and arrays come from channels of bytes, without a codec")
+            self._kept.keep(self._side.mappings, bodies_of(reply))
 
     # --- select ---
-
-    def receiving(self, *, lease: bool = False) -> Clause:
-        """An arm of `Client.select` that receives; with `lease` its value is a Lease."""
-        self._usable().check_receive()
-        self._check_lease(lease)
-        return Clause(self, self._handle, self._codec, lease=lease)
-
-    def sending(self, value: Any, *, files: Files = ()) -> Clause:
-        """An arm of `Client.select` that sends `value` if it wins."""
-        handle = self._usable()
-        encoded = value if self._plain and type(value) is bytes else self._encode(value)
-        if type(encoded) is bytes:
-            self._side.check(handle, len(encoded))
-        return Clause(self, handle, self._codec, encoded, files=list(files))
 
     def selected(self, clause: Clause, reply: Reply) -> Any:
         """What the winning clause of a select brought."""
@@ -307,7 +246,9 @@ class Channel:
 
     def take_kept(self, clause: Clause) -> Any:
         """For a clause: what an interrupted receive left here, or a select has just brought."""
-        return self._lease_kept(1)[0] if clause.lease else self._decode_kept(1)[0]
+        if clause.message:
+            return self._kept.message()
+        return self._kept.leases(1)[0] if clause.lease else self._kept.decoded(1)[0]
 
     @property
     def has_kept(self) -> bool:
@@ -355,21 +296,11 @@ class Channel:
         """
         if not self._closed:
             self._closed = True
-            self._side.mappings.discard(list(self._kept))
+            self._kept.discard()
             self._handle.release()
 
     def __enter__(self) -> "Channel":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.aclose()
-
-    def _usable(self) -> Handle:
-        if self._closed:
-            raise ClosedResourceError(f"this handle on channel {self._handle.label} is closed")
-        return self._handle

@@ -1,54 +1,62 @@
 """The blocking client: one connection, used by one thread at a time."""
 
-from types import TracebackType
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from kcoro_ipc import _wire
 from kcoro_ipc.blocking.channel import Channel
 from kcoro_ipc.blocking.connection import CONTROL_SECONDS, Connection
-from kcoro_ipc.blocking.handle import Handle
+from kcoro_ipc.blocking.handle import Handle, open_by
+from kcoro_ipc.blocking.link import Link
 from kcoro_ipc.blocking.looking import Looking
 from kcoro_ipc.blocking.selecting import select
 from kcoro_ipc.blocking.timeouts import to_ms
 from kcoro_ipc.blocking.watching import Watch
 from kcoro_ipc.codecs import Codec, find_codec
-from kcoro_ipc.errors import ERRORS, InvalidArgument, KcoroError
-from kcoro_ipc.files import HasFileno
-from kcoro_ipc.protocol import requests
+from kcoro_ipc.errors import ERRORS, ConnectionLost, InvalidArgument, KcoroError
+from kcoro_ipc.lending import Lending
 from kcoro_ipc.protocol.channels import (
-    RIGHTS,
     ChannelInfo,
     ChannelOptions,
     check_agrees,
-    flags_of,
-    make_pairs,
-    open_pairs,
-    read_info,
     read_page,
     read_stats,
     rights_pairs,
     target_pair,
 )
 from kcoro_ipc.protocol.greeting import DaemonInfo, read_daemon_info
-from kcoro_ipc.protocol.outcome import failure_of
+from kcoro_ipc.protocol.renewal import Origin, making, opening
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.selects import Clause, Selected, winner
 from kcoro_ipc.protocol.waiters import WaiterInfo, read_waiters
 from kcoro_ipc.protocol.waiting_files import FilesInfo, read_waiting_files
-from kcoro_ipc.regions import Lease, Loan
+from kcoro_ipc.regions import Side
 
 if TYPE_CHECKING:
     from kcoro_ipc.metrics import ChannelSnapshot
 
 
-class Client(Looking):
+class Client(Lending, Looking):
     """Made by `open_client`. Its channels and jobs end with it.
 
     Give each thread a client of its own: two at once get BusyResourceError.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    @property
+    def _connection(self) -> Connection:
+        return self._link.connection
+
+    @property
+    def _lender(self) -> Side:
+        return self._link.lender
+
+    @property
+    def reconnects(self) -> int:
+        """How often this client has connected again; only with `reconnect`."""
+        return self._link.reconnects
 
     def make_channel(
         self,
@@ -62,9 +70,7 @@ class Client(Looking):
         Without a name it is anonymous: known by its chan_id, gone with its last handle. Raises
         ChannelExists if it is there and differs (with `exclusive`: if it is there).
         """
-        found_codec = find_codec(codec)
-        pairs = make_pairs(name, options)
-        return self._open(_wire.CMD_CHAN_MAKE, pairs, name, options, found_codec, CONTROL_SECONDS)
+        return self._open(making(name, options, CONTROL_SECONDS), find_codec(codec))
 
     def open_channel(
         self,
@@ -84,13 +90,9 @@ class Client(Looking):
         """
         if isinstance(name, str) and not (wait or existing):
             return self.make_channel(name, codec=codec, **options)
-        found_codec = find_codec(codec)
-        make_pairs(None, options)  # refuses what no channel can have, before anything is asked
-        limit = timeout if wait else 0
-        pairs = open_pairs(name, options, to_ms(limit))
-        bound = limit if wait else CONTROL_SECONDS
-        known = name if isinstance(name, str) else None
-        channel = self._open(_wire.CMD_CHAN_OPEN, pairs, known, options, found_codec, bound)
+        limit, bound = (timeout, timeout) if wait else (0, CONTROL_SECONDS)
+        origin = opening(name, options, to_ms(limit), bound)
+        channel = self._open(origin, find_codec(codec))
         try:
             check_agrees(channel.info, options)
         except BaseException:
@@ -130,6 +132,10 @@ class Client(Looking):
         reply = self._control(_wire.CMD_CHAN_PURGE, pair, label=str(target))
         count: int = reply.get(_wire.ATTR_COUNT)
         return count
+
+    def _open(self, origin: Origin, codec: Codec) -> Channel:
+        connection, reply = open_by(self._link, origin)
+        return Channel(Handle(self._link, connection, origin, reply), codec)
 
     def list_channels(self) -> list[ChannelInfo]:
         """The channels that this user may see. Made or destroyed meanwhile: seen or not seen."""
@@ -209,13 +215,12 @@ class Client(Looking):
         its error is raised and carries `index`. Among several that are ready the choice rotates;
         `biased` takes the first in the order given.
         """
-        connection = self._connection
         for index, clause in enumerate(clauses):
-            if clause.channel.client_connection is not connection:
+            if clause.channel.client_link is not self._link:
                 raise InvalidArgument("a select takes channels of one client; open this one there")
             if clause.encoded is None and clause.inbox is None and clause.channel.has_kept:
                 return Selected(index, clause.channel, clause.channel.take_kept(clause))
-        reply = select(connection, clauses, timeout, biased)
+        reply = self._reply_to_select(clauses, timeout, biased)
         index, clause = winner(reply, clauses, ERRORS)
         try:
             return Selected(index, clause.channel, clause.channel.selected(clause, reply))
@@ -226,80 +231,35 @@ class Client(Looking):
                 clause.inbox.give_back(reply)
             raise
 
+    def _reply_to_select(
+        self, clauses: Sequence[Clause], timeout: float | None, biased: bool
+    ) -> Reply:
+        while True:
+            for clause in clauses:
+                handle: Any = clause.handle
+                if handle.connection.ended and self._link.renews:
+                    handle.live(handle.connection)
+            connection = self._connection
+            try:
+                return select(connection, clauses, timeout, biased)
+            except ConnectionLost as error:
+                self._link.judge(error, "select")
+                self._link.renew(connection, timeout if timeout is None or timeout >= 0 else None)
+
     def try_select(self, *clauses: Clause, biased: bool = False) -> Selected:
         """As `select`, but WouldBlock if no clause can take effect at once."""
         return self.select(*clauses, biased=biased, timeout=0)
 
-    def loan(self, nbytes: int) -> Loan:
-        """Shared memory to write a message in: `with client.loan(n) as block: ...`, where `block`
-        is a writable memoryview. Sending it, or a part of it, hands it over without a copy.
-        PoolExhausted if what was sent before is still in use and the pool may not grow."""
-        return self._connection.side.loan(nbytes)
-
-    def loan_file(self, file: int | HasFileno) -> Loan:
-        """As `loan`, of the length and with the content of an open regular file, which the kernel
-        copies."""
-        return self._connection.side.loan_file(file)
-
-    def empty(self, shape: int | tuple[int, ...], dtype: Any = float, order: str = "C") -> Any:
-        """A NumPy array in shared memory, to be filled and sent without a copy."""
-        from kcoro_ipc import arrays
-
-        return arrays.empty(self._connection.side, shape, dtype, order)
-
-    def release(self, *leases: Lease) -> None:
-        """Releases several leases with one frame; BufferError, and none, if one is in use."""
-        self._connection.side.mappings.release_all(leases)
-
-    @property
-    def leases_open(self) -> int:
-        """How many leases of this client are not released."""
-        return self._connection.side.mappings.leases_open
-
     def aclose(self) -> None:
         """Ends the connection. Idempotent."""
-        self._connection.close()
+        self._link.close()
 
     def __enter__(self) -> "Client":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.aclose()
 
     def _control(self, cmd: int, *pairs: tuple[int, Any], label: str | None = None) -> Reply:
-        req_id = self._connection.new_id()
-        frame = requests.control(cmd, req_id, pairs)
-        reply = self._connection.request(req_id, frame, CONTROL_SECONDS)
-        if reply.result:
-            raise failure_of(reply, channel=label)
+        _, reply = self._link.ask(cmd, list(pairs), label)
         return reply
-
-    def _open(
-        self,
-        cmd: int,
-        pairs: list[tuple[int, Any]],
-        name: str | None,
-        options: ChannelOptions,
-        codec: Codec,
-        timeout: float | None,
-    ) -> Channel:
-        connection, rights = self._connection, flags_of(options) & RIGHTS
-
-        def handle_of(reply: Reply) -> Handle:
-            return Handle(connection, read_info(name, reply.attributes), rights)
-
-        def late(reply: Reply) -> None:
-            if reply.result:
-                return
-            connection.late_request(handle_of(reply).release_frame)
-
-        req_id = connection.new_id()
-        reply = connection.request(req_id, requests.control(cmd, req_id, pairs), timeout, late)
-        if reply.result:
-            raise failure_of(reply, channel=name)
-        return Channel(handle_of(reply), codec)

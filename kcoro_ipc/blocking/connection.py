@@ -8,6 +8,8 @@ Invariants:
 - What a system call returned is stored by C code, in the same step: ``list.extend(map(recv, ...))``
   leaves no moment in which Python could run a signal handler and lose the bytes.
 - The frame is parsed from bytes that are kept until the reply is returned; parsing can be repeated.
+
+It is longer than its neighbours because a request, its interruption and the end are one state.
 """
 
 import socket
@@ -32,6 +34,7 @@ from kcoro_ipc.protocol.replies import Reply, whole_reply
 from kcoro_ipc.protocol.requests import FOREVER_MS
 from kcoro_ipc.protocol.watches import Watched
 from kcoro_ipc.regions import Settings, Side
+from kcoro_ipc.regions.loan import Loans
 
 CONTROL_SECONDS = 30.0  # the daemon answers these at once; after this long it is stuck
 LAST_REQ_ID = 0xFFFFFFFF
@@ -43,10 +46,17 @@ class Connection:
     """Takes the connected, greeted, blocking socket over."""
 
     def __init__(
-        self, sock: socket.socket, greeting: Greeting, cancel_grace: float, settings: Settings
+        self,
+        sock: socket.socket,
+        greeting: Greeting,
+        cancel_grace: float,
+        settings: Settings,
+        loans: Loans,
     ) -> None:
         self.max_frame_bytes = greeting.max_frame_bytes
-        self.side = Side(settings, greeting.caps, self.tell, self.hear)
+        caps, quota = greeting.caps, greeting.region_quota
+        self.side = Side(settings, caps, self.tell, self.hear, quota, loans)
+        self._releases = self.side.releases
         self._sock = sock
         self._socket_send = sock.send
         self._inflow = Inflow(sock)
@@ -83,9 +93,9 @@ class Connection:
         """Sends `frame`, `files` with its first byte, and returns its reply, whatever its RESULT.
 
         `timeout` is what the frame itself says: the daemon keeps it, and without any reply for
-        `cancel_grace` seconds longer the connection counts as broken. ConnectionLost: what the
-        daemon did is not known. `late` is given the reply of a request that was interrupted,
-        whatever its RESULT.
+        `cancel_grace` seconds longer the connection counts as broken. ConnectionLost: `in_doubt` if
+        a byte of it had left, else it did not happen. `late` is given the reply of a request that
+        was interrupted, whatever its RESULT.
         """
         sent: list[int] = []
         # The new list is also the token of this call. No other thread and no signal handler runs
@@ -98,6 +108,8 @@ class Connection:
         try:
             if self._why_ended is not None or self._generation != forks.generation:
                 raise self._why_unusable()
+            if self._releases.dropped or self._releases.owed:
+                self._releases.end_dropped()  # with this request
             if timeout is not self._limited_to:
                 self._limit(timeout)
             inflow = self._inflow
@@ -129,8 +141,9 @@ class Connection:
             if files and not sent and not isinstance(error, ConnectionError):
                 why = f"the system does not pass these files on: {error.strerror}"
                 raise InvalidArgument(why) from None
-            raise self._lose(error) from None
-        except KcoroError:
+            raise self._lose(error, in_doubt=bool(sent)) from None
+        except KcoroError as error:
+            error.in_doubt = bool(sent) and self._why_ended is not None
             raise
         except BaseException:
             self._interrupted(req_id, frame, sent, late)
@@ -382,25 +395,27 @@ class Connection:
         """Ends the connection; idempotent. In a child of fork() only its copy of the socket."""
         if self._why_ended is None:
             self._end(ClosedResourceError("this client is closed; open another one"))
+        self.side.mappings.close()
 
-    def _lose(self, error: OSError) -> KcoroError:
+    def _lose(self, error: OSError, in_doubt: bool = False) -> KcoroError:
         why = error.strerror or str(error)
         if isinstance(error, BlockingIOError):
             why = f"no answer within {self._bound} s"
-        return self._end(
-            ConnectionLost(
-                f"the connection to the daemon broke: {why}; connect again "
-                "(a send under way is in doubt)"
-            )
-        )
+        lost = self._end(ConnectionLost(f"the connection to the daemon broke: {why}"))
+        lost.in_doubt = in_doubt
+        return lost
 
     def _end(self, why: KcoroError) -> KcoroError:
         self._why_ended = why
-        why.in_doubt = True
         self._sock.close()
         self.side.close()
         self._inflow.close()
-        return why
+        return self._copy_of(why)
+
+    def check_usable(self) -> None:
+        """Before something is prepared for it."""
+        if self.ended:
+            raise self._why_unusable()
 
     def _why_unusable(self) -> KcoroError:
         if self._generation != forks.generation:
@@ -409,4 +424,9 @@ class Connection:
             )
         ended = self._why_ended
         assert ended is not None
-        return type(ended)(str(ended))
+        return self._copy_of(ended)
+
+    @staticmethod
+    def _copy_of(why: KcoroError) -> KcoroError:
+        """To be raised: one that is kept here would keep the frames that it passed."""
+        return type(why)(str(why))

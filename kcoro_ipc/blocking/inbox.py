@@ -2,29 +2,26 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kcoro_ipc import _wire
 from kcoro_ipc.blocking.connection import CONTROL_SECONDS, Connection
 from kcoro_ipc.blocking.handle import Handle
 from kcoro_ipc.blocking.timeouts import to_ms
-from kcoro_ipc.codecs import Codec
-from kcoro_ipc.errors import ClosedResourceError, EndOfChannel, KcoroError, UnknownDelivery
-from kcoro_ipc.files import File, take
+from kcoro_ipc.errors import ConnectionLost, EndOfChannel, KcoroError, UnknownDelivery
+from kcoro_ipc.inboxes import HeldMessage, InboxEnd
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.batches import batch_size
-from kcoro_ipc.protocol.deliveries import WithFiles, deliveries_of
+from kcoro_ipc.protocol.deliveries import deliveries_of
 from kcoro_ipc.protocol.replies import Reply
-from kcoro_ipc.protocol.selects import Clause
-from kcoro_ipc.regions import Lease
 
 if TYPE_CHECKING:
-    from kcoro_ipc.blocking.channel import Channel
+    pass
 
 Settle = Callable[[int, Sequence[int]], bytes]
 
 
-class Job:
+class Job(HeldMessage):
     """One message that is held for you until `ack` (done) or `nack` (somebody else's again).
 
     `redelivered` says that it had been delivered before, `attempts` how often. As a context
@@ -32,26 +29,6 @@ class Job:
     is there if the inbox was asked for leases: `data` is then its view, and it is released with
     the context manager or by you.
     """
-
-    lease: Lease | None = None
-
-    def __init__(self, inbox: "Inbox", body: Any, delivery_id: int, attempts: int) -> None:
-        self._inbox = inbox
-        self._files = body.files if isinstance(body, WithFiles) else None
-        self.data = body
-        self.delivery_id = delivery_id
-        self.attempts = attempts
-
-    def __repr__(self) -> str:
-        return f"<Job {self.delivery_id:#x} attempts {self.attempts}: {self.data!r}>"
-
-    @property
-    def redelivered(self) -> bool:
-        return self.attempts > 0
-
-    def take_files(self) -> list[File]:
-        """The open files that came with it, from now on yours; others are closed with the job."""
-        return take(self._files) if self._files is not None else []
 
     def ack(self) -> None:
         """The message is done and gone when this returns."""
@@ -70,39 +47,26 @@ class Job:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self.delivery_id in self._inbox.open_jobs:
+        if self in self._inbox.open_jobs:
             settle = self._inbox.ack if kind is None else self._inbox.nack
             settle(self)
         if self.lease is not None:
             self.lease.__exit__(kind, error, traceback)
 
 
-class Inbox:
+class Inbox(InboxEnd[Handle, Job]):
     """Jobs of one channel: `with channel.acking() as inbox: for job in inbox: ...`.
 
     What is neither acknowledged nor given back when the block ends is given back then. The inbox
     does not close the channel's handle.
     """
 
-    def __init__(
-        self, channel: "Channel", handle: Handle, codec: Codec, lease: bool = False
-    ) -> None:
-        self._channel = channel
-        self._handle = handle
-        self._codec = codec
-        self._lease = lease
-        self._closed = False
-        self.open_jobs: dict[int, Job] = {}
+    _job = Job
 
     def __enter__(self) -> "Inbox":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.aclose()
 
     def __iter__(self) -> Iterator[Job]:
@@ -129,12 +93,6 @@ class Inbox:
         """Waits for one job and returns it with what else is there, `max_items` at most."""
         return self._receive(timeout, batch_size(max_items))
 
-    def receiving(self) -> Clause:
-        """An arm of `Client.select` whose value is a Job."""
-        self._connection()
-        self._handle.check_receive()
-        return Clause(self._channel, self._handle, self._codec, inbox=self)
-
     def ack(self, *jobs: Job) -> None:
         """Acknowledges several jobs with one request."""
         self._settle(requests.ack, jobs)
@@ -147,31 +105,12 @@ class Inbox:
         """Gives back what is open. Idempotent."""
         self._closed = True
         try:
-            self.nack(*self.open_jobs.values())
+            self.nack(*self.open_jobs)
         except UnknownDelivery:
             pass  # what ended with its channel was given back by that
-        except KcoroError:
-            if not self._handle.connection.ended:
+        except KcoroError as error:
+            if not self._handle.connection.ended and not isinstance(error, ConnectionLost):
                 raise
-
-    def jobs(self, reply: Reply) -> list[Job]:
-        """Registers deliveries, all before the first is decoded: one that does not decode stays
-        open, as do those after it, until the inbox is closed."""
-        jobs = [Job(self, *delivery) for delivery in deliveries_of(reply)]
-        self.open_jobs.update((job.delivery_id, job) for job in jobs)
-        mappings = self._handle.connection.side.mappings
-        if self._lease:
-            for job in jobs:
-                job.lease = mappings.lease(job.data)
-                job.data = job.lease.data
-            return jobs
-        bodies = [job.data for job in jobs]
-        for job, element in zip(jobs, mappings.copies(bodies), strict=True):
-            job.data = element
-        mappings.give_back(bodies)
-        for job in jobs:
-            job.data = self._codec.decode(job.data)
-        return jobs
 
     def give_back_late(self, reply: Reply) -> None:
         """Deliveries that came for a request that was interrupted, from within it."""
@@ -185,21 +124,15 @@ class Inbox:
 
     def give_back(self, reply: Reply) -> None:
         """Deliveries of a request that was over, but whose caller was interrupted."""
-        ids = [delivery.delivery_id for delivery in deliveries_of(reply)]
-        for delivery_id in ids:
-            self.open_jobs.pop(delivery_id, None)
-        self._settle_ids(requests.nack, ids)
+        connection = self._handle.connection
+        ids = {delivery.delivery_id for delivery in deliveries_of(reply)}
+        for job in list(self.open_jobs):
+            if job.delivery_id in ids and job.connection is connection:
+                self.open_jobs.pop(job)
+        self._settle_ids(requests.nack, connection, list(ids))
 
     def _receive(self, timeout: float | None, max_items: int) -> list[Job]:
-        connection = self._connection()
-        self._handle.check_receive()
-        req_id = connection.new_id()
-        frame = requests.receive(
-            req_id, self._handle.chan_id, to_ms(timeout), max_items, _wire.FLAG_RECV_ACK
-        )
-        reply = connection.request(req_id, frame, timeout, self.give_back_late)
-        if reply.result:
-            raise self._handle.failure(reply, "receive")
+        reply = self._reply(timeout, max_items)
         try:
             return self.jobs(reply)
         except KcoroError:
@@ -208,22 +141,33 @@ class Inbox:
             self.give_back(reply)
             raise
 
-    def _settle(self, build: Settle, jobs: tuple[Job, ...]) -> None:
-        ids = [job.delivery_id for job in jobs]
-        for delivery_id in ids:
-            self.open_jobs.pop(delivery_id, None)
-        if ids:
-            self._settle_ids(build, ids)
+    def _reply(self, timeout: float | None, max_items: int) -> Reply:
+        handle = self._handle
+        handle.check_receive()
+        while True:
+            connection: Connection = self._connection()
+            req_id = connection.new_id()
+            frame = requests.receive(
+                req_id, handle.chan_id, to_ms(timeout), max_items, _wire.FLAG_RECV_ACK
+            )
+            try:
+                reply = connection.request(req_id, frame, timeout, self.give_back_late)
+            except ConnectionLost as error:
+                timeout = handle.recover(connection, error, "acking", timeout)
+                continue
+            if reply.result:
+                raise handle.failure(reply, "receive")
+            return reply
 
-    def _settle_ids(self, build: Settle, ids: list[int]) -> None:
-        connection = self._handle.connection
+    def _settle(self, build: Settle, jobs: tuple[Job, ...]) -> None:
+        for connection, ids in self._taken(jobs):
+            self._settle_ids(build, connection, ids)
+
+    def _settle_ids(self, build: Settle, connection: Connection, ids: list[int]) -> None:
         req_id = connection.new_id()
-        reply = connection.request(req_id, build(req_id, ids), CONTROL_SECONDS)
+        try:
+            reply = connection.request(req_id, build(req_id, ids), CONTROL_SECONDS)
+        except ConnectionLost as error:
+            raise self._delivery_lost(error) from None
         if reply.result:
             raise self._handle.failure(reply, "ack")
-
-    def _connection(self) -> Connection:
-        """ClosedResourceError once this inbox or its channel's handle was closed."""
-        if self._closed:
-            raise ClosedResourceError("this inbox is closed; open another with acking()")
-        return self._channel.client_connection

@@ -23,7 +23,7 @@ STREAM_READ_BYTES = 64 << 10
 LARGE_READ_BYTES = 1 << 20
 PACKET_READ_BYTES = 2 * _wire.MAX_SEQPACKET_FRAME_BYTES
 
-ENDED = "the daemon closed the connection; connect again"
+ENDED = "the daemon closed the connection"
 
 # For `map`: one value each.
 ROOM_FOR_FILES = (ANCILLARY_BYTES,)

@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 from kcoro_ipc import _wire
 from kcoro_ipc.blocking.channel import Channel
 from kcoro_ipc.blocking.connection import CONTROL_SECONDS, Connection
-from kcoro_ipc.codecs import Codec
 from kcoro_ipc.errors import KC_ECANCELED, KC_ENOENT
 from kcoro_ipc.protocol import requests
-from kcoro_ipc.protocol.channels import ChannelInfo, ChannelOptions, read_page, target_pair
+from kcoro_ipc.protocol.channels import ChannelInfo, read_page, target_pair
 from kcoro_ipc.protocol.connections import (
     ConnectionDetail,
     ConnectionInfo,
@@ -23,6 +22,7 @@ from kcoro_ipc.protocol.connections import (
 )
 from kcoro_ipc.protocol.looks import LOOK, looked
 from kcoro_ipc.protocol.outcome import failure_of
+from kcoro_ipc.protocol.renewal import Origin
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.taps import TapCodec, tap_pairs
 from kcoro_ipc.protocol.waiters import Looked, WaiterInfo, read_waiters
@@ -33,9 +33,13 @@ AT_ONCE = 32  # requests of a batch that are under way together
 
 
 class Looking:
-    _connection: Connection
     _control: Callable[..., Reply]
     _open: Callable[..., Channel]
+
+    @property
+    def _connection(self) -> Connection:
+        """The client's own."""
+        raise NotImplementedError
 
     def list_holders(self, target: str | int) -> list[HolderInfo]:
         """The connections with a handle of a channel, by name or chan_id, the oldest first."""
@@ -110,10 +114,9 @@ class Looking:
         if not isinstance(target, int):
             answer = self._control(_wire.CMD_GET_STATS, target_pair(target), label=target)
             chan_id = answer.get(_wire.ATTR_CHAN_ID)
-        options: ChannelOptions = {"write": False}
-        codec: Codec = TapCodec()
         pairs = tap_pairs(int(chan_id), capacity, most_bytes)
-        return self._open(_wire.CMD_CHAN_MAKE, pairs, None, options, codec, CONTROL_SECONDS)
+        origin = Origin(_wire.CMD_CHAN_MAKE, None, pairs, {}, timeout=CONTROL_SECONDS)
+        return self._open(origin, TapCodec())
 
     def _all(
         self,

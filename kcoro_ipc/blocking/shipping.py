@@ -7,7 +7,7 @@ from kcoro_ipc import _wire
 from kcoro_ipc.blocking.connection import CONTROL_SECONDS, Connection
 from kcoro_ipc.blocking.handle import Handle
 from kcoro_ipc.blocking.timeouts import Deadline, to_ms
-from kcoro_ipc.errors import NoSuchChannel, QuotaExceeded
+from kcoro_ipc.errors import ConnectionLost, NoSuchChannel, QuotaExceeded
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply
@@ -87,15 +87,23 @@ def _all_known(connection: Connection, handle: Handle, parcels: Sequence[Parcel]
     """False if the daemon has no region for what are copies, which can go as bytes as well."""
     try:
         make_known(connection, parcels)
-    except QuotaExceeded:
-        if not all(parcel.may_be_bytes(handle) for parcel in parcels):
-            raise
+    except QuotaExceeded as error:
+        connection.side.goes_as_bytes(handle, parcels, error)
         return False
     return True
 
 
 def make_known(connection: Connection, parcels: Sequence[Parcel]) -> None:
-    """Drops regions that are no longer needed, then registers those that are sent from first."""
+    """Drops regions that are no longer needed, then registers those that are sent from first. What
+    they are for has not begun: it is not in doubt, whatever becomes of this."""
+    try:
+        _make_known(connection, parcels)
+    except ConnectionLost as error:
+        error.in_doubt = False
+        raise
+
+
+def _make_known(connection: Connection, parcels: Sequence[Parcel]) -> None:
     doomed = connection.side.pool.doomed
     while doomed:
         _drop(connection, doomed.pop())

@@ -13,6 +13,7 @@ from kcoro_ipc.cli.standard import unwritable
 if TYPE_CHECKING:
     from kcoro_ipc.blocking import Job
     from kcoro_ipc.cli.invocation import Invocation
+    from kcoro_ipc.files import File, Message
 
 STDOUT = 1
 
@@ -39,14 +40,18 @@ def _wait(fd: int) -> None:
     poll.poll()
 
 
-def close_files(jobs: "Iterable[Job]", invocation: "Invocation") -> None:
+def close_files(messages: "Iterable[Job | Message]", invocation: "Invocation") -> None:
     """Open files that came with messages and have nowhere to go; that is said."""
-    files = [file for job in jobs for file in job.take_files()]
+    files = [file for message in messages for file in files_of(message)]
     for file in files:
         file.close()
     if files:
         what = "1 open file was" if len(files) == 1 else f"{len(files)} open files were"
         invocation.say(f"{what} closed; take them with recv --exec")
+
+
+def files_of(message: "Job | Message") -> "list[File]":
+    return message.files if isinstance(message, tuple) else message.take_files()
 
 
 def data_fields(data: bytes) -> dict[str, Any]:

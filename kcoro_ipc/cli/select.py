@@ -83,7 +83,7 @@ class Arms:
     def receive(self, name: str) -> None:
         channel = self._open(name, write=False)
         if channel.info.kind == "conflated":  # has no acknowledgement
-            self.clauses.append(channel.receiving())
+            self.clauses.append(channel.receiving(message=True))
             return
         inbox = channel.acking()
         self._inboxes.append(inbox)
@@ -100,7 +100,7 @@ class Arms:
         """Writes what happened, then acknowledges."""
         name = self._names[done.index]
         job = done.value if hasattr(done.value, "ack") else None
-        data = job.data if job is not None else done.value
+        data = None if done.value is None else done.value.data
         if as_json:
             op = "send" if data is None else "receive"
             fields: dict[str, Any] = {"index": done.index, "channel": name, "op": op}
@@ -113,7 +113,8 @@ class Arms:
             write_all(name.encode() + (b"" if data is None else b"\t" + data) + b"\n")
         if job is not None:
             job.ack()
-            close_files([job], invocation)
+        if done.value is not None:
+            close_files([done.value], invocation)
 
     def close(self) -> None:
         """Gives back what was received and not acknowledged."""

@@ -1,6 +1,7 @@
 """The trio client: named channels of the daemon as trio channels.
 
-    opening      connect and greet          channel   send, receive, close
+    opening      open_client                channel   send, receive, close
+    dialing      connect and greet          link      the connection, and the next one
     connection   the reader and the writer  inbox     receive with acknowledgement
     client       make, open, list, select   handle    what the daemon granted
 

@@ -12,30 +12,28 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from kcoro_ipc import _wire, outgoing
-from kcoro_ipc.client.connection import Connection
 from kcoro_ipc.client.handle import Handle
 from kcoro_ipc.client.inbox import Inbox
 from kcoro_ipc.client.shipping import ship, ship_run
 from kcoro_ipc.client.watching import Watch
-from kcoro_ipc.codecs import Bytes, Codec, decode_many
-from kcoro_ipc.errors import InvalidArgument, KcoroError
-from kcoro_ipc.files import HasFileno, Message, take
+from kcoro_ipc.codecs import decode_many
+from kcoro_ipc.ends import ChannelEnd, Files
+from kcoro_ipc.errors import KcoroError
+from kcoro_ipc.files import Message, take
 from kcoro_ipc.protocol import batches, requests
-from kcoro_ipc.protocol.channels import ChannelInfo, read_stats
+from kcoro_ipc.protocol.channels import read_stats
 from kcoro_ipc.protocol.deliveries import Body, WithFiles, bodies_of
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
 from kcoro_ipc.protocol.selects import Clause
 from kcoro_ipc.regions import Lease
-from kcoro_ipc.trio_errors import ClosedResourceError, ConnectionLost
+from kcoro_ipc.trio_errors import ConnectionLost
 
 if TYPE_CHECKING:
     from kcoro_ipc.metrics import ChannelSnapshot
 
-Files = Iterable[int | HasFileno]
 
-
-class Channel(trio.abc.Channel[Any]):
+class Channel(ChannelEnd[Handle, Inbox], trio.abc.Channel[Any]):
     """A handle on a named channel. Made by `Client.open_channel` and `clone`; any number of tasks
     may use it at once.
 
@@ -43,36 +41,7 @@ class Channel(trio.abc.Channel[Any]):
     A message that came all the same is returned, and Cancelled is raised by the next checkpoint.
     """
 
-    def __init__(self, handle: Handle, codec: Codec) -> None:
-        self._handle = handle
-        self._codec = codec
-        self._plain = isinstance(codec, Bytes)
-        self._side = handle.connection.side
-        self._longest_inline = self._side.longest_inline(handle)
-        self._closed = False
-
-    def __repr__(self) -> str:
-        state = "closed " if self._closed else ""
-        return f"<{state}kcoro channel {self._handle.label} ({self.info.kind})>"
-
-    @property
-    def info(self) -> ChannelInfo:
-        """Name, chan_id, kind, capacity, elem_size and overflow, as the daemon said at opening."""
-        return self._handle.info
-
-    @property
-    def name(self) -> str | None:
-        return self._handle.info.name
-
-    @property
-    def chan_id(self) -> int:
-        return self._handle.info.chan_id
-
-    @property
-    def client_connection(self) -> Connection:
-        """Whose channel this is: a select takes channels of one connection, and no handle that
-        was closed."""
-        return self._usable().connection
+    _inbox = Inbox
 
     # --- sending ---
 
@@ -96,19 +65,26 @@ class Channel(trio.abc.Channel[Any]):
     async def _send(
         self, value: Any, timeout_ms: int, flags: int, place: str, files: Files
     ) -> bool:
-        handle = self._usable()
-        connection = handle.connection
-        encoded = self._encode(value)
-        if type(encoded) is bytes and len(encoded) <= self._longest_inline and not files:
-            req_id = connection.new_id()
-            frame = requests.send(req_id, handle.chan_id, timeout_ms, encoded, flags)
-            reply = await connection.request(req_id, frame, place, (self,))
-        else:
-            parcel = outgoing.parcel_of(self._side, handle, encoded, files)
-            reply = await ship(handle, parcel, timeout_ms, flags, place, self)
-        if reply.result:
-            raise handle.failure(reply, "send")
-        return not reply.get(_wire.ATTR_DROPPED)
+        files = list(files) if files else ()
+        while True:
+            handle = self._usable()
+            connection = handle.connection
+            encoded = self._encode(value)
+            try:
+                if type(encoded) is bytes and len(encoded) <= handle.longest_inline and not files:
+                    req_id = connection.new_id()
+                    frame = requests.send(req_id, handle.chan_id, timeout_ms, encoded, flags)
+                    reply = await connection.request(req_id, frame, place, (self,))
+                else:
+                    connection.check_usable()
+                    parcel = outgoing.parcel_of(self._side, handle, encoded, files)
+                    reply = await ship(handle, parcel, timeout_ms, flags, place, self)
+            except ConnectionLost as error:
+                await handle.recover(connection, error, "send")
+                continue
+            if reply.result:
+                raise handle.failure(reply, "send")
+            return not reply.get(_wire.ATTR_DROPPED)
 
     async def send_many(self, values: Iterable[Any]) -> int:
         """Sends in order, waiting as `send` does; returns how many values from the front are
@@ -117,18 +93,27 @@ class Channel(trio.abc.Channel[Any]):
         Fewer than given means that the next one failed or that the task was cancelled: the rest
         was not sent. If already the first one fails its error is raised.
         """
-        handle = self._usable()
         given = list(values)
         if not given:
             await trio.lowlevel.checkpoint()
+        while True:
+            handle = self._usable()
+            connection = handle.connection
+            try:
+                connection.check_usable()
+                return await self._send_runs(handle, given)
+            except ConnectionLost as error:
+                await handle.recover(connection, error, "send")
+
+    async def _send_runs(self, handle: Handle, given: list[Any]) -> int:
         settled = 0
-        found = outgoing.runs(self._side, handle, self._codec, given, self._longest_inline)
+        found = outgoing.runs(self._side, handle, self._codec, given, handle.longest_inline)
         with closing(found) as runs:
             while (run := next(runs, None)) is not None:
                 try:
                     count = await self._send_run(run)
                 except (trio.Cancelled, KcoroError) as error:
-                    if settled and not isinstance(error, ConnectionLost):
+                    if settled and not getattr(error, "in_doubt", False):
                         return settled  # cancelled: the next checkpoint says so again
                     raise
                 settled += count
@@ -147,11 +132,6 @@ class Channel(trio.abc.Channel[Any]):
             raise handle.failure(reply, "send")
         count: int = reply.get(_wire.ATTR_COUNT, run.length)
         return count
-
-    def _encode(self, value: Any) -> Any:
-        if type(value) is bytes and self._plain:
-            return value
-        return outgoing.encode(self._side, self._codec, value)
 
     # --- receiving ---
 
@@ -183,6 +163,9 @@ class Channel(trio.abc.Channel[Any]):
     async def receive_message(self) -> Message:
         """The next message with the open files that came with it, which are then yours."""
         (body,) = bodies_of(await self._ask(FOREVER_MS, 0, "receive"))
+        return self._message(body)
+
+    def _message(self, body: Body) -> Message:
         files = take(body.files) if isinstance(body, WithFiles) else []
         (element,) = self._side.mappings.elements([body])
         return Message(self._codec.decode(element), files)
@@ -196,7 +179,7 @@ class Channel(trio.abc.Channel[Any]):
 
     async def _lease_bodies(self, timeout_ms: int, max_items: int) -> Sequence[Body]:
         self._check_lease(True)
-        self._side.mappings.release_dropped()
+        self._side.releases.end_dropped(again=True)
         return bodies_of(await self._ask(timeout_ms, max_items, "receive"))
 
     async def _receive(self, timeout_ms: int, max_items: int, place: str) -> Sequence[bytes]:
@@ -206,40 +189,22 @@ class Channel(trio.abc.Channel[Any]):
         return self._side.mappings.elements(bodies_of(reply))
 
     async def _ask(self, timeout_ms: int, max_items: int, place: str) -> Reply:
-        handle = self._usable()
-        handle.check_receive()
-        req_id = handle.connection.new_id()
-        frame = requests.receive(req_id, handle.chan_id, timeout_ms, max_items)
-        reply = await handle.connection.request(req_id, frame, place, (self,))
-        if reply.result:
-            raise handle.failure(reply, "receive")
-        return reply
-
-    def acking(self, *, lease: bool = False) -> Inbox:
-        """Messages that stay in the channel until they are acknowledged; with `lease` each Job
-        has a Lease."""
-        self._check_lease(lease)
-        return Inbox(self, self._usable(), self._codec, lease)
-
-    def _check_lease(self, lease: bool) -> None:
-        if lease and not self._plain:
-            raise InvalidArgument("leases and arrays come from channels of bytes, without a codec")
+        while True:
+            handle = self._usable()
+            handle.check_receive()
+            connection = handle.connection
+            req_id = connection.new_id()
+            frame = requests.receive(req_id, handle.chan_id, timeout_ms, max_items)
+            try:
+                reply = await connection.request(req_id, frame, place, (self,))
+            except ConnectionLost as error:
+                await handle.recover(connection, error, "receive")
+                continue
+            if reply.result:
+                raise handle.failure(reply, "receive")
+            return reply
 
     # --- select ---
-
-    def receiving(self, *, lease: bool = False) -> Clause:
-        """An arm of `Client.select` that receives; with `lease` its value is a Lease."""
-        self._usable().check_receive()
-        self._check_lease(lease)
-        return Clause(self, self._handle, self._codec, lease=lease)
-
-    def sending(self, value: Any, *, files: Files = ()) -> Clause:
-        """An arm of `Client.select` that sends `value` if it wins."""
-        handle = self._usable()
-        encoded = self._encode(value)
-        if type(encoded) is bytes:
-            self._side.check(handle, len(encoded))
-        return Clause(self, handle, self._codec, encoded, files=list(files))
 
     def selected(self, clause: Clause, reply: Reply) -> Any:
         """What the winning clause of a select brought."""
@@ -251,6 +216,8 @@ class Channel(trio.abc.Channel[Any]):
         body = bodies_of(reply)[0]
         if clause.lease:
             return mappings.lease(body)
+        if clause.message:
+            return self._message(body)
         return self._codec.decode(mappings.elements([body])[0])
 
     # --- the channel itself ---
@@ -300,8 +267,3 @@ class Channel(trio.abc.Channel[Any]):
         self._closed = True
         self._handle.connection.end_waits(self)
         await self._handle.release()
-
-    def _usable(self) -> Handle:
-        if self._closed:
-            raise ClosedResourceError(f"this handle on channel {self._handle.label} is closed")
-        return self._handle

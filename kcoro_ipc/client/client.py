@@ -8,47 +8,54 @@ from kcoro_ipc import _wire
 from kcoro_ipc.client.channel import Channel
 from kcoro_ipc.client.connection import Connection
 from kcoro_ipc.client.handle import Handle
+from kcoro_ipc.client.link import Link
 from kcoro_ipc.client.looking import Looking
-from kcoro_ipc.client.shipping import make_known
+from kcoro_ipc.client.selecting import select
 from kcoro_ipc.client.watching import Watch
 from kcoro_ipc.codecs import Codec, find_codec
 from kcoro_ipc.errors import InvalidArgument
-from kcoro_ipc.files import HasFileno
-from kcoro_ipc.outgoing import Sends
-from kcoro_ipc.protocol import requests
+from kcoro_ipc.lending import Lending
 from kcoro_ipc.protocol.channels import (
-    RIGHTS,
     ChannelInfo,
     ChannelOptions,
     check_agrees,
-    flags_of,
-    make_pairs,
-    open_pairs,
-    read_info,
     read_page,
     read_stats,
     rights_pairs,
     target_pair,
 )
 from kcoro_ipc.protocol.greeting import DaemonInfo, read_daemon_info
-from kcoro_ipc.protocol.outcome import failure_of
+from kcoro_ipc.protocol.renewal import Origin, making, opening
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
-from kcoro_ipc.protocol.selects import Clause, Selected, select_frame, winner
+from kcoro_ipc.protocol.selects import Clause, Selected
 from kcoro_ipc.protocol.waiters import WaiterInfo, read_waiters
 from kcoro_ipc.protocol.waiting_files import FilesInfo, read_waiting_files
-from kcoro_ipc.regions import Lease, Loan
-from kcoro_ipc.trio_errors import TRIO_ERRORS
+from kcoro_ipc.regions import Side
+from kcoro_ipc.trio_errors import ConnectionLost
 
 if TYPE_CHECKING:
     from kcoro_ipc.metrics import ChannelSnapshot
 
 
-class Client(Looking):
+class Client(Lending, Looking):
     """Made by `open_client`. Its channels and jobs end with it."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    @property
+    def _connection(self) -> Connection:
+        return self._link.connection
+
+    @property
+    def _lender(self) -> Side:
+        return self._link.lender
+
+    @property
+    def reconnects(self) -> int:
+        """How often this client has connected again; only with `reconnect`."""
+        return self._link.reconnects
 
     async def make_channel(
         self,
@@ -62,9 +69,7 @@ class Client(Looking):
         Without a name it is anonymous: known by its chan_id, gone with its last handle. Raises
         ChannelExists if it is there and differs (with `exclusive`: if it is there).
         """
-        found_codec = find_codec(codec)
-        reply = await self._control(_wire.CMD_CHAN_MAKE, *make_pairs(name, options), label=name)
-        return self._channel(name, reply, options, found_codec)
+        return await self._open(making(name, options), find_codec(codec))
 
     async def open_channel(
         self,
@@ -82,13 +87,8 @@ class Client(Looking):
         """
         if isinstance(name, str) and not (wait or existing):
             return await self.make_channel(name, codec=codec, **options)
-        found_codec = find_codec(codec)
-        make_pairs(None, options)  # refuses what no channel can have, before anything is asked
-        pairs = open_pairs(name, options, FOREVER_MS if wait else TRY_MS)
-        reply = await self._control(_wire.CMD_CHAN_OPEN, *pairs, label=str(name))
-        channel = self._channel(
-            name if isinstance(name, str) else None, reply, options, found_codec
-        )
+        origin = opening(name, options, FOREVER_MS if wait else TRY_MS)
+        channel = await self._open(origin, find_codec(codec))
         try:
             check_agrees(channel.info, options)
         except BaseException:
@@ -128,6 +128,10 @@ class Client(Looking):
         reply = await self._control(_wire.CMD_CHAN_PURGE, pair, label=str(target))
         count: int = reply.get(_wire.ATTR_COUNT)
         return count
+
+    async def _open(self, origin: Origin, codec: Codec) -> Channel:
+        connection, reply = await self._link.ask(origin.cmd, origin.pairs, origin.label)
+        return Channel(Handle(self._link, connection, origin, reply), codec)
 
     async def list_channels(self) -> list[ChannelInfo]:
         """The channels that this user may see. Made or destroyed meanwhile: seen or not seen."""
@@ -212,65 +216,31 @@ class Client(Looking):
         return await self._select(clauses, TRY_MS, biased)
 
     async def _select(self, clauses: tuple[Clause, ...], timeout_ms: int, biased: bool) -> Selected:
-        connection = self._connection
-        for clause in clauses:
-            if clause.channel.client_connection is not connection:
-                raise InvalidArgument("a select takes channels of one client; open this one there")
-        sends = Sends(connection.side, clauses)
-        try:
-            await make_known(connection, list(sends.parcels.values()))
-            req_id = connection.new_id()
-            frame = select_frame(req_id, timeout_ms, sends.arms(), biased)
-            side, files = "select" if timeout_ms else "", sends.files()
-            owners = tuple(owner for clause in clauses for owner in (clause.channel, clause.inbox))
-            reply = await connection.request(req_id, frame, side, owners, files=files)
-            index, clause = winner(reply, clauses, TRIO_ERRORS)
-        except BaseException as error:
-            sends.settle_without(error)
-            raise
-        sends.settle(index)
-        return Selected(index, clause.channel, clause.channel.selected(clause, reply))
+        while True:
+            for clause in clauses:
+                await self._check_clause(clause)
+            connection = self._connection
+            try:
+                index, value = await select(connection, clauses, timeout_ms, biased)
+            except ConnectionLost as error:
+                self._link.judge(error, "select")
+                await self._link.renew(connection)
+                continue
+            return Selected(index, clauses[index].channel, value)
 
-    def loan(self, nbytes: int) -> Loan:
-        """Shared memory to write a message in: `with client.loan(n) as block: ...`, where `block`
-        is a writable memoryview. Sending it, or a part of it, hands it over without a copy.
-        PoolExhausted if what was sent before is still in use and the pool may not grow."""
-        return self._connection.side.loan(nbytes)
-
-    def loan_file(self, file: int | HasFileno) -> Loan:
-        """As `loan`, of the length and with the content of an open regular file, which the kernel
-        copies."""
-        return self._connection.side.loan_file(file)
-
-    def empty(self, shape: int | tuple[int, ...], dtype: Any = float, order: str = "C") -> Any:
-        """A NumPy array in shared memory, to be filled and sent without a copy."""
-        from kcoro_ipc import arrays
-
-        return arrays.empty(self._connection.side, shape, dtype, order)
-
-    def release(self, *leases: Lease) -> None:
-        """Releases several leases with one frame; BufferError, and none, if one is in use."""
-        self._connection.side.mappings.release_all(leases)
-
-    @property
-    def leases_open(self) -> int:
-        """How many leases of this client are not released."""
-        return self._connection.side.mappings.leases_open
+    async def _check_clause(self, clause: Clause) -> None:
+        """Its handle is one of this client, opened again if need be."""
+        if clause.channel.client_link is not self._link:
+            raise InvalidArgument("a select takes channels of one client; open this one there")
+        handle: Any = clause.handle
+        if handle.connection.ended and self._link.renews:
+            await handle.live(handle.connection)
 
     async def aclose(self) -> None:
         """Ends the connection: whoever still waits gets ClosedResourceError. Idempotent."""
-        self._connection.close()
+        self._link.close()
         await checkpoint()
 
     async def _control(self, cmd: int, *pairs: tuple[int, Any], label: str | None = None) -> Reply:
-        req_id = self._connection.new_id()
-        reply = await self._connection.request(req_id, requests.control(cmd, req_id, pairs))
-        if reply.result:
-            raise failure_of(reply, table=TRIO_ERRORS, channel=label)
+        _, reply = await self._link.ask(cmd, list(pairs), label)
         return reply
-
-    def _channel(
-        self, name: str | None, reply: Reply, options: ChannelOptions, codec: Codec
-    ) -> Channel:
-        info = read_info(name, reply.attributes)
-        return Channel(Handle(self._connection, info, flags_of(options) & RIGHTS), codec)

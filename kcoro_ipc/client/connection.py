@@ -4,39 +4,31 @@ It moves frames and matches replies; what they mean is said by those above it.
 
 Invariants:
 - The reader never waits for a consumer: a reply goes to the task that asked, by rescheduling it.
-- The writer sends; a lone request sends itself as far as the kernel takes it and leaves the rest to
-  the writer. Either way a frame that has begun is finished, cancelled or not.
+- A frame that has begun is finished, cancelled or not: see outflow.
 - A cancelled request is not forgotten. Its CANCEL goes out and the task goes on waiting, because
   only the reply knows what happened (Abort.FAILED; trio's own backend for Windows does the same).
   Without a reply within `cancel_grace` seconds the connection counts as broken.
 - Reader and writer are shielded: in a cancelled scope they still bring the replies by which the
   cancelled tasks end. They end with the client.
-
-It is longer than its neighbours because reader, writer, requests and the end are one state.
 """
 
 import math
 import socket
 from collections.abc import Callable
 
-import outcome
 import trio
 from trio.lowlevel import (
-    Abort,
     ParkingLot,
-    RaiseCancelT,
-    Task,
     checkpoint_if_cancelled,
     current_task,
     enable_ki_protection,
-    reschedule,
     wait_readable,
     wait_task_rescheduled,
-    wait_writable,
 )
 
 from kcoro_ipc import _wire, forks
-from kcoro_ipc.client.writing import Outgoing, together
+from kcoro_ipc.client.outflow import Outflow, Outgoing
+from kcoro_ipc.client.waiting import Asking, Waiting
 from kcoro_ipc.errors import KC_ECANCELED, InvalidArgument, KcoroError
 from kcoro_ipc.files import (
     ANCILLARY_BYTES,
@@ -45,13 +37,13 @@ from kcoro_ipc.files import (
     TOO_MANY_FILES,
     Loose,
     collect,
-    rights,
 )
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.exchange import SHARED_PLACES, SIDES, Exchange
 from kcoro_ipc.protocol.greeting import Greeting
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.regions import Settings, Side
+from kcoro_ipc.regions.loan import Loans
 from kcoro_ipc.trio_errors import ClosedResourceError, ConnectionLost
 
 STREAM_READ_BYTES = 64 << 10
@@ -60,49 +52,6 @@ LARGE_READ_BYTES = 1 << 20
 PACKET_READ_BYTES = 2 * _wire.MAX_SEQPACKET_FRAME_BYTES
 READS_PER_WAKE = 16
 CANCELLED_BY_US = (None, "", "cancelled")
-
-
-class Asking:
-    """Who hears what becomes of one request; `ended` once one of `owners` was closed under it."""
-
-    __slots__ = ("ended", "owners", "req_id")
-
-    def __init__(self, req_id: int, owners: tuple[object, ...]) -> None:
-        self.req_id = req_id
-        self.owners = owners
-        self.ended = False
-
-    def take(self, reply: Reply) -> None:
-        raise NotImplementedError
-
-    def fail(self, error: KcoroError) -> None:
-        """No reply will come."""
-        raise NotImplementedError
-
-
-class Waiting(Asking):
-    """A task that waits for its only reply. `raise_cancel` is set once trio has cancelled it."""
-
-    __slots__ = ("connection", "raise_cancel", "task")
-
-    def __init__(
-        self, connection: "Connection", req_id: int, task: Task, owners: tuple[object, ...]
-    ) -> None:
-        super().__init__(req_id, owners)
-        self.connection = connection
-        self.task = task
-        self.raise_cancel: RaiseCancelT | None = None
-
-    def take(self, reply: Reply) -> None:
-        reschedule(self.task, outcome.Value(reply))
-
-    def fail(self, error: KcoroError) -> None:
-        reschedule(self.task, outcome.Error(error))
-
-    def abort(self, raise_cancel: RaiseCancelT) -> Abort:
-        self.raise_cancel = raise_cancel
-        self.connection.ask_cancel(self.req_id)
-        return Abort.FAILED
 
 
 class Connection:
@@ -115,17 +64,19 @@ class Connection:
         greeting: Greeting,
         cancel_grace: float,
         settings: Settings,
+        loans: Loans,
     ) -> None:
         self.max_frame_bytes = greeting.max_frame_bytes
-        self.side = Side(settings, greeting.caps, self.tell, self.hear)
+        caps, quota = greeting.caps, greeting.region_quota
+        self.side = Side(settings, caps, self.tell, self.hear, quota, loans)
+        self._releases = self.side.releases
         self.registering = trio.Lock()
         self._sock = sock
         self._packets = sock.type == socket.SOCK_SEQPACKET
         self._exchange = exchange
         self._cancel_grace = cancel_grace
-        self._outgoing: list[Outgoing | bytes] = []
+        self._outflow = Outflow(sock, self._refuse)
         self._files = Loose()
-        self._writer_sleeps = ParkingLot()
         self._lots = {side: ParkingLot() for side in SIDES}
         self._deadlines: dict[int, float] = {}  # of cancelled requests, earliest first
         self._reading = trio.CancelScope(shield=True)
@@ -150,8 +101,9 @@ class Connection:
         """Sends `frame`, `files` with its first byte, and returns its reply, whatever its RESULT.
 
         Raises Cancelled only if nothing happened; ClosedResourceError if one of `owners` was
-        closed meanwhile and nothing happened; ConnectionLost if the connection ended first, and
-        then what the daemon did is not known. `must_go`: clean-up, sent even in a cancelled scope.
+        closed meanwhile and nothing happened; ConnectionLost if the connection ended first:
+        `in_doubt` if a byte of it had left, else it did not happen. `must_go`: clean-up, sent even
+        in a cancelled scope.
         """
         if not must_go:
             await checkpoint_if_cancelled()
@@ -160,9 +112,13 @@ class Connection:
                 await self._lots[side].park()
         if self._why_ended is not None or self._generation != forks.generation:
             raise self._why_unusable()
-        waiting = Waiting(self, req_id, current_task(), owners)
+        if self._releases.dropped or self._releases.owed:
+            self._releases.end_dropped()
+        waiting = Waiting(self.ask_cancel, req_id, current_task(), owners)
         self._exchange.add(req_id, waiting, side)
-        self._put(Outgoing(frame, files, req_id) if files else frame)
+        alone = len(self._exchange.in_flight) == 1
+        outgoing = Outgoing(frame, files, req_id) if files else frame
+        waiting.begins = self._outflow.put(outgoing, alone)
         reply: Reply = await wait_task_rescheduled(waiting.abort)
         if reply.result == KC_ECANCELED and (waiting.raise_cancel or waiting.ended):
             self._raise_if_nothing_happened(waiting, reply)
@@ -182,18 +138,18 @@ class Connection:
         if self.ended:
             raise self._why_unusable()
         self._exchange.add(asking.req_id, asking)
-        self._put(frame)
+        asking.begins = self._outflow.put(frame)
 
     def tell(self, frame: bytes) -> None:
         """Sends what has no answer."""
         if not self.ended:
-            self._put(frame)
+            self._outflow.put(frame)
 
     def ask_cancel(self, req_id: int) -> None:
         """Sends CANCEL; from now on the reply is due within the grace."""
         if req_id in self._deadlines or req_id not in self._exchange.in_flight:
             return
-        self._put(requests.cancel(req_id))
+        self._outflow.put(requests.cancel(req_id))
         self._deadlines[req_id] = trio.current_time() + self._cancel_grace
         self._set_grace()
 
@@ -220,6 +176,11 @@ class Connection:
             "this client belongs to the parent process; open another one after fork()"
         )
 
+    def check_usable(self) -> None:
+        """Before something is prepared for it."""
+        if self.ended:
+            raise self._why_unusable()
+
     def close(self) -> None:
         """Ends the connection; whoever still waits gets ClosedResourceError. Safe twice.
 
@@ -229,9 +190,10 @@ class Connection:
             self._sock.close()
             return
         self._end(lambda: ClosedResourceError("this client is closed; open another one"))
+        self.side.mappings.close()
 
     def _lose(self, why: str) -> None:
-        self._end(lambda: ConnectionLost(f"{why}; connect again (a send under way is in doubt)"))
+        self._end(lambda: ConnectionLost(why))
 
     def _end(self, why: Callable[[], KcoroError]) -> None:
         if self._why_ended is not None:
@@ -239,7 +201,7 @@ class Connection:
         self._why_ended = why
         for waiting in self._exchange.drain():
             error = why()
-            error.in_doubt = True
+            error.in_doubt = waiting.begins < self._outflow.sent_bytes
             waiting.fail(error)
         for lot in self._lots.values():
             lot.unpark_all()
@@ -314,63 +276,19 @@ class Connection:
 
     # --- writing ---
 
-    def _put(self, frame: Outgoing | bytes) -> None:
-        """To the writer, which sends together what many tasks ask for. A lone request has nobody
-        to go together with: it saves a turn of trio's scheduler."""
-        alone = self._writer_sleeps and not self._outgoing and len(self._exchange.in_flight) == 1
-        if alone and type(frame) is bytes:
-            try:
-                frame = frame[self._sock.send(frame) :]
-            except OSError:
-                pass  # no room, or the end, which the reader sees after the replies before it
-            if not frame:
-                return
-        self._outgoing.append(frame)
-        if self._writer_sleeps:
-            self._writer_sleeps.unpark()
-
     @enable_ki_protection
     async def write_requests(self) -> None:
-        """The writer task: everything queued goes out in one send, or a few."""
+        """The writer task."""
         with self._writing:
             try:
                 while self._why_ended is None:
-                    if not self._outgoing:
-                        await self._writer_sleeps.park()
-                    frames, self._outgoing = self._outgoing, []
-                    for data in frames if self._packets else together(frames):
-                        if isinstance(data, Outgoing):
-                            data = await self._transmit_first(data)
-                        await self._transmit(data)
+                    await self._outflow.write_next()
             except OSError:
                 # The reader sees the end too, after the replies that were sent before it.
                 await trio.sleep_forever()
-
-    async def _transmit_first(self, filed: Outgoing) -> bytes:
-        """Sends files with the first bytes of their frame; what is left of it goes without."""
-        while True:
-            try:
-                sent = self._sock.sendmsg([filed.frame], rights(filed.files))
-            except BlockingIOError:
-                await wait_writable(self._sock)
-            except ConnectionError:
-                raise
-            except OSError as error:  # nothing went out: it is this request's loss only
-                self._refuse(filed.req_id, error)
-                return b""
-            else:
-                return filed.frame[sent:]
 
     def _refuse(self, req_id: int, error: OSError) -> None:
         waiting = self._exchange.forget(req_id)
         self._deadlines.pop(req_id, None)
         self._set_grace()
         waiting.fail(InvalidArgument(f"the system does not pass these files on: {error.strerror}"))
-
-    async def _transmit(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            try:
-                rest = rest[self._sock.send(rest) :]
-            except BlockingIOError:
-                await wait_writable(self._sock)

@@ -2,32 +2,26 @@
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 
 from kcoro_ipc import _wire
-from kcoro_ipc.client.connection import Connection
 from kcoro_ipc.client.handle import Handle
-from kcoro_ipc.codecs import Codec
 from kcoro_ipc.errors import UnknownDelivery
-from kcoro_ipc.files import File, take
+from kcoro_ipc.inboxes import HeldMessage, InboxEnd
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.batches import batch_size
-from kcoro_ipc.protocol.deliveries import WithFiles, deliveries_of
-from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
-from kcoro_ipc.protocol.selects import Clause
-from kcoro_ipc.regions import Lease
 from kcoro_ipc.trio_errors import ClosedResourceError, ConnectionLost
 
 if TYPE_CHECKING:
-    from kcoro_ipc.client.channel import Channel
+    pass
 
 Settle = Callable[[int, Sequence[int]], bytes]
 
 
-class Job:
+class Job(HeldMessage):
     """One message that is held for you until `ack` (done) or `nack` (somebody else's again).
 
     `redelivered` says that it had been delivered before, `attempts` how often. As a context
@@ -35,26 +29,6 @@ class Job:
     is there if the inbox was asked for leases: `data` is then its view, and it is released with
     the context manager or by you.
     """
-
-    lease: Lease | None = None
-
-    def __init__(self, inbox: "Inbox", body: Any, delivery_id: int, attempts: int) -> None:
-        self._inbox = inbox
-        self._files = body.files if isinstance(body, WithFiles) else None
-        self.data = body
-        self.delivery_id = delivery_id
-        self.attempts = attempts
-
-    def __repr__(self) -> str:
-        return f"<Job {self.delivery_id:#x} attempts {self.attempts}: {self.data!r}>"
-
-    @property
-    def redelivered(self) -> bool:
-        return self.attempts > 0
-
-    def take_files(self) -> list[File]:
-        """The open files that came with it, from now on yours; others are closed with the job."""
-        return take(self._files) if self._files is not None else []
 
     async def ack(self) -> None:
         """The message is done and gone when this returns."""
@@ -73,39 +47,26 @@ class Job:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self.delivery_id in self._inbox.open_jobs:
+        if self in self._inbox.open_jobs:
             settle = self._inbox.ack if kind is None else self._inbox.nack
             await settle(self)
         if self.lease is not None:
             self.lease.__exit__(kind, error, traceback)
 
 
-class Inbox:
+class Inbox(InboxEnd[Handle, Job]):
     """Jobs of one channel: `async with channel.acking() as inbox: async for job in inbox: ...`.
 
     What is neither acknowledged nor given back when the block ends is given back then, also when
     the block was cancelled. The inbox does not close the channel's handle.
     """
 
-    def __init__(
-        self, channel: "Channel", handle: Handle, codec: Codec, lease: bool = False
-    ) -> None:
-        self._channel = channel
-        self._handle = handle
-        self._codec = codec
-        self._lease = lease
-        self._closed = False
-        self.open_jobs: dict[int, Job] = {}
+    _job = Job
 
     async def __aenter__(self) -> "Inbox":
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         await self.aclose()
 
     def __aiter__(self) -> "Inbox":
@@ -129,12 +90,6 @@ class Inbox:
         """Waits for one job and returns it with what else is there, `max_items` at most."""
         return await self._receive(FOREVER_MS, batch_size(max_items), "receive")
 
-    def receiving(self) -> Clause:
-        """An arm of `Client.select` whose value is a Job."""
-        self._connection()
-        self._handle.check_receive()
-        return Clause(self._channel, self._handle, self._codec, inbox=self)
-
     async def ack(self, *jobs: Job) -> None:
         """Acknowledges several jobs with one request."""
         await self._settle(requests.ack, jobs)
@@ -148,57 +103,38 @@ class Inbox:
         self._closed = True
         self._handle.connection.end_waits(self)
         try:
-            await self.nack(*self.open_jobs.values())
+            await self.nack(*self.open_jobs)
         except (UnknownDelivery, ConnectionLost, ClosedResourceError):
             pass  # what ended with its connection or its channel was given back by that
 
-    def jobs(self, reply: Reply) -> list[Job]:
-        """Registers deliveries, all before the first is decoded: one that does not decode stays
-        open, as do those after it, until the inbox is closed."""
-        jobs = [Job(self, *delivery) for delivery in deliveries_of(reply)]
-        self.open_jobs.update((job.delivery_id, job) for job in jobs)
-        mappings = self._handle.connection.side.mappings
-        if self._lease:
-            for job in jobs:
-                job.lease = mappings.lease(job.data)
-                job.data = job.lease.data
-            return jobs
-        bodies = [job.data for job in jobs]
-        for job, element in zip(jobs, mappings.copies(bodies), strict=True):
-            job.data = element
-        mappings.give_back(bodies)
-        for job in jobs:
-            job.data = self._codec.decode(job.data)
-        return jobs
-
     async def _receive(self, timeout_ms: int, max_items: int, place: str) -> list[Job]:
-        connection = self._connection()
-        self._handle.check_receive()
-        req_id = connection.new_id()
-        frame = requests.receive(
-            req_id, self._handle.chan_id, timeout_ms, max_items, _wire.FLAG_RECV_ACK
-        )
-        reply = await connection.request(req_id, frame, place, (self, self._channel))
-        if reply.result:
-            raise self._handle.failure(reply, "receive")
-        return self.jobs(reply)
+        handle = self._handle
+        handle.check_receive()
+        while True:
+            connection = self._connection()
+            req_id = connection.new_id()
+            frame = requests.receive(
+                req_id, handle.chan_id, timeout_ms, max_items, _wire.FLAG_RECV_ACK
+            )
+            try:
+                reply = await connection.request(req_id, frame, place, (self, self._channel))
+            except ConnectionLost as error:
+                await handle.recover(connection, error, "acking")
+                continue
+            if reply.result:
+                raise handle.failure(reply, "receive")
+            return self.jobs(reply)
 
     async def _settle(self, build: Settle, jobs: tuple[Job, ...]) -> None:
         """Goes out in a cancelled scope too: the work on these jobs is over."""
-        ids = [job.delivery_id for job in jobs]
-        for delivery_id in ids:
-            self.open_jobs.pop(delivery_id, None)
-        if not ids:
+        settled = self._taken(jobs)
+        if not settled:
             await trio.lowlevel.checkpoint()
-            return
-        connection = self._handle.connection
-        req_id = connection.new_id()
-        reply = await connection.request(req_id, build(req_id, ids), must_go=True)
-        if reply.result:
-            raise self._handle.failure(reply, "ack")
-
-    def _connection(self) -> Connection:
-        """ClosedResourceError once this inbox or its channel's handle was closed."""
-        if self._closed:
-            raise ClosedResourceError("this inbox is closed; open another with acking()")
-        return self._channel.client_connection
+        for connection, ids in settled:
+            req_id = connection.new_id()
+            try:
+                reply = await connection.request(req_id, build(req_id, ids), must_go=True)
+            except ConnectionLost as error:
+                raise self._delivery_lost(error) from None
+            if reply.result:
+                raise self._handle.failure(reply, "ack")

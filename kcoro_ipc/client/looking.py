@@ -11,10 +11,8 @@ import trio
 
 from kcoro_ipc import _wire
 from kcoro_ipc.client.channel import Channel
-from kcoro_ipc.client.connection import Connection
-from kcoro_ipc.codecs import Codec
 from kcoro_ipc.errors import NoSuchChannel, OperationCancelled
-from kcoro_ipc.protocol.channels import ChannelInfo, ChannelOptions, read_page, target_pair
+from kcoro_ipc.protocol.channels import ChannelInfo, read_page, target_pair
 from kcoro_ipc.protocol.connections import (
     ConnectionDetail,
     ConnectionInfo,
@@ -24,6 +22,7 @@ from kcoro_ipc.protocol.connections import (
     read_holders,
 )
 from kcoro_ipc.protocol.looks import LOOK, looked
+from kcoro_ipc.protocol.renewal import Origin
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.taps import TapCodec, tap_pairs
 from kcoro_ipc.protocol.waiters import Looked, WaiterInfo, read_waiters
@@ -34,9 +33,8 @@ AT_ONCE = 32  # requests of a batch that are under way together
 
 
 class Looking:
-    _connection: Connection
     _control: Callable[..., Awaitable[Reply]]
-    _channel: Callable[..., Channel]
+    _open: Callable[..., Awaitable[Channel]]
 
     async def list_holders(self, target: str | int) -> list[HolderInfo]:
         """The connections with a handle of a channel, by name or chan_id, the oldest first."""
@@ -107,11 +105,8 @@ class Looking:
         if not isinstance(target, int):
             answer = await self._control(_wire.CMD_GET_STATS, target_pair(target), label=target)
             chan_id = answer.get(_wire.ATTR_CHAN_ID)
-        options: ChannelOptions = {"write": False}
-        codec: Codec = TapCodec()
         pairs = tap_pairs(int(chan_id), capacity, most_bytes)
-        reply = await self._control(_wire.CMD_CHAN_MAKE, *pairs, label=str(target))
-        return self._channel(None, reply, options, codec)
+        return await self._open(Origin(_wire.CMD_CHAN_MAKE, None, pairs, {}), TapCodec())
 
     async def _all(
         self,

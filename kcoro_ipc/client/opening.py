@@ -1,24 +1,15 @@
-"""Connecting: `async with open_client() as client`."""
+"""Opening a client: `async with open_client() as client`."""
 
-import errno
 import os
-import socket
 from types import TracebackType
 
 import trio
 
 from kcoro_ipc.client.client import Client
-from kcoro_ipc.client.connection import PACKET_READ_BYTES, Asking, Connection
-from kcoro_ipc.errors import NoDaemon
-from kcoro_ipc.protocol import requests
-from kcoro_ipc.protocol.address import Address, connect_error, find_address
-from kcoro_ipc.protocol.exchange import Exchange
-from kcoro_ipc.protocol.greeting import check_greeting
+from kcoro_ipc.client.dialing import Dialer
+from kcoro_ipc.client.link import Link
+from kcoro_ipc.protocol.renewal import RECONNECT_SECONDS
 from kcoro_ipc.regions import INLINE_BELOW, POOL_BYTES, ZERO_COPY_FROM, Settings
-
-# How long to wait before trying again when the daemon's backlog is full: connect(2) on an AF_UNIX
-# socket fails then instead of waiting, and nothing tells when there is room.
-BACKLOG_RETRY_SECONDS = 0.01
 
 
 def open_client(
@@ -30,6 +21,9 @@ def open_client(
     zero_copy_from: int | None = ZERO_COPY_FROM,
     inline_below: int | None = INLINE_BELOW,
     pool_bytes: int = POOL_BYTES,
+    fallback: bool = True,
+    reconnect: bool = False,
+    reconnect_timeout: float = RECONNECT_SECONDS,
 ) -> "OpenClient":
     """A connection to the daemon, for `async with`.
 
@@ -39,11 +33,18 @@ def open_client(
     must be answered within `cancel_grace` seconds, else the connection counts as broken, and a
     send under way is in doubt.
 
+    With `reconnect` a daemon that is not there is waited for up to `reconnect_timeout` seconds, now
+    and by whatever is asked for after a connection was lost; docs/API.md says what becomes of
+    what was under way.
+
     Bytes from `zero_copy_from` on are copied into shared memory instead of the socket, loans below
     `inline_below` into the socket instead (None: never); `pool_bytes` bounds the shared memory.
+    What finds none left goes through the socket; without `fallback` it raises PoolExhausted.
     """
-    settings = Settings(zero_copy_from, inline_below, pool_bytes)
-    return OpenClient(find_address(path), name, connect_timeout, cancel_grace, settings)
+    settings = Settings(zero_copy_from, inline_below, pool_bytes, fallback)
+    keep_trying = reconnect_timeout if reconnect else 0.0
+    dialer = Dialer(path, name, connect_timeout, cancel_grace, settings, keep_trying)
+    return OpenClient(dialer, reconnect)
 
 
 class OpenClient:
@@ -53,29 +54,17 @@ class OpenClient:
     and not in a group.
     """
 
-    def __init__(
-        self,
-        address: Address,
-        name: str | None,
-        connect_timeout: float,
-        cancel_grace: float,
-        settings: Settings,
-    ) -> None:
-        self._address = address
-        self._name = name
-        self._connect_timeout = connect_timeout
-        self._cancel_grace = cancel_grace
-        self._settings = settings
+    def __init__(self, dialer: Dialer, reconnect: bool) -> None:
+        self._dialer = dialer
+        self._reconnect = reconnect
         self._tasks = trio.open_nursery()
 
     async def __aenter__(self) -> Client:
-        connection = await self._connect()
+        connection = await self._dialer.connect()
         nursery = await self._tasks.__aenter__()
         self._scope = nursery.cancel_scope
-        nursery.start_soon(connection.read_replies)
-        nursery.start_soon(connection.write_requests)
-        self._connection = connection
-        return Client(connection)
+        self._link = Link(self._dialer, connection, nursery, self._reconnect)
+        return Client(self._link)
 
     async def __aexit__(
         self,
@@ -83,51 +72,8 @@ class OpenClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
-        self._connection.close()
+        self._link.close()
         if self._scope.cancel_called:  # one of our own tasks failed: the group says how
             return await self._tasks.__aexit__(kind, error, traceback)
         await self._tasks.__aexit__(None, None, None)
         return False
-
-    async def _connect(self) -> Connection:
-        sock = socket.socket(socket.AF_UNIX, self._address.socket_type)
-        sock.setblocking(False)
-        try:
-            with trio.move_on_after(self._connect_timeout):
-                await self._reach(sock)
-                return await self._greet(sock)
-            raise NoDaemon(
-                f"the daemon at {self._address} did not answer within {self._connect_timeout} s; "
-                "it is stuck or overloaded"
-            )
-        except BaseException:
-            sock.close()
-            raise
-
-    async def _reach(self, sock: socket.socket) -> None:
-        while True:
-            await trio.lowlevel.checkpoint()
-            try:
-                return sock.connect(self._address.path)
-            except OSError as error:
-                if error.errno != errno.EAGAIN:
-                    raise connect_error(self._address, error) from None
-            await trio.sleep(BACKLOG_RETRY_SECONDS)
-
-    async def _greet(self, sock: socket.socket) -> Connection:
-        exchange: Exchange[Asking] = Exchange()
-        try:
-            sock.send(requests.hello(self._name))  # a new socket takes a few bytes at once
-            while not (replies := exchange.reader.feed(await self._arrived(sock))):
-                if exchange.failure is not None:
-                    raise exchange.failure
-        except OSError as error:
-            raise NoDaemon(f"the daemon at {self._address} hung up: {error.strerror}") from None
-        greeting = check_greeting(replies[0])
-        return Connection(sock, exchange, greeting, self._cancel_grace, self._settings)
-
-    async def _arrived(self, sock: socket.socket) -> bytes:
-        await trio.lowlevel.wait_readable(sock)
-        if data := sock.recv(PACKET_READ_BYTES):
-            return data
-        raise NoDaemon(f"the daemon at {self._address} hung up before it said HELLO")

@@ -18,7 +18,7 @@ from kcoro_ipc.regions.parcels import (
     settle_without,
 )
 from kcoro_ipc.regions.pool import Region
-from kcoro_ipc.trio_errors import TRIO_ERRORS
+from kcoro_ipc.trio_errors import TRIO_ERRORS, ConnectionLost
 
 
 async def ship(
@@ -62,9 +62,8 @@ async def _all_known(connection: Connection, handle: Handle, parcels: Sequence[P
     """False if the daemon has no region for what are copies, which can go as bytes as well."""
     try:
         await make_known(connection, parcels)
-    except QuotaExceeded:
-        if not all(parcel.may_be_bytes(handle) for parcel in parcels):
-            raise
+    except QuotaExceeded as error:
+        connection.side.goes_as_bytes(handle, parcels, error)
         return False
     return True
 
@@ -81,7 +80,16 @@ async def _ship_as_bytes(handle: Handle, parcels: Sequence[Parcel], owner: objec
 
 
 async def make_known(connection: Connection, parcels: Sequence[Parcel]) -> None:
-    """Drops regions that are no longer needed, then registers those that are sent from first."""
+    """Drops regions that are no longer needed, then registers those that are sent from first. What
+    they are for has not begun: it is not in doubt, whatever becomes of this."""
+    try:
+        await _make_known(connection, parcels)
+    except ConnectionLost as error:
+        error.in_doubt = False
+        raise
+
+
+async def _make_known(connection: Connection, parcels: Sequence[Parcel]) -> None:
     doomed = connection.side.pool.doomed
     while doomed:
         await _drop(connection, doomed.pop())

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from trio import CancelScope
 from trio.lowlevel import ParkingLot, checkpoint
 
-from kcoro_ipc.client.connection import Asking, Connection
+from kcoro_ipc.client.connection import Connection
+from kcoro_ipc.client.waiting import Asking
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply

@@ -12,6 +12,7 @@ from kcoro_ipc.control.request import Outcome, Request, Then, failure
 from kcoro_ipc.errors import AccessDenied, InvalidArgument, KcoroError, VersionMismatch
 from kcoro_ipc.frames import Pair, build_frame
 from kcoro_ipc.pump import SEQPACKET
+from kcoro_ipc.quotas import words
 from kcoro_ipc.records import Peer
 
 OUR_CAPS = _wire.CAP_DESCRIPTORS | _wire.CAP_FILES
@@ -32,8 +33,10 @@ def hello(broker: Broker, request: Request) -> Outcome:
     pairs = _versions(minor)
     if minor:
         pairs += [(_wire.ATTR_CAPS, OUR_CAPS), (_wire.ATTR_MAX_FRAME, frame_limit(peer))]
-    frame = build_frame(_wire.CMD_HELLO, pairs, 0)
     caps = request.number(_wire.ATTR_CAPS) & OUR_CAPS if minor else 0
+    if caps & _wire.CAP_DESCRIPTORS:
+        pairs += _quota(broker, "region_bytes_per_uid")
+    frame = build_frame(_wire.CMD_HELLO, pairs, 0)
     return Outcome(Then.REPLY, frame, greet=(minor, peer.max_frame, caps))
 
 
@@ -72,6 +75,17 @@ def frame_limit(peer: Peer) -> int:
 
 def _versions(minor: int) -> list[Pair]:
     return [(_wire.ATTR_ABI_MAJOR, _wire.ABI_MAJOR), (_wire.ATTR_ABI_MINOR, minor)]
+
+
+def _quota(broker: Broker, name: str) -> list[Pair]:
+    """For who would otherwise fill that much memory first and be refused then."""
+    quota, setting = words(name)
+    limit = getattr(broker.registry.limits, name)
+    return [
+        (_wire.ATTR_QUOTA_LIMIT, limit),
+        (_wire.ATTR_QUOTA_NAME, quota),
+        (_wire.ATTR_QUOTA_SETTING, setting),
+    ]
 
 
 def refusal(error: KcoroError) -> Outcome:

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from kcoro_ipc import _wire
-from kcoro_ipc.errors import ProtocolError, VersionMismatch
+from kcoro_ipc.errors import ProtocolError, QuotaExceeded, VersionMismatch
 from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply
 
@@ -22,11 +22,24 @@ class DaemonInfo(NamedTuple):
     usage: Mapping[str, int] = MappingProxyType({})
 
 
+class Quota(NamedTuple):
+    """A limit that the daemon told beforehand, so that nothing is prepared that it would refuse."""
+
+    limit: int
+    name: str
+    setting: str
+
+    def refusal(self, usage: int) -> QuotaExceeded:
+        return QuotaExceeded(quota=self.name, limit=self.limit, usage=usage, setting=self.setting)
+
+
 class Greeting(NamedTuple):
-    """What a connection is bound by: the longest payload, and what the daemon is able to do."""
+    """What a connection is bound by: the longest payload, what the daemon is able to do, and how
+    much memory one user may share (None: it does not say)."""
 
     max_frame_bytes: int
     caps: int = 0
+    region_quota: Quota | None = None
 
 
 def check_greeting(reply: Reply) -> Greeting:
@@ -41,7 +54,15 @@ def check_greeting(reply: Reply) -> Greeting:
             f"the daemon speaks ABI {major}.{minor}, this client needs "
             f"{_wire.ABI_MAJOR}.{_wire.ABI_MINOR}; upgrade the older side"
         )
-    return Greeting(_frame_limit(reply), reply.get(_wire.ATTR_CAPS))
+    return Greeting(_frame_limit(reply), reply.get(_wire.ATTR_CAPS), _region_quota(reply))
+
+
+def _region_quota(reply: Reply) -> Quota | None:
+    limit = reply.get(_wire.ATTR_QUOTA_LIMIT, None)
+    if limit is None:
+        return None
+    name, setting = reply.get(_wire.ATTR_QUOTA_NAME), reply.get(_wire.ATTR_QUOTA_SETTING)
+    return Quota(limit, name, setting)
 
 
 def read_daemon_info(reply: Reply) -> DaemonInfo:

@@ -1,10 +1,13 @@
 """A client's handle on one channel: what the daemon granted, shared by clones, without waiting."""
 
+from typing import Any
+
 from kcoro_ipc import _wire
 from kcoro_ipc.errors import ERRORS, ErrorTable, KcoroError, MessageTooLong, error_for
 from kcoro_ipc.protocol import requests
-from kcoro_ipc.protocol.channels import ChannelInfo
+from kcoro_ipc.protocol.channels import ChannelInfo, read_info
 from kcoro_ipc.protocol.outcome import failure_of
+from kcoro_ipc.protocol.renewal import Origin
 from kcoro_ipc.protocol.replies import Reply
 
 NOT_ALLOWED = -1  # the longest element of a handle without the right to send
@@ -16,13 +19,17 @@ class Handle:
     errors: ErrorTable = ERRORS
 
     def __init__(self, info: ChannelInfo, rights: int, max_frame_bytes: int) -> None:
-        self.info = info
-        self.rights = rights
         self.users = 1
+        self.rights = rights
+        self.may_receive = bool(rights & _wire.FLAG_CHAN_READ)
+        self.describe(info, max_frame_bytes)
+
+    def describe(self, info: ChannelInfo, max_frame_bytes: int) -> None:
+        """What the daemon said when it was opened, this time."""
+        self.info = info
         self.chan_id = info.chan_id
         self.max_frame_bytes = max_frame_bytes
-        self.may_receive = bool(rights & _wire.FLAG_CHAN_READ)
-        may_send = rights & _wire.FLAG_CHAN_WRITE
+        may_send = self.rights & _wire.FLAG_CHAN_WRITE
         self.longest_element = info.longest_element(max_frame_bytes) if may_send else NOT_ALLOWED
         self._fixed_size = bool(info.flags & _wire.FLAG_CHAN_FIXED_SIZE)
         self.label = info.name if info.name is not None else str(info.chan_id)
@@ -58,6 +65,9 @@ class Handle:
         message = f"this handle may not {deed}: it was opened with {right}=False; open another one"
         return error_for(_wire.KC_EACCES, message, table=self.errors, channel=self.label)
 
+    def closed(self, message: str) -> KcoroError:
+        return error_for(_wire.KC_EBADF, message, table=self.errors)
+
     def failure(self, reply: Reply, side: str = "") -> KcoroError:
         message = ""
         if reply.result == _wire.KC_EINVAL and side == "send" and self._fixed_size:
@@ -68,4 +78,24 @@ class Handle:
         return requests.control(cmd, req_id, [(_wire.ATTR_CHAN_ID, self.chan_id), *pairs])
 
     def release_frame(self, req_id: int) -> bytes:
-        return self.control_frame(_wire.CMD_CHAN_RELEASE, req_id, (_wire.ATTR_FLAGS, self.rights))
+        return requests.release_handle(req_id, self.chan_id, self.rights)
+
+
+class BoundHandle(Handle):
+    """One that belongs to a connection of a client, and to the next if that is lost."""
+
+    def __init__(self, link: Any, connection: Any, origin: Origin, reply: Reply) -> None:
+        info = read_info(origin.name, reply.attributes)
+        super().__init__(info, origin.rights, connection.max_frame_bytes)
+        self.link = link
+        self.origin = origin
+        self._bind(connection)
+
+    def bind(self, connection: Any, reply: Reply) -> None:
+        self.describe(read_info(self.origin.name, reply.attributes), connection.max_frame_bytes)
+        self._bind(connection)
+
+    def _bind(self, connection: Any) -> None:
+        """Bytes up to `longest_inline` are sent without a second thought."""
+        self.longest_inline: int = connection.side.longest_inline(self)
+        self.connection = connection

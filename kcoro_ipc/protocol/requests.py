@@ -198,6 +198,12 @@ def _settle(cmd: int, req_id: int, delivery_ids: Sequence[int]) -> bytes:
     return frame(cmd, b"".join(parts))
 
 
+def release_handle(req_id: int, chan_id: int, rights: int) -> bytes:
+    """Gives rights on a channel back."""
+    pairs = [(_wire.ATTR_CHAN_ID, chan_id), (_wire.ATTR_FLAGS, rights)]
+    return control(_wire.CMD_CHAN_RELEASE, req_id, pairs)
+
+
 def release(lease_ids: Sequence[int]) -> bytes:
     """Ends leases; not answered."""
     return frame(

@@ -15,7 +15,8 @@ from kcoro_ipc.protocol.replies import Reply
 class Selected(NamedTuple):
     """The clause that took effect: its place, its channel, and what it received.
 
-    `value` is the message, a Job for an acking clause, and None for a send.
+    `value` is the message (a Lease or a Message if the clause asks for it), a Job for an acking
+    clause, and None for a send.
     """
 
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody misses here
@@ -37,6 +38,7 @@ class Clause:
         encoded: Any = None,
         inbox: Any = None,
         lease: bool = False,
+        message: bool = False,
         files: Sequence[Any] = (),
     ) -> None:
         self.channel = channel
@@ -45,6 +47,7 @@ class Clause:
         self.encoded = encoded
         self.inbox = inbox
         self.lease = lease
+        self.message = message
         self.files = files
 
     @property

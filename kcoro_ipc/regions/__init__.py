@@ -5,6 +5,7 @@
     space     the free ranges of one region
     pool      regions of one connection to send from     loan      a range that is being written
     mappings  regions of others to read in               lease     a range that is being read
+    releases  leases that have ended, until the daemon knows
     parcels   what a value goes out as                   side      both of them for one connection
 
 Both clients stand on this; none of it waits, and it knows no socket: frames go out through a

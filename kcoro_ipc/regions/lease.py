@@ -4,15 +4,13 @@ Its memory is not used for anything else until it is released; then the view and
 gone, and arrays of it must be gone before.
 """
 
-from collections import deque
-from collections.abc import Callable
 from types import TracebackType
 from warnings import warn
 
 from kcoro_ipc.errors import ClosedResourceError
+from kcoro_ipc.regions.releases import Held, Releases
 from kcoro_ipc.regions.views import is_released, seen_by_others
 
-Dropped = tuple[memoryview, int]
 IN_USE = "slices or arrays of this lease are still there; delete or copy them first"
 
 
@@ -22,18 +20,12 @@ class Lease:
     `data` is a read-only memoryview, also what `with` gives.
     """
 
-    def __init__(
-        self,
-        view: memoryview,
-        lease_id: int,
-        end: Callable[[int], None],
-        dropped: deque[Dropped],
-    ) -> None:
-        self._view: memoryview | None = view
-        self._nbytes = view.nbytes
-        self._lease_id = lease_id
-        self._end = end
-        self._dropped = dropped
+    held: Held | None = None  # given by who makes it, in a step that no signal handler interrupts
+
+    def __init__(self, releases: Releases, nbytes: int, is_shared: bool) -> None:
+        self._releases = releases
+        self._nbytes = nbytes
+        self._is_shared = is_shared
 
     def __repr__(self) -> str:
         return f"<{'released' if self.released else 'open'} Lease of {self._nbytes} bytes>"
@@ -43,38 +35,49 @@ class Lease:
 
     @property
     def released(self) -> bool:
-        return self._view is None
+        return self.held is None
 
     @property
     def is_shared(self) -> bool:
         """Whether it lies in the sender's memory; a message that came as bytes does not."""
-        return self._lease_id != 0
+        return self._is_shared
 
     @property
     def data(self) -> memoryview:
-        if self._view is None:
+        return self.still_held().view
+
+    def still_held(self) -> Held:
+        if self.held is None:
             raise ClosedResourceError("this lease was released; its memory is the sender's again")
-        return self._view
+        return self.held
 
     def release(self) -> None:
         """Idempotent. BufferError while slices or arrays of it are there: they would see what is
         written next."""
-        if self._view is None:
+        held = self.held
+        if held is None:
             return
-        if not is_released(self._view):
+        if not is_released(held.view):
             raise BufferError(IN_USE)
-        self._view = None
-        self._end(self._lease_id)
+        self._releases.owe(held)  # before it is forgotten: an interrupt in between loses nothing
+        self.held = None
+        self._releases.tell_owed()
 
     def check_unused(self) -> None:
-        if self._view is not None and seen_by_others([self._view]):
+        if self.held is not None and seen_by_others([self.held.view]):
             raise BufferError(IN_USE)
 
-    def detach(self) -> tuple[memoryview, int]:
-        """For who looks after the memory instead: see kcoro_ipc.arrays."""
-        view = self.data
-        self._view = None
-        return view, self._lease_id
+    def drop(self) -> None:
+        """Ends as soon as nobody looks at its memory any more."""
+        if self.held is not None:
+            self._releases.dropped.append(self.held)
+            self.held = None
+
+    def disown(self) -> None:
+        """It was never made: the range is still that of its message."""
+        if self.held is not None:
+            self._releases.open.pop(self.held, None)
+            self.held = None
 
     def __enter__(self) -> memoryview:
         return self.data
@@ -92,10 +95,9 @@ class Lease:
         except BufferError:
             if kind is None:
                 raise
-            self._dropped.append(self.detach())
+            self.drop()
 
     def __del__(self) -> None:
-        view = getattr(self, "_view", None)
-        if view is not None:
+        if self.held is not None:
             warn(f"{self!r} was dropped; release it", ResourceWarning, stacklevel=2, source=self)
-            self._dropped.append((view, self._lease_id))
+            self.drop()

@@ -1,16 +1,26 @@
 """A loan: a range of our own shared memory while it is being written.
 
+Who else looks is asked of memoryviews, slices and NumPy arrays included. An object that took the
+buffer for itself (struct.iter_unpack, pickle.PickleBuffer) counts in its view alone, and CPython
+tells nobody that count but `release`, which ends the view: it is found out after the send.
+
 Invariant: the view is released when the message was accepted, or may have been, and not before:
 after a send that did nothing the block is still the writer's, as it was.
 """
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
+from warnings import warn
 
 from kcoro_ipc.errors import BusyResourceError, ClosedResourceError, InvalidArgument
 from kcoro_ipc.regions.filling import Fill
 from kcoro_ipc.regions.pool import Block, Pool
 from kcoro_ipc.regions.views import address_of, buffer_id, seen_by_others
+
+STILL_EXPORTED = (
+    "this block was sent while something that is no memoryview held its buffer, through which it "
+    "can still be written; end that before the send"
+)
 
 Loans = dict[int, "Loan"]  # by the buffer of their views
 
@@ -32,7 +42,7 @@ class Loan:
     ) -> None:
         if nbytes < 1:
             raise InvalidArgument(f"a loan has 1 byte or more, not {nbytes}")
-        self._pool = pool
+        self.pool = pool
         self._loans = loans
         self._nbytes = nbytes
         self._check = check
@@ -50,16 +60,15 @@ class Loan:
             raise ClosedResourceError("this loan was used before; ask the client for another")
         self._check()
         block = self._block = self._take()
-        view = memoryview(block.region.memory)[block.start : block.start + self._nbytes]
-        block.views = [view]
+        view = block.view(self._nbytes)
         self._key = buffer_id(view)
         self._loans[self._key] = self
         return view
 
     def _take(self) -> Block:
         if self._fill is None:
-            return self._pool.take(self._nbytes)
-        return self._pool.take_filled(self._nbytes, self._fill)
+            return self.pool.take(self._nbytes)
+        return self.pool.take_filled(self._nbytes, self._fill)
 
     def __exit__(
         self,
@@ -73,14 +82,14 @@ class Loan:
         """Gives the block back unless it was sent; while a send of it is under way, after that."""
         self._left = True
         if self._block is not None and not self._busy:
-            self._pool.give(self._end())
+            self.pool.give(self._end())
 
     def drop(self) -> None:
         """As `close`, for a finalizer: in any thread, and the pool is left alone until it is asked
         for the next loan."""
         self._left = True
         if self._block is not None and not self._busy:
-            self._pool.give_later(self._end())
+            self.pool.give_later(self._end())
 
     @property
     def is_open(self) -> bool:
@@ -122,7 +131,8 @@ class Loan:
         """The send happened, or it is not known: nobody may write here any more."""
         self._busy = False
         block = self._end()
-        block.release_views()  # what is exported this very moment keeps the range from reuse
+        if not block.release_views():  # that keeps the range from reuse
+            warn(STILL_EXPORTED, RuntimeWarning, stacklevel=2)
         return block
 
     def kept(self) -> None:

@@ -6,29 +6,24 @@ any more. A mapping lives until then and until its last lease has ended.
 
 import mmap
 import weakref
-from collections import deque
 from collections.abc import Callable, Sequence
 
-from kcoro_ipc import _wire, forks
+from kcoro_ipc import _wire
 from kcoro_ipc.errors import ProtocolError
-from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.deliveries import Body, WithFiles
 from kcoro_ipc.protocol.descriptors import Descriptor
 from kcoro_ipc.protocol.replies import Reply
-from kcoro_ipc.regions.lease import Dropped, Lease
+from kcoro_ipc.regions.lease import Lease
 from kcoro_ipc.regions.memory import map_memory
-from kcoro_ipc.regions.views import is_released
+from kcoro_ipc.regions.releases import Held, Releases
 
 
 class Mappings:
     """`tell` sends a frame that is not answered."""
 
     def __init__(self, tell: Callable[[bytes], None]) -> None:
-        self._tell = tell
+        self.releases = Releases(tell)
         self._mappings: dict[int, mmap.mmap] = {}
-        self._dropped: deque[Dropped] = deque()
-        self._generation = forks.generation
-        self.leases_open = 0
         self.maps_made = 0
 
     # --- notices ---
@@ -67,17 +62,17 @@ class Mappings:
 
     def lease(self, body: Body) -> Lease:
         """A body as a lease; files that came with it stay where they are."""
-        self.release_dropped()
         if isinstance(body, Descriptor):
-            view, lease_id = self.view(body), body.last
+            held = Held(self.view(body), body.last)
         else:
-            view, lease_id = memoryview(self._copy(body)), 0
-        self.leases_open += 1
-        return Lease(view, lease_id, self.end, self._dropped)
+            held = Held(memoryview(self._copy(body)), 0)
+        lease = Lease(self.releases, held.view.nbytes, held.lease_id != 0)
+        self.releases.open[held] = None
+        lease.held = held  # without a call up to the caller: it is his, or was never made
+        return lease
 
     def elements(self, bodies: Sequence[Body]) -> list[bytes]:
         """Bodies as bytes: ranges are copied and given back at once, files are closed."""
-        self.release_dropped()
         try:
             return self.copies(bodies)
         finally:
@@ -96,50 +91,38 @@ class Mappings:
     def discard(self, bodies: Sequence[Body]) -> None:
         """Bodies that nobody will look at any more, files included."""
         self.give_back(bodies)
+        self.close_files(bodies)
+
+    @staticmethod
+    def close_files(bodies: Sequence[Body]) -> None:
         for body in bodies:
             if isinstance(body, WithFiles):
                 body.files.close()
 
     def give_back(self, bodies: Sequence[Body]) -> None:
         """Ranges that nobody will read."""
-        self._release([body.last for body in bodies if isinstance(body, Descriptor)])
+        self.releases.end(self.ids_of(bodies))
+
+    @staticmethod
+    def ids_of(bodies: Sequence[Body]) -> list[int]:
+        """What a RELEASE of these names."""
+        return [body.last for body in bodies if isinstance(body, Descriptor)]
 
     # --- leases that end ---
 
     def adopt(self, lease: Lease, holder: object) -> None:
         """From now on the lease lasts as long as `holder`, which needs no telling."""
-        view, lease_id = lease.detach()
-        weakref.finalize(holder, self._dropped.append, (view, lease_id)).atexit = False
-
-    def end(self, *lease_ids: int) -> None:
-        """Leases that were released; 0 for one of private memory."""
-        self.leases_open -= len(lease_ids)
-        self._release([lease_id for lease_id in lease_ids if lease_id])
+        held = lease.still_held()
+        weakref.finalize(holder, self.releases.dropped.append, held).atexit = False
+        lease.held = None
 
     def release_all(self, leases: Sequence[Lease]) -> None:
         """Several with one frame; BufferError, and none of them, if one is still in use."""
         for lease in leases:
             lease.check_unused()
-        self._dropped.extend(lease.detach() for lease in leases if not lease.released)
-        self.release_dropped()
-
-    def release_dropped(self) -> None:
-        """Ends what was merely dropped, as far as nobody looks at its memory any more. Whoever has
-        kept the lease's own view has a released one: it would show what is written next."""
-        if not self._dropped or self._generation != forks.generation:
-            return
-        ended = []
-        for _ in range(len(self._dropped)):
-            view, lease_id = self._dropped.popleft()
-            if is_released(view):
-                ended.append(lease_id)
-            else:
-                self._dropped.append((view, lease_id))
-        self.end(*ended)
-
-    def _release(self, lease_ids: list[int]) -> None:
-        if lease_ids and self._generation == forks.generation:
-            self._tell(requests.release(lease_ids))
+        for lease in leases:
+            lease.drop()
+        self.releases.end_dropped()
 
     def close(self) -> None:
         """The connection has ended, and all leases with it; what is open can still be read."""

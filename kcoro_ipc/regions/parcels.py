@@ -41,7 +41,8 @@ class Parcel:
         return requests.send_files(req_id, chan_id, timeout_ms, self.element, count, flags)
 
     def clause(self, chan_id: int) -> requests.Clause:
-        return requests.Clause(chan_id, self.element, self.flags, file_count=len(self.files))
+        """Without flags: those are SEND's, and a sending clause has none."""
+        return requests.Clause(chan_id, self.element, file_count=len(self.files))
 
     def may_be_bytes(self, handle: Handle) -> bool:
         """Whether `as_bytes` may be called instead of sending it."""
@@ -101,7 +102,7 @@ class Copied(Parcel):
         return requests.send_ranges(req_id, chan_id, timeout_ms, ranges, flags | self.flags)
 
     def clause(self, chan_id: int) -> requests.Clause:
-        return requests.Clause(chan_id, None, self.flags, self.sent_range)
+        return requests.Clause(chan_id, None, 0, self.sent_range)
 
     def refused(self) -> None:
         if self._pool.take_back(self._block, self._offset):

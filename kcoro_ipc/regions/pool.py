@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 
 from kcoro_ipc.errors import PoolExhausted
+from kcoro_ipc.protocol.greeting import Quota
 from kcoro_ipc.regions.filling import Fill
 from kcoro_ipc.regions.memory import PAGE, create_memory
 from kcoro_ipc.regions.space import Space
@@ -51,6 +52,12 @@ class Block:
         self.size = size
         self.views: list[memoryview] = []
 
+    def view(self, nbytes: int) -> memoryview:
+        """Its first bytes, writable, for as long as the range is out."""
+        found = memoryview(self.region.memory)[self.start : self.start + nbytes]
+        self.views = [found]
+        return found
+
     def release_views(self) -> bool:
         """Ends them; False if one is exported at this very moment."""
         try:
@@ -66,14 +73,18 @@ class Block:
 
 
 class Pool:
-    """`hear` reads what the daemon has said by now: it may have freed something."""
+    """`hear` reads what the daemon has said by now: it may have freed something. `quota` is what it
+    lets one user have, in all of his programs."""
 
-    def __init__(self, limit_bytes: int, hear: Callable[[], None]) -> None:
+    def __init__(
+        self, limit_bytes: int, hear: Callable[[], None], quota: Quota | None = None
+    ) -> None:
         self.limit_bytes = limit_bytes
+        self.quota = quota
         self.regions: list[Region] = []
         self.doomed: list[Region] = []  # to be dropped by whoever may wait for the answer
         self.regions_made = 0
-        self._hear = hear
+        self.hear = hear
         self._loans = 0
         self._watched: deque[Block] = deque()
 
@@ -91,13 +102,19 @@ class Pool:
             self._look_at_watched()
         block = self._find(size)
         if block is None and self.total_bytes + size > self.limit_bytes:
-            self._hear()
+            self.hear()
             block = self._find(size) or self._find(size, self.limit_bytes)
         return block or self._grow(size)
 
     def take_filled(self, nbytes: int, fill: Fill) -> Block:
-        """A range in a region of its own, into which `fill` wrote before it was sealed."""
-        return self._grow(max(1, -(-nbytes // PAGE)) * PAGE, fill)
+        """A range in a region of its own, into which `fill` wrote before it was sealed.
+        QuotaExceeded, and nothing was written, if the daemon would not take it."""
+        size = max(1, -(-nbytes // PAGE)) * PAGE
+        if self.quota is not None and self.total_bytes + size > self.quota.limit:
+            self._drop_idle(0)
+            if self.total_bytes + size > self.quota.limit:
+                raise self.quota.refusal(self.total_bytes)
+        return self._grow(size, fill)
 
     def _find(self, size: int, largest: int = 0) -> Block | None:
         """In a region that is not much too large, or not over `largest`."""

@@ -2,20 +2,27 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from kcoro_ipc import _wire, forks
-from kcoro_ipc.errors import ClosedResourceError, InvalidArgument, NotSupported, PoolExhausted
+from kcoro_ipc.errors import (
+    ClosedResourceError,
+    InvalidArgument,
+    KcoroError,
+    NotSupported,
+    PoolExhausted,
+)
 from kcoro_ipc.files import HasFileno, Loose, duplicate
 from kcoro_ipc.protocol.descriptors import read_numbers
+from kcoro_ipc.protocol.greeting import Quota
 from kcoro_ipc.protocol.handles import Handle
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.regions.filling import fill_from
 from kcoro_ipc.regions.loan import Loan, Loans
 from kcoro_ipc.regions.mappings import Mappings
 from kcoro_ipc.regions.parcels import Copied, Lent, Parcel, SmallLoan
-from kcoro_ipc.regions.pool import Pool
+from kcoro_ipc.regions.pool import Block, Pool
 from kcoro_ipc.regions.views import buffer_id
 
 # docs/PERFORMANCE.md, "Bytes or a range": what a range costs beside the bytes falls from 1.2 to 0.7
@@ -31,10 +38,12 @@ class Settings(NamedTuple):
     zero_copy_from: int | None = ZERO_COPY_FROM
     inline_below: int | None = INLINE_BELOW
     pool_bytes: int = POOL_BYTES
+    fallback: bool = True
 
 
 class Side:
-    """`tell` sends a frame that is not answered, `hear` reads what has arrived."""
+    """`tell` sends a frame that is not answered, `hear` reads what has arrived. `loans` are
+    also those of connections that the client had before."""
 
     def __init__(
         self,
@@ -42,16 +51,33 @@ class Side:
         caps: int,
         tell: Callable[[bytes], None],
         hear: Callable[[], None],
+        quota: Quota | None = None,
+        loans: Loans | None = None,
     ) -> None:
-        self.pool = Pool(settings.pool_bytes, hear)
+        self.settings = settings
+        self.caps = caps
+        self.pool = Pool(settings.pool_bytes, self._hear, quota)
         self.mappings = Mappings(tell)
+        self.releases = self.mappings.releases
+        self._hear_all = hear
         self.inline_below = settings.inline_below or 0
         self.takes_regions = bool(caps & _wire.CAP_DESCRIPTORS)
         self.takes_files = bool(caps & _wire.CAP_FILES)
+        self._falls_back = settings.fallback
         self._copy_from = settings.zero_copy_from if self.takes_regions else None
-        self._loans: Loans = {}
+        self._loans: Loans = {} if loans is None else loans
         self._closed = False
         self._generation = forks.generation
+
+    def successor(self) -> "Side":
+        """What lends until there is a connection again, whose side then succeeds it."""
+        quota, loans = self.pool.quota, self._loans
+        return Side(self.settings, self.caps, lambda frame: None, lambda: None, quota, loans)
+
+    def succeed(self, before: "Side") -> None:
+        """Goes on with the pool of `before`, of which no daemon knows yet."""
+        before.pool.hear, before.pool.quota = self.pool.hear, self.pool.quota
+        self.pool = before.pool
 
     # --- what the daemon says ---
 
@@ -65,6 +91,11 @@ class Side:
             region_id = reply.get(_wire.ATTR_REGION_ID)
             self.mappings.remove(region_id)
             self.pool.gone(region_id)
+
+    def _hear(self) -> None:
+        """What was dropped here may be what another connection of this program waits for."""
+        self.releases.end_dropped(again=True)
+        self._hear_all()
 
     # --- loans ---
 
@@ -135,6 +166,10 @@ class Side:
     def lent(self, handle: Handle, loan: Loan, part: memoryview, inline_below: int = 0) -> Parcel:
         """The view of a loan, or a part of it; as bytes if it is shorter than `inline_below`."""
         nbytes = part.nbytes
+        if loan.pool is not self.pool:
+            raise ClosedResourceError(
+                "this block is memory of a connection that was lost; take another loan"
+            )
         if not part.c_contiguous or not nbytes:
             raise InvalidArgument("send the whole of a loan, or one unbroken part of it")
         small = nbytes < inline_below
@@ -150,12 +185,29 @@ class Side:
         self.check(handle, length)
         if not self.copies(handle, length):
             return Parcel(element)
-        try:
-            block = self.pool.take(length)
-        except PoolExhausted:
+        block = self.room(length)
+        if block is None:
             return self.fallback(handle, element)
         block.region.memory[block.start : block.start + length] = element
         return Copied(self.pool, block, block.start, length)
+
+    def room(self, length: int) -> Block | None:
+        """Where a copy of so many bytes goes; None: nowhere, so they go as bytes. PoolExhausted if
+        that was turned off."""
+        try:
+            return self.pool.take(length)
+        except PoolExhausted:
+            if not self._falls_back:
+                raise
+            return None
+
+    def goes_as_bytes(self, handle: Handle, parcels: Sequence[Parcel], why: KcoroError) -> None:
+        """The daemon refused a region for these. Returns if they are copies that may go as bytes
+        instead, else raises."""
+        if not all(parcel.may_be_bytes(handle) for parcel in parcels):
+            raise why
+        if not self._falls_back:
+            raise PoolExhausted(why.message, **why.details) from why
 
     def fallback(self, handle: Handle, element: bytes) -> Parcel:
         """Bytes that would have been copied, but there is no shared memory for them."""
@@ -163,7 +215,8 @@ class Side:
         return Parcel(element, _wire.FLAG_SEND_FALLBACK_CAPACITY)
 
     def close(self) -> None:
-        """The connection has ended. Views of loans and leases stay what they are."""
+        """The connection has ended. Views of loans and leases stay what they are, and what has
+        arrived can still be read until `mappings` are closed."""
         self._closed = True
         self.pool.close()
-        self.mappings.close()
+        self.releases.end_dropped(again=True)

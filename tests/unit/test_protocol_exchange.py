@@ -130,11 +130,25 @@ def test_a_closed_channel_is_seen_from_its_side() -> None:
 
 def test_a_greeting_gives_the_frame_limit() -> None:
     pairs = [("ABI_MAJOR", 1), ("ABI_MINOR", 1), ("CAPS", 0)]
-    assert check_greeting(read("HELLO", *pairs, ("MAX_FRAME", 131072))) == (131072, 0)
+    assert check_greeting(read("HELLO", *pairs, ("MAX_FRAME", 131072))) == (131072, 0, None)
     assert check_greeting(read("HELLO", *pairs)).max_frame_bytes == _wire.MAX_FRAME_BYTES
     assert (
         check_greeting(read("HELLO", *pairs, ("MAX_FRAME", 2**31))).max_frame_bytes
         == _wire.MAX_FRAME_BYTES
+    )
+
+
+def test_a_greeting_tells_the_quota_of_shared_memory() -> None:
+    pairs = [("ABI_MAJOR", 1), ("ABI_MINOR", 1), ("CAPS", 3)]
+    told = [("QUOTA_LIMIT", 65536), ("QUOTA_NAME", "region bytes"), ("QUOTA_SETTING", "limits.x")]
+    quota = check_greeting(read("HELLO", *pairs, *told)).region_quota
+    assert quota is not None
+    refusal = quota.refusal(7)
+    assert (refusal.quota, refusal.limit, refusal.usage, refusal.setting) == (
+        "region bytes",
+        65536,
+        7,
+        "limits.x",
     )
 
 

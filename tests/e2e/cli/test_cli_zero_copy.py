@@ -261,6 +261,18 @@ def test_select_says_that_it_closed_files(
     assert line_of(taken) == "kcoro: 1 open file was closed; take them with recv --exec"
 
 
+def test_select_says_that_it_closed_files_of_a_conflated_channel_too(
+    kcoro: Any, tmp_path: Path, line_of: LineOf
+) -> None:
+    source = tmp_path / "source"
+    source.touch()
+    kcoro("make", "newest", "--kind", "conflated")
+    pass_stdin(kcoro, source, "newest", "bytes")
+    taken = kcoro("select", "newest")
+    assert (taken.returncode, taken.stdout) == (0, b"newest\tbytes\n")
+    assert line_of(taken) == "kcoro: 1 open file was closed; take them with recv --exec"
+
+
 def test_stat_shows_which_files_wait_and_whose(kcoro: Any, jobs: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.touch()

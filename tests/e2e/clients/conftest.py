@@ -2,13 +2,16 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from inspect import isawaitable
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
+from kcoro_ipc import blocking, client
 from kcoro_ipc.embedded import embedded_daemon
 
 NUMBERS = count(1)
@@ -49,3 +52,28 @@ def address(daemon: Daemon, request: pytest.FixtureRequest) -> str:
 def name() -> str:
     """A channel that no other test uses."""
     return f"channel-{next(NUMBERS)}"
+
+
+class Either:
+    """One of the two clients behind the trio client's face: the same test body runs with both."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    @asynccontextmanager
+    async def open(self, address: str, **settings: Any) -> AsyncIterator[Any]:
+        if self.kind == "trio":
+            async with client.open_client(address, **settings) as found:
+                yield found
+        else:
+            with blocking.open_client(address, **settings) as found:
+                yield found
+
+    async def do(self, result: Any) -> Any:
+        """What a method gives: the trio client's are awaited."""
+        return await result if isawaitable(result) else result
+
+
+@pytest.fixture(params=["blocking", "trio"])
+def either(request: pytest.FixtureRequest) -> Either:
+    return Either(request.param)

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from kcoro_ipc import blocking, client
-from kcoro_ipc.errors import PoolExhausted
+from kcoro_ipc.errors import InvalidArgument, PoolExhausted
 
 SIZE = 64 << 10
 ROUNDS = 2_000
@@ -192,6 +192,27 @@ def test_open_files_arrive_and_work(address: str, name: str, tmp_path: Path) -> 
         assert receives.receive_message() == (b"none", [])
 
 
+async def test_a_select_brings_files_to_a_clause_that_asks_for_the_message(
+    either: Any, address: str, name: str
+) -> None:
+    async with either.open(address) as one:
+        channel = await either.do(one.make_channel(name, kind="buffered", capacity=4))
+        reading, writing = os.pipe()
+        await either.do(channel.send(b"open", files=[writing]))
+        os.close(writing)
+        done = await either.do(one.select(channel.receiving(message=True)))
+        assert done.value.data == b"open"
+        (file,) = done.value.files
+        with file:
+            os.write(file.fileno(), b"through")
+        assert read_to_end(reading) == b"through"
+        await either.do(channel.send(b"none"))
+        done = await either.do(one.select(channel.receiving(message=True)))
+        assert done.value == (b"none", [])
+        with pytest.raises(InvalidArgument):
+            channel.receiving(message=True, lease=True)
+
+
 @pytest.mark.parametrize("ending", ["receive", "purge", "destroy"])
 def test_files_that_nobody_takes_are_closed_everywhere(
     address: str, name: str, ending: str
@@ -206,6 +227,29 @@ def test_files_that_nobody_takes_are_closed_everywhere(
         else:
             getattr(sends, ending)()
         assert read_to_end(reading) == b""
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("taken", ["lease", "array"])
+async def test_what_was_merely_dropped_goes_back_with_the_next_send(
+    either: Any, address: str, name: str, taken: str
+) -> None:
+    numpy = pytest.importorskip("numpy", reason="needs the extra numpy")
+    async with either.open(address) as one, either.open(address) as two:
+        sends = await either.do(one.make_channel(name, kind="buffered", capacity=4))
+        receives = await either.do(two.open_channel(name))
+        await either.do(sends.send(numpy.zeros(SIZE, "u1")))
+        receive = receives.receive_lease if taken == "lease" else receives.receive_array
+        found = await either.do(receive())
+        (region,) = one._connection.side.pool.regions
+        await either.do(one.ping())
+        assert not region.space.idle
+        del found
+        gc.collect()
+        await either.do(receives.send(b"x"))
+        await either.do(one.ping())
+        assert region.space.idle
+        await either.do(sends.receive())
 
 
 async def test_trio_moves_blocks_between_tasks_of_two_clients(address: str, name: str) -> None:

@@ -252,3 +252,14 @@ def played(socket_dir: Path) -> Callable[[Script], AbstractContextManager[Path]]
 def hello_fixture() -> Callable[..., bytes]:
     """The daemon's HELLO, with capabilities and a frame limit."""
     return hello
+
+
+@pytest.fixture
+def shared(played: Any) -> Any:
+    """`played`, by a daemon that takes shared memory and files."""
+
+    def play(script: Any, **limits: int) -> AbstractContextManager[Path]:
+        found: AbstractContextManager[Path] = played(script, hello(caps=3, **limits))
+        return found
+
+    return play

@@ -13,7 +13,7 @@ import trio
 
 from kcoro_ipc import blocking, tlv
 from kcoro_ipc.client import open_client
-from kcoro_ipc.client.writing import Outgoing, together
+from kcoro_ipc.client.outflow import Outgoing, together
 from kcoro_ipc.errors import ConnectionLost, InvalidArgument, NotSupported, ProtocolError
 from kcoro_ipc.files import Loose
 
@@ -366,12 +366,12 @@ async def test_trio_files_the_system_refuses_fail_their_request_only(
 
     with shared(script) as path:
         async with open_client(path) as client, await client.make_channel("files") as channel:
-            connection = client._connection
-            plain, connection._sock = connection._sock, Refusing(fileno=connection._sock.fileno())
+            outflow = client._connection._outflow
+            plain, outflow._sock = outflow._sock, Refusing(fileno=outflow._sock.fileno())
             try:
                 with pytest.raises(InvalidArgument, match="Too many references"):
                     await channel.send(b"x", files=[0])
             finally:
-                connection._sock.detach()
-                connection._sock = plain
+                outflow._sock.detach()
+                outflow._sock = plain
             await client.ping()

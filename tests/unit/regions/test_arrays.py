@@ -15,6 +15,7 @@ from kcoro_ipc.regions import Settings, Side
 
 numpy = pytest.importorskip("numpy", reason="NumPy, the extra `numpy`, is not installed")
 arrays = pytest.importorskip("kcoro_ipc.arrays")
+layouts = pytest.importorskip("kcoro_ipc.layouts")
 
 HANDLE = Handle(ChannelInfo("a", 1001, "buffered", 4), 3, 1 << 24)
 
@@ -68,7 +69,7 @@ def test_an_array_arrives_as_it_was(array: Any, zero_copy_from: int | None) -> N
 def test_the_numbers_are_aligned_for_whoever_computes() -> None:
     side = make_side(zero_copy_from=1)
     array = side_empty = arrays.empty(side, (100, 3), "f4")
-    assert array.ctypes.data % arrays.ALIGNMENT == 0
+    assert array.ctypes.data % layouts.ALIGNMENT == 0
     assert side_empty.flags.writeable
 
 
@@ -144,12 +145,12 @@ def test_the_lease_of_an_array_lasts_as_long_as_its_views() -> None:
     part = array[5:].reshape(5, -1)
     del array
     gc.collect()
-    side.mappings.release_dropped()
-    assert side.mappings.leases_open == 1
+    side.releases.end_dropped(again=True)
+    assert side.releases.leases_open == 1
     assert part[0, 0] == 5
     del part
-    side.mappings.release_dropped()
-    assert side.mappings.leases_open == 0
+    side.releases.end_dropped(again=True)
+    assert side.releases.leases_open == 0
 
 
 @pytest.mark.parametrize(
@@ -166,12 +167,12 @@ def test_arrays_of_objects_are_refused(array: Any) -> None:
 
 def test_objects_that_arrive_are_refused_too() -> None:
     """Their numbers would be taken for addresses."""
-    header = bytearray(arrays.write_header(arrays.Layout(numpy.dtype("V8"), (1,), "C")))
+    header = bytearray(layouts.write_header(layouts.Layout(numpy.dtype("V8"), (1,), "C")))
     header = header.replace(b"'|V8'", b"'|O8'")
     side = make_side()
     with pytest.raises(DecodeError, match="no array"):
         arrays.received(side.mappings, side.mappings.lease(bytes(header) + bytes(8)))
-    assert side.mappings.leases_open == 0
+    assert side.releases.leases_open == 0
 
 
 @pytest.mark.parametrize(
@@ -189,12 +190,12 @@ def test_objects_that_arrive_are_refused_too() -> None:
 def test_a_header_that_lies_is_a_decode_error_and_no_memory(
     dtype: bytes, shape: tuple[int, ...]
 ) -> None:
-    header = bytearray(arrays.write_header(arrays.Layout(numpy.dtype("V8"), shape, "C")))
+    header = bytearray(layouts.write_header(layouts.Layout(numpy.dtype("V8"), shape, "C")))
     header = header.replace(b"'|V8'".ljust(len(dtype), b"\0"), dtype.ljust(5, b" "), 1)
     side = make_side()
     with pytest.raises(DecodeError):
         arrays.received(side.mappings, side.mappings.lease(bytes(header)))
-    assert side.mappings.leases_open == 0
+    assert side.releases.leases_open == 0
 
 
 GOOD = content(arrays.parcel(make_side(), HANDLE, numpy.arange(6).reshape(2, 3)))
@@ -211,7 +212,7 @@ def test_spoiled_bytes_are_an_array_or_a_decode_error(data: st.DataObject) -> No
         array = arrays.received(side.mappings, side.mappings.lease(bytes(spoiled)))
     except DecodeError as error:
         assert error.data == bytes(spoiled)
-        assert side.mappings.leases_open == 0
+        assert side.releases.leases_open == 0
     else:
         assert array.nbytes <= len(spoiled)
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from kcoro_ipc.errors import PoolExhausted
+from kcoro_ipc.errors import PoolExhausted, QuotaExceeded
+from kcoro_ipc.protocol.greeting import Quota
 from kcoro_ipc.regions.memory import PAGE
 from kcoro_ipc.regions.pool import REGION_BYTES, SPARE_LOANS, Block, Pool
 
@@ -132,3 +133,15 @@ def test_a_region_that_is_gone_is_not_used() -> None:
     pool.gone(block.region.region_id)
     assert pool.take(PAGE).region is not block.region
     assert pool.doomed == []
+
+
+def test_idle_regions_make_room_under_the_daemons_quota_for_a_file() -> None:
+    pool = Pool(1 << 30, lambda: None, Quota(REGION_BYTES, "region bytes", "limits.x"))
+    block = pool.take(10)
+    with pytest.raises(QuotaExceeded) as caught:
+        pool.take_filled(REGION_BYTES, lambda number: pytest.fail("it was filled"))
+    assert caught.value.usage == REGION_BYTES
+    pool.give(block)
+    filled: list[int] = []
+    pool.take_filled(REGION_BYTES, filled.append)
+    assert (len(filled), len(pool.regions)) == (1, 1)
