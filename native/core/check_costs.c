@@ -73,7 +73,9 @@ static void check_accounts(kc_check *k) {
                    (unsigned long long)sum.held);
         kc_require(k, sum.channels == a->channels, "account %u: says %u channels, has %llu", account, a->channels,
                    (unsigned long long)sum.channels);
-        kc_require(k, account == 0 || a->bytes >= sum.messages, "account %u: pays for too little", account);
+        kc_require(k, account == 0 || a->messages == sum.messages, "account %u: says %u messages, has %llu", account,
+                   a->messages, (unsigned long long)sum.messages);
+        kc_require(k, account == 0 || a->bytes >= 128 * sum.messages, "account %u: pays for too little", account);
         kc_require(k, a->files >= sum.files, "account %u: pays for %u files, has %llu", account, a->files,
                    (unsigned long long)sum.files);
         files += a->files;

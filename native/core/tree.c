@@ -47,6 +47,7 @@ static int begin(kc_engine *e, uint32_t parent, uint32_t account, const kc_scope
     } else {
         kc_scope_rec *s = kc_scope_at(e, scope);
         s->account = account;
+        s->pid = 0;
         s->child = s->parked = 0;
         s->waiting = s->held = (kc_list){0};
         s->parked_limit = limits != NULL && limits->parked != 0 ? limits->parked : PARKED;
@@ -67,6 +68,20 @@ int kc_chan_waiter_scope_begin(kc_engine *e, kc_scope parent, uint32_t account, 
     p = kc_scope_find(e, parent);
     if (parent == 0 || p != NULL)
         rc = begin(e, p != NULL ? kc_scope_index(e, p) : 0, account, limits, scope_out, refusal);
+    kc_leave(e);
+    return rc;
+}
+
+int kc_chan_waiter_scope_name(kc_engine *e, kc_scope scope, uint32_t pid) {
+    kc_scope_rec *s = NULL;
+    int rc = KC_ENOENT;
+
+    kc_enter(e);
+    s = kc_scope_find(e, scope);
+    if (s != NULL) {
+        s->pid = pid;
+        rc = KC_OK;
+    }
     kc_leave(e);
     return rc;
 }
