@@ -110,7 +110,7 @@ typedef struct kc_chan_rec {
 } kc_chan_rec;
 
 typedef struct kc_account_rec {
-    uint32_t next; /* free list */
+    _Alignas(128) uint32_t next; /* free list; a record's place is a shift, every message asks for it twice */
     uint32_t used; /* 1 while named by somebody; the record lives until its charges are gone */
     uint32_t scopes;
     uint32_t owner; /* the uid it stands for */
