@@ -19,6 +19,7 @@ from kcoro_ipc.errors import (
     InvalidArgument,
     NoSuchChannel,
     OperationCancelled,
+    QuotaExceeded,
     RegionBusy,
     error_for,
 )
@@ -92,16 +93,23 @@ class Broker:
         """
         user = self._users.get(uid)
         if user is None:
-            limits = self.registry.limits
-            account = self.engine.account_make(
+            user = self._users[uid] = User(uid, self._account(uid))
+        return user
+
+    def _account(self, uid: int) -> int:
+        limits = self.registry.limits
+        try:
+            return self.engine.account_make(
+                uid,
                 parked=limits.parked_per_uid,
                 held=limits.held_per_uid,
                 channels=limits.channels_per_uid,
                 bytes=limits.bytes_per_uid,
                 files=limits.files_per_uid,
+                messages=limits.messages_per_uid,
             )
-            user = self._users[uid] = User(uid, account)
-        return user
+        except QuotaExceeded:
+            raise limits.refuse("accounts", self.engine.usage()["accounts"]) from None
 
     def join(self, peer: Peer) -> None:
         self._idle.pop(peer.uid, None)
@@ -132,7 +140,7 @@ class Broker:
 
     def settle(self, user: User) -> None:
         """Returns the account of a user without connections and channels. Safe twice."""
-        used = user.connections or user.channels or user.region_bytes or user.uid in self._idle
+        used = user.connections or user.channels or user.regions or user.uid in self._idle
         if not used and self._users.pop(user.uid, None) is not None:
             self.engine.account_free(user.account)
 
@@ -149,11 +157,13 @@ class Broker:
             "channels": user.channels,
             "parked": account["parked"],
             "held": account["held"],
+            "messages": account["messages"],
             "bytes": account["bytes"],
-            "regions": sum(region.user is user for region in self._regions.values()),
+            "regions": user.regions,
             "region_bytes": user.region_bytes,
             "leases": sum(info.leases for info in infos),
             "files": account["files"],
+            "slowed": sum(info.slowed for info in infos),
         }
 
     # --- channels ---
@@ -171,6 +181,7 @@ class Broker:
             max_attempts=settings.max_attempts,
             account=peer.user.account,
             max_bytes=settings.max_bytes,
+            ttl_ms=settings.ttl_ms,
             file_ttl_ms=settings.file_ttl_ms,
             user=chan_id,
             dead_letter=self._dead_letter(peer, settings),
@@ -294,6 +305,8 @@ class Broker:
         limits, user = self.registry.limits, peer.user
         if len(peer.regions) >= limits.regions_per_connection:
             raise limits.refuse("regions_per_connection", len(peer.regions))
+        if user.regions >= limits.regions_per_uid:
+            raise limits.refuse("regions_per_uid", user.regions)
         if user.region_bytes + size > limits.region_bytes_per_uid:
             raise limits.refuse("region_bytes_per_uid", user.region_bytes)
         file = self.pump.control_file(peer.conn)
@@ -305,6 +318,7 @@ class Broker:
         except BaseException:
             self.pump.discard_file(file)  # it may be any kind of file: closing it may block
             raise
+        user.regions += 1
         user.region_bytes += size
         region = self._regions[ticket] = peer.regions[ticket] = Region(ticket, user, size)
         return region
@@ -322,6 +336,7 @@ class Broker:
         """It has ended: its bytes count no more."""
         region = self._regions.pop(region_id, None)
         if region is not None:
+            region.user.regions -= 1
             region.user.region_bytes -= region.size
             self.settle(region.user)
         return region

@@ -100,11 +100,21 @@ class File:
             warn(f"{self!r} was dropped open; close it", ResourceWarning, stacklevel=2, source=self)
 
 
+class Sender(NamedTuple):
+    """Who sent a message: the user and the process that the kernel named when it connected. By now
+    that process may be gone and its number another's."""
+
+    uid: int
+    pid: int
+
+
 class Message(NamedTuple):
-    """What `receive_message` gives: the message and the open files that came with it."""
+    """What `receive_message` gives: the message, the open files that came with it, and who sent it
+    if that was asked."""
 
     data: Any
     files: list[File]
+    sender: Sender | None = None
 
 
 def take(numbers: list[int]) -> list[File]:

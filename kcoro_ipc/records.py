@@ -19,14 +19,15 @@ MANAGE = 1 << 30  # close, destroy, purge; never a right of a handle, so its num
 
 @dataclass(slots=True, eq=False)
 class User:
-    """A uid with its account in the engine; `openings`: how many of its OPENs wait;
-    `region_bytes`: in regions that have not ended."""
+    """A uid with its account in the engine; `openings`: how many of its OPENs wait; `regions`
+    that have not ended, and their bytes."""
 
     uid: int
     account: int
     connections: int = 0
     channels: int = 0
     openings: int = 0
+    regions: int = 0
     region_bytes: int = 0
 
 
@@ -119,6 +120,7 @@ class Settings:
     undelivered: int = 0
     max_attempts: int = 0
     max_bytes: int = 0
+    ttl_ms: int = 0
     file_ttl_ms: int = 0
     mode: int = 0o600
     flags: int = 0

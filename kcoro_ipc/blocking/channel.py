@@ -26,11 +26,12 @@ from kcoro_ipc.errors import (
     InvalidArgument,
     KcoroError,
     ProtocolError,
+    WouldBlock,
 )
-from kcoro_ipc.files import HasFileno, Message, take
+from kcoro_ipc.files import HasFileno, Message, Sender, take
 from kcoro_ipc.protocol import batches, requests
-from kcoro_ipc.protocol.channels import ChannelInfo, read_stats
-from kcoro_ipc.protocol.deliveries import Body, WithFiles, bodies_of
+from kcoro_ipc.protocol.channels import ChannelInfo, read_stats, ttl_ms_of
+from kcoro_ipc.protocol.deliveries import Body, WithFiles, bodies_of, sender_of
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS
 from kcoro_ipc.protocol.selects import Clause
@@ -56,6 +57,7 @@ class Channel:
         self._side = handle.connection.side
         self._longest_inline = self._side.longest_inline(handle)
         self._kept: deque[Body] = deque()
+        self._sender: Sender | None = None  # of what the last receive brought, if it was asked
         self._closed = False
 
     def __repr__(self) -> str:
@@ -90,6 +92,7 @@ class Channel:
         timeout: float | None = None,
         confirm: bool = False,
         files: Files = (),
+        ttl: float | None = None,
     ) -> bool:
         """Sends one value; False if the channel's policy (drop_newest) dropped it.
 
@@ -97,43 +100,52 @@ class Channel:
         files (numbers, or objects with `fileno()`) that go with the message; yours stay yours.
         TimedOut (WouldBlock for timeout 0): it was not sent. With `confirm` it returns when a
         receiver has acknowledged the message; a timeout after it was taken raises Unconfirmed.
+        With `ttl` the message is not delivered later than so many seconds from now: it goes where
+        undelivered ones go (OperationCancelled, "expired", for who waits with `confirm`). If it was
+        not even accepted in that time, TimedOut: it was not sent.
         Interrupted: it was sent or not, `statistics` may tell, and so does the view of a loan.
         """
         handle = self._usable()
         encoded = value if self._plain and type(value) is bytes else self._encode(value)
         flags = _wire.FLAG_SEND_COMPLETE_ACK if confirm else 0
+        ttl_ms = 0 if ttl is None else ttl_ms_of(ttl)
         if type(encoded) is bytes and len(encoded) <= self._longest_inline and not files:
             timeout_ms = FOREVER_MS if timeout is None else to_ms(timeout)
             connection = handle.connection
             req_id = connection.new_id()
-            frame = requests.send(req_id, handle.chan_id, timeout_ms, encoded, flags)
+            frame = requests.send(req_id, handle.chan_id, timeout_ms, encoded, flags, ttl_ms)
             reply = connection.request(req_id, frame, timeout)
         else:
             parcel = outgoing.parcel_of(self._side, handle, encoded, files)
+            parcel.ttl_ms = ttl_ms
             reply = ship(handle, parcel, timeout, flags)
         if reply.result:
             raise handle.failure(reply, "send")
         return not (reply.attributes and reply.get(_wire.ATTR_DROPPED))
 
-    def try_send(self, value: Any, *, files: Files = ()) -> bool:
+    def try_send(self, value: Any, *, files: Files = (), ttl: float | None = None) -> bool:
         """As `send`, but WouldBlock instead of waiting for a receiver or for room."""
-        return self.send(value, timeout=0, files=files)
+        return self.send(value, timeout=0, files=files, ttl=ttl)
 
-    def send_many(self, values: Iterable[Any], *, timeout: float | None = None) -> int:
+    def send_many(
+        self, values: Iterable[Any], *, timeout: float | None = None, ttl: float | None = None
+    ) -> int:
         """Sends in order, waiting as `send` does, with one deadline for all; returns how many
-        values from the front are settled (accepted, taken, or dropped by policy).
+        values from the front are settled (accepted, taken, or dropped by policy). `ttl` as for
+        `send`, for each frame of them from when it goes out.
 
         Fewer than given means that the next one failed, and the rest was not sent. If already the
         first one fails its error is raised.
         """
         handle = self._usable()
         deadline = Deadline(timeout)
+        ttl_ms = ttl_ms_of(ttl)
         settled = 0
         found = outgoing.runs(self._side, handle, self._codec, values, self._longest_inline)
         with closing(found) as runs:
             for run in runs:
                 try:
-                    count = self._send_run(run, deadline.left())
+                    count = self._send_run(run, deadline.left(), ttl_ms)
                 except KcoroError as error:
                     if settled and not isinstance(error, ConnectionLost):
                         return settled
@@ -143,12 +155,14 @@ class Channel:
                     break
         return settled
 
-    def _send_run(self, run: outgoing.Run, timeout: float | None) -> int:
+    def _send_run(self, run: outgoing.Run, timeout: float | None, ttl_ms: int) -> int:
         handle = self._handle
+        for parcel in run.parcels:
+            parcel.ttl_ms = ttl_ms
         if run.parcels:
             return ship_run(handle, run.parcels, timeout)
         req_id = handle.connection.new_id()
-        frame = requests.send_many(req_id, handle.chan_id, to_ms(timeout), run.elements)
+        frame = requests.send_many(req_id, handle.chan_id, to_ms(timeout), run.elements, ttl_ms)
         reply = handle.connection.request(req_id, frame, timeout)
         if reply.result:
             raise handle.failure(reply, "send")
@@ -198,12 +212,18 @@ class Channel:
         self._fill(timeout, 0)
         return self._lease_kept(1)[0]
 
-    def receive_message(self, *, timeout: float | None = None) -> Message:
-        """The next message with the open files that came with it, which are then yours."""
-        self._fill(timeout, 0)
+    def receive_message(self, *, timeout: float | None = None, sender: bool = False) -> Message:
+        """The next message with the open files that came with it, which are then yours; with
+        `sender` also who sent it, as the kernel says (None where a receive that was interrupted
+        had taken it)."""
+        self._sender = None
+        self._fill(timeout, 0, _wire.FLAG_RECV_SENDER if sender else 0)
+        return self._message_kept(self._sender)
+
+    def _message_kept(self, sender: Sender | None) -> Message:
         body = self._kept[0]
         files = take(body.files) if isinstance(body, WithFiles) else []
-        return Message(self._decode_kept(1)[0], files)
+        return Message(self._decode_kept(1)[0], files, sender)
 
     def receive_array(self, *, timeout: float | None = None) -> Any:
         """The next message as a NumPy array, read only, in its sender's memory if it was sent from
@@ -212,12 +232,12 @@ class Channel:
 
         return arrays.received(self._side.mappings, self.receive_lease(timeout=timeout))
 
-    def _fill(self, timeout: float | None, max_items: int) -> None:
+    def _fill(self, timeout: float | None, max_items: int, flags: int = 0) -> None:
         """At least one message is kept afterwards."""
         self._usable()
         self._side.mappings.release_dropped()
         if not self._kept:
-            self._kept.extend(self._receive(timeout, max_items))
+            self._kept.extend(self._receive(timeout, max_items, flags))
 
     def __iter__(self) -> Iterator[Any]:
         """Messages until the end of the channel."""
@@ -228,17 +248,19 @@ class Channel:
                 return
             yield value
 
-    def _receive(self, timeout: float | None, max_items: int) -> Sequence[Body]:
+    def _receive(self, timeout: float | None, max_items: int, flags: int = 0) -> Sequence[Body]:
         handle = self._usable()
         if not handle.may_receive:
             handle.check_receive()
         connection = handle.connection
         req_id = connection.new_id()
         timeout_ms = FOREVER_MS if timeout is None else to_ms(timeout)
-        frame = requests.receive(req_id, handle.chan_id, timeout_ms, max_items)
+        frame = requests.receive(req_id, handle.chan_id, timeout_ms, max_items, flags)
         reply = connection.request(req_id, frame, timeout, self.keep)
         if reply.result:
             raise handle.failure(reply, "receive")
+        if flags:
+            self._sender = sender_of(reply)
         if not reply.elements or reply.file_count:
             return bodies_of(reply)
         return reply.elements
@@ -269,11 +291,28 @@ class Channel:
             self._kept.popleft()
         return leases
 
-    def acking(self, *, lease: bool = False) -> Inbox:
+    def acking(self, *, lease: bool = False, sender: bool = False) -> Inbox:
         """Messages that stay in the channel until they are acknowledged; with `lease` each Job
-        has a Lease."""
+        has a Lease, with `sender` its `sender`."""
         self._check_lease(lease)
-        return Inbox(self, self._usable(), self._codec, lease)
+        return Inbox(self, self._usable(), self._codec, lease, sender)
+
+    def drain(self) -> Iterator[Any]:
+        """What is in the channel, until it is empty. Each is taken when it is given to you.
+        Messages that others hold are not waited for."""
+        try:
+            while True:
+                yield self._take_one()
+        except (WouldBlock, EndOfChannel):
+            return
+
+    def _take_one(self) -> Any:
+        """Acknowledged where that exists, for a channel may refuse plain receives."""
+        if self.info.kind == "conflated" or self._kept:
+            return self.try_receive()
+        job = self.acking().try_receive()
+        job.ack()
+        return job.data
 
     def _check_lease(self, lease: bool) -> None:
         if lease and not self._plain:
@@ -281,11 +320,12 @@ class Channel:
 
     # --- select ---
 
-    def receiving(self, *, lease: bool = False) -> Clause:
-        """An arm of `Client.select` that receives; with `lease` its value is a Lease."""
+    def receiving(self, *, lease: bool = False, sender: bool = False) -> Clause:
+        """An arm of `Client.select` that receives; with `lease` its value is a Lease, with `sender`
+        a Message."""
         self._usable().check_receive()
         self._check_lease(lease)
-        return Clause(self, self._handle, self._codec, lease=lease)
+        return Clause(self, self._handle, self._codec, lease=lease, sender=sender)
 
     def sending(self, value: Any, *, files: Files = ()) -> Clause:
         """An arm of `Client.select` that sends `value` if it wins."""
@@ -302,10 +342,12 @@ class Channel:
         if clause.inbox is not None:
             return clause.inbox.jobs(reply)[0]
         self.keep(reply)
-        return self.take_kept(clause)
+        return self._message_kept(sender_of(reply)) if clause.sender else self.take_kept(clause)
 
     def take_kept(self, clause: Clause) -> Any:
         """For a clause: what an interrupted receive left here, or a select has just brought."""
+        if clause.sender:
+            return self._message_kept(None)
         return self._lease_kept(1)[0] if clause.lease else self._decode_kept(1)[0]
 
     @property

@@ -10,7 +10,7 @@ from kcoro_ipc.blocking.handle import Handle
 from kcoro_ipc.blocking.timeouts import to_ms
 from kcoro_ipc.codecs import Codec
 from kcoro_ipc.errors import ClosedResourceError, EndOfChannel, KcoroError, UnknownDelivery
-from kcoro_ipc.files import File, take
+from kcoro_ipc.files import File, Sender, take
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.batches import batch_size
 from kcoro_ipc.protocol.deliveries import WithFiles, deliveries_of
@@ -28,19 +28,28 @@ class Job:
     """One message that is held for you until `ack` (done) or `nack` (somebody else's again).
 
     `redelivered` says that it had been delivered before, `attempts` how often. As a context
-    manager it is acknowledged at the end of the block and given back if the block raised. `lease`
+    manager it is acknowledged at the end of the block and given back if the block raised. `sender`
+    says who sent it if the inbox was asked for senders. `lease`
     is there if the inbox was asked for leases: `data` is then its view, and it is released with
     the context manager or by you.
     """
 
     lease: Lease | None = None
 
-    def __init__(self, inbox: "Inbox", body: Any, delivery_id: int, attempts: int) -> None:
+    def __init__(
+        self,
+        inbox: "Inbox",
+        body: Any,
+        delivery_id: int,
+        attempts: int,
+        sender: Sender | None = None,
+    ) -> None:
         self._inbox = inbox
         self._files = body.files if isinstance(body, WithFiles) else None
         self.data = body
         self.delivery_id = delivery_id
         self.attempts = attempts
+        self.sender = sender
 
     def __repr__(self) -> str:
         return f"<Job {self.delivery_id:#x} attempts {self.attempts}: {self.data!r}>"
@@ -85,12 +94,19 @@ class Inbox:
     """
 
     def __init__(
-        self, channel: "Channel", handle: Handle, codec: Codec, lease: bool = False
+        self,
+        channel: "Channel",
+        handle: Handle,
+        codec: Codec,
+        lease: bool = False,
+        sender: bool = False,
     ) -> None:
         self._channel = channel
         self._handle = handle
         self._codec = codec
         self._lease = lease
+        self._sender = sender
+        self._flags = _wire.FLAG_RECV_ACK | (_wire.FLAG_RECV_SENDER if sender else 0)
         self._closed = False
         self.open_jobs: dict[int, Job] = {}
 
@@ -133,7 +149,7 @@ class Inbox:
         """An arm of `Client.select` whose value is a Job."""
         self._connection()
         self._handle.check_receive()
-        return Clause(self._channel, self._handle, self._codec, inbox=self)
+        return Clause(self._channel, self._handle, self._codec, inbox=self, sender=self._sender)
 
     def ack(self, *jobs: Job) -> None:
         """Acknowledges several jobs with one request."""
@@ -195,7 +211,7 @@ class Inbox:
         self._handle.check_receive()
         req_id = connection.new_id()
         frame = requests.receive(
-            req_id, self._handle.chan_id, to_ms(timeout), max_items, _wire.FLAG_RECV_ACK
+            req_id, self._handle.chan_id, to_ms(timeout), max_items, self._flags
         )
         reply = connection.request(req_id, frame, timeout, self.give_back_late)
         if reply.result:

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "close": ("ending", "Close channels: nothing new goes in, what is there drains."),
     "destroy": ("ending", "Destroy channels at once, with what is in them."),
     "purge": ("ending", "Drop what waits in channels."),
+    "drain": ("drain", "Empty a channel: write what is in it, and count it."),
     "demo": ("demo", "Move real files between real processes and check every byte."),
     "bench": ("bench", "Measure against other brokers (from a source checkout)."),
     "decode": ("decode", "Print captured frames."),

@@ -41,7 +41,8 @@ def read_limits(context: click.Context, option: click.Parameter, given: Sequence
 def _number(name: str, text: str) -> int:
     factor = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(text[-1:].upper(), 1)
     digits = text[:-1] if factor > 1 else text
-    if not digits.isdecimal() or not int(digits):
+    rate = name.startswith("frames_per_second")  # 0: as many as come
+    if not digits.isdecimal() or (not int(digits) and not rate):
         raise click.BadParameter(f"{name}={text}: give a whole number from 1 on")
     return int(digits) * factor
 

@@ -23,7 +23,6 @@ from kcoro_ipc.errors import (
     KcoroError,
     OperationCancelled,
     ProtocolError,
-    QuotaExceeded,
     TimedOut,
     UnknownCommand,
 )
@@ -88,7 +87,7 @@ def _answer(broker: Broker, peer: Peer, control: Control) -> Outcome:
     except ProtocolError:
         raise
     except KcoroError as error:
-        if isinstance(error, (AccessDenied, HiddenChannel, QuotaExceeded)):
+        if error.quota or isinstance(error, (AccessDenied, HiddenChannel)):
             _say_refused(broker, request, error)
         return request.failed(error)
 
@@ -113,6 +112,9 @@ def _say_refused(broker: Broker, request: Request, error: KcoroError) -> None:
         chan_id=request.number(_wire.ATTR_CHAN_ID) or None,
         name=request.text(_wire.ATTR_NAME),
         quota=error.quota,
+        limit=error.limit,
+        usage=error.usage,
+        setting=error.setting,
     )
 
 

@@ -38,6 +38,7 @@ class Clause:
         inbox: Any = None,
         lease: bool = False,
         files: Sequence[Any] = (),
+        sender: bool = False,
     ) -> None:
         self.channel = channel
         self.handle = handle
@@ -46,6 +47,7 @@ class Clause:
         self.inbox = inbox
         self.lease = lease
         self.files = files
+        self.sender = sender
 
     @property
     def side(self) -> str:
@@ -54,6 +56,7 @@ class Clause:
     def wire(self) -> requests.Clause:
         """Of a receiving one."""
         flags = 0 if self.inbox is None else _wire.FLAG_CLAUSE_ACK
+        flags |= _wire.FLAG_CLAUSE_SENDER if self.sender else 0
         return requests.Clause(self.handle.chan_id, None, flags)
 
 

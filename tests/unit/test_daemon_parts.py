@@ -36,7 +36,7 @@ class Engine:
         self.accounts: list[int] = []
         self.depths: dict[int, int] = {}
 
-    def account_make(self, **limits: int) -> int:
+    def account_make(self, uid: int, **limits: int) -> int:
         self.accounts.append(len(self.accounts) + 1)
         return self.accounts[-1]
 
@@ -70,7 +70,7 @@ class Pump:
     def accept_pause(self, on: bool) -> None:
         self.paused.append(on)
 
-    def add(self, fd: int, transport: int, account: int) -> int:
+    def add(self, fd: int, transport: int, account: int, pid: int) -> int:
         connected = socket.socket(fileno=fd)
         if self.refuse_add:
             connected.close()

@@ -30,11 +30,11 @@ class Engine:
         self.files: list[WaitingFiles] = []
         self.freed_accounts: list[int] = []
 
-    def account_make(self, **limits: int) -> int:
+    def account_make(self, uid: int, **limits: int) -> int:
         return 500
 
     def account_usage(self, account: int) -> dict[str, int]:
-        return {"parked": 1, "held": 2, "bytes": 3, "files": 4}
+        return {"parked": 1, "held": 2, "bytes": 3, "files": 4, "messages": 5}
 
     def chan_files(self, chan: int, skip: int, most: int) -> list[WaitingFiles]:
         return self.files[skip : skip + most]
