@@ -193,6 +193,8 @@ class Daemon:
         in the next report.
         """
         until_ns = self.broker.clock() + TURN_NS
+        if report.notes:
+            _guarded(self._handle_notes)  # before whom they are about has gone
         if report.closed:
             _guarded(self._handle_closed, until_ns)
         if report.control:
@@ -207,8 +209,6 @@ class Daemon:
             _guarded(self.acceptor.accept)
         if report.events:
             _guarded(self._handle_events)
-        if report.notes:
-            _guarded(self._handle_notes)
         _guarded(self.acceptor.resume_if_due)
         _guarded(self.trimmer.look)
         _guarded(control.due, self.broker, DUE_PER_TURN, until_ns)

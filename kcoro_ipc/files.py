@@ -108,13 +108,22 @@ class Sender(NamedTuple):
     pid: int
 
 
-class Message(NamedTuple):
-    """What `receive_message` gives: the message, the open files that came with it, and who sent it
-    if that was asked."""
-
+class _Message(NamedTuple):
     data: Any
     files: list[File]
+
+
+class Message(_Message):
+    """What `receive_message` gives: a pair of the message and the open files that came with it.
+    `sender` says who sent it if that was asked."""
+
     sender: Sender | None = None
+
+    @classmethod
+    def signed(cls, data: Any, files: list[File], sender: Sender | None) -> "Message":
+        message = cls(data, files)
+        message.sender = sender
+        return message
 
 
 def take(numbers: list[int]) -> list[File]:

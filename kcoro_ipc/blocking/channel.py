@@ -223,7 +223,7 @@ class Channel:
     def _message_kept(self, sender: Sender | None) -> Message:
         body = self._kept[0]
         files = take(body.files) if isinstance(body, WithFiles) else []
-        return Message(self._decode_kept(1)[0], files, sender)
+        return Message.signed(self._decode_kept(1)[0], files, sender)
 
     def receive_array(self, *, timeout: float | None = None) -> Any:
         """The next message as a NumPy array, read only, in its sender's memory if it was sent from

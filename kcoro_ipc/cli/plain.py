@@ -38,7 +38,7 @@ class PlainInbox:
     def receive_many(self, max_items: int, *, timeout: float | None = None) -> list[PlainJob]:
         """One at most: the channel has no place for a second."""
         message = self._channel.receive_message(timeout=timeout, sender=self._sender)
-        return [PlainJob(*message)]
+        return [PlainJob(message.data, message.files, message.sender)]
 
     def ack(self, *jobs: object) -> None:
         """Nothing: they are done already."""

@@ -205,7 +205,7 @@ class Channel(trio.abc.Channel[Any]):
         (body,) = bodies_of(reply)
         files = take(body.files) if isinstance(body, WithFiles) else []
         (element,) = self._side.mappings.elements([body])
-        return Message(self._codec.decode(element), files, sender_of(reply))
+        return Message.signed(self._codec.decode(element), files, sender_of(reply))
 
     async def receive_array(self) -> Any:
         """The next message as a NumPy array, read only, in its sender's memory if it was sent from

@@ -36,8 +36,9 @@ class Delivery(NamedTuple):
 def bodies_of(reply: Reply) -> Sequence[Body]:
     """At least one."""
     bodies: Sequence[Body] = reply.elements
-    if not bodies and (items := reply.get(_wire.ATTR_ITEM, None)):
-        bodies = [_body(item) for item in items]
+    if not bodies:  # ITEMs only where the sender was asked
+        items = reply.get(_wire.ATTR_ITEM, ())
+        bodies = [_body(item) for item in items if _sender(item) is not None]
     if not bodies:
         bodies = [read_descriptor(data) for data in reply.get(_wire.ATTR_DESC, ())]
     if not bodies:
