@@ -17,6 +17,7 @@ from typing import NamedTuple
 from kcoro_ipc import _wire
 from kcoro_ipc.broker import SHUTTING_DOWN, Broker
 from kcoro_ipc.control import channels, greeting, looking, opening, regions
+from kcoro_ipc.control.refusals import say_refused, who
 from kcoro_ipc.control.request import LET_GO, Outcome, Request, Then, last_words
 from kcoro_ipc.errors import (
     AccessDenied,
@@ -66,11 +67,11 @@ def serve(broker: Broker, control: Control) -> Outcome:
     try:
         return _answer(broker, peer, control)
     except ProtocolError as error:
-        about = {**_who(peer), "cmd": control.cmd}
+        about = {**who(peer), "cmd": control.cmd}
         broker.talk.say(peer.uid, logging.WARNING, "malformed", **about, why=error.args[0])
         return last_words(control, error.code)
     except Exception as error:  # noqa: BLE001  a fault of ours must cost one connection, not all
-        about = {**_who(peer), "cmd": control.cmd}
+        about = {**who(peer), "cmd": control.cmd}
         broker.talk.say(peer.uid, logging.ERROR, "control failed", error, **about)
         return last_words(control, _wire.KC_ECONNRESET)
 
@@ -88,7 +89,7 @@ def _answer(broker: Broker, peer: Peer, control: Control) -> Outcome:
         raise
     except KcoroError as error:
         if error.quota or isinstance(error, (AccessDenied, HiddenChannel)):
-            _say_refused(broker, request, error)
+            say_refused(broker, request, error)
         return request.failed(error)
 
 
@@ -99,27 +100,6 @@ def _function(request: Request) -> Function:
     if command is None or request.minor < command.minor:
         raise UnknownCommand
     return command.function
-
-
-def _say_refused(broker: Broker, request: Request, error: KcoroError) -> None:
-    broker.talk.say(
-        request.peer.uid,
-        logging.WARNING,
-        "refused",
-        **_who(request.peer),
-        cmd=_wire.COMMAND_NAMES.get(request.cmd, str(request.cmd)),
-        code=error.name,
-        chan_id=request.number(_wire.ATTR_CHAN_ID) or None,
-        name=request.text(_wire.ATTR_NAME),
-        quota=error.quota,
-        limit=error.limit,
-        usage=error.usage,
-        setting=error.setting,
-    )
-
-
-def _who(peer: Peer) -> dict[str, int]:
-    return {"conn": peer.conn, "uid": peer.uid, "pid": peer.pid}
 
 
 def _trace(control: Control) -> None:

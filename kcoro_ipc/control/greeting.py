@@ -8,6 +8,7 @@ import os
 
 from kcoro_ipc import _wire
 from kcoro_ipc.broker import Broker
+from kcoro_ipc.control.refusals import say_refused
 from kcoro_ipc.control.request import Outcome, Request, Then, failure
 from kcoro_ipc.errors import InvalidArgument, KcoroError, ProtocolError, VersionMismatch
 from kcoro_ipc.frames import Pair, build_frame
@@ -29,6 +30,8 @@ def hello(broker: Broker, request: Request) -> Outcome:
     except ProtocolError:
         raise
     except KcoroError as error:
+        if error.quota:
+            say_refused(broker, request, error)
         return _refusal(error)
     peer.minor = minor
     peer.client_name = request.text(_wire.ATTR_CLIENT_NAME)

@@ -1,0 +1,30 @@
+"""The log line of a request that was refused: who asked for what, and which right or quota said no."""
+
+import logging
+
+from kcoro_ipc import _wire
+from kcoro_ipc.broker import Broker
+from kcoro_ipc.control.request import Request
+from kcoro_ipc.errors import KcoroError
+from kcoro_ipc.records import Peer
+
+
+def who(peer: Peer) -> dict[str, int]:
+    return {"conn": peer.conn, "uid": peer.uid, "pid": peer.pid}
+
+
+def say_refused(broker: Broker, request: Request, error: KcoroError) -> None:
+    broker.talk.say(
+        request.peer.uid,
+        logging.WARNING,
+        "refused",
+        **who(request.peer),
+        cmd=_wire.COMMAND_NAMES.get(request.cmd, str(request.cmd)),
+        code=error.name,
+        chan_id=request.number(_wire.ATTR_CHAN_ID) or None,
+        name=request.text(_wire.ATTR_NAME),
+        quota=error.quota,
+        limit=error.limit,
+        usage=error.usage,
+        setting=error.setting,
+    )
