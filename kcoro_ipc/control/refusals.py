@@ -1,4 +1,4 @@
-"""The log line of a request that was refused: who asked for what, and which right or quota said no."""
+"""The log line of a refused request: who asked for what, and which right or quota said no."""
 
 import logging
 

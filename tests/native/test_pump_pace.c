@@ -332,12 +332,16 @@ KC_TEST(one_user_faster_than_its_pace_is_not_read_and_does_not_spin_the_loop)
     flood(attacker);
     turn_until_quiet();
     KC_CHECK_EQ(served(attacker), 1);
+    kc_conn_info before, after;
+    KC_REQUIRE(kc_conn_measure(r.pump, r.conns[attacker], &before) == KC_OK);
     flood(attacker);
     for (int i = 0; i < 4; i++) { /* the set stops watching what nobody wants */
         kc_report report = turn();
         KC_CHECK_EQ(report.frames, 0);
         KC_CHECK_EQ(report.flags & KC_TURN_MORE, 0);
     }
+    KC_REQUIRE(kc_conn_measure(r.pump, r.conns[attacker], &after) == KC_OK);
+    KC_CHECK_EQ(after.bytes_in, before.bytes_in); /* what it says now stays in its socket */
     struct pollfd pump = {.fd = kc_pump_fd(r.pump), .events = POLLIN};
     KC_CHECK_EQ(poll(&pump, 1, 0), 0); /* nothing to do until the timer rings */
     KC_CHECK_EQ(poll(&pump, 1, 20000), 1);
