@@ -181,13 +181,14 @@ static void check_token(kc_check *k, uint32_t tok, kc_tok *t) {
     uint32_t state = kc_word_state(w);
     bool undecided = state == KC_TOK_ENQUEUED || state == KC_TOK_TAKEN;
     bool has_deadline = undecided && due_of(k, t) != KC_NEVER;
+    const kc_due *due = &k->e->deadlines[t->heap_at];
 
     kc_require(k, state != KC_TOK_INIT, "token %u: INIT outside an operation", tok);
     kc_require(k, t->list != KC_LIST_NONE, "token %u: in no list of its scope", tok);
     kc_require(k, undecided != (t->at_port != 0) || t->list == KC_LIST_HELD, "token %u: %s, at port %u", tok,
             kc_tok_state_name(state), t->at_port);
     kc_require(k, has_deadline == (t->heap_at != 0), "token %u: deadline and heap disagree", tok);
-    kc_require(k, t->heap_at == 0 || (k->e->deadlines[t->heap_at].entry == tok && k->e->deadlines[t->heap_at].due_ns == due_of(k, t)),
+    kc_require(k, t->heap_at == 0 || (due->entry == tok && due->due_ns == due_of(k, t)),
                "token %u: lost its place in the heap", tok);
     k->timed += has_deadline;
     k->parked += undecided;
