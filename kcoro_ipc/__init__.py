@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kcoro_ipc import blocking, engine, errors
     from kcoro_ipc.client import Channel, Clause, Client, Inbox, Job, Selected, open_client
     from kcoro_ipc.errors import KcoroError
-    from kcoro_ipc.files import File, Message
+    from kcoro_ipc.files import File, Message, Sender
     from kcoro_ipc.regions import Lease, Loan
 
 __version__ = "0.1.0"
@@ -36,6 +36,7 @@ _HOMES = {
     "Loan": "regions",
     "Message": "files",
     "Selected": "client",
+    "Sender": "files",
     "blocking": "blocking",
     "engine": "engine",
     "errors": "errors",
@@ -54,6 +55,7 @@ __all__ = [
     "Loan",
     "Message",
     "Selected",
+    "Sender",
     "__version__",
     "blocking",
     "engine",

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from kcoro_ipc.broker import Broker
+from kcoro_ipc.control.greeting import refusal_frame
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.logs import say
 from kcoro_ipc.quotas import Limits
@@ -121,12 +122,20 @@ class Acceptor:
         try:
             self._admit(connected, transport)
         except (KcoroError, OSError) as error:
-            quota = error.quota if isinstance(error, KcoroError) else None
-            if self._may_say(f"refused {quota}"):
-                say(logging.WARNING, "connection refused", why=error, quota=quota)
+            self._say_refused(connected, error)
         finally:
             if connected.fileno() >= 0:  # refused; what was said on it may hold files of any kind
                 self.broker.pump.discard_file(NOBODY, connected.detach())
+
+    def _say_refused(self, connected: socket.socket, error: KcoroError | OSError) -> None:
+        """To the log and, if that is possible at once, to the peer; HELLO would come too late."""
+        about = error.details if isinstance(error, KcoroError) else {}
+        if self._may_say(f"refused {about.get('quota')}"):
+            say(logging.WARNING, "connection refused", why=error.args[0], **about)
+        if isinstance(error, KcoroError):
+            with suppress(OSError):
+                connected.send(refusal_frame(error), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                connected.shutdown(socket.SHUT_WR)
 
     def _admit(self, connected: socket.socket, transport: int) -> None:
         """Raises when it cannot be served at all; the caller closes the socket."""
@@ -134,7 +143,7 @@ class Acceptor:
         who = credentials(connected)
         user = self.broker.user(who.uid)
         try:
-            conn = self._add(connected, transport, user)
+            conn = self._add(connected, transport, user, who.pid)
         except BaseException:
             self.broker.settle(user)
             raise
@@ -142,11 +151,13 @@ class Acceptor:
         self.broker.join(peer)
         say(logging.DEBUG, "connected", conn=conn, uid=who.uid, pid=who.pid)
 
-    def _add(self, connected: socket.socket, transport: int, user: User) -> int:
+    def _add(self, connected: socket.socket, transport: int, user: User, pid: int) -> int:
         limits = self.broker.registry.limits
+        if len(self.broker.registry.peers) >= limits.connections:
+            raise limits.refuse("connections", len(self.broker.registry.peers))
         if user.connections >= limits.connections_per_uid + OVER_QUOTA_MOST:
             raise limits.refuse("connections_per_uid", user.connections)
-        return self.broker.pump.add(connected.detach(), transport, user.account)
+        return self.broker.pump.add(connected.detach(), transport, user.account, pid)
 
 
 def descriptor_limit() -> int:

@@ -22,6 +22,7 @@ from kcoro_ipc.errors import (
     InvalidArgument,
     NoSuchChannel,
     OperationCancelled,
+    QuotaExceeded,
     RegionBusy,
     error_for,
 )
@@ -79,6 +80,7 @@ def account_limits(limits: Limits) -> dict[str, int]:
         "channels": limits.channels_per_uid,
         "bytes": limits.bytes_per_uid,
         "files": limits.files_per_uid,
+        "messages": limits.messages_per_uid,
     }
 
 
@@ -122,6 +124,7 @@ class Broker:
             limits.parked_per_connection,
             limits.held_per_connection,
         )
+        self.pump.pace(limits.frames_per_second_per_connection, limits.frames_per_second_per_uid)
         self.engine.limit(limits.parked_per_channel)
         for user in self._users.values():
             self.engine.account_limit(user.account, **account_limits(limits))
@@ -135,10 +138,16 @@ class Broker:
         """
         user = self._users.get(uid)
         if user is None:
-            account = self.engine.account_make(**account_limits(self.registry.limits))
-            user = self._users[uid] = User(uid, account)
+            user = self._users[uid] = User(uid, self._account(uid))
             self.books.begin_user(uid)
         return user
+
+    def _account(self, uid: int) -> int:
+        limits = self.registry.limits
+        try:
+            return self.engine.account_make(uid, **account_limits(limits))
+        except QuotaExceeded:
+            raise limits.refuse("accounts", self.engine.usage()["accounts"]) from None
 
     def join(self, peer: Peer) -> None:
         self._idle.pop(peer.uid, None)
@@ -181,7 +190,7 @@ class Broker:
 
         Who still pays for files is kept, and looked at again: coming back is no way to a new limit.
         """
-        used = user.connections or user.channels or user.region_bytes or user.uid in self._idle
+        used = user.connections or user.channels or user.regions or user.uid in self._idle
         if used or user.uid not in self._users:
             return
         if self.engine.account_usage(user.account)["files"]:
@@ -212,11 +221,13 @@ class Broker:
             "channels": user.channels,
             "parked": account["parked"],
             "held": account["held"],
+            "messages": account["messages"],
             "bytes": account["bytes"],
-            "regions": sum(region.user is user for region in self._regions.values()),
+            "regions": user.regions,
             "region_bytes": user.region_bytes,
             "leases": sum(info.leases for info in infos),
             "files": account["files"],
+            "slowed": sum(info.slowed for info in infos),
         }
 
     # --- channels ---
@@ -290,6 +301,7 @@ class Broker:
             max_attempts=settings.max_attempts,
             account=payer.account if payer is not None else NOBODY,
             max_bytes=settings.max_bytes,
+            ttl_ms=settings.ttl_ms,
             file_ttl_ms=settings.file_ttl_ms,
             user=chan_id,
             dead_letter=dead_letter,
@@ -432,6 +444,8 @@ class Broker:
         limits, user = self.registry.limits, peer.user
         if len(peer.regions) >= limits.regions_per_connection:
             raise limits.refuse("regions_per_connection", len(peer.regions))
+        if user.regions >= limits.regions_per_uid:
+            raise limits.refuse("regions_per_uid", user.regions)
         if user.region_bytes + size > limits.region_bytes_per_uid:
             raise limits.refuse("region_bytes_per_uid", user.region_bytes)
         file = self.pump.control_file(peer.conn)
@@ -443,6 +457,7 @@ class Broker:
         except BaseException:
             self.pump.discard_file(user.account, file)  # closing any kind of file may block
             raise
+        user.regions += 1
         user.region_bytes += size
         region = self._regions[ticket] = peer.regions[ticket] = Region(ticket, user, size)
         return region
@@ -460,6 +475,7 @@ class Broker:
         """It has ended: its bytes count no more."""
         region = self._regions.pop(region_id, None)
         if region is not None:
+            region.user.regions -= 1
             region.user.region_bytes -= region.size
             self.settle(region.user)
         return region

@@ -222,6 +222,7 @@ def _settings(table: Declaration) -> Settings:
         undelivered=UNDELIVERED[undelivered] if undelivered else _wire.UNDELIVERED_BY_KIND,
         max_attempts=table.max_attempts,
         max_bytes=table.max_bytes or 0,
+        ttl_ms=math.ceil((table.ttl or 0) * 1000),
         file_ttl_ms=math.ceil((table.file_ttl or 0) * 1000),
         mode=table.mode,
         flags=fixed | ACKNOWLEDGING[table.ack],

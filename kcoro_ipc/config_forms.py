@@ -84,6 +84,7 @@ class Declaration(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     max_bytes: Amount | None = None
     elem_size: Amount = Amount(_wire.MAX_ELEMENT_BYTES)
     fixed_size: bool = False
+    ttl: Seconds | None = None
     file_ttl: Seconds | None = None
 
     @property

@@ -26,7 +26,7 @@ from kcoro_ipc.draining import Drain
 from kcoro_ipc.errors import CODE_NAMES, KC_ECONNRESET
 from kcoro_ipc.logs import say
 from kcoro_ipc.native import EVENT_POISONED, Event
-from kcoro_ipc.pump import Closed, Control, NativePump, Report
+from kcoro_ipc.pump import Closed, Control, NativePump, Note, Report
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.registry import Registry
 from kcoro_ipc.transport import Listener
@@ -133,6 +133,7 @@ class Daemon:
             parked_per_conn=limits.parked_per_connection,
             held_per_conn=limits.held_per_connection,
         )
+        self.pump.pace(limits.frames_per_second_per_connection, limits.frames_per_second_per_uid)
         self.broker = Broker(self.engine, self.pump, Registry(limits), time.monotonic_ns)
         self.acceptor = Acceptor(self.broker, listeners)
         self.trimmer = Trimmer(self.engine, time.monotonic_ns)
@@ -241,6 +242,8 @@ class Daemon:
         """
         until_ns = self.broker.clock() + TURN_NS
         self.broker.books.turned(report.frames, report.control)
+        if report.notes:
+            _guarded(self._handle_notes)  # before whom they are about has gone
         while self._asked:
             function, done = self._asked.pop(0)
             _guarded(function)
@@ -314,6 +317,30 @@ class Daemon:
             _guarded(control.region_ended, self.broker, *ended)
             if self.broker.is_late(until_ns):
                 break
+
+    def _handle_notes(self) -> None:
+        while (note := self.pump.next_note()) is not None:
+            _guarded(self._tell_note, note)
+
+    def _tell_note(self, note: Note) -> None:
+        """The pump keeps few of them, and the user's other lines are counted as well."""
+        peer = self.broker.registry.peers.get(note.conn)
+        if peer is None:
+            return
+        self.broker.talk.say(
+            peer.uid,
+            logging.WARNING,
+            "refused" if note.code else "slowed",
+            conn=peer.conn,
+            uid=peer.uid,
+            pid=peer.pid,
+            code=CODE_NAMES.get(note.code) if note.code else None,
+            quota=note.quota,
+            limit=note.limit,
+            usage=note.usage if note.code else None,
+            setting=note.setting,
+            missed=note.lost or None,
+        )
 
     def _handle_events(self) -> None:
         for _ in range(EVENTS_PER_TURN):

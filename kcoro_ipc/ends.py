@@ -64,20 +64,23 @@ class ChannelEnd(Generic[H, I]):
         side: Side = self._handle.connection.side
         return side
 
-    def acking(self, *, lease: bool = False) -> I:
+    def acking(self, *, lease: bool = False, sender: bool = False) -> I:
         """Messages that stay in the channel until they are acknowledged; with `lease` each Job
-        has a Lease."""
+        has a Lease, with `sender` its `sender`."""
         self._check_lease(lease)
-        return self._inbox(self, self._usable(), self._codec, lease)
+        return self._inbox(self, self._usable(), self._codec, lease, sender)
 
-    def receiving(self, *, lease: bool = False, message: bool = False) -> Clause:
+    def receiving(
+        self, *, lease: bool = False, message: bool = False, sender: bool = False
+    ) -> Clause:
         """An arm of `Client.select` that receives; with `lease` its value is a Lease, with
-        `message` a Message with its open files."""
+        `message` a Message with its open files, with `sender` one that also has its `sender`."""
         self._usable().check_receive()
         self._check_lease(lease)
+        message = message or sender
         if lease and message:
             raise InvalidArgument("a clause gives a lease or a message with its files, not both")
-        return Clause(self, self._handle, self._codec, lease=lease, message=message)
+        return Clause(self, self._handle, self._codec, lease=lease, message=message, sender=sender)
 
     def sending(self, value: Any, *, files: Files = ()) -> Clause:
         """An arm of `Client.select` that sends `value` if it wins."""

@@ -94,11 +94,30 @@ class File:
             warn(f"{self!r} was dropped open; close it", ResourceWarning, stacklevel=2, source=self)
 
 
-class Message(NamedTuple):
-    """What `receive_message` gives: the message and the open files that came with it."""
+class Sender(NamedTuple):
+    """Who sent a message: the user and the process that the kernel named when it connected. By now
+    that process may be gone and its number another's."""
 
+    uid: int
+    pid: int
+
+
+class _Message(NamedTuple):
     data: Any
     files: list[File]
+
+
+class Message(_Message):
+    """What `receive_message` gives: a pair of the message and the open files that came with it.
+    `sender` says who sent it if that was asked."""
+
+    sender: Sender | None = None
+
+    @classmethod
+    def signed(cls, data: Any, files: list[File], sender: Sender | None) -> "Message":
+        message = cls(data, files)
+        message.sender = sender
+        return message
 
 
 def take(numbers: list[int]) -> list[File]:

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import Any, Generic, TypeVar
 
+from kcoro_ipc import _wire
 from kcoro_ipc.codecs import Codec
 from kcoro_ipc.errors import ConnectionLost
-from kcoro_ipc.files import File, take
+from kcoro_ipc.files import File, Sender, take
 from kcoro_ipc.protocol.deliveries import WithFiles, deliveries_of
 from kcoro_ipc.protocol.handles import BoundHandle
 from kcoro_ipc.protocol.renewal import what_is_known
@@ -27,12 +28,20 @@ class HeldMessage:
     lease: Lease | None = None
     connection: Any = None  # that it came by, and ends with
 
-    def __init__(self, inbox: Any, body: Any, delivery_id: int, attempts: int) -> None:
+    def __init__(
+        self,
+        inbox: Any,
+        body: Any,
+        delivery_id: int,
+        attempts: int,
+        sender: Sender | None = None,
+    ) -> None:
         self._inbox = inbox
         self._files = body.files if isinstance(body, WithFiles) else None
         self.data = body
         self.delivery_id = delivery_id
         self.attempts = attempts
+        self.sender = sender
 
     def __repr__(self) -> str:
         return f"<Job {self.delivery_id:#x} attempts {self.attempts}: {self.data!r}>"
@@ -51,11 +60,15 @@ class InboxEnd(Generic[H, J]):
 
     _job: type[J]
 
-    def __init__(self, channel: Any, handle: H, codec: Codec, lease: bool = False) -> None:
+    def __init__(
+        self, channel: Any, handle: H, codec: Codec, lease: bool = False, sender: bool = False
+    ) -> None:
         self._channel = channel
         self._handle = handle
         self._codec = codec
         self._lease = lease
+        self._sender = sender
+        self._flags = _wire.FLAG_RECV_ACK | (_wire.FLAG_RECV_SENDER if sender else 0)
         self._closed = False
         self.open_jobs: dict[J, None] = {}
 
@@ -63,7 +76,7 @@ class InboxEnd(Generic[H, J]):
         """An arm of `Client.select` whose value is a Job."""
         self._connection()
         self._handle.check_receive()
-        return Clause(self._channel, self._handle, self._codec, inbox=self)
+        return Clause(self._channel, self._handle, self._codec, inbox=self, sender=self._sender)
 
     def jobs(self, reply: Reply) -> list[J]:
         """Registers deliveries, all before the first is decoded: one that does not decode stays

@@ -98,6 +98,7 @@ class ChannelSnapshot:
     zref_canceled: int = 0
     descriptors: int = 0
     files: int = 0
+    expired: int = 0
 
     @property
     def kind_name(self) -> str:

@@ -55,6 +55,7 @@ REASONS: dict[int, str] = {
     lib.KC_REASON_SHUTDOWN: "shutting down",
     lib.KC_REASON_POISONED: "the channel broke an invariant and was destroyed",
     lib.KC_REASON_UNDELIVERED: "dropped undelivered",
+    lib.KC_REASON_EXPIRED: "expired",
 }
 REASON_CANCEL: int = lib.KC_REASON_CANCEL
 REASON_TIMEOUT: int = lib.KC_REASON_TIMEOUT
@@ -86,6 +87,7 @@ QUOTAS: dict[int, str] = {
     lib.KC_QUOTA_ENGINE_REGIONS: "regions",
     lib.KC_QUOTA_ACCOUNT_FILES: "files_per_uid",
     lib.KC_QUOTA_ACCOUNT_HELD: "held_per_uid",
+    lib.KC_QUOTA_ACCOUNT_MESSAGES: "messages_per_uid",
 }
 
 
@@ -135,6 +137,7 @@ class Operation(NamedTuple):
     deadline_ns: int = NEVER
     port: int = 0
     flags: int = 0
+    expires_ns: int = 0
 
 
 class Clause(NamedTuple):
@@ -158,6 +161,7 @@ class ChannelConfig(NamedTuple):
     max_attempts: int = 0
     account: int = 0
     max_items: int = 0
+    ttl_ms: int = 0
     file_ttl_ms: int = 0
     max_bytes: int = 0
     user: int = 0
@@ -297,10 +301,13 @@ class NativeEngine:
 
     # --- accounts ---
 
-    def account_make(self, **limits: int) -> int:
-        """`limits`: parked, held, channels, bytes, files; those left out take the default."""
+    def account_make(self, uid: int | None = None, **limits: int) -> int:
+        """`limits`: fields of kc_account_limits; those left out take the default. `uid`: what
+        receivers who ask are told of the sender of what is charged to this account."""
         out = ffi.new("uint32_t *")
         checked(lib.kc_account_make(self.handle, self._limits(limits), out), what="no account")
+        if uid is not None:
+            lib.kc_account_name(self.handle, out[0], uid)
         return int(out[0])
 
     def account_limit(self, account: int, **limits: int) -> None:

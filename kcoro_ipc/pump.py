@@ -31,6 +31,7 @@ class Report(NamedTuple):
     events: int
     regions: int = 0
     files: int = 0
+    notes: int = 0
 
     @property
     def more(self) -> bool:
@@ -46,7 +47,7 @@ class Report(NamedTuple):
     def idle(self) -> bool:
         """Nothing is left to do for C or for Python; files to be closed wait for a thread."""
         waiting = self.control or self.accept or self.closed or self.cancelled or self.events
-        waiting = waiting or self.regions
+        waiting = waiting or self.regions or self.notes
         return not waiting and not self.more
 
 
@@ -99,6 +100,7 @@ class ConnectionInfo(NamedTuple):
     account: int
     fd: int
     scope: int = 0
+    slowed: int = 0
 
 
 class Batch(NamedTuple):
@@ -106,6 +108,18 @@ class Batch(NamedTuple):
 
     account: int
     files: list[int]
+
+
+class Note(NamedTuple):
+    """struct kc_note: a hot request was refused by a quota, or (`code` 0) its connection slowed."""
+
+    conn: int
+    code: int
+    quota: str
+    limit: int
+    usage: int
+    setting: str | None
+    lost: int
 
 
 def judge_region(file: int, size: int) -> str | None:
@@ -156,6 +170,7 @@ class NativePump:
             report.events,
             report.regions,
             report.files,
+            report.notes,
         )
 
     def limit(self, requests: int, parked: int, held: int) -> None:
@@ -185,11 +200,13 @@ class NativePump:
 
     # --- connections ---
 
-    def add(self, fd: int, transport: int, account: int) -> int:
-        """Takes the socket over, closed by the pump also when this fails; the new ticket."""
+    def add(self, fd: int, transport: int, account: int, pid: int = 0) -> int:
+        """Takes the socket over, closed by the pump also when this fails; the new ticket. `pid`:
+        what receivers who ask are told of the sender of what comes over it."""
         out = ffi.new("kc_conn *")
         code = lib.kc_conn_add(self.handle, fd, transport, account, out)
         checked(code, what="the connection cannot be served")
+        lib.kc_conn_name(self.handle, out[0], pid)
         return int(out[0])
 
     def speak(self, conn: int, minor: int, max_frame: int, caps: int = 0) -> int:
@@ -281,6 +298,20 @@ class NativePump:
         if lib.kc_pump_cancelled(self.handle, conn, req_id) != 0:
             return None
         return int(conn[0]), int(req_id[0])
+
+    # --- pace, and what is for the log ---
+
+    def pace(self, per_connection: int, per_account: int) -> None:
+        """Frames per second; 0: as many as come."""
+        lib.kc_pump_pace(self.handle, per_connection, per_account)
+
+    def next_note(self) -> Note | None:
+        note = ffi.new("kc_note *")
+        if lib.kc_pump_next_note(self.handle, note) != 0:
+            return None
+        setting = ffi.string(note.setting).decode() if note.setting != ffi.NULL else None
+        name = ffi.string(note.name).decode()
+        return Note(note.conn, note.code, name, note.limit, note.usage, setting, note.lost)
 
     # --- regions, and files to be closed ---
 

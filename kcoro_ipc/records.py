@@ -23,7 +23,7 @@ MANAGE = 1 << 30  # close, destroy, purge; never a right of a handle, so its num
 @dataclass(slots=True, eq=False)
 class User:
     """A uid with its account in the engine; `openings`: how many of its OPENs wait;
-    `subscriptions`: how many it has; `region_bytes`: in regions that have not ended."""
+    `subscriptions`: how many it has; `regions` that have not ended, and their bytes."""
 
     uid: int
     account: int
@@ -31,6 +31,7 @@ class User:
     channels: int = 0
     openings: int = 0
     subscriptions: int = 0
+    regions: int = 0
     region_bytes: int = 0
 
 
@@ -146,6 +147,7 @@ class Settings:
     undelivered: int = 0
     max_attempts: int = 0
     max_bytes: int = 0
+    ttl_ms: int = 0
     file_ttl_ms: int = 0
     mode: int = 0o600
     flags: int = 0

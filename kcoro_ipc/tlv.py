@@ -156,9 +156,9 @@ ATTRIBUTES: dict[str, Attribute] = {
     "REDELIVERED": Attribute(41, U32, "earlier deliveries of this message"),
     "INDEX": Attribute(42, U32, "the clause that won or failed"),
     "INTERVAL_MS": Attribute(43, U32, "time between two events"),
-    "TTL_MS": Attribute(44, U32, "how long a message may wait"),
-    "SENDER_UID": Attribute(45, U32, "who sent or waits"),
-    "SENDER_PID": Attribute(46, U32, "who sent or waits"),
+    "TTL_MS": Attribute(44, U32, "how long a message may wait; 0 or missing: as the channel says"),
+    "SENDER_UID": Attribute(45, U32, "who sent or waits, as the kernel says"),
+    "SENDER_PID": Attribute(46, U32, "who sent or waits, as the kernel said when it connected"),
     "STAT_ID": Attribute(47, U32, "which counter"),
     "DELIVERY_ID": Attribute(48, U64, "ticket of one receive, for ACK and NACK", repeats=True),
     "REGION_ID": Attribute(49, U64, "ticket of a region"),
@@ -226,8 +226,8 @@ FLAGS: dict[str, dict[str, int]] = {
         "EXCLUSIVE": 1 << 6,
     },
     "SEND": {"COMPLETE_ACK": 1 << 0, "FALLBACK_SMALL": 1 << 1, "FALLBACK_CAPACITY": 1 << 2},
-    "RECV": {"ACK": 1 << 0},
-    "CLAUSE": {"ACK": 1 << 0},
+    "RECV": {"ACK": 1 << 0, "SENDER": 1 << 1},
+    "CLAUSE": {"ACK": 1 << 0, "SENDER": 1 << 1},
     "SELECT": {"BIASED": 1 << 0},
     "STATS": {"WAITERS": 1 << 0, "FILES": 1 << 1, "HOLDERS": 1 << 2, "PACKED": 1 << 3},
     "REGION": {"WAIT": 1 << 0, "REVOKE": 1 << 1},
@@ -265,6 +265,7 @@ STATS: tuple[str, ...] = (
     "parked_senders", "parked_receivers", "capacity", "elem_size", "kind", "overflow", "state",
     "max_bytes", "handles_read", "handles_write", "cap_flags", "close_reason",
     "zref_fallback_small", "zref_fallback_capacity", "zref_canceled", "descriptors", "files",
+    "expired",
 )
 
 # What NUMBERS says of a connection, in this order; grown at the end.

@@ -23,11 +23,12 @@ from kcoro_ipc.errors import (
     ConnectionLost,
     EndOfChannel,
     KcoroError,
+    WouldBlock,
 )
-from kcoro_ipc.files import Message
+from kcoro_ipc.files import Message, Sender
 from kcoro_ipc.protocol import batches, requests
-from kcoro_ipc.protocol.channels import read_stats
-from kcoro_ipc.protocol.deliveries import Body, bodies_of
+from kcoro_ipc.protocol.channels import read_stats, ttl_ms_of
+from kcoro_ipc.protocol.deliveries import Body, bodies_of, sender_of
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS
 from kcoro_ipc.protocol.selects import Clause
@@ -49,6 +50,7 @@ class Channel(ChannelEnd[Handle, Inbox]):
     def __init__(self, handle: Handle, codec: Codec) -> None:
         super().__init__(handle, codec)
         self._kept = Kept(codec)
+        self._sender: Sender | None = None  # of what the last receive brought, if it was asked
 
     # --- sending ---
 
@@ -59,6 +61,7 @@ class Channel(ChannelEnd[Handle, Inbox]):
         timeout: float | None = None,
         confirm: bool = False,
         files: Files = (),
+        ttl: float | None = None,
     ) -> bool:
         """Sends one value; False if the channel's policy (drop_newest) dropped it.
 
@@ -66,10 +69,14 @@ class Channel(ChannelEnd[Handle, Inbox]):
         files (numbers, or objects with `fileno()`) that go with the message; yours stay yours.
         TimedOut (WouldBlock for timeout 0): it was not sent. With `confirm` it returns when a
         receiver has acknowledged the message; a timeout after it was taken raises Unconfirmed.
+        With `ttl` the message is not delivered later than so many seconds from now: it goes where
+        undelivered ones go (OperationCancelled, "expired", for who waits with `confirm`). If it was
+        not even accepted in that time, TimedOut: it was not sent.
         Interrupted: it was sent or not, `statistics` may tell, and so does the view of a loan.
         """
         flags = _wire.FLAG_SEND_COMPLETE_ACK if confirm else 0
         files = list(files) if files else ()
+        ttl_ms = 0 if ttl is None else ttl_ms_of(ttl)
         while True:
             handle = self._usable()
             connection = handle.connection
@@ -78,11 +85,14 @@ class Channel(ChannelEnd[Handle, Inbox]):
                 if type(encoded) is bytes and len(encoded) <= handle.longest_inline and not files:
                     timeout_ms = FOREVER_MS if timeout is None else to_ms(timeout)
                     req_id = connection.new_id()
-                    frame = requests.send(req_id, handle.chan_id, timeout_ms, encoded, flags)
+                    frame = requests.send(
+                        req_id, handle.chan_id, timeout_ms, encoded, flags, ttl_ms
+                    )
                     reply = connection.request(req_id, frame, timeout)
                 else:
                     connection.check_usable()
                     parcel = outgoing.parcel_of(self._side, handle, encoded, files)
+                    parcel.ttl_ms = ttl_ms
                     reply = ship(handle, parcel, timeout, flags)
             except ConnectionLost as error:
                 timeout = handle.recover(connection, error, "send", timeout)
@@ -91,34 +101,40 @@ class Channel(ChannelEnd[Handle, Inbox]):
                 raise handle.failure(reply, "send")
             return not (reply.attributes and reply.get(_wire.ATTR_DROPPED))
 
-    def try_send(self, value: Any, *, files: Files = ()) -> bool:
+    def try_send(self, value: Any, *, files: Files = (), ttl: float | None = None) -> bool:
         """As `send`, but WouldBlock instead of waiting for a receiver or for room."""
-        return self.send(value, timeout=0, files=files)
+        return self.send(value, timeout=0, files=files, ttl=ttl)
 
-    def send_many(self, values: Iterable[Any], *, timeout: float | None = None) -> int:
+    def send_many(
+        self, values: Iterable[Any], *, timeout: float | None = None, ttl: float | None = None
+    ) -> int:
         """Sends in order, waiting as `send` does, with one deadline for all; returns how many
-        values from the front are settled (accepted, taken, or dropped by policy).
+        values from the front are settled (accepted, taken, or dropped by policy). `ttl` as for
+        `send`, for each frame of them from when it goes out.
 
         Fewer than given means that the next one failed, and the rest was not sent. If already the
         first one fails its error is raised.
         """
         given = list(values)
+        ttl_ms = ttl_ms_of(ttl)
         while True:
             handle = self._usable()
             connection = handle.connection
             try:
                 connection.check_usable()
-                return self._send_runs(handle, given, Deadline(timeout))
+                return self._send_runs(handle, given, Deadline(timeout), ttl_ms)
             except ConnectionLost as error:
                 timeout = handle.recover(connection, error, "send", timeout)
 
-    def _send_runs(self, handle: Handle, values: Sequence[Any], deadline: Deadline) -> int:
+    def _send_runs(
+        self, handle: Handle, values: Sequence[Any], deadline: Deadline, ttl_ms: int
+    ) -> int:
         settled = 0
         found = outgoing.runs(self._side, handle, self._codec, values, handle.longest_inline)
         with closing(found) as runs:
             for run in runs:
                 try:
-                    count = self._send_run(run, deadline.left())
+                    count = self._send_run(run, deadline.left(), ttl_ms)
                 except KcoroError as error:
                     if settled and not error.in_doubt:
                         return settled
@@ -128,12 +144,14 @@ class Channel(ChannelEnd[Handle, Inbox]):
                     break
         return settled
 
-    def _send_run(self, run: outgoing.Run, timeout: float | None) -> int:
+    def _send_run(self, run: outgoing.Run, timeout: float | None, ttl_ms: int) -> int:
         handle = self._handle
+        for parcel in run.parcels:
+            parcel.ttl_ms = ttl_ms
         if run.parcels:
             return ship_run(handle, run.parcels, timeout)
         req_id = handle.connection.new_id()
-        frame = requests.send_many(req_id, handle.chan_id, to_ms(timeout), run.elements)
+        frame = requests.send_many(req_id, handle.chan_id, to_ms(timeout), run.elements, ttl_ms)
         reply = handle.connection.request(req_id, frame, timeout)
         if reply.result:
             raise handle.failure(reply, "send")
@@ -180,10 +198,13 @@ class Channel(ChannelEnd[Handle, Inbox]):
         self._fill(timeout, 0)
         return self._kept.leases(1)[0]
 
-    def receive_message(self, *, timeout: float | None = None) -> Message:
-        """The next message with the open files that came with it, which are then yours."""
-        self._fill(timeout, 0)
-        return self._kept.message()
+    def receive_message(self, *, timeout: float | None = None, sender: bool = False) -> Message:
+        """The next message with the open files that came with it, which are then yours; with
+        `sender` also who sent it, as the kernel says (None where a receive that was interrupted
+        had taken it)."""
+        self._sender = None
+        self._fill(timeout, 0, _wire.FLAG_RECV_SENDER if sender else 0)
+        return self._kept.message(self._sender)
 
     def receive_array(self, *, timeout: float | None = None) -> Any:
         """The next message as a NumPy array, read only, in its sender's memory if it was sent from
@@ -192,12 +213,12 @@ class Channel(ChannelEnd[Handle, Inbox]):
 
         return arrays.received(self._side.mappings, self.receive_lease(timeout=timeout))
 
-    def _fill(self, timeout: float | None, max_items: int) -> None:
+    def _fill(self, timeout: float | None, max_items: int, flags: int = 0) -> None:
         """At least one message is kept afterwards."""
         self._usable()
         self._side.releases.end_dropped(again=True)
         if not self._kept:
-            self._kept.keep(self._side.mappings, self._receive(timeout, max_items))
+            self._kept.keep(self._side.mappings, self._receive(timeout, max_items, flags))
 
     def __iter__(self) -> Iterator[Any]:
         """Messages until the end of the channel."""
@@ -208,7 +229,7 @@ class Channel(ChannelEnd[Handle, Inbox]):
                 return
             yield value
 
-    def _receive(self, timeout: float | None, max_items: int) -> Sequence[Body]:
+    def _receive(self, timeout: float | None, max_items: int, flags: int = 0) -> Sequence[Body]:
         while True:
             handle = self._usable()
             if not handle.may_receive:
@@ -216,7 +237,7 @@ class Channel(ChannelEnd[Handle, Inbox]):
             connection = handle.connection
             req_id = connection.new_id()
             timeout_ms = FOREVER_MS if timeout is None else to_ms(timeout)
-            frame = requests.receive(req_id, handle.chan_id, timeout_ms, max_items)
+            frame = requests.receive(req_id, handle.chan_id, timeout_ms, max_items, flags)
             try:
                 reply = connection.request(req_id, frame, timeout, self.keep)
             except ConnectionLost as error:
@@ -224,6 +245,8 @@ class Channel(ChannelEnd[Handle, Inbox]):
                 continue
             if reply.result:
                 raise handle.failure(reply, "receive")
+            if flags:
+                self._sender = sender_of(reply)
             if not reply.elements or reply.file_count:
                 return bodies_of(reply)
             return reply.elements
@@ -232,6 +255,23 @@ class Channel(ChannelEnd[Handle, Inbox]):
         """Messages that came for a receive that was interrupted."""
         if not reply.result:
             self._kept.keep(self._side.mappings, bodies_of(reply))
+
+    def drain(self) -> Iterator[Any]:
+        """What is in the channel, until it is empty. Each is taken when it is given to you.
+        Messages that others hold are not waited for."""
+        try:
+            while True:
+                yield self._take_one()
+        except (WouldBlock, EndOfChannel):
+            return
+
+    def _take_one(self) -> Any:
+        """Acknowledged where that exists, for a channel may refuse plain receives."""
+        if self.info.kind == "conflated" or self._kept:
+            return self.try_receive()
+        job = self.acking().try_receive()
+        job.ack()
+        return job.data
 
     # --- select ---
 
@@ -242,6 +282,8 @@ class Channel(ChannelEnd[Handle, Inbox]):
         if clause.inbox is not None:
             return clause.inbox.jobs(reply)[0]
         self.keep(reply)
+        if clause.sender:
+            return self._kept.message(sender_of(reply))
         return self.take_kept(clause)
 
     def take_kept(self, clause: Clause) -> Any:

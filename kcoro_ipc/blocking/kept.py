@@ -11,7 +11,7 @@ from typing import Any
 
 from kcoro_ipc.codecs import Codec, DecodeError, decode_many
 from kcoro_ipc.errors import ProtocolError
-from kcoro_ipc.files import Message, take
+from kcoro_ipc.files import Message, Sender, take
 from kcoro_ipc.protocol.deliveries import Body, WithFiles
 from kcoro_ipc.regions import Lease
 from kcoro_ipc.regions.mappings import Mappings
@@ -61,11 +61,11 @@ class Kept:
         self._bodies = rest
         return leases
 
-    def message(self) -> Message:
-        """The first, with its files."""
+    def message(self, sender: Sender | None = None) -> Message:
+        """The first, with its files, signed by `sender`."""
         body = self._bodies[0]
         files = take(body.files) if isinstance(body, WithFiles) else []
-        return Message(self.decoded(1)[0], files)
+        return Message.signed(self.decoded(1)[0], files, sender)
 
     def _first(self, max_items: int) -> tuple[list[Body], deque[Body], Mappings]:
         """Up to so many, the others, and where they lie; all of them are still here."""

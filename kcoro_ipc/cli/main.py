@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "chmod": ("owning", "Change who may receive, send and manage."),
     "chown": ("owning", "Change the owner or the group of channels."),
     "config": ("config", "Check or show the daemon's configuration file."),
+    "drain": ("drain", "Empty a channel: write what is in it, and count it."),
     "demo": ("demo", "Move real files between real processes and check every byte."),
     "bench": ("bench", "Measure against other brokers (from a source checkout)."),
     "decode": ("decode", "Print captured frames."),

@@ -42,12 +42,8 @@ def spelled(word: str) -> str:
     callback=size,
     help="Waiting bytes before it counts as full.  [64M]",
 )
-@click.option(
-    "--file-ttl",
-    type=Seconds(0.001),
-    metavar="S",
-    help="How long messages with open files may wait.",
-)
+@click.option("--ttl", type=Seconds(0.001), metavar="S", help="How long messages may wait.")
+@click.option("--file-ttl", type=Seconds(0.001), metavar="S", help="Those with open files.")
 @click.option("--overflow", type=one_of(OVERFLOWS), help="What sends do when full.  [suspend]")
 @click.option("--undelivered", type=one_of(UNDELIVERED), help="If a receiver dies.  [requeue]")
 @click.option("--ack-required", is_flag=True, help="Refuse receives that do not acknowledge.")

@@ -74,7 +74,12 @@ def json_jobs(jobs: "Sequence[Job]") -> bytes:
     """One object a line."""
     return b"".join(
         json_line(
-            {**data_fields(job.data), "redelivered": job.redelivered, "attempts": job.attempts}
+            {
+                **data_fields(job.data),
+                "redelivered": job.redelivered,
+                "attempts": job.attempts,
+                **(job.sender._asdict() if job.sender else {}),
+            }
         )
         for job in jobs
     )

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from kcoro_ipc.blocking import Channel
-    from kcoro_ipc.files import File
+    from kcoro_ipc.files import File, Sender
 
 
 class PlainJob(NamedTuple):
     data: bytes
     files: "list[File]"
+    sender: "Sender | None" = None
     attempts: int = 0
     redelivered: bool = False
     lease: None = None
@@ -30,12 +31,14 @@ class PlainJob(NamedTuple):
 
 
 class PlainInbox:
-    def __init__(self, channel: "Channel") -> None:
+    def __init__(self, channel: "Channel", sender: bool = False) -> None:
         self._channel = channel
+        self._sender = sender
 
     def receive_many(self, max_items: int, *, timeout: float | None = None) -> list[PlainJob]:
         """One at most: the channel has no place for a second."""
-        return [PlainJob(*self._channel.receive_message(timeout=timeout))]
+        message = self._channel.receive_message(timeout=timeout, sender=self._sender)
+        return [PlainJob(message.data, message.files, message.sender)]
 
     def ack(self, *jobs: object) -> None:
         """Nothing: they are done already."""

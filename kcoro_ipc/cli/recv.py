@@ -39,6 +39,7 @@ Render = Callable[["Sequence[Job]"], bytes]
 @click.option("--length", "form", flag_value="length", help="Precede each by its 4-byte length.")
 @click.option("--raw", "form", flag_value="raw", help="Write the messages and nothing between.")
 @click.option("--json", "form", flag_value="json", help="One JSON object a line.")
+@click.option("--sender", is_flag=True, help="Say who sent each: uid and pid before it.")
 @click.option("--output", metavar="F", help="Write the message to file F, whole or not at all.")
 @click.option("--exec", "command", metavar="CMD", help="Run CMD with each message on its stdin.")
 @patience
@@ -51,6 +52,7 @@ def recv(
     count: int | None,
     follow: bool,
     form: str | None,
+    sender: bool,
     output: str | None,
     command: str | None,
     timeout: float | None,
@@ -69,34 +71,44 @@ def recv(
         raise click.UsageError("--exec hands messages to CMD as they are; leave the format out")
     if output is not None and (command, form, count, follow) != (None, None, None, False):
         raise click.UsageError("--output takes one message as it is; give nothing else with it")
+    if sender and (output is not None or form in ("length", "raw")):
+        raise click.UsageError("--sender goes with lines, -0, --json or --exec")
     patience_s = seconds(timeout, attempt)
     with invocation.client() as client:
         channel = open_end(
             client, name, existing=existing, wait=wait, timeout=patience_s, write=False
         )
-        receiver = Receiver(channel, patience_s, None if follow else count or 1)
+        receiver = Receiver(channel, patience_s, None if follow else count or 1, sender)
         if command is not None:
             return run_each(receiver, command, invocation)
         if output is not None:
             receiver.save(output, invocation)
         else:
-            receiver.write(renderer(form or "lines"), invocation)
+            receiver.write(renderer(form or "lines", sender), invocation)
         return exits.OK
 
 
-def renderer(form: str) -> Render:
+def renderer(form: str, sender: bool = False) -> Render:
     if form == "json":
         return json_jobs
     join = JOINERS[form]
+    if sender:
+        return lambda jobs: join([signed(job) for job in jobs])
     return lambda jobs: join([job.data for job in jobs])
 
 
-def inbox_of(channel: "Channel", lease: bool = False) -> "Inbox":
+def signed(job: "Job") -> bytes:
+    """UID PID MESSAGE; - where the sender is not known."""
+    uid, pid = job.sender or ("-", "-")
+    return b"%s %s %s" % (str(uid).encode(), str(pid).encode(), job.data)
+
+
+def inbox_of(channel: "Channel", lease: bool = False, sender: bool = False) -> "Inbox":
     if channel.info.kind != "conflated":
-        return channel.acking(lease=lease)
+        return channel.acking(lease=lease, sender=sender)
     from kcoro_ipc.cli.plain import PlainInbox
 
-    return cast("Inbox", PlainInbox(channel))
+    return cast("Inbox", PlainInbox(channel, sender))
 
 
 def run_each(receiver: "Receiver", command: str, invocation: Invocation) -> int:
@@ -110,13 +122,20 @@ def run_each(receiver: "Receiver", command: str, invocation: Invocation) -> int:
 class Receiver:
     """Takes `count` messages, or all (None), in batches no larger than what is still wanted."""
 
-    def __init__(self, channel: "Channel", timeout: float | None, count: int | None) -> None:
+    def __init__(
+        self,
+        channel: "Channel",
+        timeout: float | None,
+        count: int | None,
+        sender: bool = False,
+    ) -> None:
         self._channel = channel
+        self._sender = sender
         self._timeout = timeout
         self._left = count
 
     def write(self, render: Render, invocation: Invocation) -> None:
-        with inbox_of(self._channel) as inbox:
+        with inbox_of(self._channel, sender=self._sender) as inbox:
             while jobs := self._take(inbox, BATCH):
                 write_all(render(jobs))
                 inbox.ack(*jobs)
@@ -136,7 +155,7 @@ class Receiver:
 
     def handle(self, handle: "Callable[[Job], None]") -> None:
         """One at a time, so that other workers get the next ones meanwhile."""
-        with inbox_of(self._channel) as inbox:
+        with inbox_of(self._channel, sender=self._sender) as inbox:
             while jobs := self._take(inbox, 1):
                 handle(jobs[0])
 

@@ -16,6 +16,7 @@ from kcoro_ipc.cli.exits import OutsideError
 from kcoro_ipc.cli.framing import Messages, splitter
 from kcoro_ipc.cli.invocation import (
     Invocation,
+    Seconds,
     channel_argument,
     common,
     patience,
@@ -42,6 +43,7 @@ SPARE_POOL_BYTES = 64 << 20
 )
 @click.option("--whole", "framing", flag_value="whole", help="All of stdin is one message.")
 @click.option("--confirm", is_flag=True, help="Wait until each is acknowledged by a receiver.")
+@click.option("--ttl", type=Seconds(0.001), metavar="S", help="How long each may wait.")
 @click.option("--close", "close", is_flag=True, help="Close the channel at the end.")
 @patience
 @presence
@@ -55,6 +57,7 @@ def send(
     pass_stdin: bool,
     framing: str | None,
     confirm: bool,
+    ttl: float | None,
     close: bool,
     timeout: float | None,
     attempt: bool,
@@ -74,7 +77,7 @@ def send(
         channel = open_end(
             client, name, existing=existing, wait=wait, timeout=patience_s, read=False
         )
-        sender = Sender(channel, patience_s, confirm)
+        sender = Sender(channel, patience_s, confirm, ttl)
         words = [os.fsencode(message) for message in messages]
         if pass_stdin:
             sender.pass_on(words, intake.STDIN)
@@ -105,10 +108,13 @@ def pool_for(source: "intake.Source | None") -> int | None:
 class Sender:
     """Puts messages into a channel in order; the first that fails ends it with its error."""
 
-    def __init__(self, channel: "Channel", timeout: float | None, confirm: bool) -> None:
+    def __init__(
+        self, channel: "Channel", timeout: float | None, confirm: bool, ttl: float | None
+    ) -> None:
         self._channel = channel
         self._timeout = timeout
         self._confirm = confirm
+        self._ttl = ttl
         self.limit = channel.info.longest_element(channel.client_connection.max_frame_bytes)
 
     def stream(self, pieces: Iterable[bytes], framing: str) -> None:
@@ -143,13 +149,15 @@ class Sender:
         self._send_one(words[0] if words else b"", files=[fd])
 
     def _send_one(self, value: Any, files: Sequence[int] = ()) -> None:
-        self._channel.send(value, files=files, timeout=self._timeout, confirm=self._confirm)
+        self._channel.send(
+            value, files=files, timeout=self._timeout, confirm=self._confirm, ttl=self._ttl
+        )
 
     def send(self, messages: Messages) -> None:
         if self._confirm:
             for message in messages:
-                self._channel.send(message, timeout=self._timeout, confirm=True)
+                self._send_one(message)
             return
         while messages:
-            settled = self._channel.send_many(messages, timeout=self._timeout)
+            settled = self._channel.send_many(messages, timeout=self._timeout, ttl=self._ttl)
             messages = messages[settled:]

@@ -1,5 +1,6 @@
 """`kcoro recv --exec`: one shell command per message, and what its end means for the message."""
 
+import os
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -41,6 +42,9 @@ class Worker:
 
     def _run(self, job: "Job") -> int:
         """The command's exit code. Of a message with open files the first one is its stdin."""
+        if job.sender is not None:
+            uid, pid = job.sender
+            os.environ |= {"KCORO_SENDER_UID": str(uid), "KCORO_SENDER_PID": str(pid)}
         files = job.take_files()
         if not files:
             return subprocess.run(["/bin/sh", "-c", self._command], input=job.data).returncode

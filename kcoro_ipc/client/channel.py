@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from kcoro_ipc import _wire, outgoing
+from kcoro_ipc.client.emptying import Drain
 from kcoro_ipc.client.handle import Handle
 from kcoro_ipc.client.inbox import Inbox
 from kcoro_ipc.client.shipping import ship, ship_run
@@ -21,8 +22,8 @@ from kcoro_ipc.ends import ChannelEnd, Files
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.files import Message, take
 from kcoro_ipc.protocol import batches, requests
-from kcoro_ipc.protocol.channels import read_stats
-from kcoro_ipc.protocol.deliveries import Body, WithFiles, bodies_of
+from kcoro_ipc.protocol.channels import read_stats, ttl_ms_of
+from kcoro_ipc.protocol.deliveries import Body, WithFiles, bodies_of, sender_of
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.requests import FOREVER_MS, TRY_MS
 from kcoro_ipc.protocol.selects import Clause
@@ -46,7 +47,7 @@ class Channel(ChannelEnd[Handle, Inbox], trio.abc.Channel[Any]):
     # --- sending ---
 
     async def send(  # type: ignore[override]
-        self, value: Any, *, confirm: bool = False, files: Files = ()
+        self, value: Any, *, confirm: bool = False, files: Files = (), ttl: float | None = None
     ) -> bool:
         """Sends one value; False if the channel's policy (drop_newest) dropped it.
 
@@ -54,18 +55,28 @@ class Channel(ChannelEnd[Handle, Inbox], trio.abc.Channel[Any]):
         files (numbers, or objects with `fileno()`) that go with the message; yours stay yours.
         With `confirm` it returns when a receiver has acknowledged the message. Cancelled after it
         was taken, that raises Unconfirmed: the message is no longer yours, only the waiting ended.
+        With `ttl` the message is not delivered later than so many seconds from now: it goes where
+        undelivered ones go (OperationCancelled, "expired", for who waits with `confirm`). If it was
+        not even accepted in that time, TimedOut: it was not sent.
         """
         flags = _wire.FLAG_SEND_COMPLETE_ACK if confirm else 0
-        return await self._send(value, FOREVER_MS, flags, "send", files)
+        return await self._send(value, FOREVER_MS, flags, "send", files, ttl)
 
-    async def try_send(self, value: Any, *, files: Files = ()) -> bool:
+    async def try_send(self, value: Any, *, files: Files = (), ttl: float | None = None) -> bool:
         """As `send`, but WouldBlock instead of waiting for a receiver or for room."""
-        return await self._send(value, TRY_MS, 0, "", files)
+        return await self._send(value, TRY_MS, 0, "", files, ttl)
 
     async def _send(
-        self, value: Any, timeout_ms: int, flags: int, place: str, files: Files
+        self,
+        value: Any,
+        timeout_ms: int,
+        flags: int,
+        place: str,
+        files: Files,
+        ttl: float | None,
     ) -> bool:
         files = list(files) if files else ()
+        ttl_ms = 0 if ttl is None else ttl_ms_of(ttl)
         while True:
             handle = self._usable()
             connection = handle.connection
@@ -73,11 +84,13 @@ class Channel(ChannelEnd[Handle, Inbox], trio.abc.Channel[Any]):
             try:
                 if type(encoded) is bytes and len(encoded) <= handle.longest_inline and not files:
                     req_id = connection.new_id()
-                    frame = requests.send(req_id, handle.chan_id, timeout_ms, encoded, flags)
+                    chan = handle.chan_id
+                    frame = requests.send(req_id, chan, timeout_ms, encoded, flags, ttl_ms)
                     reply = await connection.request(req_id, frame, place, (self,))
                 else:
                     connection.check_usable()
                     parcel = outgoing.parcel_of(self._side, handle, encoded, files)
+                    parcel.ttl_ms = ttl_ms
                     reply = await ship(handle, parcel, timeout_ms, flags, place, self)
             except ConnectionLost as error:
                 await handle.recover(connection, error, "send")
@@ -86,14 +99,16 @@ class Channel(ChannelEnd[Handle, Inbox], trio.abc.Channel[Any]):
                 raise handle.failure(reply, "send")
             return not reply.get(_wire.ATTR_DROPPED)
 
-    async def send_many(self, values: Iterable[Any]) -> int:
+    async def send_many(self, values: Iterable[Any], *, ttl: float | None = None) -> int:
         """Sends in order, waiting as `send` does; returns how many values from the front are
-        settled (accepted, taken, or dropped by policy).
+        settled (accepted, taken, or dropped by policy). `ttl` as for `send`, for each frame of
+        them from when it goes out.
 
         Fewer than given means that the next one failed or that the task was cancelled: the rest
         was not sent. If already the first one fails its error is raised.
         """
         given = list(values)
+        ttl_ms = ttl_ms_of(ttl)
         if not given:
             await trio.lowlevel.checkpoint()
         while True:
@@ -101,17 +116,17 @@ class Channel(ChannelEnd[Handle, Inbox], trio.abc.Channel[Any]):
             connection = handle.connection
             try:
                 connection.check_usable()
-                return await self._send_runs(handle, given)
+                return await self._send_runs(handle, given, ttl_ms)
             except ConnectionLost as error:
                 await handle.recover(connection, error, "send")
 
-    async def _send_runs(self, handle: Handle, given: list[Any]) -> int:
+    async def _send_runs(self, handle: Handle, given: list[Any], ttl_ms: int) -> int:
         settled = 0
         found = outgoing.runs(self._side, handle, self._codec, given, handle.longest_inline)
         with closing(found) as runs:
             while (run := next(runs, None)) is not None:
                 try:
-                    count = await self._send_run(run)
+                    count = await self._send_run(run, ttl_ms)
                 except (trio.Cancelled, KcoroError) as error:
                     if settled and not getattr(error, "in_doubt", False):
                         return settled  # cancelled: the next checkpoint says so again
@@ -121,12 +136,14 @@ class Channel(ChannelEnd[Handle, Inbox], trio.abc.Channel[Any]):
                     break
         return settled
 
-    async def _send_run(self, run: outgoing.Run) -> int:
+    async def _send_run(self, run: outgoing.Run, ttl_ms: int) -> int:
         handle = self._handle
+        for parcel in run.parcels:
+            parcel.ttl_ms = ttl_ms
         if run.parcels:
             return await ship_run(handle, run.parcels, self)
         req_id = handle.connection.new_id()
-        frame = requests.send_many(req_id, handle.chan_id, FOREVER_MS, run.elements)
+        frame = requests.send_many(req_id, handle.chan_id, FOREVER_MS, run.elements, ttl_ms)
         reply = await handle.connection.request(req_id, frame, "send", (self,))
         if reply.result:
             raise handle.failure(reply, "send")
@@ -160,15 +177,17 @@ class Channel(ChannelEnd[Handle, Inbox], trio.abc.Channel[Any]):
         (body,) = await self._lease_bodies(FOREVER_MS, 0)
         return self._side.mappings.lease(body)
 
-    async def receive_message(self) -> Message:
-        """The next message with the open files that came with it, which are then yours."""
-        (body,) = bodies_of(await self._ask(FOREVER_MS, 0, "receive"))
-        return self._message(body)
+    async def receive_message(self, *, sender: bool = False) -> Message:
+        """The next message with the open files that came with it, which are then yours; with
+        `sender` also who sent it, as the kernel says."""
+        flags = _wire.FLAG_RECV_SENDER if sender else 0
+        return self._message(await self._ask(FOREVER_MS, 0, "receive", flags))
 
-    def _message(self, body: Body) -> Message:
+    def _message(self, reply: Reply) -> Message:
+        (body,) = bodies_of(reply)
         files = take(body.files) if isinstance(body, WithFiles) else []
         (element,) = self._side.mappings.elements([body])
-        return Message(self._codec.decode(element), files)
+        return Message.signed(self._codec.decode(element), files, sender_of(reply))
 
     async def receive_array(self) -> Any:
         """The next message as a NumPy array, read only, in its sender's memory if it was sent from
@@ -188,13 +207,13 @@ class Channel(ChannelEnd[Handle, Inbox], trio.abc.Channel[Any]):
             return reply.elements
         return self._side.mappings.elements(bodies_of(reply))
 
-    async def _ask(self, timeout_ms: int, max_items: int, place: str) -> Reply:
+    async def _ask(self, timeout_ms: int, max_items: int, place: str, flags: int = 0) -> Reply:
         while True:
             handle = self._usable()
             handle.check_receive()
             connection = handle.connection
             req_id = connection.new_id()
-            frame = requests.receive(req_id, handle.chan_id, timeout_ms, max_items)
+            frame = requests.receive(req_id, handle.chan_id, timeout_ms, max_items, flags)
             try:
                 reply = await connection.request(req_id, frame, place, (self,))
             except ConnectionLost as error:
@@ -204,6 +223,11 @@ class Channel(ChannelEnd[Handle, Inbox], trio.abc.Channel[Any]):
                 raise handle.failure(reply, "receive")
             return reply
 
+    def drain(self) -> Drain:
+        """What is in the channel, until it is empty: `async for value in channel.drain()`. Each is
+        taken when it is given to you. Messages that others hold are not waited for."""
+        return Drain(self)
+
     # --- select ---
 
     def selected(self, clause: Clause, reply: Reply) -> Any:
@@ -212,12 +236,12 @@ class Channel(ChannelEnd[Handle, Inbox], trio.abc.Channel[Any]):
             return None
         if clause.inbox is not None:
             return clause.inbox.jobs(reply)[0]
+        if clause.message:
+            return self._message(reply)
         mappings = self._side.mappings
         body = bodies_of(reply)[0]
         if clause.lease:
             return mappings.lease(body)
-        if clause.message:
-            return self._message(body)
         return self._codec.decode(mappings.elements([body])[0])
 
     # --- the channel itself ---

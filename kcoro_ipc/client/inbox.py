@@ -25,9 +25,9 @@ class Job(HeldMessage):
     """One message that is held for you until `ack` (done) or `nack` (somebody else's again).
 
     `redelivered` says that it had been delivered before, `attempts` how often. As a context
-    manager it is acknowledged at the end of the block and given back if the block raised. `lease`
-    is there if the inbox was asked for leases: `data` is then its view, and it is released with
-    the context manager or by you.
+    manager it is acknowledged at the end of the block and given back if the block raised. `sender`
+    says who sent it if the inbox was asked for senders. `lease` is there if it was asked for
+    leases: `data` is then its view, and it is released with the context manager or by you.
     """
 
     async def ack(self) -> None:
@@ -113,9 +113,7 @@ class Inbox(InboxEnd[Handle, Job]):
         while True:
             connection = self._connection()
             req_id = connection.new_id()
-            frame = requests.receive(
-                req_id, handle.chan_id, timeout_ms, max_items, _wire.FLAG_RECV_ACK
-            )
+            frame = requests.receive(req_id, handle.chan_id, timeout_ms, max_items, self._flags)
             try:
                 reply = await connection.request(req_id, frame, place, (self, self._channel))
             except ConnectionLost as error:

@@ -27,13 +27,13 @@ from kcoro_ipc.control import (
     regions,
     watching,
 )
+from kcoro_ipc.control.refusals import say_refused, who
 from kcoro_ipc.control.request import LET_GO, Outcome, Request, Then, last_words
 from kcoro_ipc.errors import (
     AccessDenied,
     KcoroError,
     OperationCancelled,
     ProtocolError,
-    QuotaExceeded,
     TimedOut,
     UnknownCommand,
 )
@@ -80,11 +80,11 @@ def serve(broker: Broker, control: Control) -> Outcome:
     try:
         return _answer(broker, peer, control)
     except ProtocolError as error:
-        about = {**_who(peer), "cmd": control.cmd}
+        about = {**who(peer), "cmd": control.cmd}
         broker.talk.say(peer.uid, logging.WARNING, "malformed", **about, why=error.args[0])
         return last_words(control, error.code)
     except Exception as error:  # noqa: BLE001  a fault of ours must cost one connection, not all
-        about = {**_who(peer), "cmd": control.cmd}
+        about = {**who(peer), "cmd": control.cmd}
         broker.talk.say(peer.uid, logging.ERROR, "control failed", error, **about)
         return last_words(control, _wire.KC_ECONNRESET)
 
@@ -99,9 +99,9 @@ def _answer(broker: Broker, peer: Peer, control: Control) -> Outcome:
     except ProtocolError:
         raise
     except KcoroError as error:
-        if isinstance(error, (AccessDenied, HiddenChannel, QuotaExceeded)):
+        if error.quota or isinstance(error, (AccessDenied, HiddenChannel)):
             broker.books.refused(peer.uid)
-            _say_refused(broker, request, error)
+            say_refused(broker, request, error)
         return greeting.refusal(error) if is_hello else request.failed(error)
 
 
@@ -112,33 +112,6 @@ def _function(request: Request) -> Function:
     if command is None or request.minor < command.minor:
         raise UnknownCommand
     return command.function
-
-
-def _say_refused(broker: Broker, request: Request, error: KcoroError) -> None:
-    """One line: who, what, why. `client` is what the program calls itself."""
-    broker.talk.say(
-        request.peer.uid,
-        logging.WARNING,
-        "refused",
-        **_who(request.peer),
-        client=request.peer.client_name,
-        cmd=_wire.COMMAND_NAMES.get(request.cmd, str(request.cmd)),
-        code=error.name,
-        chan_id=request.number(_wire.ATTR_CHAN_ID) or None,
-        name=request.text(_wire.ATTR_NAME),
-        why=_why(error),
-        quota=error.quota,
-    )
-
-
-def _why(error: KcoroError) -> str:
-    if isinstance(error, HiddenChannel):
-        return "it may not know of this channel"
-    return str(error.message)
-
-
-def _who(peer: Peer) -> dict[str, int]:
-    return {"conn": peer.conn, "uid": peer.uid, "pid": peer.pid}
 
 
 def _trace(control: Control) -> None:

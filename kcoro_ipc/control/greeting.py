@@ -88,9 +88,13 @@ def _quota(broker: Broker, name: str) -> list[Pair]:
     ]
 
 
+def refusal_frame(error: KcoroError) -> bytes:
+    """The answer to a HELLO that is refused."""
+    return build_frame(_wire.CMD_HELLO, _versions(_wire.ABI_MINOR) + failure(error, minor=1), 0)
+
+
 def refusal(error: KcoroError) -> Outcome:
-    pairs = _versions(_wire.ABI_MINOR) + failure(error, minor=1)
-    return Outcome(Then.REPLY, build_frame(_wire.CMD_HELLO, pairs, 0), end=error.code)
+    return Outcome(Then.REPLY, refusal_frame(error), end=error.code)
 
 
 def get_info(broker: Broker, request: Request) -> Outcome:

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from kcoro_ipc import _wire
 from kcoro_ipc.errors import InvalidArgument
 
-# The attributes beside the elements of a frame (REQ_ID, CHAN_ID, TIMEOUT_MS, FLAGS) take 32 bytes,
-# one element's head 8 at most.
-FRAME_OVERHEAD_BYTES = 32
+# The attributes beside the elements of a frame (REQ_ID, CHAN_ID, TIMEOUT_MS, FLAGS, TTL_MS) take
+# 40 bytes, one element's head 8 at most.
+FRAME_OVERHEAD_BYTES = 40
 HEAD_BYTES = 8
 LARGEST_OVERHEAD_BYTES = FRAME_OVERHEAD_BYTES + HEAD_BYTES
 # A batch goes out in frames of about this size: the daemon settles one while the next is written.

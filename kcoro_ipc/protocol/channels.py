@@ -47,7 +47,8 @@ class ChannelOptions(TypedDict, total=False):
     ack: "required" refuses receives that will not acknowledge. dead_letter: name of an unlimited
         channel for what cannot be delivered. max_attempts: deliveries before that, 1 to 63.
     max_bytes: waiting bytes before the channel counts as full (default 64 MiB).
-    file_ttl: seconds that a message with open files may wait; for ever unless asked.
+    ttl: seconds that a message may wait once it was accepted; for ever unless asked.
+    file_ttl: the same of messages with open files, if that is shorter.
     mode: permission bits, 0o600 unless asked. owner, group: numbers of whose it is, the maker's
         unless asked: another owner by root and the admin group only, a group the maker is in.
     ephemeral: destroyed with its last handle. close_on_last_sender: closed when the last handle
@@ -65,6 +66,7 @@ class ChannelOptions(TypedDict, total=False):
     dead_letter: str
     max_attempts: int
     max_bytes: int
+    ttl: float
     file_ttl: float
     mode: int
     owner: int
@@ -99,6 +101,7 @@ _FLAGS: dict[str, int] = {
     "fixed_size": _wire.FLAG_CHAN_FIXED_SIZE,
     "exclusive": _wire.FLAG_CHAN_EXCLUSIVE,
 }
+_TIMES = {"ttl": _wire.ATTR_TTL_MS, "file_ttl": _wire.ATTR_FILE_TTL_MS}
 _DEFAULTS = {"read": True, "write": True}
 _NUMBER = Struct(">Q")
 RIGHTS = _wire.FLAG_CHAN_READ | _wire.FLAG_CHAN_WRITE
@@ -108,6 +111,11 @@ def _word(option: str, value: object, words: dict[str, int]) -> int:
     if not isinstance(value, str) or value not in words:
         raise InvalidArgument(f"{option} cannot be {value!r}; choose one of {', '.join(words)}")
     return words[value]
+
+
+def ttl_ms_of(ttl: float | None) -> int:
+    """TTL_MS of a send; 0: as the channel says."""
+    return 0 if ttl is None else milliseconds("ttl", ttl)
 
 
 def milliseconds(option: str, seconds: float) -> int:
@@ -133,7 +141,7 @@ def target_pair(target: str | int) -> tuple[int, Any]:
 
 def make_pairs(name: str | None, options: ChannelOptions) -> list[tuple[int, Any]]:
     """The attributes of CHAN_MAKE; InvalidArgument for an option that does not exist or fit."""
-    known = {*_WORDS, *_NUMBERS, *_FLAGS, "ack", "file_ttl"}
+    known = {*_WORDS, *_NUMBERS, *_FLAGS, "ack", *_TIMES}
     if unknown := set(options) - known:
         raise InvalidArgument(
             f"no channel has the option {', '.join(sorted(unknown))}; there are "
@@ -145,8 +153,9 @@ def make_pairs(name: str | None, options: ChannelOptions) -> list[tuple[int, Any
         if option in given:
             pairs.append((number, _word(option, given[option], words)))
     pairs += [(number, given[option]) for option, number in _NUMBERS.items() if option in given]
-    if "file_ttl" in given:
-        pairs.append((_wire.ATTR_FILE_TTL_MS, milliseconds("file_ttl", given["file_ttl"])))
+    for option, number in _TIMES.items():
+        if option in given:
+            pairs.append((number, milliseconds(option, given[option])))
     return [*pairs, (_wire.ATTR_FLAGS, flags_of(options))]
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from kcoro_ipc import _wire
 from kcoro_ipc.errors import ProtocolError
-from kcoro_ipc.files import Loose
+from kcoro_ipc.files import Loose, Sender
 from kcoro_ipc.protocol.descriptors import Descriptor, read_descriptor
 from kcoro_ipc.protocol.replies import Reply
 
@@ -25,21 +25,36 @@ Body = bytes | Descriptor | WithFiles
 
 
 class Delivery(NamedTuple):
-    """`attempts`: how often this message had been delivered before."""
+    """`attempts`: how often this message had been delivered before; `sender` if it was asked."""
 
     body: Body
     delivery_id: int
     attempts: int
+    sender: Sender | None = None
 
 
 def bodies_of(reply: Reply) -> Sequence[Body]:
     """At least one."""
     bodies: Sequence[Body] = reply.elements
+    if not bodies:  # ITEMs only where the sender was asked
+        items = reply.get(_wire.ATTR_ITEM, ())
+        bodies = [_body(item) for item in items if _sender(item) is not None]
     if not bodies:
         bodies = [read_descriptor(data) for data in reply.get(_wire.ATTR_DESC, ())]
     if not bodies:
         raise ProtocolError("the daemon answered a receive without an element")
     return _with_files(bodies, reply) if reply.file_count else bodies
+
+
+def sender_of(reply: Reply) -> Sender | None:
+    """Of the one message that a plain receive brought, if it was asked."""
+    items = reply.get(_wire.ATTR_ITEM, ())
+    return _sender(items[0]) if items else None
+
+
+def _sender(item: dict[int, Any]) -> Sender | None:
+    uid, pid = item.get(_wire.ATTR_SENDER_UID), item.get(_wire.ATTR_SENDER_PID)
+    return None if uid is None or pid is None else Sender(uid, pid)
 
 
 def _with_files(bodies: Sequence[Body], reply: Reply) -> Sequence[Body]:
@@ -56,6 +71,7 @@ def deliveries_of(reply: Reply) -> list[Delivery]:
                 _body(item),
                 item[_wire.ATTR_DELIVERY_ID],
                 item.get(_wire.ATTR_REDELIVERED, 0),
+                _sender(item),
             )
             for item in reply.get(_wire.ATTR_ITEM, [])
         ]

@@ -23,6 +23,7 @@ _CHAN_ID = head(_wire.ATTR_CHAN_ID)
 _TIMEOUT_MS = head(_wire.ATTR_TIMEOUT_MS)
 _FLAGS = head(_wire.ATTR_FLAGS)
 _MAX_ITEMS = head(_wire.ATTR_MAX_ITEMS)
+_TTL_MS = head(_wire.ATTR_TTL_MS)
 _ELEMENT = head(_wire.ATTR_ELEMENT, 0)
 _DELIVERY_ID = head(_wire.ATTR_DELIVERY_ID, 8)
 _LEASE_ID = head(_wire.ATTR_LEASE_ID, 8)
@@ -74,10 +75,12 @@ def control(cmd: int, req_id: int, pairs: Pairs = ()) -> bytes:
     return frame(cmd, write_attributes([(_wire.ATTR_REQ_ID, req_id), *pairs]))
 
 
-def send(req_id: int, chan_id: int, timeout_ms: int, element: bytes, flags: int = 0) -> bytes:
+def send(
+    req_id: int, chan_id: int, timeout_ms: int, element: bytes, flags: int = 0, ttl_ms: int = 0
+) -> bytes:
     length = len(element)
-    if flags or length >= _wire.EXTENDED_LENGTH:
-        tail = _flags(flags) + element_head(length)
+    if flags or ttl_ms or length >= _wire.EXTENDED_LENGTH:
+        tail = _wishes(flags, ttl_ms) + element_head(length)
         size = _OPERATION_BYTES + len(tail) + length
         start = _OPERATION.pack(
             _SEND, size, _REQ_ID, req_id, _CHAN_ID, chan_id, _TIMEOUT_MS, timeout_ms
@@ -99,23 +102,36 @@ def send(req_id: int, chan_id: int, timeout_ms: int, element: bytes, flags: int 
     )
 
 
-def send_many(req_id: int, chan_id: int, timeout_ms: int, elements: Sequence[bytes]) -> bytes:
+def send_many(
+    req_id: int, chan_id: int, timeout_ms: int, elements: Sequence[bytes], ttl_ms: int = 0
+) -> bytes:
     """A batch; its elements are taken in order, as many as fit, until one fails."""
-    return _send_tail(req_id, chan_id, timeout_ms, element_run(elements))
+    return _send_tail(req_id, chan_id, timeout_ms, _wishes(0, ttl_ms) + element_run(elements))
 
 
 def send_ranges(
-    req_id: int, chan_id: int, timeout_ms: int, ranges: Sequence[Range], flags: int = 0
+    req_id: int,
+    chan_id: int,
+    timeout_ms: int,
+    ranges: Sequence[Range],
+    flags: int = 0,
+    ttl_ms: int = 0,
 ) -> bytes:
     """One range of shared memory, or a batch of them."""
-    return _send_tail(req_id, chan_id, timeout_ms, _flags(flags) + range_run(ranges))
+    return _send_tail(req_id, chan_id, timeout_ms, _wishes(flags, ttl_ms) + range_run(ranges))
 
 
 def send_files(
-    req_id: int, chan_id: int, timeout_ms: int, element: bytes, file_count: int, flags: int = 0
+    req_id: int,
+    chan_id: int,
+    timeout_ms: int,
+    element: bytes,
+    file_count: int,
+    flags: int = 0,
+    ttl_ms: int = 0,
 ) -> bytes:
     """One element whose files go with the first byte of the frame."""
-    tail = _flags(flags) + element_head(len(element)) + element
+    tail = _wishes(flags, ttl_ms) + element_head(len(element)) + element
     return _send_tail(req_id, chan_id, timeout_ms, tail, file_count)
 
 
@@ -240,3 +256,7 @@ def element_run(elements: Sequence[bytes]) -> bytes:
 
 def _flags(flags: int) -> bytes:
     return _U32.pack(_FLAGS, flags) if flags else b""
+
+
+def _wishes(flags: int, ttl_ms: int) -> bytes:
+    return _flags(flags) + (_U32.pack(_TTL_MS, ttl_ms) if ttl_ms else b"")

@@ -40,6 +40,7 @@ class Clause:
         lease: bool = False,
         message: bool = False,
         files: Sequence[Any] = (),
+        sender: bool = False,
     ) -> None:
         self.channel = channel
         self.handle = handle
@@ -49,6 +50,7 @@ class Clause:
         self.lease = lease
         self.message = message
         self.files = files
+        self.sender = sender
 
     @property
     def side(self) -> str:
@@ -57,6 +59,7 @@ class Clause:
     def wire(self) -> requests.Clause:
         """Of a receiving one."""
         flags = 0 if self.inbox is None else _wire.FLAG_CLAUSE_ACK
+        flags |= _wire.FLAG_CLAUSE_SENDER if self.sender else 0
         return requests.Clause(self.handle.chan_id, None, flags)
 
 

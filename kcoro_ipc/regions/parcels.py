@@ -24,6 +24,7 @@ class Parcel:
     """Plain bytes, perhaps with files."""
 
     region: Region | None = None
+    ttl_ms = 0  # how long the message may wait; 0: as the channel says
 
     def __init__(self, element: bytes, flags: int = 0, files: Loose | None = None) -> None:
         self.element = element
@@ -36,9 +37,11 @@ class Parcel:
     def frame(self, req_id: int, chan_id: int, timeout_ms: int, flags: int) -> bytes:
         flags |= self.flags
         if not self.files:
-            return requests.send(req_id, chan_id, timeout_ms, self.element, flags)
+            return requests.send(req_id, chan_id, timeout_ms, self.element, flags, self.ttl_ms)
         count = len(self.files)
-        return requests.send_files(req_id, chan_id, timeout_ms, self.element, count, flags)
+        return requests.send_files(
+            req_id, chan_id, timeout_ms, self.element, count, flags, self.ttl_ms
+        )
 
     def clause(self, chan_id: int) -> requests.Clause:
         """Without flags: those are SEND's, and a sending clause has none."""
@@ -99,7 +102,8 @@ class Copied(Parcel):
 
     def frame(self, req_id: int, chan_id: int, timeout_ms: int, flags: int) -> bytes:
         ranges = [self.sent_range]
-        return requests.send_ranges(req_id, chan_id, timeout_ms, ranges, flags | self.flags)
+        flags |= self.flags
+        return requests.send_ranges(req_id, chan_id, timeout_ms, ranges, flags, self.ttl_ms)
 
     def clause(self, chan_id: int) -> requests.Clause:
         return requests.Clause(chan_id, None, 0, self.sent_range)
@@ -119,7 +123,9 @@ class Copied(Parcel):
         start = self._block.start
         element = self._block.region.memory[start : start + self._length]
         self.refused()
-        return Parcel(element, _wire.FLAG_SEND_FALLBACK_CAPACITY)
+        plain = Parcel(element, _wire.FLAG_SEND_FALLBACK_CAPACITY)
+        plain.ttl_ms = self.ttl_ms
+        return plain
 
 
 class Lent(Copied):
@@ -151,7 +157,7 @@ def batch_frame(req_id: int, chan_id: int, timeout_ms: int, parcels: Sequence[Pa
     if len(parcels) == 1:
         return parcels[0].frame(req_id, chan_id, timeout_ms, 0)
     ranges = [parcel.sent_range for parcel in parcels if isinstance(parcel, Copied)]
-    return requests.send_ranges(req_id, chan_id, timeout_ms, ranges)
+    return requests.send_ranges(req_id, chan_id, timeout_ms, ranges, 0, parcels[0].ttl_ms)
 
 
 def settle(parcels: Sequence[Parcel], reply: Reply, confirm: bool = False) -> None:

@@ -17,7 +17,7 @@ foreach(source IN LISTS KC_TEST_SOURCES)
 endforeach()
 
 # Channels do not look inside a message: these tests run a second time with descriptors in place of bytes (kc_world.h).
-foreach(noun ack buffered cancel close confirm kinds rendezvous scope select)
+foreach(noun ack buffered cancel close confirm kinds rendezvous scope select sender ttl)
   set(name "test_engine_${noun}_desc")
   add_executable("${name}" "${PROJECT_SOURCE_DIR}/../tests/native/test_engine_${noun}.c")
   target_compile_definitions("${name}" PRIVATE W_DESCRIPTORS)

@@ -3,7 +3,7 @@
 
 #include "kc_pool.h"
 
-enum { PARKED = 65536, CHANNELS = 16384, HELD = 65536, FILES = 1024, BYTES = 256 << 20 };
+enum { PARKED = 65536, CHANNELS = 16384, HELD = 65536, FILES = 1024, BYTES = 256 << 20, MESSAGES = 1 << 21 };
 
 KC_RARE int kc_refuse(kc_refusal *refusal, int code, uint32_t quota, uint64_t limit, uint64_t usage) {
     if (refusal != NULL)
@@ -38,6 +38,14 @@ KC_RARE int kc_account_refuse_bytes(const kc_engine *e, uint32_t account, kc_ref
     if (a != NULL && a->used != 0)
         rc = kc_refuse(refusal, KC_EDQUOT, KC_QUOTA_ACCOUNT_BYTES, a->limits.bytes, a->bytes);
     return rc;
+}
+
+KC_RARE int kc_account_refuse_message(const kc_engine *e, uint32_t account, kc_refusal *refusal) {
+    const kc_account_rec *a = account <= e->account_high ? &e->accounts[account] : NULL;
+    bool many = a != NULL && a->used != 0 && a->messages >= a->limits.messages;
+
+    return many ? kc_refuse(refusal, KC_EDQUOT, KC_QUOTA_ACCOUNT_MESSAGES, a->limits.messages, a->messages)
+                : kc_account_refuse_bytes(e, account, refusal);
 }
 
 int kc_account_charge_parked(kc_engine *e, uint32_t account, uint32_t clauses, kc_refusal *refusal) {
@@ -124,6 +132,7 @@ static void limit(kc_account_rec *a, const kc_account_limits *limits) {
     a->limits.held = l->held != 0 ? l->held : HELD;
     a->limits.files = l->files != 0 ? l->files : FILES;
     a->limits.bytes = l->bytes != 0 ? l->bytes : BYTES;
+    a->limits.messages = l->messages != 0 ? l->messages : MESSAGES;
 }
 
 int kc_account_make(kc_engine *e, const kc_account_limits *limits, uint32_t *account_out) {
@@ -140,7 +149,7 @@ int kc_account_make(kc_engine *e, const kc_account_limits *limits, uint32_t *acc
         account = ++e->account_high;
     }
     if (account != 0) {
-        e->accounts[account] = (kc_account_rec){.used = 1};
+        e->accounts[account] = (kc_account_rec){.used = 1, .owner = KC_NOBODY};
         limit(&e->accounts[account], limits);
         e->account_live++;
         *account_out = account;
@@ -157,6 +166,18 @@ int kc_account_free(kc_engine *e, uint32_t account) {
     if (account != 0 && named(e, account)) {
         e->accounts[account].used = KC_ACCOUNT_ENDS;
         kc_account_settle(e, account);
+        rc = KC_OK;
+    }
+    kc_lock_give(&e->lock);
+    return rc;
+}
+
+int kc_account_name(kc_engine *e, uint32_t account, uint32_t owner) {
+    int rc = KC_ENOENT;
+
+    kc_lock_take(&e->lock);
+    if (account != 0 && named(e, account)) {
+        e->accounts[account].owner = owner;
         rc = KC_OK;
     }
     kc_lock_give(&e->lock);
@@ -182,7 +203,7 @@ int kc_account_measure(kc_engine *e, uint32_t account, kc_account_usage *usage_o
     if (named(e, account)) {
         const kc_account_rec *a = &e->accounts[account];
         *usage_out = (kc_account_usage){.parked = a->parked, .channels = a->channels, .bytes = a->bytes,
-                                         .held = a->held, .files = a->files};
+                                         .held = a->held, .files = a->files, .messages = a->messages};
         rc = KC_OK;
     }
     kc_lock_give(&e->lock);

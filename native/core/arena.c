@@ -62,7 +62,7 @@ static size_t lay_out(kc_engine *e, uint8_t *base) {
         pools[i]->base = cut(base, &at, pools[i]->capacity, pools[i]->record_bytes);
     e->accounts = cut(base, &at, e->account_capacity, sizeof(kc_account_rec));
     e->ports = cut(base, &at, e->port_capacity, sizeof(kc_port_rec));
-    e->deadlines = cut(base, &at, e->toks.capacity + e->file_capacity, sizeof(uint32_t));
+    e->deadlines = cut(base, &at, e->toks.capacity + e->msgs.capacity, sizeof(kc_due));
     e->heap.chunks = cut(base, &at, e->heap.capacity, sizeof(kc_chunk));
     e->heap.base = cut(base, &at, e->heap.capacity, KC_CHUNK_BYTES);
     return at;

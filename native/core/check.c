@@ -158,13 +158,24 @@ static void check_channels(kc_check *k) {
 
 /* ---- messages and tokens ---- */
 
-/* Only READY messages with files of a channel that limits their wait stand in the heap. */
+/* READY messages that expire stand in the heap, at their place and with their time, and no others; none waits beyond. */
 static void check_expiry(kc_check *k, uint32_t msg, const kc_msg *m, uint32_t state) {
-    const kc_files_extra *files = kc_extra_files(k->e, m->extra);
-    bool limited = files != NULL && state == KC_MSG_READY && kc_chan_at(k->e, m->chan)->config.file_ttl_ms != 0;
+    bool limited = state == KC_MSG_READY && m->expires_ns != 0;
+    const kc_due *due = &k->e->deadlines[limited ? m->heap_at : 0];
 
-    kc_require(k, files == NULL || (files->heap_at != 0) == limited, "message %u: expiry and heap disagree", msg);
+    kc_require(k, state == KC_MSG_DROPPED || (m->heap_at != 0) == limited, "message %u: expiry and heap disagree", msg);
+    kc_require(k, !limited || (due->entry == (msg | KC_DUE_MESSAGE) && due->due_ns == m->expires_ns),
+               "message %u: lost its place in the heap", msg);
+    kc_require(k, !limited || m->expires_ns > k->e->now_ns, "message %u: READY beyond its time", msg);
     k->expiring += limited;
+}
+
+/* What ends the wait of an undecided token; KC_NEVER when nothing does. */
+static int64_t due_of(kc_check *k, const kc_tok *t) {
+    bool offers = kc_state_of(&t->w) == KC_TOK_ENQUEUED && kc_clause_at(k->e, t->first)->msg != 0;
+    int64_t expires_ns = offers ? kc_msg_at(k->e, kc_clause_at(k->e, t->first)->msg)->expires_ns : 0;
+
+    return expires_ns != 0 && expires_ns < t->deadline_ns ? expires_ns : t->deadline_ns;
 }
 
 static void check_message(kc_check *k, uint32_t msg, const kc_msg *m) {
@@ -180,8 +191,8 @@ static void check_message(kc_check *k, uint32_t msg, const kc_msg *m) {
         kc_require(k, tok_of(k, tok)->list == KC_LIST_HELD, "message %u: its token is in no scope", msg);
     }
     if (m->sender != 0) {
-        kc_tok *t = kc_tok_find(k->e, m->sender);
-        kc_require(k, t != NULL && kc_state_of(&t->w) == KC_TOK_TAKEN && kc_word_peer(kc_word_load(&t->w)) == msg,
+        uint64_t sw = kc_word_load(&tok_of(k, m->sender)->w);
+        kc_require(k, kc_word_state(sw) == KC_TOK_TAKEN && kc_word_peer(sw) == msg,
                 "message %u: the sender it answers does not wait for it", msg);
     }
     kc_require(k, m->block == 0 || kc_block_refs(k->e, m->block) != 0, "message %u: its block is free", msg);
@@ -194,20 +205,22 @@ static void check_token(kc_check *k, uint32_t tok, kc_tok *t) {
     uint64_t w = kc_word_load(&t->w);
     uint32_t state = kc_word_state(w);
     bool undecided = state == KC_TOK_ENQUEUED || state == KC_TOK_TAKEN;
-    bool has_deadline = undecided && t->deadline_ns != KC_NEVER;
+    bool has_deadline = undecided && due_of(k, t) != KC_NEVER;
+    const kc_due *due = &k->e->deadlines[t->heap_at];
 
     kc_require(k, state != KC_TOK_INIT, "token %u: INIT outside an operation", tok);
     kc_require(k, t->list != KC_LIST_NONE, "token %u: in no list of its scope", tok);
     kc_require(k, undecided != (t->at_port != 0) || t->list == KC_LIST_HELD, "token %u: %s, at port %u", tok,
             kc_tok_state_name(state), t->at_port);
     kc_require(k, has_deadline == (t->heap_at != 0), "token %u: deadline and heap disagree", tok);
-    kc_require(k, t->heap_at == 0 || k->e->deadlines[t->heap_at] == tok, "token %u: lost its place in the heap", tok);
+    kc_require(k, t->heap_at == 0 || (due->entry == tok && due->due_ns == due_of(k, t)),
+               "token %u: lost its place in the heap", tok);
     k->timed += has_deadline;
     k->parked += undecided;
     k->held += t->list == KC_LIST_HELD;
     if (state == KC_TOK_TAKEN) {
         const kc_msg *m = kc_msg_at(k->e, kc_word_peer(w));
-        kc_require(k, m->sender == kc_ticket_of(tok, w), "token %u: TAKEN, but its message answers nobody", tok);
+        kc_require(k, m->sender == tok, "token %u: TAKEN, but its message answers nobody", tok);
     }
 }
 
@@ -255,7 +268,7 @@ static void check_scopes(kc_check *k) {
 
 static void check_deadlines(kc_check *k) {
     for (uint32_t at = 2; at <= k->e->deadline_count; at++)
-        kc_require(k, kc_deadline_ns_at(k->e, at / 2) <= kc_deadline_ns_at(k->e, at),
+        kc_require(k, k->e->deadlines[at / 2].due_ns <= k->e->deadlines[at].due_ns,
                 "deadline heap: place %u is out of order", at);
     kc_require(k, k->e->deadline_count == k->timed + k->expiring, "deadline heap: has %u, should have %u",
             k->e->deadline_count, k->timed + k->expiring);

@@ -95,7 +95,9 @@ static void check_accounts(kc_check *k) {
                    (unsigned long long)sum.held);
         kc_require(k, sum.channels == a->channels, "account %u: says %u channels, has %llu", account, a->channels,
                    (unsigned long long)sum.channels);
-        kc_require(k, account == 0 || a->bytes >= sum.messages, "account %u: pays for too little", account);
+        kc_require(k, account == 0 || a->messages == sum.messages, "account %u: says %u messages, has %llu", account,
+                   a->messages, (unsigned long long)sum.messages);
+        kc_require(k, account == 0 || a->bytes >= 128 * sum.messages, "account %u: pays for too little", account);
         check_closing(k, account, a);
         sum.files += a->closing;
         closing += a->closing;

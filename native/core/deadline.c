@@ -1,34 +1,25 @@
-/* deadline.c: the waiters that have a deadline, and the messages with files that may not wait for ever, in one binary heap
- * (Williams 1964), so that the next one is known at once and any of them leaves in O(log n).
+/* deadline.c: the waiters that have a deadline, and the messages that may not wait for ever, in one binary heap
+ * (Williams 1964), so that the next one is known at once and any of them leaves in O(log n). Each record knows its place.
  *
- * An entry is the index of a token, or of a message with the top bit set; each record knows its place. */
-#include "kc_extra.h"
+ * Invariants: a token stands here while it is undecided and something bounds its wait; a message exactly while it is
+ * READY and expires. */
 #include "kc_token.h"
 
-#define KC_OF_MESSAGE UINT32_C(0x80000000)
+static int64_t due(const kc_engine *e, uint32_t at) { return e->deadlines[at].due_ns; }
 
-static kc_files_extra *files_of(kc_engine *e, uint32_t msg) { return kc_extra_files(e, kc_msg_at(e, msg)->extra); }
-
-static int64_t due(kc_engine *e, uint32_t at) {
-    uint32_t entry = e->deadlines[at];
-
-    return (entry & KC_OF_MESSAGE) != 0 ? files_of(e, entry & ~KC_OF_MESSAGE)->expires_ns
-                                        : kc_tok_at(e, entry)->deadline_ns;
-}
-
-static void place(kc_engine *e, uint32_t at, uint32_t entry) {
-    e->deadlines[at] = entry;
-    if ((entry & KC_OF_MESSAGE) != 0)
-        files_of(e, entry & ~KC_OF_MESSAGE)->heap_at = at;
+static void place(kc_engine *e, uint32_t at, kc_due what) {
+    e->deadlines[at] = what;
+    if ((what.entry & KC_DUE_MESSAGE) != 0)
+        kc_msg_at(e, what.entry & ~KC_DUE_MESSAGE)->heap_at = at;
     else
-        kc_tok_at(e, entry)->heap_at = at;
+        kc_tok_at(e, what.entry)->heap_at = at;
 }
 
 static void swap(kc_engine *e, uint32_t a, uint32_t b) {
-    uint32_t entry = e->deadlines[a];
+    kc_due what = e->deadlines[a];
 
     place(e, a, e->deadlines[b]);
-    place(e, b, entry);
+    place(e, b, what);
 }
 
 static uint32_t sift_up(kc_engine *e, uint32_t at) {
@@ -53,8 +44,8 @@ static void sift_down(kc_engine *e, uint32_t at) {
     }
 }
 
-static void enter(kc_engine *e, uint32_t entry) {
-    place(e, ++e->deadline_count, entry);
+static void enter(kc_engine *e, uint32_t entry, int64_t due_ns) {
+    place(e, ++e->deadline_count, (kc_due){.due_ns = due_ns, .entry = entry});
     (void)sift_up(e, e->deadline_count);
 }
 
@@ -67,9 +58,9 @@ static void leave(kc_engine *e, uint32_t at) {
     }
 }
 
-void kc_deadline_add(kc_engine *e, uint32_t tok) {
-    if (kc_tok_at(e, tok)->deadline_ns != KC_NEVER)
-        enter(e, tok);
+void kc_deadline_add(kc_engine *e, uint32_t tok, int64_t due_ns) {
+    if (due_ns != KC_NEVER)
+        enter(e, tok, due_ns);
 }
 
 void kc_deadline_remove(kc_engine *e, uint32_t tok) {
@@ -80,25 +71,22 @@ void kc_deadline_remove(kc_engine *e, uint32_t tok) {
         leave(e, at);
 }
 
-void kc_deadline_add_message(kc_engine *e, uint32_t msg) { enter(e, msg | KC_OF_MESSAGE); }
+KC_APART void kc_deadline_add_message(kc_engine *e, uint32_t msg) {
+    enter(e, msg | KC_DUE_MESSAGE, kc_msg_at(e, msg)->expires_ns);
+}
 
-void kc_deadline_remove_message(kc_engine *e, uint32_t msg) {
-    kc_files_extra *files = files_of(e, msg);
-    uint32_t at = files != NULL ? files->heap_at : 0;
+KC_APART void kc_deadline_remove_message(kc_engine *e, uint32_t msg) {
+    uint32_t at = kc_msg_at(e, msg)->heap_at;
 
-    if (at != 0) {
-        leave(e, at);
-        files->heap_at = 0;
-    }
+    leave(e, at);
+    kc_msg_at(e, msg)->heap_at = 0;
 }
 
 kc_deadline kc_deadline_first(const kc_engine *e) {
-    uint32_t entry = e->deadline_count != 0 ? e->deadlines[1] : 0;
-    bool message = (entry & KC_OF_MESSAGE) != 0;
+    uint32_t entry = e->deadline_count != 0 ? e->deadlines[1].entry : 0;
+    bool message = (entry & KC_DUE_MESSAGE) != 0;
 
-    return (kc_deadline){.tok = message ? 0 : entry, .msg = message ? entry & ~KC_OF_MESSAGE : 0};
+    return (kc_deadline){.tok = message ? 0 : entry, .msg = message ? entry & ~KC_DUE_MESSAGE : 0};
 }
 
-int64_t kc_deadline_ns_at(kc_engine *e, uint32_t at) { return due(e, at); }
-
-int64_t kc_deadline_next_ns(kc_engine *e) { return e->deadline_count != 0 ? due(e, 1) : KC_NEVER; }
+int64_t kc_deadline_next_ns(const kc_engine *e) { return e->deadline_count != 0 ? due(e, 1) : KC_NEVER; }

@@ -96,7 +96,6 @@ int kc_extra_take_files(kc_engine *e, uint32_t account, uint64_t user, const int
                               .account = account,
                               .count = count,
                               .since_ns = e->now_ns,
-                              .expires_ns = KC_NEVER,
                               .user = user};
         memcpy(x->files, files, count * sizeof *files);
     }

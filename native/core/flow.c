@@ -40,6 +40,20 @@ static inline void uncarry(kc_engine *e, kc_chan_rec *c, const kc_msg *m) {
         carry_extra(e, c, m->extra, false);
 }
 
+static int64_t sooner(int64_t expires_ns, int64_t now_ns, uint32_t ttl_ms) {
+    int64_t at_ns = now_ns + ttl_ms * INT64_C(1000000);
+
+    return ttl_ms != 0 && (expires_ns == 0 || at_ns < expires_ns) ? at_ns : expires_ns;
+}
+
+/* How long the channel lets messages wait, if their senders did not want less. Once: one that comes back has no second
+ * life. */
+static KC_APART void limit_wait(const kc_engine *e, const kc_chan_rec *c, kc_msg *m) {
+    m->expires_ns = sooner(m->expires_ns, e->now_ns, c->config.ttl_ms);
+    if (kc_extra_files(e, m->extra) != NULL)
+        m->expires_ns = sooner(m->expires_ns, e->now_ns, c->config.file_ttl_ms);
+}
+
 /* The message is the channel's from here on: it gets its place and is counted as sent. */
 static void accept(kc_engine *e, kc_chan_rec *c, kc_msg *m) {
     bool match = kc_chan_is(c, KC_KIND_RENDEZVOUS);
@@ -47,6 +61,8 @@ static void accept(kc_engine *e, kc_chan_rec *c, kc_msg *m) {
     m->qseq = ++c->seq;
     kc_flow_count_sent(e, c, m->len_bytes, m->extra);
     kc_stat_add(c, KC_STAT_RV_MATCHES, match);
+    if ((c->config.ttl_ms | c->config.file_ttl_ms) != 0)
+        limit_wait(e, c, m);
     if (m->extra != 0)
         kc_stat_add(c, KC_STAT_RV_ZDESC_MATCHES, match && kc_extra_desc(e, m->extra) != NULL);
     carry(e, c, m);
@@ -70,20 +86,8 @@ static void unqueue(kc_engine *e, kc_chan_rec *c, uint32_t msg, uint64_t w) {
             c->requeue_tail = kc_msg_at(e, msg)->prev;
     }
     kc_list_unlink(&e->msgs, &c->ready, msg);
-    if (kc_msg_at(e, msg)->extra != 0)
+    if (kc_msg_at(e, msg)->heap_at != 0)
         kc_deadline_remove_message(e, msg);
-}
-
-/* A READY message with files may wait only so long (kc_chan_config.file_ttl_ms). */
-static void limit_wait(kc_engine *e, const kc_chan_rec *c, uint32_t msg) {
-    kc_files_extra *files = kc_extra_files(e, kc_msg_at(e, msg)->extra);
-    int64_t ttl_ns = c->config.file_ttl_ms * INT64_C(1000000);
-
-    if (files != NULL && ttl_ns != 0) {
-        if (files->expires_ns == KC_NEVER) /* one that comes back has no second life */
-            files->expires_ns = e->now_ns + ttl_ns;
-        kc_deadline_add_message(e, msg);
-    }
 }
 
 static KC_APART void evict(kc_engine *e, kc_chan_rec *c, uint32_t newest) {
@@ -106,8 +110,8 @@ void kc_flow_put(kc_engine *e, kc_chan_rec *c, uint32_t msg) {
         return;
     accept(e, c, m);
     kc_list_push(&e->msgs, &c->ready, msg);
-    if (m->extra != 0)
-        limit_wait(e, c, msg);
+    if (m->expires_ns != 0)
+        kc_deadline_add_message(e, msg);
     if (kc_chan_is(c, KC_KIND_CONFLATED) || c->config.overflow == KC_OVERFLOW_DROP_OLDEST)
         evict(e, c, msg);
     note_peak(c);
@@ -176,7 +180,11 @@ KC_APART uint32_t kc_flow_claim_sender(kc_engine *e, kc_chan_rec *c, uint32_t cl
     kc_stat_add(c, KC_STAT_MATCHED_WAITERS, 1);
     c->last_cancelled = 0;
     if (confirm) {
-        kc_msg_at(e, msg)->sender = kc_ticket_of(tok, kc_word_load(&t->w));
+        kc_msg_at(e, msg)->sender = tok;
+        if (kc_msg_at(e, msg)->expires_ns != 0) { /* which no longer ends the wait: the ack may be on its way */
+            kc_deadline_remove(e, tok);
+            kc_deadline_add(e, tok, t->deadline_ns);
+        }
     } else {
         kc_chan_waiter_scope_settle(e, tok);
         kc_port_push(e, tok);
@@ -190,16 +198,15 @@ KC_APART void kc_flow_confirm(kc_engine *e, uint32_t tok, uint32_t msg) {
     kc_tok_name_chan(e, t, kc_msg_at(e, msg)->chan);
     t->dir = KC_CLAUSE_SEND;
     if (kc_tok_step(e, t, KC_TOK_TAKEN, KC_RES_OK, 0, msg)) {
-        kc_msg_at(e, msg)->sender = kc_ticket_of(tok, kc_word_load(&t->w));
-        kc_deadline_add(e, tok);
+        kc_msg_at(e, msg)->sender = tok;
+        kc_deadline_add(e, tok, t->deadline_ns);
     }
 }
 
-KC_APART void kc_flow_tell_sender(kc_engine *e, kc_token sender, uint32_t res, uint32_t reason) {
-    kc_tok *t = kc_tok_find(e, sender);
+KC_APART void kc_flow_tell_sender(kc_engine *e, uint32_t tok, uint32_t res, uint32_t reason) {
+    kc_tok *t = kc_tok_at(e, tok);
 
-    if (t != NULL && kc_state_of(&t->w) == KC_TOK_TAKEN) {
-        uint32_t tok = kc_tok_index(e, t);
+    if (kc_state_of(&t->w) == KC_TOK_TAKEN) {
         t->reason = (uint16_t)reason;
         (void)kc_tok_step(e, t, KC_TOK_CLAIMED, res, 0, 0);
         kc_chan_waiter_scope_settle(e, tok);
@@ -274,6 +281,7 @@ KC_APART void kc_flow_lose(kc_engine *e, uint32_t msg, uint32_t stat, uint32_t r
     if (m->extra != 0 && kc_chan_state_of(c) == KC_CHAN_DESTROYED)
         kc_stat_add(c, KC_STAT_ZREF_ABORTED_CLOSE, kc_extra_desc(e, m->extra) != NULL);
     kc_stat_add(c, stat, 1);
+    kc_stat_add(c, KC_STAT_EXPIRED, reason == KC_REASON_EXPIRED);
     m->counter = stat;
     if (letter) { /* its sender is told when it has got there, or has not */
         c->pending++;
@@ -322,8 +330,8 @@ static void requeue(kc_engine *e, kc_chan_rec *c, uint32_t msg, uint32_t attempt
 #endif
     (void)kc_msg_step(e, m, KC_MSG_READY, attempts, KC_MSG_REQUEUED, 0);
     kc_list_insert_after(&e->msgs, &c->ready, after, msg);
-    if (m->extra != 0)
-        limit_wait(e, c, msg);
+    if (m->expires_ns != 0)
+        kc_deadline_add_message(e, msg);
     if (after == c->requeue_tail)
         c->requeue_tail = msg;
     c->requeued++;
@@ -349,6 +357,10 @@ static bool comes_back(const kc_engine *e, const kc_chan_rec *c, const kc_msg *m
         *reason = kc_word_reason(kc_word_load(&c->w));
     else if (m->extra != 0 && is_revoked(e, m->extra))
         *reason = KC_REASON_REVOKED;
+#if KC_MUTANT != 21 /* a message that is given back after its time is delivered again */
+    else if (m->expires_ns != 0 && m->expires_ns <= e->now_ns)
+        *reason = KC_REASON_EXPIRED; /* it was not ended while it was held, and goes to nobody else */
+#endif
     else
         back = (policy == KC_UNDELIVERED_REQUEUE || policy == KC_UNDELIVERED_BY_KIND) && !stale;
     return back;
@@ -388,6 +400,6 @@ void kc_flow_untake(kc_engine *e, uint32_t tok) {
         kc_chan_waiter_scope_release(e, tok);
         requeue(e, c, msg, kc_word_attempts(kc_word_load(&m->w)));
     } else {
-        kc_flow_give_back(e, tok); /* destroyed, or overtaken by a newer value, since it was taken */
+        kc_flow_give_back(e, tok); /* destroyed, expired, or overtaken by a newer value, since it was taken */
     }
 }

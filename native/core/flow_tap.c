@@ -66,7 +66,7 @@ static void copy(kc_engine *e, uint32_t tap, const kc_msg *m) {
     if (rc == KC_OK)
         rc = fill(e, head, m, &body);
     if (rc == KC_OK)
-        rc = kc_msg_stage(e, account, tap, &body, &msg, NULL);
+        rc = kc_msg_stage(e, (kc_origin){.account = account}, tap, &body, &msg, NULL);
     if (rc == KC_OK) {
         kc_flow_put(e, t, msg);
     } else {

@@ -15,8 +15,9 @@ static inline void kc_account_settle(kc_engine *e, uint32_t account) {
         kc_account_end(e, account);
 }
 
-/* Why the bytes were not charged: KC_EDQUOT, or KC_ENOENT for an account that is none. */
+/* Why bytes were not charged, and why a message was not: KC_EDQUOT, or KC_ENOENT for an account that is none. */
 int kc_account_refuse_bytes(const kc_engine *engine, uint32_t account, kc_refusal *refusal);
+int kc_account_refuse_message(const kc_engine *engine, uint32_t account, kc_refusal *refusal);
 /* Every message pays and is paid back, so these two cost no call while nothing is wrong. */
 KC_PART int kc_account_charge_bytes(kc_engine *e, uint32_t account, uint64_t bytes, kc_refusal *refusal) {
     kc_account_rec *a = account <= e->account_high ? &e->accounts[account] : NULL;
@@ -32,6 +33,24 @@ static inline void kc_account_return_bytes(kc_engine *e, uint32_t account, uint6
     if (account != 0) {
         e->accounts[account].bytes -= bytes;
         kc_account_settle(e, account);
+    }
+}
+/* One message, and the bytes of its record. */
+KC_PART int kc_account_charge_message(kc_engine *e, uint32_t account, uint64_t bytes, kc_refusal *refusal) {
+    kc_account_rec *a = account <= e->account_high ? &e->accounts[account] : NULL;
+
+    if (account == 0)
+        return KC_OK;
+    if (a == NULL || a->used == 0 || a->bytes + bytes > a->limits.bytes || a->messages >= a->limits.messages)
+        return kc_account_refuse_message(e, account, refusal);
+    a->bytes += bytes;
+    a->messages++;
+    return KC_OK;
+}
+static inline void kc_account_return_message(kc_engine *e, uint32_t account, uint64_t bytes) {
+    if (account != 0) {
+        e->accounts[account].messages--;
+        kc_account_return_bytes(e, account, bytes);
     }
 }
 /* A waiter is charged once per clause, and at least once. */

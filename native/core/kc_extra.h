@@ -30,9 +30,7 @@ typedef struct kc_desc_extra {
 typedef struct kc_files_extra {
     KC_EXTRA_HEAD;
     uint32_t account, count;
-    uint32_t heap_at; /* place in the deadline heap, 0 = none */
-    uint32_t spare;
-    int64_t since_ns, expires_ns; /* KC_NEVER */
+    int64_t since_ns;
     uint64_t user;
     int32_t files[KC_MAX_MESSAGE_FILES];
 } kc_files_extra;

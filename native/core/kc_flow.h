@@ -89,9 +89,9 @@ void kc_flow_lose(kc_engine *engine, uint32_t msg, uint32_t stat, uint32_t reaso
 void kc_flow_give_back(kc_engine *engine, uint32_t tok);
 /* The holder never looked at it: back to its place as if it had not been taken. The token is freed. */
 void kc_flow_untake(kc_engine *engine, uint32_t tok);
-/* A message has come to its end: the sender that waits for it (TAKEN, or 0 for none) learns how. */
-void kc_flow_tell_sender(kc_engine *engine, kc_token sender, uint32_t res, uint32_t reason);
-static inline void kc_flow_tell(kc_engine *e, kc_token sender, uint32_t res, uint32_t reason) {
+/* A message has come to its end: the sender that waits for it (a TAKEN token, or 0 for none) learns how. */
+void kc_flow_tell_sender(kc_engine *engine, uint32_t sender, uint32_t res, uint32_t reason);
+static inline void kc_flow_tell(kc_engine *e, uint32_t sender, uint32_t res, uint32_t reason) {
     if (sender != 0)
         kc_flow_tell_sender(e, sender, res, reason);
 }

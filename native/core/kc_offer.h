@@ -18,6 +18,7 @@ typedef struct kc_offer {
     kc_body *body;
     void *buffer; /* of a receive that may be copied out */
     uint32_t buffer_bytes;
+    int64_t expires_ns; /* of a send's message; 0 = never */
 } kc_offer;
 
 /* Run it: KC_OK, KC_PARKED (a send that now waits for its ack), or a refusal with nothing changed. */

@@ -30,11 +30,15 @@ typedef struct kc_msg {
     uint32_t account;
     uint32_t len_bytes;
     uint32_t block;
-    uint64_t qseq;   /* place in the channel: given when accepted, kept on requeue */
-    kc_token sender; /* a TAKEN token that waits for this message's end, or 0 */
-    uint32_t counter; /* which counter moved when it was dropped */
-    uint32_t extra;   /* of its body */
-    uint32_t spare[2];
+    uint64_t qseq;      /* place in the channel: given when accepted, kept on requeue */
+    int64_t expires_ns; /* not delivered from then on; 0 = never */
+    uint32_t sender;    /* a TAKEN token that waits for this message's end, or 0; that token names the message back */
+    uint32_t extra;     /* of its body */
+    uint32_t pid;       /* of who sent it; whose it was in the kernel's eyes is the account's name */
+    union {
+        uint32_t heap_at; /* place in the deadline heap, 0 = none; only READY ones have one */
+        uint32_t counter; /* DROPPED: which counter moved */
+    };
 } kc_msg;
 _Static_assert(sizeof(kc_msg) == 64, "a message touches one cache line");
 
@@ -78,6 +82,7 @@ typedef struct kc_scope_rec {
     KC_RECORD_HEAD; /* siblings */
     uint32_t parent, child;
     uint32_t account;
+    uint32_t pid; /* of whoever it stands for, 0 = unknown */
     uint32_t parked_limit, held_limit;
     uint32_t parked;
     kc_list waiting, held;
@@ -107,10 +112,11 @@ typedef struct kc_chan_rec {
 } kc_chan_rec;
 
 typedef struct kc_account_rec {
-    uint32_t next; /* free list */
+    _Alignas(128) uint32_t next; /* free list; a record's place is a shift, every message asks for it twice */
     uint32_t used; /* 1 while named by somebody; the record lives until its charges are gone */
     uint32_t scopes;
-    uint32_t parked, channels, held, files;
+    uint32_t owner; /* the uid it stands for */
+    uint32_t parked, channels, held, files, messages;
     uint32_t closing, takers; /* of its files: those to be closed, or being closed by so many takers */
     kc_list left;             /* of these the ones that no taker has (kc_files_extra) */
     uint64_t bytes;
@@ -178,6 +184,14 @@ typedef struct kc_extra_list {
     _Atomic uint32_t count;
 } kc_extra_list;
 
+/* A place in the heap of deadlines: a token, or a message with KC_DUE_MESSAGE set, and when its time has come. */
+#define KC_DUE_MESSAGE UINT32_C(0x80000000)
+typedef struct kc_due {
+    int64_t due_ns;
+    uint32_t entry;
+    uint32_t spare;
+} kc_due;
+
 enum { KC_EVENTS = 64, KC_PARKED_PER_CHANNEL = 16384 /* unless asked otherwise */ };
 struct kc_engine {
     kc_lock lock;
@@ -191,7 +205,7 @@ struct kc_engine {
     uint32_t account_capacity, account_high, account_free, account_live;
     kc_port_rec *ports;
     uint32_t port_capacity, port_live;
-    uint32_t *deadlines; /* binary heap of tokens and messages, 1..deadline_count */
+    kc_due *deadlines; /* binary heap of tokens and messages, 1..deadline_count */
     uint32_t deadline_count;
     uint32_t file_capacity, file_count; /* files in bodies, to be closed, and being closed */
     kc_backend_rec backends[KC_BACKENDS]; /* 1..: id - 1 */

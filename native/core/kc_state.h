@@ -32,10 +32,10 @@
     X(STAGED, DONE, "receiver", "matched with a receive that completes at once")         \
     X(READY, HELD, "receiver or deliverer", "taken, or delivered to a parked receive")   \
     X(READY, DONE, "receiver", "taken by a receive that completes at once")              \
-    X(READY, DROPPED, "sender or closer", "evicted, purged, or its channel destroyed")   \
+    X(READY, DROPPED, "sender, closer or clock", "evicted, purged, expired, or its channel destroyed") \
     X(HELD, DONE, "receiver", "acknowledged, or the kernel took the last byte")          \
     X(HELD, READY, "receiver or reaper", "nack, death: back to its place, attempts + 1") \
-    X(HELD, DROPPED, "receiver or reaper", "undelivered: dropped or dead-lettered")      \
+    X(HELD, DROPPED, "receiver or reaper", "undelivered or expired: dropped or dead-lettered") \
     X(DONE, FREE, "receiver", "its payload was handed on or given back")                 \
     X(DROPPED, FREE, "dropper", "its payload was handed on or given back")
 

@@ -19,28 +19,29 @@ bool kc_msg_step(kc_engine *e, kc_msg *m, uint32_t to, uint32_t attempts, uint32
     return allowed;
 }
 
-int kc_msg_stage(kc_engine *e, uint32_t account, uint32_t chan, kc_body *body, uint32_t *msg_out,
-                 kc_refusal *refusal) {
-    int rc = kc_account_charge_bytes(e, account, KC_MSG_PRICE_BYTES, refusal);
+int kc_msg_stage(kc_engine *e, kc_origin from, uint32_t chan, kc_body *body, uint32_t *msg_out, kc_refusal *refusal) {
+    int rc = kc_account_charge_message(e, from.account, KC_MSG_PRICE_BYTES, refusal);
     uint32_t msg = 0;
 
     if (rc != KC_OK)
         return rc;
     msg = kc_pool_take(e, &e->msgs);
     if (msg == 0) {
-        kc_account_return_bytes(e, account, KC_MSG_PRICE_BYTES);
+        kc_account_return_message(e, from.account, KC_MSG_PRICE_BYTES);
         rc = kc_refuse(refusal, KC_ENOMEM, KC_QUOTA_ENGINE_MESSAGES, e->msgs.capacity, e->msgs.live);
     } else {
         kc_msg *m = kc_msg_at(e, msg);
         m->next = m->prev = 0;
         m->chan = chan;
-        m->account = account;
+        m->account = from.account;
         m->len_bytes = body->len_bytes;
         m->block = body->block;
         m->qseq = 0;
+        m->expires_ns = from.expires_ns;
         m->sender = 0;
-        m->counter = 0;
         m->extra = body->extra;
+        m->pid = from.pid;
+        m->heap_at = 0;
         if (m->extra != 0)
             kc_extra_at(e, m->extra)->msg = msg;
         (void)kc_msg_step(e, m, KC_MSG_STAGED, 0, 0, 0);
@@ -67,6 +68,6 @@ void kc_msg_free(kc_engine *e, uint32_t msg, kc_body *body_out) {
         else
             kc_body_retract(e, &body);
     }
-    kc_account_return_bytes(e, m->account, KC_MSG_PRICE_BYTES);
+    kc_account_return_message(e, m->account, KC_MSG_PRICE_BYTES);
     kc_pool_give(&e->msgs, msg);
 }

@@ -32,15 +32,17 @@ KC_APART bool kc_offer_drained(kc_engine *e, const kc_chan_rec *c, const kc_scop
 }
 
 int kc_offer_stage(kc_engine *e, const kc_offer *o, uint32_t *msg_out, kc_refusal *refusal) {
-    uint32_t account = o->scope != NULL ? o->scope->account : 0;
+    kc_origin from = {.account = o->scope != NULL ? o->scope->account : 0,
+                      .pid = o->scope != NULL ? o->scope->pid : 0,
+                      .expires_ns = o->expires_ns};
     uint32_t chan = kc_chan_index(e, o->chan);
     kc_body copy = {0};
     int rc = KC_OK;
 
     if (o->body != NULL)
-        return kc_msg_stage(e, account, chan, o->body, msg_out, refusal);
-    rc = kc_body_fill(e, account, o->data, o->len_bytes, &copy, refusal);
-    if (rc == KC_OK && (rc = kc_msg_stage(e, account, chan, &copy, msg_out, refusal)) != KC_OK)
+        return kc_msg_stage(e, from, chan, o->body, msg_out, refusal);
+    rc = kc_body_fill(e, from.account, o->data, o->len_bytes, &copy, refusal);
+    if (rc == KC_OK && (rc = kc_msg_stage(e, from, chan, &copy, msg_out, refusal)) != KC_OK)
         kc_body_release(e, &copy);
     return rc;
 }

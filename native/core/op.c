@@ -46,7 +46,7 @@ KC_PART int operate(kc_engine *e, kc_chan chan, kc_offer *o, uint32_t dir, const
 }
 
 static uint32_t recv_flags(uint32_t flags) {
-    flags &= KC_OP_HOLD | KC_OP_ACK;
+    flags &= KC_OP_HOLD | KC_OP_ACK | KC_OP_SENDER;
     return (flags & KC_OP_ACK) != 0 ? flags | KC_OP_HOLD : flags;
 }
 
@@ -80,7 +80,7 @@ static KC_APART int send_long(kc_engine *e, kc_chan chan, const kc_op *op, const
 KC_WHOLE int kc_chan_send(kc_engine *e, kc_chan chan, const kc_op *op, const void *data, uint32_t len_bytes,
                  kc_result *result) {
     kc_offer offer = {
-        .flags = op->flags & KC_OP_CONFIRM, .len_bytes = len_bytes, .data = data};
+        .flags = op->flags & KC_OP_CONFIRM, .len_bytes = len_bytes, .data = data, .expires_ns = op->expires_ns};
 
     if (len_bytes > KC_BLOCK_MAX_BYTES)
         return send_long(e, chan, op, data, len_bytes, result);
@@ -89,7 +89,7 @@ KC_WHOLE int kc_chan_send(kc_engine *e, kc_chan chan, const kc_op *op, const voi
 
 int kc_chan_send_body(kc_engine *e, kc_chan chan, const kc_op *op, kc_body *body, kc_result *result) {
     kc_offer offer = {
-        .flags = op->flags & KC_OP_CONFIRM, .len_bytes = body->len_bytes, .body = body};
+        .flags = op->flags & KC_OP_CONFIRM, .len_bytes = body->len_bytes, .body = body, .expires_ns = op->expires_ns};
 
     return operate(e, chan, &offer, KC_CLAUSE_SEND, op, result);
 }

@@ -26,7 +26,8 @@ static int add_clause(kc_engine *e, uint32_t tok, const kc_offer *o, kc_result *
     if (parked_at(o->chan) >= e->parked_per_channel)
         rc = kc_refuse(refusal, KC_EDQUOT, KC_QUOTA_CHANNEL_PARKED, e->parked_per_channel, parked_at(o->chan));
     else if ((clause = clause_record(e, tok, t->first == 0)) == 0)
-        rc = kc_refuse(refusal, KC_ENOMEM, KC_QUOTA_ENGINE_CLAUSES, e->clauses.capacity, e->clauses.live);
+        rc = kc_refuse(refusal, KC_ENOMEM, KC_QUOTA_ENGINE_CLAUSES, e->clauses.capacity - e->tok_capacity,
+                       e->clauses.live);
     if (rc == KC_OK) {
         *kc_clause_at(e, clause) = (kc_clause_rec){.tok = tok,
                                                    .chan = kc_chan_index(e, o->chan),

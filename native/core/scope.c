@@ -109,13 +109,21 @@ static void link_clauses(kc_engine *e, uint32_t clause, uint32_t from, uint32_t 
     }
 }
 
+/* Until when it waits: its deadline, and not longer than its message is wanted. */
+static int64_t patience(kc_engine *e, const kc_tok *t) {
+    uint32_t msg = kc_clause_at(e, t->first)->msg;
+    int64_t expires_ns = msg != 0 ? kc_msg_at(e, msg)->expires_ns : 0;
+
+    return expires_ns != 0 && expires_ns < t->deadline_ns ? expires_ns : t->deadline_ns;
+}
+
 void kc_chan_waiter_scope_park(kc_engine *e, uint32_t tok, uint32_t start) {
     kc_tok *t = kc_tok_at(e, tok);
 
     link_clauses(e, t->first, start, KC_MAX_CLAUSES);
     link_clauses(e, t->first, 0, start);
     t->chan = kc_clause_at(e, t->first)->chan;
-    kc_deadline_add(e, tok);
+    kc_deadline_add(e, tok, patience(e, t));
     (void)kc_tok_step(e, t, KC_TOK_ENQUEUED, 0, 0, 0);
 }
 

@@ -16,7 +16,7 @@ static int find_channels(kc_engine *e, kc_clause *clauses, uint32_t count, kc_of
         offers[i] = (kc_offer){.chan = kc_chan_find(e, clauses[i].chan),
                                .scope = owner,
                                .dir = clauses[i].dir,
-                               .flags = send ? 0 : (clauses[i].flags & (KC_OP_HOLD | KC_OP_ACK)) | hold,
+                               .flags = send ? 0 : (clauses[i].flags & (KC_OP_HOLD | KC_OP_ACK | KC_OP_SENDER)) | hold,
                                .index = i,
                                .len_bytes = send ? clauses[i].body.len_bytes : 0,
                                .body = send ? &clauses[i].body : NULL};
@@ -86,7 +86,7 @@ int kc_select(kc_engine *e, kc_clause *clauses, uint32_t count, const kc_op *op,
     kc_op plain = *op; /* what a receive holds, its clause says */
     int rc = count >= 1 && count <= KC_MAX_CLAUSES && (op->flags & KC_OP_CONFIRM) == 0 ? KC_OK : KC_EINVAL;
 
-    plain.flags &= ~(uint32_t)(KC_OP_HOLD | KC_OP_ACK);
+    plain.flags &= ~(uint32_t)(KC_OP_HOLD | KC_OP_ACK | KC_OP_SENDER);
     kc_result_begin(result, op->user, 0);
     if (rc == KC_OK) {
         kc_enter(e);

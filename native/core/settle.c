@@ -72,8 +72,9 @@ static void move_letter(kc_engine *e, uint32_t msg) {
     kc_chan_rec *from = kc_chan_at(e, m->chan);
     kc_chan_rec *to = kc_chan_find(e, from->config.dead_letter);
     bool counted = m->counter != KC_STAT_UNDELIVERED; /* an eviction is counted as one, once */
+    kc_origin from_whom = {.account = m->account, .pid = m->pid}; /* a letter waits as its own channel says */
     uint32_t account = m->account;
-    kc_token sender = m->sender;
+    uint32_t sender = m->sender;
     uint32_t letter = 0;
     kc_body body = {0};
     bool moved = to != NULL && kc_chan_state_of(to) == KC_CHAN_OPEN && kc_chan_has_room(to, m->len_bytes);
@@ -83,7 +84,7 @@ static void move_letter(kc_engine *e, uint32_t msg) {
     kc_account_keep(e, account); /* it may have no other charge than this message, and no name any more */
     kc_msg_free(e, msg, &body);
     if (moved)
-        moved = kc_msg_stage(e, account, kc_chan_index(e, to), &body, &letter, NULL) == KC_OK;
+        moved = kc_msg_stage(e, from_whom, kc_chan_index(e, to), &body, &letter, NULL) == KC_OK;
     kc_flow_tell(e, sender, KC_RES_LOST, moved ? KC_REASON_DEAD_LETTERED : KC_REASON_UNDELIVERED);
     kc_stat_add(from, moved ? KC_STAT_UNDELIVERED_DEAD_LETTERED : KC_STAT_UNDELIVERED_DROPPED, !counted);
     if (moved)

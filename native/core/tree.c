@@ -52,6 +52,7 @@ static int begin(kc_engine *e, uint32_t parent, uint32_t account, const kc_scope
     } else {
         kc_scope_rec *s = kc_scope_at(e, scope);
         s->account = account;
+        s->pid = 0;
         s->child = s->parked = 0;
         s->waiting = s->held = (kc_list){0};
         limit(s, limits);
@@ -84,6 +85,20 @@ int kc_chan_waiter_scope_limit(kc_engine *e, kc_scope scope, const kc_scope_limi
         limit(s, limits);
     kc_leave(e);
     return s != NULL ? KC_OK : KC_ENOENT;
+}
+
+int kc_chan_waiter_scope_name(kc_engine *e, kc_scope scope, uint32_t pid) {
+    kc_scope_rec *s = NULL;
+    int rc = KC_ENOENT;
+
+    kc_enter(e);
+    s = kc_scope_find(e, scope);
+    if (s != NULL) {
+        s->pid = pid;
+        rc = KC_OK;
+    }
+    kc_leave(e);
+    return rc;
 }
 
 /* The next scope of the tree below top, parents first; 0 when it was the last. No recursion: depth is the user's. */

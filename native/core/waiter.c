@@ -100,6 +100,7 @@ static void describe_message(kc_engine *e, const kc_tok *t, uint32_t msg, kc_res
     result->flags |= KC_RESULT_MESSAGE;
     result->flags |= attempts != 0 ? KC_RESULT_REDELIVERED : 0U;
     result->flags |= (t->flags & KC_OP_ACK) != 0 ? KC_RESULT_ACK : 0U;
+    result->flags |= (t->flags & KC_OP_SENDER) != 0 ? KC_RESULT_SENDER : 0U;
     result->attempts = attempts;
     result->body = kc_msg_body(m);
 }
@@ -313,7 +314,22 @@ int kc_waiter_token_body(kc_engine *e, kc_token token, kc_body *body_out) {
     return rc;
 }
 
-/* Whoever stands first in the heap: a waiter, or a message with files. */
+int kc_waiter_token_sender(kc_engine *e, kc_token token, kc_sender *sender_out) {
+    kc_tok *t = NULL;
+    int rc = KC_ENOENT;
+
+    kc_enter(e);
+    t = kc_tok_find(e, token);
+    if (t != NULL && holds(t)) {
+        const kc_msg *m = kc_msg_at(e, kc_word_peer(kc_word_load(&t->w)));
+        *sender_out = (kc_sender){.uid = m->account != 0 ? e->accounts[m->account].owner : KC_NOBODY, .pid = m->pid};
+        rc = KC_OK;
+    }
+    kc_leave(e);
+    return rc;
+}
+
+/* Whoever stands first in the heap: a waiter, or a message that expires. */
 static void end_first(kc_engine *e, kc_deadline first) {
     if (first.tok != 0) {
         kc_flow_end_waiter(e, first.tok, 0, KC_RES_TIMEOUT, KC_REASON_TIMEOUT);

@@ -84,7 +84,7 @@ typedef struct kc_elements { /* what is still to be sent, in order */
 typedef struct kc_batch {
     kc_elements elements;
     kc_chan chan;
-    int64_t deadline_ns;
+    int64_t deadline_ns, expires_ns;
     uint32_t op_flags;
     uint32_t count, dropped; /* of the elements settled so far */
     uint8_t *flat; /* owned: the bytes under elements.walk */
@@ -107,7 +107,6 @@ enum kc_pending_kind {
     KC_PENDING_KEPT     /* let go: answered some day by kc_pump_finish */
 };
 enum kc_pending_flag {
-    KC_PENDING_ACK = 1,       /* a receive that is acknowledged by the application */
     KC_PENDING_BATCH = 2,     /* answers with COUNT, or with what MAX_ITEMS allows */
     KC_PENDING_CANCELLED = 4, /* a CANCEL came */
     KC_PENDING_LISTED = 8     /* kept and cancelled: waits for kc_pump_cancelled */
@@ -211,6 +210,7 @@ enum kc_conn_list {
     KC_LIST_PAUSED,       /* not read because of the input budget */
     KC_LIST_CROWDED,      /* not read because its uid has too many files to be closed */
     KC_LIST_STARVED,      /* the kernel had no memory for its output */
+    KC_LIST_SLOWED,       /* not served before its pace allows it, longest first */
     KC_CONN_LISTS
 };
 
@@ -241,6 +241,7 @@ struct kc_connection {
     uint32_t max_in, max_out; /* bytes of payload of one frame */
     int32_t code;      /* why it ends */
     uint32_t turn_frames, turn_bytes;
+    uint32_t turn_most; /* frames */
     kc_scope scope;
     kc_handles handles;
     kc_pendings pendings;
@@ -259,6 +260,8 @@ struct kc_connection {
     uint32_t tolled_bytes;  /* paid by the toll, for output and input */
     kc_body toll;
     int64_t half_since_ns;  /* since when the beginning of a frame waits; 0: none does */
+    int64_t paid_ns, slowed_ns; /* until when its frames are paid; when it was slowed last */
+    uint64_t slowed;   /* how often */
     uint64_t frames_in, frames_out, bytes_in, bytes_out, files_in;
     kc_link links[KC_CONN_LISTS];
 };

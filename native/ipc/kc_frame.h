@@ -104,7 +104,8 @@ enum kc_request_field {
     KC_HAS_MAX_BYTES = 1 << 5,
     KC_HAS_ELEMENT = 1 << 6, /* this one and the rest in a kc_request_clause; a kc_request counts its elements */
     KC_HAS_DESC = 1 << 7,
-    KC_HAS_FILES = 1 << 8
+    KC_HAS_FILES = 1 << 8,
+    KC_HAS_TTL_MS = 1 << 9
 };
 
 /* Where the repetitions of one attribute lie. */
@@ -127,6 +128,7 @@ typedef struct kc_request {
     int32_t timeout_ms;
     uint32_t flags;
     uint32_t max_items;
+    uint32_t ttl_ms;
     uint16_t cmd;
     uint8_t minor;
     kc_repeat elements;

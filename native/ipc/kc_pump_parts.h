@@ -14,7 +14,7 @@
 
 #include "ipc/kc_conn_output.h"
 
-enum { KC_PUMP_RESULTS = 64, KC_BATCH_ELEMENTS = 65536 /* more in one SEND would stop everybody for milliseconds */ };
+enum { KC_PUMP_NOTES = 16, KC_PUMP_RESULTS = 64, KC_BATCH_ELEMENTS = 65536 /* more in one SEND would stop everybody for milliseconds */ };
 /* What Python parses, at a microsecond an attribute. A longer first frame is no HELLO. */
 enum { KC_CONTROL_BYTES = 16384, KC_CONTROL_ATTRS = 512 };
 
@@ -23,6 +23,11 @@ typedef struct kc_item { /* one received message on its way into a reply */
     kc_body body;
     uint32_t attempts;
 } kc_item;
+
+typedef struct kc_rate { /* frames; per_second 0: as many as come */
+    int64_t interval_ns, saved_ns;
+    uint32_t per_second;
+} kc_rate;
 
 typedef struct kc_bell {
     int fd;
@@ -41,6 +46,15 @@ struct kc_pump {
     int64_t now_ns;
     int64_t stale_check_ns;
     struct kc_turn_set *set;  /* the turn's */
+    bool paced;               /* one of the rates is set */
+    kc_rate conn_rate, account_rate;
+    int64_t *paces;           /* by account: until when its frames are paid */
+    uint32_t pace_capacity;
+    int64_t release_ns;       /* when slowed connections are looked at again */
+    uint64_t slowed;          /* how often one was put aside */
+    kc_note notes[KC_PUMP_NOTES];
+    uint32_t note_count;
+    uint64_t notes_lost;
     kc_result results[KC_PUMP_RESULTS];
     kc_result aside[KC_PUMP_RESULTS]; /* taken from the port ahead of their turn, oldest first */
     uint32_t aside_first, aside_end;
@@ -73,6 +87,8 @@ void kc_pump_eof(kc_pump *pump, kc_connection *conn);
 bool kc_pump_round(kc_pump *pump);
 /* The kernel, or who asked kc_conn_fetch, took n bytes of output; frames that waited for room may run. */
 void kc_pump_taken(kc_pump *pump, kc_connection *conn, uint64_t n);
+/* A round of one connection that waits with input, or may have some in its socket. */
+void kc_pump_serve_waiting(kc_pump *pump, kc_connection *conn);
 /* Whether its socket may be read now; at the input budget it is put aside until there is room. */
 bool kc_pump_wants_input(kc_pump *pump, kc_connection *conn);
 /* Ends connections that hold the beginning of a frame for too long while the input budget is used up. */
@@ -81,6 +97,22 @@ void kc_pump_check_stale(kc_pump *pump);
 bool kc_pump_is_over(kc_pump *pump, kc_connection *conn);
 /* Ends those connections without a socket that are over. */
 void kc_pump_attend(kc_pump *pump);
+
+/* ---- pace ---- */
+/* Connections of the account may come. False: no memory. */
+bool kc_pace_know(kc_pump *pump, uint32_t account);
+void kc_pace_end(kc_pump *pump);
+/* Frames that the connection may have served now. */
+uint32_t kc_pace_allows(const kc_pump *pump, const kc_connection *conn);
+/* It had turn_frames served. */
+void kc_pace_spend(kc_pump *pump, kc_connection *conn);
+/* It may have none now, and wants some: it is put aside until then. */
+void kc_pace_slow(kc_pump *pump, kc_connection *conn);
+void kc_pace_release(kc_pump *pump);
+
+/* ---- notes ---- */
+/* code KC_OK: it was not refused but slowed. */
+void kc_pump_note(kc_pump *pump, const kc_connection *conn, int32_t code, const kc_refusal *refusal);
 
 /* ---- frame ---- */
 typedef struct kc_inbound { /* one whole frame */
@@ -190,15 +222,23 @@ typedef struct kc_batch_sum {
 } kc_batch_sum;
 void kc_reply_batch(kc_pump *pump, kc_connection *conn, kc_answer answer, const kc_batch_sum *sum);
 void kc_reply_count(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_t code, uint32_t count);
+/* How a received message stands in a reply: as its element alone, or as an ITEM with what was asked for. */
+enum kc_item_form { KC_ITEM_PLAIN = 0, KC_ITEM_ACK = 1, KC_ITEM_SENDER = 2 };
+static inline uint32_t kc_item_form_of(const kc_result *message)
+{
+    return ((message->flags & KC_RESULT_ACK) != 0 ? (uint32_t)KC_ITEM_ACK : 0U) |
+           ((message->flags & KC_RESULT_SENDER) != 0 ? (uint32_t)KC_ITEM_SENDER : 0U);
+}
 /* The messages of a receive. Plain ones are settled when this reply is taken. */
-void kc_reply_items(kc_pump *pump, kc_connection *conn, kc_answer answer, const kc_item *items, uint32_t n, bool ack);
+void kc_reply_items(kc_pump *pump, kc_connection *conn, kc_answer answer, const kc_item *items, uint32_t n,
+                    uint32_t form);
 /* The same for one short plain message in 1.1, without detours. False: it is not one, or has no room; not answered. */
 bool kc_reply_usual(kc_pump *pump, kc_connection *conn, uint32_t req_id, const kc_result *message);
 /* Bytes that one message takes in a reply. */
-uint64_t kc_reply_item_bytes(const kc_connection *conn, const kc_body *body, bool ack);
+uint64_t kc_reply_item_bytes(const kc_connection *conn, const kc_body *body, uint32_t form);
 /* KC_OK, or why this peer cannot be given the message: KC_EMSGSIZE (over the room), KC_ENOTSUP (a descriptor, files),
  * KC_EDQUOT (leases). */
-int kc_reply_can_carry(kc_pump *pump, kc_connection *conn, const kc_body *body, bool ack, kc_refusal *refusal);
+int kc_reply_can_carry(kc_pump *pump, kc_connection *conn, const kc_body *body, uint32_t form, kc_refusal *refusal);
 /* Bytes of payload that messages may take in a reply. */
 uint64_t kc_reply_item_room(const kc_connection *conn);
 
@@ -209,6 +249,7 @@ typedef struct kc_quota_words {
     const char *name, *setting;
 } kc_quota_words;
 kc_quota_words kc_quota_words_of(uint32_t quota);
-enum { KC_QUOTA_CONN_REQUESTS = 64, KC_QUOTA_CONN_LEASES = 65 /* the pump's own, beside enum kc_quota */ };
+/* The pump's own, beside enum kc_quota. */
+enum { KC_QUOTA_CONN_REQUESTS = 64, KC_QUOTA_CONN_LEASES = 65, KC_QUOTA_CONN_FRAMES = 66, KC_QUOTA_ACCOUNT_FRAMES = 67 };
 
 #endif

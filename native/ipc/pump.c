@@ -49,6 +49,7 @@ int kc_pump_open(kc_pump *pump, kc_engine *engine, const kc_pump_config *config)
     pump->conns.engine = engine;
     pump->conns.limit = pump->config.connections;
     pump->conns.input_budget = pump->config.input_budget_bytes;
+    pump->release_ns = KC_NEVER;
     int code = kc_port_open(engine, &pump->port);
     if (code != KC_OK) {
         return code;
@@ -78,6 +79,7 @@ void kc_pump_shut(kc_pump *pump)
     (void)kc_port_close(conns->engine, pump->port);
     pump->ended_regions.count = 0;
     kc_queue_rest(&conns->memory, &pump->ended_regions, 0);
+    kc_pace_end(pump);
     kc_conns_free(conns);
 }
 
@@ -194,5 +196,5 @@ uint64_t kc_pump_fail_alloc(kc_pump *pump, uint64_t n)
 void kc_pump_measure(kc_pump *pump, kc_pump_usage *usage_out)
 {
     *usage_out = (kc_pump_usage){.connections = pump->conns.live, .memory_bytes = pump->conns.memory.live_bytes,
-                                 .input_bytes = pump->conns.input_bytes};
+                                 .input_bytes = pump->conns.input_bytes, .slowed = pump->slowed};
 }

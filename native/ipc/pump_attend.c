@@ -1,8 +1,9 @@
 /* pump_attend.c: which connections may be read, and which are over.
  *
- * Back-pressure is here: a connection above its output's high-water mark, with whole frames that wait, with more than
- * its uid's account pays for (conn_toll.c), whose uid has too many files to be closed (conn_files.c), or (at the input
- * budget) with a frame in assembly is not read. One frame in assembly always progresses, so the budget cannot lock; when
+ * Back-pressure is here: a connection above its output's high-water mark, with whole frames that wait, faster than its
+ * pace (pump_pace.c), with more than its uid's account pays for (conn_toll.c), whose uid has too many files to be closed
+ * (conn_files.c), or (at the input budget) with a frame in assembly is not read. One frame in assembly always progresses,
+ * so the budget cannot lock; when
  * it brings nothing for a second, another one does. Only who is read can be late with the rest of a frame.
  */
 #include "ipc/kc_pump_parts.h"
@@ -32,7 +33,7 @@ static bool kc_attend_may_grow(kc_pump *pump, kc_connection *conn)
 
 bool kc_pump_wants_input(kc_pump *pump, kc_connection *conn)
 {
-    if (conn->state != KC_CONN_OPEN || conn->links[KC_LIST_RUNNABLE].in) {
+    if (conn->state != KC_CONN_OPEN || conn->links[KC_LIST_RUNNABLE].in || conn->links[KC_LIST_SLOWED].in) {
         return false;
     }
     if (kc_output_queued(conn) > pump->config.output_high_bytes) {
@@ -77,7 +78,7 @@ static void kc_attend_pass_on(kc_conns *conns)
 static bool kc_attend_is_late(const kc_pump *pump, kc_connection *conn)
 {
     bool half = conn->state < KC_CONN_CLOSING && conn->half_since_ns != 0;
-    bool aside = conn->links[KC_LIST_PAUSED].in || conn->links[KC_LIST_CROWDED].in;
+    bool aside = conn->links[KC_LIST_PAUSED].in || conn->links[KC_LIST_CROWDED].in || conn->links[KC_LIST_SLOWED].in;
     bool read = !aside && kc_output_queued(conn) <= pump->config.output_high_bytes;
     if (half && !read) {
         conn->half_since_ns = pump->now_ns;
@@ -103,7 +104,8 @@ void kc_pump_check_stale(kc_pump *pump)
 
 static bool kc_attend_eof_is_over(const kc_connection *conn)
 {
-    bool served = conn->barrier == KC_BARRIER_NONE && !conn->links[KC_LIST_RUNNABLE].in;
+    bool served = conn->barrier == KC_BARRIER_NONE && !conn->links[KC_LIST_RUNNABLE].in &&
+                  !conn->links[KC_LIST_SLOWED].in;
     return served && conn->pendings.count == 0 && kc_output_queued(conn) == 0;
 }
 

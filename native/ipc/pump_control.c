@@ -196,6 +196,12 @@ int kc_conn_speak(kc_pump *pump, kc_conn ticket, uint32_t minor, uint32_t max_fr
     return KC_OK;
 }
 
+int kc_conn_name(kc_pump *pump, kc_conn ticket, uint32_t pid)
+{
+    const kc_connection *conn = kc_conns_find(&pump->conns, ticket);
+    return conn == NULL ? KC_ENOENT : kc_chan_waiter_scope_name(pump->conns.engine, conn->scope, pid);
+}
+
 int kc_conn_able(kc_pump *pump, kc_conn ticket, uint32_t caps)
 {
     kc_connection *conn = kc_conns_find(&pump->conns, ticket);
@@ -270,7 +276,7 @@ static void kc_conn_look(const kc_connection *conn, kc_conn_info *info)
                            .queued_bytes = kc_output_queued(conn), .requests = conn->pendings.count,
                            .handles = conn->handles.count, .transport = conn->transport, .minor = conn->minor,
                            .leases = conn->leases.count, .files = conn->files.count, .account = conn->account,
-                           .fd = conn->fd, .scope = conn->scope};
+                           .fd = conn->fd, .scope = conn->scope, .slowed = conn->slowed};
 }
 
 int kc_conn_measure(kc_pump *pump, kc_conn ticket, kc_conn_info *info_out)

@@ -7,11 +7,14 @@
  */
 #include "ipc/kc_pump_parts.h"
 
+_Static_assert((int)KC_ITEM_ACK == (int)KC_FLAG_RECV_ACK && (int)KC_ITEM_SENDER == (int)KC_FLAG_RECV_SENDER,
+               "a receive asks for its form by flags");
+
 typedef struct kc_take { /* what one receive may gather */
     kc_chan chan;
     uint32_t items;
     uint64_t limit_bytes; /* of elements: MAX_BYTES, but never less than one message */
-    bool ack;
+    uint32_t form; /* enum kc_item_form */
 } kc_take;
 
 static kc_item kc_item_of(const kc_result *result)
@@ -19,9 +22,10 @@ static kc_item kc_item_of(const kc_result *result)
     return (kc_item){result->token, result->body, result->attempts};
 }
 
-static uint32_t kc_recv_flags(bool ack)
+static uint32_t kc_recv_flags(uint32_t form)
 {
-    return ack ? KC_OP_HOLD | KC_OP_ACK : KC_OP_HOLD;
+    return KC_OP_HOLD | ((form & KC_ITEM_ACK) != 0 ? (uint32_t)KC_OP_ACK : 0U) |
+           ((form & KC_ITEM_SENDER) != 0 ? (uint32_t)KC_OP_SENDER : 0U);
 }
 
 /* The message goes back where it was. */
@@ -51,13 +55,13 @@ static bool kc_take_goes_with(kc_pump *pump, const kc_body *first, const kc_body
 /* Takes more messages behind items[0], until one is not there or does not fit. Returns how many there are. */
 static uint32_t kc_take_more(kc_pump *pump, kc_connection *conn, const kc_take *take, uint64_t room)
 {
-    kc_op op = kc_pump_op(pump, conn, 0, 0, kc_recv_flags(take->ack));
+    kc_op op = kc_pump_op(pump, conn, 0, 0, kc_recv_flags(take->form));
     uint64_t bytes = pump->items[0].body.len_bytes;
     uint32_t n = 1;
     kc_result result;
-    room -= kc_reply_item_bytes(conn, &pump->items[0].body, take->ack);
+    room -= kc_reply_item_bytes(conn, &pump->items[0].body, take->form);
     while (n < take->items && kc_take_one(pump, take, &op, &result)) {
-        uint64_t cost = kc_reply_item_bytes(conn, &result.body, take->ack);
+        uint64_t cost = kc_reply_item_bytes(conn, &result.body, take->form);
         bool fits = cost <= room && bytes + result.body.len_bytes <= take->limit_bytes &&
                     kc_take_goes_with(pump, &pump->items[0].body, &result.body) &&
                     (result.body.extra == 0 || kc_leases_have_room(&pump->conns.memory, &conn->leases, n + 1));
@@ -76,11 +80,11 @@ static uint32_t kc_take_more(kc_pump *pump, kc_connection *conn, const kc_take *
 static void kc_recv_reply(kc_pump *pump, kc_connection *conn, kc_answer answer, const kc_take *take,
                           const kc_result *first)
 {
-    if (take->items == 1 && !take->ack && kc_reply_usual(pump, conn, answer.req_id, first)) {
+    if (take->items == 1 && take->form == KC_ITEM_PLAIN && kc_reply_usual(pump, conn, answer.req_id, first)) {
         return;
     }
     kc_refusal refusal = {0};
-    int code = kc_reply_can_carry(pump, conn, &first->body, take->ack, &refusal);
+    int code = kc_reply_can_carry(pump, conn, &first->body, take->form, &refusal);
     if (code != KC_OK) {
         kc_recv_return(pump, conn, first->token);
         kc_reply_refusal(pump, conn, answer, code, &refusal);
@@ -88,7 +92,7 @@ static void kc_recv_reply(kc_pump *pump, kc_connection *conn, kc_answer answer, 
     }
     pump->items[0] = kc_item_of(first);
     uint32_t n = kc_take_more(pump, conn, take, kc_reply_item_room(conn));
-    kc_reply_items(pump, conn, answer, pump->items, n, take->ack);
+    kc_reply_items(pump, conn, answer, pump->items, n, take->form);
 }
 
 static int kc_recv_judge(const kc_connection *conn, const kc_request *request)
@@ -108,7 +112,7 @@ static kc_take kc_recv_wish(const kc_connection *conn, const kc_request *request
     if (conn->minor == 0) {
         return take;
     }
-    take.ack = (request->flags & KC_FLAG_RECV_ACK) != 0;
+    take.form = request->flags; /* judged: the same bits */
     if ((request->present & KC_HAS_MAX_ITEMS) != 0) {
         take.items = request->max_items;
     }
@@ -121,7 +125,6 @@ static kc_take kc_recv_wish(const kc_connection *conn, const kc_request *request
 static void kc_recv_park(kc_connection *conn, uint32_t req_id, const kc_take *take, kc_token token)
 {
     kc_pending *pending = kc_pump_park(conn, req_id, KC_PENDING_RECV, token);
-    pending->flags = take->ack ? KC_PENDING_ACK : 0;
     pending->more.take.items = take->items;
     pending->more.take.limit_bytes = (uint32_t)take->limit_bytes;
 }
@@ -148,7 +151,7 @@ void kc_pump_recv(kc_pump *pump, kc_connection *conn, kc_inbound *frame)
     }
     kc_take take = kc_recv_wish(conn, request, handle->chan);
     int32_t timeout_ms = request->cmd == KC_CMD_CHAN_TRY_RECV ? 0 : request->timeout_ms;
-    kc_op op = kc_pump_op(pump, conn, slot, timeout_ms, kc_recv_flags(take.ack));
+    kc_op op = kc_pump_op(pump, conn, slot, timeout_ms, kc_recv_flags(take.form));
     int code = kc_chan_recv(pump->conns.engine, take.chan, &op, NULL, 0, &result);
     if (code == KC_OK) {
         kc_recv_reply(pump, conn, answer, &take, &result);
@@ -183,7 +186,7 @@ void kc_pump_recv_result(kc_pump *pump, kc_connection *conn, uint32_t slot, kc_r
     const kc_pending *pending = &conn->pendings.slots[slot];
     kc_answer answer = kc_answer_to(KC_CMD_CHAN_RECV, pending->req_id);
     kc_take take = {.chan = result->chan, .items = pending->more.take.items,
-                    .limit_bytes = pending->more.take.limit_bytes, .ack = (pending->flags & KC_PENDING_ACK) != 0};
+                    .limit_bytes = pending->more.take.limit_bytes, .form = kc_item_form_of(result)};
     if (result->code == KC_OK) {
         kc_recv_reply(pump, conn, answer, &take, result);
     } else {

@@ -135,9 +135,17 @@ static void kc_put_explanation(const kc_pump *pump, kc_writer *writer, int32_t c
     }
 }
 
+static void kc_reply_note(kc_pump *pump, const kc_connection *conn, int32_t code, const kc_result *result)
+{
+    if (result != NULL && (code == KC_EDQUOT || code == KC_ENOMEM)) {
+        kc_pump_note(pump, conn, code, &result->refusal);
+    }
+}
+
 void kc_reply_error(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_t code, const kc_result *result)
 {
     kc_writer writer;
+    kc_reply_note(pump, conn, code, result);
     if (kc_reply_begin(pump, conn, answer, code, KC_REPLY_ERROR_BYTES, &writer)) {
         kc_put_explanation(pump, &writer, code, result);
         kc_reply_end(pump, conn, &writer);
@@ -166,6 +174,7 @@ void kc_reply_batch(kc_pump *pump, kc_connection *conn, kc_answer answer, const 
 {
     kc_writer writer;
     int32_t code = sum->count > 0 ? KC_OK : sum->code;
+    kc_reply_note(pump, conn, code, sum->result);
     if (kc_reply_begin(pump, conn, answer, code, KC_REPLY_ERROR_BYTES, &writer)) {
         kc_put_u32(&writer, KC_ATTR_COUNT, sum->count);
         kc_put_u32(&writer, KC_ATTR_DROPPED, sum->dropped);
@@ -184,9 +193,11 @@ void kc_reply_count(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_
     }
 }
 
-static uint32_t kc_item_content_bytes(const kc_connection *conn, uint32_t len_bytes)
+static uint32_t kc_item_content_bytes(const kc_connection *conn, uint32_t len_bytes, uint32_t form)
 {
-    return (uint32_t)kc_attr_bytes(conn->minor, len_bytes) + KC_REPLY_WIDE_BYTES + KC_REPLY_SCALAR_BYTES;
+    uint32_t ticket = (form & KC_ITEM_ACK) != 0 ? KC_REPLY_WIDE_BYTES : 0;
+    uint32_t sender = (form & KC_ITEM_SENDER) != 0 ? 2 * KC_REPLY_SCALAR_BYTES : 0;
+    return (uint32_t)kc_attr_bytes(conn->minor, len_bytes) + ticket + KC_REPLY_SCALAR_BYTES + sender;
 }
 
 /* Bytes of the attribute's value that stands for the message. */
@@ -195,19 +206,19 @@ static uint32_t kc_item_value_bytes(const kc_body *body)
     return body->extra != 0 && body->len_bytes < KC_MAX_DESC_BYTES ? (uint32_t)KC_MAX_DESC_BYTES : body->len_bytes;
 }
 
-uint64_t kc_reply_item_bytes(const kc_connection *conn, const kc_body *body, bool ack)
+uint64_t kc_reply_item_bytes(const kc_connection *conn, const kc_body *body, uint32_t form)
 {
     uint32_t value = kc_item_value_bytes(body);
     if (conn->minor == 0 && value > UINT16_MAX) {
         return UINT64_MAX; /* no length of ABI 1.0 can say it */
     }
-    return kc_attr_bytes(conn->minor, ack ? kc_item_content_bytes(conn, value) : value);
+    return kc_attr_bytes(conn->minor, form != KC_ITEM_PLAIN ? kc_item_content_bytes(conn, value, form) : value);
 }
 
-int kc_reply_can_carry(kc_pump *pump, kc_connection *conn, const kc_body *body, bool ack, kc_refusal *refusal)
+int kc_reply_can_carry(kc_pump *pump, kc_connection *conn, const kc_body *body, uint32_t form, kc_refusal *refusal)
 {
     kc_desc desc;
-    int code = kc_reply_item_bytes(conn, body, ack) > kc_reply_item_room(conn) ? KC_EMSGSIZE : KC_OK;
+    int code = kc_reply_item_bytes(conn, body, form) > kc_reply_item_room(conn) ? KC_EMSGSIZE : KC_OK;
     if (body->extra == 0 || code != KC_OK) {
         return code;
     }
@@ -259,28 +270,41 @@ static void kc_put_element(kc_pump *pump, kc_connection *conn, kc_writer *writer
     kc_put_bytes(writer, KC_ATTR_ELEMENT, memory, n);
 }
 
-static void kc_put_item(kc_pump *pump, kc_connection *conn, kc_writer *writer, const kc_item *item, bool ack)
+static void kc_put_sender(const kc_pump *pump, kc_writer *writer, kc_token token)
 {
-    if (!ack) {
+    kc_sender sender = {.uid = KC_NOBODY};
+    (void)kc_waiter_token_sender(pump->conns.engine, token, &sender); /* it holds its message until this reply is said */
+    kc_put_u32(writer, KC_ATTR_SENDER_UID, sender.uid);
+    kc_put_u32(writer, KC_ATTR_SENDER_PID, sender.pid);
+}
+
+static void kc_put_item(kc_pump *pump, kc_connection *conn, kc_writer *writer, const kc_item *item, uint32_t form)
+{
+    if (form == KC_ITEM_PLAIN) {
         kc_put_element(pump, conn, writer, &item->body);
         return;
     }
     kc_desc desc;
     bool range = item->body.extra != 0 && kc_body_desc(pump->conns.engine, &item->body, &desc) == KC_OK;
     uint32_t value = range ? (uint32_t)KC_MAX_DESC_BYTES : item->body.len_bytes;
-    kc_nested_begin(writer, KC_ATTR_ITEM, kc_item_content_bytes(conn, value));
+    kc_nested_begin(writer, KC_ATTR_ITEM, kc_item_content_bytes(conn, value, form));
     kc_put_element(pump, conn, writer, &item->body);
-    kc_put_u64(writer, KC_ATTR_DELIVERY_ID, item->token);
+    if ((form & KC_ITEM_ACK) != 0) {
+        kc_put_u64(writer, KC_ATTR_DELIVERY_ID, item->token);
+    }
     kc_put_u32(writer, KC_ATTR_REDELIVERED, item->attempts);
+    if ((form & KC_ITEM_SENDER) != 0) {
+        kc_put_sender(pump, writer, item->token);
+    }
     kc_nested_end(writer);
 }
 
-static uint32_t kc_items_flat_bytes(const kc_connection *conn, const kc_item *items, uint32_t n, bool ack)
+static uint32_t kc_items_flat_bytes(const kc_connection *conn, const kc_item *items, uint32_t n, uint32_t form)
 {
     uint64_t sum = KC_REPLY_HEAD_BYTES;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t length = items[i].body.len_bytes;
-        sum += kc_reply_item_bytes(conn, &items[i].body, ack) - (length >= kc_reply_lends(conn) ? length : 0);
+        sum += kc_reply_item_bytes(conn, &items[i].body, form) - (length >= kc_reply_lends(conn) ? length : 0);
     }
     return (uint32_t)sum; /* bounded by max_out, which kc_reply_item_room keeps to */
 }
@@ -298,24 +322,25 @@ static bool kc_reply_attach(kc_pump *pump, kc_connection *conn, const kc_body *b
     return kc_output_attach(&pump->conns, conn, body);
 }
 
-void kc_reply_items(kc_pump *pump, kc_connection *conn, kc_answer answer, const kc_item *items, uint32_t n, bool ack)
+void kc_reply_items(kc_pump *pump, kc_connection *conn, kc_answer answer, const kc_item *items, uint32_t n,
+                    uint32_t form)
 {
     kc_writer writer;
     for (uint32_t i = 0; i < n && items[i].body.extra != 0; i++) {
         kc_pump_introduce(pump, conn, &items[i].body);
     }
-    (void)kc_conn_pay(&pump->conns, conn, kc_items_flat_bytes(conn, items, n, ack));
-    if (!kc_reply_begin(pump, conn, answer, KC_OK, kc_items_flat_bytes(conn, items, n, ack), &writer)) {
+    (void)kc_conn_pay(&pump->conns, conn, kc_items_flat_bytes(conn, items, n, form));
+    if (!kc_reply_begin(pump, conn, answer, KC_OK, kc_items_flat_bytes(conn, items, n, form), &writer)) {
         return;
     }
     if (!kc_reply_attach(pump, conn, &items[0].body, &writer)) {
         return;
     }
     for (uint32_t i = 0; i < n; i++) {
-        kc_put_item(pump, conn, &writer, &items[i], ack);
+        kc_put_item(pump, conn, &writer, &items[i], form);
     }
     kc_reply_end(pump, conn, &writer);
-    for (uint32_t i = 0; !ack && i < n; i++) {
+    for (uint32_t i = 0; (form & KC_ITEM_ACK) == 0 && i < n; i++) {
         if (!kc_output_settle(&pump->conns, conn, items[i].token)) {
             return;
         }

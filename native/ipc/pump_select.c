@@ -52,9 +52,9 @@ static int kc_clause_make(kc_pump *pump, const kc_connection *conn, const kc_req
     }
     *clause = (kc_clause){.chan = handle->chan};
     if ((wish->present & (KC_HAS_ELEMENT | KC_HAS_DESC)) == 0) {
-        bool ack = (wish->flags & KC_FLAG_CLAUSE_ACK) != 0;
         clause->dir = KC_CLAUSE_RECV;
-        clause->flags = ack ? KC_OP_HOLD | KC_OP_ACK : KC_OP_HOLD;
+        clause->flags = KC_OP_HOLD | ((wish->flags & KC_FLAG_CLAUSE_ACK) != 0 ? (uint32_t)KC_OP_ACK : 0U) |
+                        ((wish->flags & KC_FLAG_CLAUSE_SENDER) != 0 ? (uint32_t)KC_OP_SENDER : 0U);
         return KC_OK;
     }
     clause->dir = KC_CLAUSE_SEND;
@@ -126,21 +126,21 @@ static void kc_select_refuse(kc_pump *pump, kc_connection *conn, kc_answer answe
 /* The winning clause's effect is there. */
 static void kc_select_reply(kc_pump *pump, kc_connection *conn, kc_answer answer, const kc_result *result)
 {
-    bool ack = (result->flags & KC_RESULT_ACK) != 0;
+    uint32_t form = kc_item_form_of(result);
     answer.index = result->clause;
     if ((result->flags & KC_RESULT_MESSAGE) == 0) {
         kc_reply_sent(pump, conn, answer, (result->flags & KC_RESULT_DROPPED) != 0);
         return;
     }
     kc_refusal refusal = {0};
-    int code = kc_reply_can_carry(pump, conn, &result->body, ack, &refusal);
+    int code = kc_reply_can_carry(pump, conn, &result->body, form, &refusal);
     if (code != KC_OK) {
         (void)kc_waiter_token_return(pump->conns.engine, conn->scope, result->token);
         kc_reply_refusal(pump, conn, answer, code, &refusal);
         return;
     }
     kc_item item = {result->token, result->body, result->attempts};
-    kc_reply_items(pump, conn, answer, &item, 1, ack);
+    kc_reply_items(pump, conn, answer, &item, 1, form);
 }
 
 static void kc_select_run(kc_pump *pump, kc_connection *conn, kc_inbound *frame, uint32_t slot)

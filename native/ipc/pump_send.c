@@ -74,6 +74,12 @@ static kc_attr kc_send_first(const kc_request *request)
     return attr;
 }
 
+/* Until when its messages are wanted: the time begins when the frame arrives. 0: for as long as the channel says. */
+static int64_t kc_send_expiry(const kc_pump *pump, const kc_connection *conn, const kc_request *request)
+{
+    return conn->minor != 0 && request->ttl_ms != 0 ? pump->now_ns + request->ttl_ms * INT64_C(1000000) : 0;
+}
+
 static void kc_send_single(kc_pump *pump, kc_connection *conn, kc_inbound *frame, kc_chan chan, uint32_t op_flags,
                            int32_t timeout_ms)
 {
@@ -86,6 +92,7 @@ static void kc_send_single(kc_pump *pump, kc_connection *conn, kc_inbound *frame
         return;
     }
     kc_op op = kc_pump_op(pump, conn, slot, timeout_ms, op_flags);
+    op.expires_ns = kc_send_expiry(pump, conn, request);
     int code = frame->files.count != 0 ? kc_send_with_files(pump, conn, frame, chan, &op, &result)
                                        : kc_send_element(pump, conn, chan, &op, &attr, frame->bodies, &result);
     if (code == KC_OK) {
@@ -119,7 +126,7 @@ static int kc_batch_advance(kc_pump *pump, const kc_connection *conn, uint32_t s
                             kc_result *result)
 {
     kc_op op = {.scope = conn->scope, .user = ((uint64_t)conn->index << 32) | slot, .deadline_ns = batch->deadline_ns,
-                .port = pump->port, .flags = batch->op_flags};
+                .port = pump->port, .flags = batch->op_flags, .expires_ns = batch->expires_ns};
     kc_attr attr;
     int code = KC_OK;
     while (code == KC_OK && kc_attr_walk_next(&batch->elements.walk, &attr)) {
@@ -164,6 +171,7 @@ static void kc_batch_park(kc_pump *pump, kc_connection *conn, const kc_request *
     }
     kept->chan = batch->chan;
     kept->deadline_ns = batch->deadline_ns;
+    kept->expires_ns = batch->expires_ns;
     kept->op_flags = batch->op_flags;
     kept->count = batch->count;
     kept->dropped = batch->dropped;
@@ -182,7 +190,8 @@ static void kc_send_batch(kc_pump *pump, kc_connection *conn, kc_inbound *frame,
         return;
     }
     kc_op op = kc_pump_op(pump, conn, slot, timeout_ms, op_flags);
-    kc_batch batch = {.chan = chan, .deadline_ns = op.deadline_ns, .op_flags = op.flags};
+    kc_batch batch = {.chan = chan, .deadline_ns = op.deadline_ns, .expires_ns = kc_send_expiry(pump, conn, request),
+                      .op_flags = op.flags};
     batch.elements.walk = kc_request_walk(request, request->descs.count != 0 ? KC_ATTR_DESC : KC_ATTR_ELEMENT);
     if (frame->bodies != NULL) {
         batch.elements.bodies = *frame->bodies;

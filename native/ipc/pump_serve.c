@@ -22,7 +22,7 @@ static bool kc_serve_is_open(const kc_pump *pump, const kc_connection *conn)
 
 static bool kc_serve_in_budget(const kc_pump *pump, const kc_connection *conn)
 {
-    return conn->turn_frames < pump->config.frames_per_turn && conn->turn_bytes < pump->config.bytes_per_turn;
+    return conn->turn_frames < conn->turn_most && conn->turn_bytes < pump->config.bytes_per_turn;
 }
 
 static void kc_serve_done(kc_pump *pump, kc_connection *conn)
@@ -200,6 +200,9 @@ static void kc_serve_mark_half(const kc_pump *pump, kc_connection *conn)
 static void kc_serve_after(kc_pump *pump, kc_connection *conn)
 {
     bool waits = kc_buffer_length(&conn->input) != 0;
+    if (pump->paced) {
+        kc_pace_spend(pump, conn);
+    }
     if (conn->state >= KC_CONN_CLOSING) {
         return;
     }
@@ -207,7 +210,9 @@ static void kc_serve_after(kc_pump *pump, kc_connection *conn)
         kc_pump_fatal(pump, conn, 0, KC_EPROTO);
         return;
     }
-    if (waits && kc_serve_is_open(pump, conn) && !kc_serve_in_budget(pump, conn)) {
+    if (waits && pump->paced && kc_pace_allows(pump, conn) == 0) {
+        kc_pace_slow(pump, conn);
+    } else if (waits && kc_serve_is_open(pump, conn) && !kc_serve_in_budget(pump, conn)) {
         kc_list_add(&pump->conns, KC_LIST_RUNNABLE, conn);
     } else if (conn->state == KC_CONN_EOF) {
         kc_serve_last(pump, conn);
@@ -219,9 +224,14 @@ static void kc_serve_after(kc_pump *pump, kc_connection *conn)
     kc_list_add(&pump->conns, KC_LIST_ATTENTION, conn);
 }
 
-static void kc_serve_begin(kc_connection *conn)
+static void kc_serve_begin(const kc_pump *pump, kc_connection *conn)
 {
     conn->turn_frames = conn->turn_bytes = 0;
+    conn->turn_most = pump->config.frames_per_turn;
+    if (pump->paced) {
+        uint32_t paid = kc_pace_allows(pump, conn);
+        conn->turn_most = paid < conn->turn_most ? paid : conn->turn_most;
+    }
 }
 
 static bool kc_serve_keep(kc_pump *pump, kc_connection *conn, const uint8_t *bytes, size_t n)
@@ -236,7 +246,7 @@ static bool kc_serve_keep(kc_pump *pump, kc_connection *conn, const uint8_t *byt
 void kc_pump_take(kc_pump *pump, kc_connection *conn, const uint8_t *bytes, size_t n)
 {
     uint32_t missing;
-    kc_serve_begin(conn);
+    kc_serve_begin(pump, conn);
     conn->bytes_in += n;
     while ((missing = kc_serve_missing(pump, conn)) != 0 && missing <= n) {
         if (!kc_serve_keep(pump, conn, bytes, missing)) {
@@ -260,7 +270,7 @@ void kc_pump_filled(kc_pump *pump, kc_connection *conn, uint32_t n)
 {
     conn->bytes_in += n;
     kc_large_filled(&pump->conns, conn, n);
-    kc_serve_begin(conn);
+    kc_serve_begin(pump, conn);
     (void)kc_serve_large_bytes(pump, conn, NULL, 0);
     kc_serve_after(pump, conn);
 }
@@ -269,20 +279,23 @@ void kc_pump_eof(kc_pump *pump, kc_connection *conn)
 {
     if (conn->state == KC_CONN_OPEN) {
         conn->state = KC_CONN_EOF;
-        kc_serve_begin(conn);
-        kc_serve_input(pump, conn);
-        kc_serve_after(pump, conn);
+        kc_pump_serve_waiting(pump, conn);
     }
+}
+
+void kc_pump_serve_waiting(kc_pump *pump, kc_connection *conn)
+{
+    kc_serve_begin(pump, conn);
+    kc_serve_input(pump, conn);
+    kc_serve_after(pump, conn);
 }
 
 bool kc_pump_round(kc_pump *pump)
 {
     kc_conn_list_head *runnable = &pump->conns.lists[KC_LIST_RUNNABLE];
+    kc_pace_release(pump);
     for (uint32_t left = runnable->count; left != 0 && runnable->first != NULL; left--) {
-        kc_connection *conn = kc_list_take(&pump->conns, KC_LIST_RUNNABLE);
-        kc_serve_begin(conn);
-        kc_serve_input(pump, conn);
-        kc_serve_after(pump, conn);
+        kc_pump_serve_waiting(pump, kc_list_take(&pump->conns, KC_LIST_RUNNABLE));
     }
     return runnable->first != NULL;
 }

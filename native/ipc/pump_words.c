@@ -14,7 +14,7 @@ static const char *const kc_reasons[] = {
     [KC_REASON_SHUTDOWN] = "shutting down",
     [KC_REASON_POISONED] = "the channel broke an invariant and was destroyed",
     [KC_REASON_UNDELIVERED] = "dropped undelivered",
-    [KC_REASON_EXPIRED] = "waited longer than it may",
+    [KC_REASON_EXPIRED] = "expired",
     [KC_REASON_REVOKED] = "its memory was taken back",
 };
 
@@ -41,10 +41,13 @@ static const kc_quota_words kc_quotas[] = {
     [KC_QUOTA_ENGINE_FILES] = {"files", "limits.files"},
     [KC_QUOTA_ENGINE_REGIONS] = {"regions", "limits.regions"},
     [KC_QUOTA_ACCOUNT_FILES] = {"files per uid", "limits.files_per_uid"},
+    [KC_QUOTA_ACCOUNT_MESSAGES] = {"messages per uid", "limits.messages_per_uid"},
     [KC_QUOTA_ACCOUNT_HELD] = {"held per uid", "limits.held_per_uid"},
     [KC_QUOTA_CONN_REQUESTS] = {"requests per connection", "limits.requests_per_connection"},
     [KC_QUOTA_DESCRIPTORS] = {"open files of the daemon", "LimitNOFILE"},
     [KC_QUOTA_CONN_LEASES] = {"leases per connection", NULL},
+    [KC_QUOTA_CONN_FRAMES] = {"frames per second per connection", "limits.frames_per_second_per_connection"},
+    [KC_QUOTA_ACCOUNT_FRAMES] = {"frames per second per uid", "limits.frames_per_second_per_uid"},
 };
 
 kc_quota_words kc_quota_words_of(uint32_t quota)

@@ -105,6 +105,10 @@ static int kc_request_add(kc_request *request, const kc_attr *attr, const uint8_
         request->max_items = kc_attr_u32(attr);
         request->present |= KC_HAS_MAX_ITEMS;
         return KC_OK;
+    case KC_ATTR_TTL_MS:
+        request->ttl_ms = kc_attr_u32(attr);
+        request->present |= KC_HAS_TTL_MS;
+        return KC_OK;
     case KC_ATTR_MAX_BYTES:
         request->max_bytes = kc_attr_u64(attr);
         request->present |= KC_HAS_MAX_BYTES;

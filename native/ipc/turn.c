@@ -223,7 +223,7 @@ static void kc_turn_report(kc_pump *pump, uint32_t polls, kc_report *report)
                           .accept = pump->set->listeners_ready, .closed = lists[KC_LIST_ENDED].count,
                           .cancelled = lists[KC_LIST_CANCELLED].count, .polls = polls,
                           .events = kc_engine_events(pump->conns.engine), .regions = pump->ended_regions.count,
-                          .files = kc_pump_files_left(pump)};
+                          .files = kc_pump_files_left(pump), .notes = pump->note_count};
     report->flags = (more ? KC_TURN_MORE : 0U) | (pump->set->woken ? KC_TURN_WOKEN : 0U) |
                     (pump->set->cut ? KC_TURN_CUT : 0U);
     pump->set->woken = pump->set->cut = false;

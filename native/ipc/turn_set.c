@@ -159,7 +159,10 @@ void kc_set_end(kc_pump *pump, kc_connection *conn)
 int kc_conn_add(kc_pump *pump, int fd, uint32_t transport, uint32_t account, kc_conn *conn_out)
 {
     kc_connection *conn = NULL;
-    int code = transport <= KC_TRANSPORT_SEQPACKET ? kc_conns_add(&pump->conns, account, &conn) : KC_EINVAL;
+    int code = transport <= KC_TRANSPORT_SEQPACKET ? KC_OK : KC_EINVAL;
+    if (code == KC_OK) {
+        code = kc_pace_know(pump, account) ? kc_conns_add(&pump->conns, account, &conn) : KC_ENOMEM;
+    }
     if (code == KC_OK) {
         conn->transport = (uint8_t)transport;
         conn->max_in = KC_CONTROL_BYTES; /* of a HELLO */
@@ -190,6 +193,7 @@ static int64_t kc_set_next_ns(const kc_pump *pump)
     int64_t next = kc_engine_next_deadline(pump->conns.engine);
     bool pressed = pump->conns.input_bytes >= pump->conns.input_budget;
     next = pressed && pump->stale_check_ns < next ? pump->stale_check_ns : next;
+    next = pump->release_ns < next ? pump->release_ns : next;
     return pump->set->retry_ns < next ? pump->set->retry_ns : next;
 }
 

@@ -49,12 +49,13 @@ def test_a_uid_over_its_connections_hears_in_hello_which_limit_it_is(
     assert again.ask("PING")["RESULT"] == 0
 
 
-def test_far_over_the_limit_connections_are_closed_without_a_word_and_one_log_line(
+def test_far_over_the_limit_connections_hear_why_at_the_door_and_the_log_has_one_line(
     start_daemon: Any, connect: Any
 ) -> None:
     running = start_daemon("--limit", "connections_per_uid=1")
     first = connect(running)
     silent = [connect(running, minor=None) for _ in range(70)]
+    assert silent[-1].read()["QUOTA_NAME"] == b"connections per uid"
     assert silent[-1].at_end()
     assert first.ask("PING")["RESULT"] == 0
     assert running.log.count("connection refused") == 1

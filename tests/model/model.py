@@ -1,4 +1,4 @@
-"""What a system of channels does, one call after another: the contract (4.1 to 4.17) as a program.
+"""What a system of channels does, one call after another: the contract (4.1 to 4.18) as a program.
 
 It is not an implementation: no lock, no limit of memory, lists where the engine has records. Tests
 drive it beside the engine and compare each answer, each result at the port and each counter.
@@ -13,6 +13,7 @@ One file, because it is read as one: who doubts an answer finds the whole contra
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -53,6 +54,7 @@ class Message:
     attempts: int = 0
     back: bool = False  # it came back: stands in front and needs no room
     sender: Waiter | None = None  # waits for the end of this message
+    expires: int = NEVER
 
 
 @dataclass(eq=False)
@@ -124,6 +126,13 @@ class Waiter:
     arm: Arm | None = None  # of a receive: the one that won
     outcome: Outcome | None = None
 
+    @property
+    def due(self) -> int:
+        """When its wait ends: also with the time of the message it offers, not of one that went."""
+        offered = self.arms[0].message if self.message is None else None
+        patience = NEVER if self.op.patience < 0 else self.op.patience
+        return min(patience, offered.expires if offered else NEVER)
+
 
 class Model:
     def __init__(self) -> None:
@@ -131,6 +140,7 @@ class Model:
         self.parked: dict[int, Waiter] = {}  # by user, oldest first; taken ones included
         self.holding: dict[int, Waiter] = {}
         self.port: list[Waiter] = []
+        self.channels: list[Channel] = []
         self.parents: dict[int, int] = {}  # scope -> parent, 0 for a root
         self.touched: deque[Channel] = deque()
         self.letters: deque[tuple[Channel, Message, str]] = deque()
@@ -305,6 +315,7 @@ class Model:
             channel.ready.remove(message)
         named = channel.undelivered == "dead_letter" or how == "attempts"
         channel.count["drops_oldest" if how == "evicted" else "undelivered"] += 1
+        channel.count["expired"] += how == "expired"
         if channel.dead_letter is not None and named:
             self.letters.append((channel, message, how))
         else:
@@ -318,12 +329,15 @@ class Model:
         assert message and channel and waiter.arm
         channel.held.remove(waiter)
         stale = channel.kind == "conflated" and message.place != channel.places
+        expired = message.expires <= self.now
         keeps = waiter.arm.ack or channel.undelivered in ("kind", "requeue")
         attempts = min(message.attempts + 1, 63)
-        if unseen and not stale and channel.state != "destroyed":
+        if unseen and not (stale or expired) and channel.state != "destroyed":
             self._requeue(channel, message)
         elif channel.state == "destroyed":
             self._lose(channel, message, channel.reason)
+        elif expired:
+            self._lose(channel, message, "expired")
         elif not keeps or stale:
             self._lose(channel, message, "undelivered")
         elif channel.max_attempts and attempts >= channel.max_attempts:
@@ -417,12 +431,27 @@ class Model:
 
     def tick(self, now: int) -> None:
         self.now = max(self.now, now)
-        due = sorted(self.parked.values(), key=lambda w: w.op.patience)
-        for waiter in due:
-            if waiter.op.patience <= self.now:
+        for _, waiter, channel, message in sorted(self._dues(), key=lambda entry: entry[0]):
+            if waiter and waiter.op.user in self.parked:  # its message may have ended it
                 code = self._expire(waiter)
                 self._decide(waiter, code, reason="timeout")
+            elif channel and message:
+                self._lose(channel, message, "expired")
         self._settled(Outcome(0, KC_OK))
+
+    def _dues(self) -> Iterator[tuple[int, Waiter | None, Channel | None, Message | None]]:
+        """Waiters, and messages that wait, whose time has come."""
+        for waiter in self.parked.values():
+            if waiter.due <= self.now:
+                yield waiter.due, waiter, None, None
+        for channel in self.channels:
+            for message in channel.ready:
+                if message.expires <= self.now:
+                    yield message.expires, None, channel, message
+
+    def next_due(self) -> int:
+        waiting = [message.expires for channel in self.channels for message in channel.ready]
+        return min([*waiting, *(waiter.due for waiter in self.parked.values())], default=NEVER)
 
     def _expire(self, waiter: Waiter) -> int:
         if waiter.message:

@@ -74,6 +74,10 @@ class EngineAgainstModel(RuleBasedStateMachine):
     def send(self, channel: int, scope: int, size: int, patience: int | None) -> None:
         self.twin.send(self.channel(channel), self.scope(scope), size, patience, False)
 
+    @rule(channel=indices, scope=indices, patience=patiences, ttl=st.integers(1, 5))
+    def send_for_a_time(self, channel: int, scope: int, patience: int | None, ttl: int) -> None:
+        self.twin.send(self.channel(channel), self.scope(scope), 4, patience, ttl == 3, ttl)
+
     @rule(channel=indices, scope=indices)
     def send_and_wait(self, channel: int, scope: int) -> None:
         self.twin.send(self.channel(channel), self.scope(scope), 4, None, False)

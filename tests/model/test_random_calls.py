@@ -75,7 +75,8 @@ class Game:
     def send(self) -> None:
         size = self.dice.choice([4, 4, 4, 8, 12])
         confirm = self.dice.random() < 0.3
-        self.twin.send(self.channel(), self.owner(), size, self.patience(), confirm)
+        ttl = self.dice.choice([None, None, 1, 2, 4])
+        self.twin.send(self.channel(), self.owner(), size, self.patience(), confirm, ttl)
 
     def receive(self) -> None:
         self.twin.receive(self.channel(), self.owner(), self.patience(), False, False)

@@ -33,6 +33,7 @@ REASONS = {
     "attempts": native.lib.KC_REASON_ATTEMPTS,
     "purged": native.lib.KC_REASON_PURGED,
     "undelivered": native.lib.KC_REASON_UNDELIVERED,
+    "expired": native.lib.KC_REASON_EXPIRED,
 }
 REASON_NAMES = {number: name for name, number in REASONS.items()}
 REASON_NAMES[0] = ""
@@ -58,6 +59,7 @@ COUNTERS = {
     "acks": "acks",
     "nacks": "nacks",
     "unconfirmed": "unconfirmed",
+    "expired": "expired",
 }
 
 
@@ -148,6 +150,7 @@ class Twin:
         )
         pair = Pair(self.engine.chan_make(config), channel)
         self.channels.append(pair)
+        self.model.channels.append(channel)
         return pair
 
     def close(self, channel: int) -> None:
@@ -202,13 +205,25 @@ class Twin:
         return (user * 100 + arm).to_bytes(4, "big").ljust(size, b".")
 
     def send(
-        self, channel: int, scope: int, size: int, patience: int | None, confirm: bool
+        self,
+        channel: int,
+        scope: int,
+        size: int,
+        patience: int | None,
+        confirm: bool,
+        ttl: int | None = None,
     ) -> None:
+        """`ttl` in steps; no two messages end at the same time."""
         pair = self.channels[channel]
         op = self.operation(scope, patience, confirm)
         data = self.value(op.user, 0, size)
-        result = self.engine.chan_send(pair.ticket, self.native(op), data)
-        self.same(op, result, self.model.operate(op, [Arm(pair.model, Message(data))]))
+        message = Message(data)
+        asked = self.native(op)
+        if ttl is not None:
+            message.expires = self.model.now + ttl * STEP_NS + op.user % 1000 * 2 + 1
+            asked = asked._replace(expires_ns=message.expires)
+        result = self.engine.chan_send(pair.ticket, asked, data)
+        self.same(op, result, self.model.operate(op, [Arm(pair.model, message)]))
 
     def receive(
         self, channel: int, scope: int, patience: int | None, hold: bool, ack: bool
@@ -300,8 +315,7 @@ class Twin:
         assert usage["parked"] == len(self.model.parked)
         assert usage["held"] == len(self.model.holding)
         assert self.engine.port_depth(self.port) == len(self.model.port)
-        deadlines = [w.op.patience for w in self.model.parked.values() if w.op.patience >= 0]
-        assert self.engine.next_deadline() == min(deadlines, default=NEVER)
+        assert self.engine.next_deadline() == self.model.next_due()
         for pair in self.channels:
             self.compare_channel(pair.ticket, pair.model)
 

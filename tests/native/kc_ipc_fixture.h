@@ -5,8 +5,8 @@
  *
  * A frame is a command and words: rN REQ_ID, cN CHAN_ID, tN TIMEOUT_MS, fN FLAGS, nN MAX_ITEMS, bN MAX_BYTES, #N
  * DELIVERY_ID (the N-th that was heard, from 0), LN LEASE_ID (likewise), DN+offset:length DESC of the N-th region of
- * rig_region, gN FILES, e:text ELEMENT, E:n ELEMENT of n bytes, ( ... ) CLAUSE, vN ABI_MINOR.
- * Replies read the same, with =N RESULT, iN INDEX, kN COUNT, dN DROPPED, xN REDELIVERED, ( ... ) ITEM, q:, s: and w: for
+ * rig_region, gN FILES, lN TTL_MS, e:text ELEMENT, E:n ELEMENT of n bytes, ( ... ) CLAUSE, vN ABI_MINOR.
+ * Replies read the same, with uN SENDER_UID, pN SENDER_PID, =N RESULT, iN INDEX, kN COUNT, dN DROPPED, xN REDELIVERED, ( ... ) ITEM, q:, s: and w: for
  * QUOTA_NAME, QUOTA_SETTING and REASON, DN+offset:length/word DESC (the word is the number of the lease, or the flags of a
  * notice), RN REGION_ID, zN SIZE, and &N after the command for N files in the header. Every say and every hear is followed by kc_engine_check.
  */
@@ -134,6 +134,7 @@ static inline void rig_word(rig *r, kc_writer *w, const char *word, size_t n)
         break;
     case 'D': rig_range(r, w, word); break;
     case 'g': kc_put_u32(w, KC_ATTR_FILES, (uint32_t)value); break;
+    case 'l': kc_put_u32(w, KC_ATTR_TTL_MS, (uint32_t)value); break;
     case 'e':
     case 'E': rig_element(r, w, word, n); break;
     case '(': kc_nested_begin(w, KC_ATTR_CLAUSE, strstr(word, "E:") != NULL && strstr(word, "E:") < strchr(word, ')') &&
@@ -220,6 +221,8 @@ static inline size_t rig_render_attrs(rig *r, char *at, size_t room, kc_attr_cur
         case KC_ATTR_COUNT: n += rig_print(to, left, " k%lld", NULL, 0, kc_attr_u32(&attr)); break;
         case KC_ATTR_DROPPED: n += rig_print(to, left, " d%lld", NULL, 0, kc_attr_u32(&attr)); break;
         case KC_ATTR_REDELIVERED: n += rig_print(to, left, " x%lld", NULL, 0, kc_attr_u32(&attr)); break;
+        case KC_ATTR_SENDER_UID: n += rig_print(to, left, " u%lld", NULL, 0, kc_attr_u32(&attr)); break;
+        case KC_ATTR_SENDER_PID: n += rig_print(to, left, " p%lld", NULL, 0, kc_attr_u32(&attr)); break;
         case KC_ATTR_ABI_MINOR: n += rig_print(to, left, " v%lld", NULL, 0, kc_attr_u32(&attr)); break;
         case KC_ATTR_ELEMENT: n += rig_render_element(to, left, &attr); break;
         case KC_ATTR_QUOTA_NAME: n += rig_print(to, left, " q:%.*s", attr.value, (int)attr.length, 0); break;

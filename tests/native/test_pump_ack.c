@@ -281,7 +281,7 @@ KC_TEST(what_is_wrong_with_one_clause_is_told_with_its_index)
     open_three_channels();
     KC_CHECK_EQ(kc_conn_grant(r.pump, r.conns[0], 1002, r.chans[1], KC_RIGHT_READ), KC_OK);
     rig_say(&r, 0, "SELECT r1 (c1001 e:x) (c77); SELECT r2 (c1002) (c1002 e:x); SELECT r3 (c1001 e:x) (e:y); "
-                   "SELECT r4 (c1001 f2); SELECT r5 (c1001 f1 e:x); SELECT r6; SELECT r7 f2 (c1001)");
+                   "SELECT r4 (c1001 f4); SELECT r5 (c1001 f1 e:x); SELECT r6; SELECT r7 f2 (c1001)");
     KC_CHECK_STR(rig_hear(&r, 0), "SELECT r1 =-9 i1; SELECT r2 =-13 i1; SELECT r3 =-22 i1; SELECT r4 =-22 i0; "
                                   "SELECT r5 =-22 i0; SELECT r6 =-22; SELECT r7 =-22");
     KC_CHECK_EQ(rig_stat(&r, 0, KC_STAT_READY), 0);

@@ -48,7 +48,7 @@ class Engine:
     def account_usage(self, account: int) -> dict[str, int]:
         return {"files": self.files}
 
-    def account_make(self, **limits: int) -> int:
+    def account_make(self, uid: int, **limits: int) -> int:
         self.accounts.append(len(self.accounts) + 1)
         return self.accounts[-1]
 
@@ -82,7 +82,7 @@ class Pump:
     def accept_pause(self, on: bool) -> None:
         self.paused.append(on)
 
-    def add(self, fd: int, transport: int, account: int) -> int:
+    def add(self, fd: int, transport: int, account: int, pid: int) -> int:
         connected = socket.socket(fileno=fd)
         if self.refuse_add:
             connected.close()

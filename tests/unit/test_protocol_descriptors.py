@@ -41,7 +41,7 @@ def test_a_range_in_a_delivery_is_its_body(found: list[Descriptor]) -> None:
         for place, one in enumerate(found)
     ]
     deliveries = deliveries_of(read(*(("ITEM", item) for item in items)))
-    assert deliveries == [(one, place, 2) for place, one in enumerate(found)]
+    assert deliveries == [(one, place, 2, None) for place, one in enumerate(found)]
 
 
 def test_deliveries_of_bytes_and_of_ranges_may_stand_in_one_reply() -> None:

@@ -167,7 +167,7 @@ def test_a_delivery_with_files_is_its_bytes_and_they(reader: ReplyReader) -> Non
     item = [("ELEMENT", b"a"), ("DELIVERY_ID", 9), ("REDELIVERED", 1)]
     data = tlv.build_frame("CHAN_RECV", [("REQ_ID", 7), ("RESULT", 0), ("ITEM", item)], 1, 1)
     (reply,) = reader.feed(data, some_files(1))
-    ((body, delivery_id, attempts),) = deliveries_of(reply)
+    ((body, delivery_id, attempts, _),) = deliveries_of(reply)
     assert isinstance(body, WithFiles)
     assert (body.element, len(body.files), delivery_id, attempts) == (b"a", 1, 9, 1)
 

@@ -31,7 +31,8 @@ typedef struct kc_chan_config {
     uint32_t max_attempts; /* 1..63, 0 = redelivered for ever */
     uint32_t account;      /* whose channel count is charged */
     uint32_t max_items;    /* unlimited: messages before it counts as full; 0 = 1,048,576 */
-    uint32_t file_ttl_ms;  /* how long a message with files may wait READY; 0 = for ever */
+    uint32_t ttl_ms;       /* how long a message may wait once it was accepted; 0 = for ever */
+    uint32_t file_ttl_ms;  /* the same of messages with files, if that is shorter */
     uint64_t max_bytes;    /* waiting bytes before it counts as full; 0 = 64 MiB */
     uint64_t user;         /* the caller's name for it: comes back in events and listings */
     kc_chan dead_letter;   /* an unlimited channel without one of its own, or 0 */
@@ -60,10 +61,10 @@ enum { KC_CLAUSE_RECV = 0, KC_CLAUSE_SEND = 1 };
 typedef struct kc_clause {
     kc_chan chan;
     uint32_t dir;   /* KC_CLAUSE_RECV, KC_CLAUSE_SEND */
-    uint32_t flags; /* of a receive: KC_OP_HOLD, KC_OP_ACK */
+    uint32_t flags; /* of a receive: KC_OP_HOLD, KC_OP_ACK, KC_OP_SENDER */
     kc_body body;   /* of a send: given to the select when the answer is >= 0 (all clauses'), kept otherwise */
 } kc_clause;
-/* 1..64 clauses, exactly one takes effect. */
+/* 1..64 clauses, exactly one takes effect. Its sends expire as the channel says. */
 KC_API int kc_select(kc_engine *engine, kc_clause *clauses, uint32_t count, const kc_op *op, kc_result *result);
 
 /* No new sends; what was accepted, held or already parked still drains. Idempotent. */
@@ -95,6 +96,8 @@ KC_API int kc_chan_waiter_scope_begin(kc_engine *engine, kc_scope parent, uint32
                                       const kc_scope_limits *limits, kc_scope *scope_out, kc_refusal *refusal);
 /* Other limits from now on. KC_ENOENT for a scope that is none. */
 KC_API int kc_chan_waiter_scope_limit(kc_engine *engine, kc_scope scope, const kc_scope_limits *limits);
+/* The process it stands for: what receivers of messages that it sends from now on are told. */
+KC_API int kc_chan_waiter_scope_name(kc_engine *engine, kc_scope scope, uint32_t pid);
 /* Ends every waiter of the scope and of the scopes below it: parked ones are cancelled (reason counts them), held
  * messages go back (acked ones are requeued, plain ones meet the undelivered policy), results not yet taken from the
  * port vanish with theirs. Then the scopes are gone. */
@@ -130,6 +133,13 @@ KC_API int kc_waiter_token_nack(kc_engine *engine, kc_scope scope, kc_token toke
 KC_API int kc_waiter_token_return(kc_engine *engine, kc_scope scope, kc_token token);
 /* The message of a held token, lent. */
 KC_API int kc_waiter_token_body(kc_engine *engine, kc_token token, kc_body *body_out);
+
+/* Who sent it: what kc_account_name and kc_chan_waiter_scope_name had said of the sender then, whatever became of it
+ * since; of a dead letter the first sender. KC_NOBODY and 0 where nothing was said. */
+typedef struct kc_sender {
+    uint32_t uid, pid;
+} kc_sender;
+KC_API int kc_waiter_token_sender(kc_engine *engine, kc_token token, kc_sender *sender_out);
 
 /* ---- looking ---- */
 /* stat[KC_STAT_...]: every counter and gauge of the channel by its id on the wire (kc_wire.h); index 0 unused. */

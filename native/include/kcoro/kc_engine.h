@@ -91,18 +91,22 @@ typedef struct kc_account_limits {
     uint64_t bytes;    /* 256 MiB; a message costs its blocks and 128 bytes */
     uint32_t held;     /* 65,536 messages given to receives and not yet done */
     uint32_t files;    /* 1,024 open files in messages, or waiting to be closed */
+    uint32_t messages; /* 2,097,152 that wait, are offered by a parked send, or are held by a receiver */
 } kc_account_limits;
 typedef struct kc_account_usage {
     uint32_t parked, channels;
     uint64_t bytes;
     uint32_t held;
     uint32_t files;
+    uint32_t messages;
 } kc_account_usage;
 /* limits NULL or a field 0: the default. KC_EDQUOT (KC_QUOTA_ENGINE_ACCOUNTS) when the table is full. Account 0 is
  * nobody's: always there, never limited. */
 KC_API int kc_account_make(kc_engine *engine, const kc_account_limits *limits, uint32_t *account_out);
 /* Releases the name. What is still charged stays charged until it is freed; the record goes with the last charge. */
 KC_API int kc_account_free(kc_engine *engine, uint32_t account);
+/* Who it stands for (a uid): what receivers of its messages are told. Until then KC_NOBODY. */
+KC_API int kc_account_name(kc_engine *engine, uint32_t account, uint32_t owner);
 KC_API int kc_account_limit(kc_engine *engine, uint32_t account, const kc_account_limits *limits);
 KC_API int kc_account_measure(kc_engine *engine, uint32_t account, kc_account_usage *usage_out);
 

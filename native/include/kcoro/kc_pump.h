@@ -65,6 +65,9 @@ KC_API int kc_pump_accept_pause(kc_pump *pump, int on);
 KC_API int kc_conn_add(kc_pump *pump, int fd, uint32_t transport, uint32_t account, kc_conn *conn_out);
 /* After HELLO: the minor spoken (0 or 1) and the largest frame this peer takes. Before it every frame is control. */
 KC_API int kc_conn_speak(kc_pump *pump, kc_conn conn, uint32_t minor, uint32_t max_frame);
+/* Which process the kernel says is at the other end: told to receivers who ask (kc_chan_waiter_scope_name); its uid is the
+ * account's name. */
+KC_API int kc_conn_name(kc_pump *pump, kc_conn conn, uint32_t pid);
 /* What this peer can take: KC_CAP_DESCRIPTORS, KC_CAP_FILES. Nothing of it before this call. */
 KC_API int kc_conn_able(kc_pump *pump, kc_conn conn, uint32_t caps);
 /* The handle chan_id -> channel with rights (KC_RIGHT_*); replaces an older one. The pump keeps one reference on the
@@ -82,6 +85,7 @@ typedef struct kc_conn_info {
     uint32_t account;
     int32_t fd; /* for looking only */
     kc_scope scope; /* of its waiters and what it holds; for looking only */
+    uint64_t slowed; /* how often it was faster than its pace */
 } kc_conn_info;
 KC_API int kc_conn_measure(kc_pump *pump, kc_conn conn, kc_conn_info *info_out);
 /* The connection a waiter (kc_waiter_info.user) belongs to; 0 when it is none of this pump's. */
@@ -110,6 +114,7 @@ typedef struct kc_pump_usage {
     uint64_t connections;  /* those whose end was not yet fetched included */
     uint64_t memory_bytes; /* of the pump's own */
     uint64_t input_bytes;  /* under the input budget */
+    uint64_t slowed;       /* how often a connection was faster than its pace */
 } kc_pump_usage;
 KC_API void kc_pump_measure(kc_pump *pump, kc_pump_usage *usage_out);
 /* Test hook, as kc_engine_fail_alloc: the n-th allocation of the pump from now fails. */
@@ -170,6 +175,21 @@ KC_API int kc_pump_region_ended(kc_pump *pump, kc_conn *owner_out, kc_ticket *re
 KC_API uint32_t kc_pump_take_files(kc_pump *pump, int32_t *files, uint32_t max, uint32_t *account_out);
 KC_API void kc_pump_files_closed(kc_pump *pump, uint32_t account, uint32_t count);
 KC_API uint32_t kc_pump_files_left(kc_pump *pump);
+
+/* Frames per second of one connection, and of all of one account; 0 = as many as come. Whoever is faster is not read until
+ * its time has come. May be called again. */
+KC_API int kc_pump_pace(kc_pump *pump, uint32_t per_connection, uint32_t per_account);
+/* Something for the log: a hot request was refused by a quota, or its connection was slowed (code KC_OK). */
+typedef struct kc_note {
+    kc_conn conn;
+    int32_t code;
+    uint32_t quota;
+    uint64_t limit, usage;
+    const char *name, *setting; /* setting may be NULL: a fixed limit */
+    uint64_t lost; /* notes that found no room since the last one */
+} kc_note;
+/* The next note, or KC_EAGAIN. The same word about the same connection stands once until it was fetched. */
+KC_API int kc_pump_next_note(kc_pump *pump, kc_note *note_out);
 
 /* Draining: new SEND (and SELECT with a send) get KC_ECANCELED, REASON "shutting down"; receives and acks go on. */
 KC_API int kc_pump_drain(kc_pump *pump);

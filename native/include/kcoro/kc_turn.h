@@ -31,6 +31,7 @@ typedef struct kc_report {
     uint32_t events;   /* engine events waiting (kc_engine_take_event) */
     uint32_t regions;  /* ended regions waiting (kc_pump_region_ended) */
     uint32_t files;    /* to be closed (kc_pump_take_files) */
+    uint32_t notes;    /* for the log (kc_pump_next_note) */
 } kc_report;
 
 /* timeout_ns: 0 = do not block, negative = for ever. repoll_ns: how long to re-poll (yielding) after the last work

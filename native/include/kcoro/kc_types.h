@@ -83,8 +83,13 @@ enum kc_quota {
     KC_QUOTA_ENGINE_REGIONS = 16,
     KC_QUOTA_ACCOUNT_HELD = 32, /* messages held by one account */
     KC_QUOTA_ACCOUNT_FILES = 33, /* open files in its messages, or on their way to being closed */
-    KC_QUOTA_DESCRIPTORS = 48    /* open files of the whole process: RLIMIT_NOFILE */
+    KC_QUOTA_ACCOUNT_MESSAGES = 40, /* messages that it sent and that are not done */
+    KC_QUOTA_DESCRIPTORS = 48       /* open files of the whole process: RLIMIT_NOFILE */
 };
+
+#ifndef KC_CDEF
+#define KC_NOBODY UINT32_MAX /* the uid of an account without a name, as chown(2) has it */
+#endif
 
 typedef struct kc_refusal {
     uint32_t quota; /* enum kc_quota */
@@ -110,7 +115,8 @@ enum kc_op_flag {
     KC_OP_CONFIRM = 8,  /* send: done only when the message was acknowledged (token TAKEN until then) */
     KC_OP_BIASED = 16,  /* select: clauses are tried in the order given */
     KC_OP_SMALL = 32,   /* send: a descriptor was wanted, but its bytes are few (zref_fallback_small) */
-    KC_OP_CROWDED = 64  /* send: a descriptor was wanted, but there was no memory to share (zref_fallback_capacity) */
+    KC_OP_CROWDED = 64, /* send: a descriptor was wanted, but there was no memory to share (zref_fallback_capacity) */
+    KC_OP_SENDER = 128  /* receive: comes back as KC_RESULT_SENDER, for whoever then asks kc_waiter_token_sender */
 };
 
 /* Who asks. The scope owns what parks or is held; the port gets the result of what parked; user comes back with it. */
@@ -120,6 +126,8 @@ typedef struct kc_op {
     int64_t deadline_ns;
     uint32_t port;
     uint32_t flags;
+    int64_t expires_ns; /* send, not in a select: from then on its message is not delivered, and a send that still waits
+                           for room ends with KC_ETIME; 0 = never */
 } kc_op;
 
 enum kc_result_flag {
@@ -129,7 +137,8 @@ enum kc_result_flag {
     KC_RESULT_COPIED = 8,      /* receive: the bytes are in the caller's buffer, body.block is 0 */
     KC_RESULT_HELD = 16,       /* receive: token holds the message; body is lent, valid while the token holds it */
     KC_RESULT_ACK = 32,        /* receive: KC_OP_ACK was asked, the application acknowledges */
-    KC_RESULT_SEND = 64        /* the winning clause is a send */
+    KC_RESULT_SEND = 64,       /* the winning clause is a send */
+    KC_RESULT_SENDER = 128     /* receive: KC_OP_SENDER was asked */
 };
 
 /* What became of an operation. Fields a result does not need are 0. */

@@ -33,11 +33,11 @@ class Engine:
         self.freed_accounts: list[int] = []
         self.stats: dict[int, list[int]] = {}  # by CHAN_ID and STAT_ID
 
-    def account_make(self, **limits: int) -> int:
+    def account_make(self, uid: int, **limits: int) -> int:
         return 500
 
     def account_usage(self, account: int) -> dict[str, int]:
-        return {"parked": 1, "held": 2, "bytes": 3, "files": self.paid_files}
+        return {"parked": 1, "held": 2, "bytes": 3, "files": self.paid_files, "messages": 5}
 
     def chan_files(self, chan: int, skip: int, most: int) -> list[WaitingFiles]:
         return self.files[skip : skip + most]

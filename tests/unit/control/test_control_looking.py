@@ -202,4 +202,6 @@ def test_get_info_tells_what_the_asking_user_has_here() -> None:
         b"region_bytes": 0,
         b"leases": 0,
         b"files": 4,
+        b"messages": 5,
+        b"slowed": 0,
     }
