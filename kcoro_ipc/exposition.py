@@ -63,6 +63,8 @@ CHANNELS = Group(("", *_wire.STAT_NAMES), ("kcoro_channel", "What the channel is
         ('end="dropped"', "undelivered_dropped"),
         ('end="dead_lettered"', "undelivered_dead_lettered"),
     )),
+    _one("kcoro_channel_expirations", COUNTER, "Messages whose time was over before a receiver came.",
+         "expired"),
     _one("kcoro_channel_requeues", COUNTER, "Times that a message went back into the channel.",
          "undelivered_requeued"),
     _one("kcoro_channel_redeliveries", COUNTER, "Deliveries of messages delivered before.",

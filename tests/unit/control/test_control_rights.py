@@ -233,6 +233,9 @@ def test_a_refusal_is_one_line_that_says_who_what_and_why(
         "name": command,
         "why": why,
         "quota": None,
+        "limit": None,
+        "usage": None,
+        "setting": None,
     }
 
 
