@@ -92,7 +92,7 @@ def read_limits(
     multiple=True,
     callback=read_limits,
     metavar="NAME=N",
-    help=f"Set a limit: {', '.join(LIMIT_NAMES)}.",
+    help="Set a limit; `kcoro config show` lists them.",
 )
 @click.option("--log-level", type=click.Choice(LEVELS), help="[info]")
 @click.option(
@@ -139,9 +139,9 @@ def serve(
     gc.freeze()  # what is loaded now stays for ever: no collection needs to look at it
 
     def ready() -> None:
-        say_ready(listeners.channels, quiet)
         if not until_eof:  # else whoever started us knows, and it may be for a moment
             check_descriptor_limit(config.limits, descriptors)
+        say_ready(listeners.channels, quiet)
 
     async def reload(daemon: "Daemon") -> None:
         if in_terminal and not has_terminal():
