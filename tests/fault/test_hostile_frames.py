@@ -240,7 +240,7 @@ def test_10_a_command_before_hello_is_eproto_and_the_end(
 def test_10_an_unknown_command_is_enosys_and_the_connection_lives(house: House) -> None:
     """Contract 4.15."""
     with house.peer() as peer:
-        for cmd in (0, 5, 31, 35, 51, 999, 0xFFFF):
+        for cmd in (0, 5, 31, 35, 52, 999, 0xFFFF):
             peer.say(raw_frame(cmd, REQ_ID))
             answer = peer.read()
             assert answer is not None
