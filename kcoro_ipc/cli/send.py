@@ -5,6 +5,7 @@ back-pressure), so never more than one piece of input is held here.
 """
 
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -98,6 +99,8 @@ def check_sources(
         raise click.UsageError("--pass-stdin goes with one MESSAGE at most, and nothing else")
     if sum((bool(messages), path is not None, framing is not None)) > 1:
         raise click.UsageError("messages come from arguments, --file or stdin: give one of them")
+    if pass_stdin and sys.stdin is None:  # closed; what has its number now is only a filler
+        raise OutsideError("stdin is closed, so there is nothing to pass; give it a file: < FILE")
 
 
 def pool_for(source: "intake.Source | None") -> int | None:

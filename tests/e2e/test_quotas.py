@@ -177,13 +177,15 @@ CASES: dict[str, Case] = {
     "openings_per_connection": Case(1, second_opening),
     "openings_per_uid": Case(1, second_opening),
     "subscriptions_per_connection": Case(1, second_subscription),
+    "subscriptions_per_uid": Case(1, second_subscription),
 }
 BY_ANOTHER_USER = {"accounts"}
 PACES = {"frames_per_second_per_uid", "frames_per_second_per_connection"}
+ROLLS = {"metrics_channels", "metrics_users"}  # what is over them is summed up, nothing is refused
 
 
 def test_every_limit_has_its_case() -> None:
-    assert {field.name for field in fields(Limits)} == set(CASES) | BY_ANOTHER_USER | PACES
+    assert {field.name for field in fields(Limits)} == set(CASES) | BY_ANOTHER_USER | PACES | ROLLS
 
 
 @pytest.mark.parametrize("name", CASES)

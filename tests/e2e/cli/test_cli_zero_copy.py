@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import select
+import shlex
 import signal
 import stat
 import subprocess
@@ -159,6 +160,16 @@ def test_an_open_file_travels_and_is_the_commands_stdin(
     source.unlink()  # the open file is there without its name
     shown = kcoro("recv", jobs, "--exec", 'echo "$KCORO_MESSAGE"; cat')
     assert (shown.returncode, shown.stdout) == (0, b"about it\nline one\nline two\n")
+
+
+def test_a_closed_stdin_is_not_passed_on(kcoro: Any, jobs: str) -> None:
+    words = shlex.join(kcoro.command("send", jobs, "--pass-stdin"))
+    done = subprocess.run(
+        ["sh", "-c", f"exec {words} <&-"], env=kcoro.environment(), capture_output=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"kcoro: stdin is closed")
+    assert kcoro("recv", jobs, "--try").returncode == 3
 
 
 def test_the_command_finds_every_file_by_its_number(kcoro: Any, jobs: str, tmp_path: Path) -> None:
