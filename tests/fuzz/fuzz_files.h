@@ -70,10 +70,12 @@ static void close_file(int32_t file)
 static void close_unwanted(const world *w)
 {
     int32_t files[KC_MAX_MESSAGE_FILES];
-    for (uint32_t n; (n = kc_pump_take_files(w->pump, files, KC_MAX_MESSAGE_FILES)) != 0;) {
+    uint32_t account = 0;
+    for (uint32_t n; (n = kc_pump_take_files(w->pump, files, KC_MAX_MESSAGE_FILES, &account)) != 0;) {
         for (uint32_t i = 0; i < n; i++) {
             close_file(files[i]);
         }
+        kc_pump_files_closed(w->pump, account, n);
     }
 }
 
@@ -114,7 +116,7 @@ static void add_region(world *w, kc_conn owner, int32_t file)
     if (kc_region_add(w->engine, &config, &w->regions[w->region_count % REGIONS], &refusal) == KC_OK) {
         w->region_count++;
     } else if (file >= 0) {
-        kc_pump_discard_file(w->pump, file);
+        kc_pump_discard_file(w->pump, w->account, file);
     }
 }
 
@@ -130,7 +132,7 @@ static void judge_region(world *w, const kc_control *control, uint8_t how)
         } else if ((how & 32) != 0) {
             close_file(file);
         } else {
-            kc_pump_discard_file(w->pump, file);
+            kc_pump_discard_file(w->pump, w->account, file);
         }
     }
 }
