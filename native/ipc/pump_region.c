@@ -134,7 +134,7 @@ static void kc_tell_ended(kc_pump *pump, const kc_region_end *end)
         kc_connection *conn = kc_conns_at(&pump->conns, i);
         if (conn != NULL && conn->state < KC_CONN_CLOSING && kc_region_is_known(conn, end->region)) {
             kc_handles_remove(&conn->regions, kc_handles_find(&conn->regions, (uint32_t)end->region));
-#if KC_MUTANT != 21 /* who has a region mapped does not hear that it is gone */
+#if KC_MUTANT != 20 /* who has a region mapped does not hear that it is gone */
             kc_tell_gone(pump, conn, end->region);
 #endif
         }
