@@ -137,7 +137,11 @@ def test_every_quoted_contract_number_is_a_paragraph_of_the_contract() -> None:
 
 # --- rules and the tests that hold them ---
 
-OWNERSHIP_TABLES = ("ownership", "files", "safety")
+# Tables between `<!-- name -->` and `<!-- /name -->` whose last column is "tested by".
+RULES = {
+    "docs/ZERO_COPY.md": ("ownership", "files", "safety"),
+    "docs/THREATS.md": ("users", "namespaces", "same", "payloads", "deaths", "places"),
+}
 TEST = re.compile(r"^\s*(?:async )?def (test_\w+)\(|^KC_TEST\((\w+)\)", re.MULTILINE)
 
 
@@ -147,14 +151,25 @@ def names_of_tests() -> set[str]:
     return {python or native for pairs in found for python, native in pairs}
 
 
-@pytest.mark.parametrize("table", OWNERSHIP_TABLES)
-def test_every_rule_of_zero_copy_names_tests_and_they_exist(table: str) -> None:
-    text = page("docs/ZERO_COPY.md").split(f"<!-- {table} -->")[1].split(f"<!-- /{table} -->")[0]
-    rows = table_rows(text)[1:]
+def table_between_marks(name: str, table: str) -> list[list[str]]:
+    text = page(name).split(f"<!-- {table} -->")[1].split(f"<!-- /{table} -->")[0]
+    return table_rows(text)
+
+
+@pytest.mark.parametrize(("name", "table"), [(n, t) for n, tables in RULES.items() for t in tables])
+def test_every_rule_of_a_table_names_tests_and_they_exist(name: str, table: str) -> None:
+    head, *rows = table_between_marks(name, table)
+    assert head[-1] == "tested by"
+    assert len(rows) >= (10 if name == "docs/ZERO_COPY.md" else 2)
     named = {row[0]: backticked(row[-1]) for row in rows}
-    assert len(named) >= 10
     assert [rule for rule, tests in named.items() if not tests] == []
     assert {test for tests in named.values() for test in tests} - names_of_tests() == set()
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_table_of_rules_is_looked_at(name: str) -> None:
+    assert tuple(re.findall(r"^<!-- /(\w+) -->$", page(name), re.MULTILINE)) == RULES[name]
+    assert page(name).count("| tested by |") == len(RULES[name])
 
 
 def test_the_limits_of_zero_copy_are_those_of_the_program() -> None:
