@@ -110,9 +110,11 @@ def make_known(connection: Connection, parcels: Sequence[Parcel]) -> None:
 
 
 def _make_known(connection: Connection, parcels: Sequence[Parcel]) -> None:
-    doomed = connection.side.pool.doomed
-    while doomed:
-        _drop(connection, doomed.pop())
+    pool = connection.side.pool
+    while pool.doomed:
+        region = pool.doomed[-1]
+        _drop(connection, region)
+        pool.dropped(region)  # only now: what was interrupted is dropped by the next send
     for parcel in parcels:
         if parcel.region is not None and not parcel.region.region_id:
             _add(connection, parcel.region)

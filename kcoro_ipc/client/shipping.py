@@ -102,9 +102,13 @@ async def make_known(connection: Connection, parcels: Sequence[Parcel]) -> None:
 
 
 async def _make_known(connection: Connection, parcels: Sequence[Parcel]) -> None:
-    doomed = connection.side.pool.doomed
-    while doomed:
-        await _drop(connection, doomed.pop())
+    pool = connection.side.pool
+    if pool.doomed:
+        async with connection.registering:
+            while pool.doomed:
+                region = pool.doomed[-1]
+                await _drop(connection, region)
+                pool.dropped(region)  # only now: what was cancelled is dropped by the next send
     for parcel in parcels:
         if parcel.region is not None and not parcel.region.region_id:
             async with connection.registering:

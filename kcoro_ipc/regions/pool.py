@@ -188,6 +188,11 @@ class Pool:
         """The daemon knows this region no more."""
         self.regions = [region for region in self.regions if region.region_id != region_id]
 
+    def dropped(self, region: Region) -> None:
+        """A doomed one that the daemon has forgotten."""
+        if region in self.doomed:
+            self.doomed.remove(region)
+
     def _look_at_watched(self) -> None:
         for _ in range(len(self._watched)):
             self.give(self._watched.popleft())
