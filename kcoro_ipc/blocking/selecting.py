@@ -35,7 +35,9 @@ def select(
         except QuotaExceeded as error:
             sends.go_as_bytes(error)
         req_id = connection.new_id()
-        frame = select_frame(req_id, to_ms(timeout), sends.arms(), biased)
+        frame = select_frame(
+            req_id, to_ms(timeout), sends.arms(), biased, connection.max_frame_bytes
+        )
         reply = connection.request(req_id, frame, timeout, late, sends.files())
         index, _ = winner(reply, clauses, ERRORS)
     except BaseException as error:

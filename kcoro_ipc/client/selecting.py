@@ -22,7 +22,7 @@ async def select(
         except QuotaExceeded as error:
             sends.go_as_bytes(error)
         req_id = connection.new_id()
-        frame = select_frame(req_id, timeout_ms, sends.arms(), biased)
+        frame = select_frame(req_id, timeout_ms, sends.arms(), biased, connection.max_frame_bytes)
         side, files = "select" if timeout_ms else "", sends.files()
         owners = tuple(owner for clause in clauses for owner in (clause.channel, clause.inbox))
         reply = await connection.request(req_id, frame, side, owners, files=files)

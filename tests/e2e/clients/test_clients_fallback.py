@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kcoro_ipc.errors import PoolExhausted, QuotaExceeded
+from kcoro_ipc.errors import MessageTooLong, PoolExhausted, QuotaExceeded
 from tests.e2e.harness import DaemonProcess, running_daemon
 
 COPIED_FROM = 16 << 10
@@ -77,6 +77,18 @@ async def test_a_select_sends_what_falls_back_too_and_is_not_counted(
         assert await counted(either, channel) == (0, 0)
         assert await either.do(channel.receive()) == LARGE
         assert await either.do(channel.receive()) == b"\x07"
+
+
+async def test_a_select_that_falls_back_to_more_than_a_frame_is_refused_and_costs_no_connection(
+    either: Any, daemon: Any, name: str
+) -> None:
+    async with either.open(daemon.seqpacket, pool_bytes=PAGE, zero_copy_from=COPIED_FROM) as one:
+        channel = await made(either, one, name)
+        most = bytes(channel._handle.longest_element)
+        with pytest.raises(MessageTooLong, match="in one select"):
+            await either.do(one.select(channel.sending(most), channel.sending(most)))
+        await either.do(one.select(channel.sending(most), biased=True))
+        assert await either.do(channel.receive()) == most
 
 
 async def test_without_fallback_an_exhausted_pool_refuses_and_nothing_is_sent_or_counted(
