@@ -4,6 +4,7 @@ from typing import Any, Protocol
 
 from kcoro_ipc.files import HasFileno
 from kcoro_ipc.regions import Lease, Loan, Side
+from kcoro_ipc.regions.lease import release_all
 
 
 class HasSide(Protocol):
@@ -40,8 +41,9 @@ class Lending:
         return arrays.empty(self._lender, shape, dtype, order)
 
     def release(self, *leases: Lease) -> None:
-        """Releases several leases with one frame; BufferError, and none, if one is in use."""
-        self._connection.side.mappings.release_all(leases)
+        """Releases several leases with one frame, those of other clients with one of theirs;
+        BufferError, and none, if one is in use."""
+        release_all(leases)
 
     @property
     def leases_open(self) -> int:

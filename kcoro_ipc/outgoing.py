@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from kcoro_ipc import _wire
 from kcoro_ipc.codecs import Bytes, Codec
-from kcoro_ipc.errors import InvalidArgument
+from kcoro_ipc.errors import InvalidArgument, KcoroError
 from kcoro_ipc.files import HasFileno, Loose, duplicate
 from kcoro_ipc.protocol import batches, requests
 from kcoro_ipc.protocol.handles import Handle
@@ -68,6 +68,7 @@ class Sends:
     """The sending clauses of a select as parcels, of which at most one will be accepted."""
 
     def __init__(self, side: Side, clauses: Sequence[Clause]) -> None:
+        self.side = side
         self.clauses = clauses
         self.parcels: dict[int, Parcel] = {}  # by the place of their clause
         made: dict[int, Parcel] = {}
@@ -87,6 +88,19 @@ class Sends:
         if key not in made:
             made[key] = parcel_of(side, clause.handle, clause.encoded)
         return made[key]
+
+    def go_as_bytes(self, why: KcoroError) -> None:
+        """The daemon refused a region: what lies in none that it knows goes as bytes, if all of
+        that may; else `why` is raised."""
+        unknown = {
+            place: parcel
+            for place, parcel in self.parcels.items()
+            if parcel.region is not None and not parcel.region.region_id
+        }
+        for place, parcel in unknown.items():
+            self.side.goes_as_bytes(self.clauses[place].handle, [parcel], why)
+        for place, parcel in unknown.items():
+            self.parcels[place] = parcel.as_bytes()
 
     def arms(self) -> list[requests.Clause]:
         return [

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from kcoro_ipc.blocking.connection import Connection
 from kcoro_ipc.blocking.shipping import make_known
 from kcoro_ipc.blocking.timeouts import to_ms
-from kcoro_ipc.errors import ERRORS
+from kcoro_ipc.errors import ERRORS, QuotaExceeded
 from kcoro_ipc.outgoing import Sends
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.protocol.selects import Clause, select_frame, winner
@@ -30,9 +30,14 @@ def select(
             clause.channel.keep(reply)
 
     try:
-        make_known(connection, list(sends.parcels.values()))
+        try:
+            make_known(connection, list(sends.parcels.values()))
+        except QuotaExceeded as error:
+            sends.go_as_bytes(error)
         req_id = connection.new_id()
-        frame = select_frame(req_id, to_ms(timeout), sends.arms(), biased)
+        frame = select_frame(
+            req_id, to_ms(timeout), sends.arms(), biased, connection.max_frame_bytes
+        )
         reply = connection.request(req_id, frame, timeout, late, sends.files())
         index, _ = winner(reply, clauses, ERRORS)
     except BaseException as error:

@@ -7,7 +7,7 @@ from kcoro_ipc import _wire
 from kcoro_ipc.blocking.connection import CONTROL_SECONDS, Connection
 from kcoro_ipc.blocking.handle import Handle
 from kcoro_ipc.blocking.timeouts import Deadline, to_ms
-from kcoro_ipc.errors import ConnectionLost, NoSuchChannel, QuotaExceeded
+from kcoro_ipc.errors import ConnectionLost, KcoroError, NoSuchChannel, QuotaExceeded
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply
@@ -73,9 +73,15 @@ def ship_run(handle: Handle, parcels: Sequence[Parcel], timeout: float | None) -
 
 
 def _ship_as_bytes(handle: Handle, parcels: Sequence[Parcel], timeout: float | None) -> int:
+    """How many were sent; the error of the first, and one that leaves in doubt what it ended."""
     deadline = Deadline(timeout)
     for count, parcel in enumerate(parcels):
-        reply = ship(handle, parcel, deadline.left(), 0)
+        try:
+            reply = ship(handle, parcel, deadline.left(), 0)
+        except KcoroError as error:
+            if count and not error.in_doubt:
+                return count
+            raise
         if reply.result and count == 0:
             raise handle.failure(reply, "send")
         if reply.result:
@@ -104,9 +110,11 @@ def make_known(connection: Connection, parcels: Sequence[Parcel]) -> None:
 
 
 def _make_known(connection: Connection, parcels: Sequence[Parcel]) -> None:
-    doomed = connection.side.pool.doomed
-    while doomed:
-        _drop(connection, doomed.pop())
+    pool = connection.side.pool
+    while pool.doomed:
+        region = pool.doomed[-1]
+        _drop(connection, region)
+        pool.dropped(region)  # only now: what was interrupted is dropped by the next send
     for parcel in parcels:
         if parcel.region is not None and not parcel.region.region_id:
             _add(connection, parcel.region)

@@ -39,7 +39,7 @@ from kcoro_ipc.files import (
     collect,
 )
 from kcoro_ipc.protocol import requests
-from kcoro_ipc.protocol.exchange import SHARED_PLACES, SIDES, Exchange
+from kcoro_ipc.protocol.exchange import EVENTS, SHARED_PLACES, SIDES, Exchange
 from kcoro_ipc.protocol.greeting import Greeting
 from kcoro_ipc.protocol.replies import Reply
 from kcoro_ipc.regions import Settings, Side
@@ -137,7 +137,7 @@ class Connection:
         """Sends a request that is answered again and again; `asking` hears all of it."""
         if self.ended:
             raise self._why_unusable()
-        self._exchange.add(asking.req_id, asking)
+        self._exchange.add(asking.req_id, asking, EVENTS)
         asking.begins = self._outflow.put(frame)
 
     def tell(self, frame: bytes) -> None:

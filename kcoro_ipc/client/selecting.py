@@ -5,6 +5,7 @@ from typing import Any
 
 from kcoro_ipc.client.connection import Connection
 from kcoro_ipc.client.shipping import make_known
+from kcoro_ipc.errors import QuotaExceeded
 from kcoro_ipc.outgoing import Sends
 from kcoro_ipc.protocol.selects import Clause, select_frame, winner
 from kcoro_ipc.trio_errors import TRIO_ERRORS
@@ -16,9 +17,12 @@ async def select(
     """The place of the clause that took effect and what it brought; its error is raised."""
     sends = Sends(connection.side, clauses)
     try:
-        await make_known(connection, list(sends.parcels.values()))
+        try:
+            await make_known(connection, list(sends.parcels.values()))
+        except QuotaExceeded as error:
+            sends.go_as_bytes(error)
         req_id = connection.new_id()
-        frame = select_frame(req_id, timeout_ms, sends.arms(), biased)
+        frame = select_frame(req_id, timeout_ms, sends.arms(), biased, connection.max_frame_bytes)
         side, files = "select" if timeout_ms else "", sends.files()
         owners = tuple(owner for clause in clauses for owner in (clause.channel, clause.inbox))
         reply = await connection.request(req_id, frame, side, owners, files=files)

@@ -3,10 +3,12 @@ parcel learns what became of it."""
 
 from collections.abc import Sequence
 
+import trio
+
 from kcoro_ipc import _wire
 from kcoro_ipc.client.connection import Connection
 from kcoro_ipc.client.handle import Handle
-from kcoro_ipc.errors import NoSuchChannel, QuotaExceeded
+from kcoro_ipc.errors import KcoroError, NoSuchChannel, QuotaExceeded
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.replies import Reply
@@ -43,8 +45,13 @@ async def ship_run(handle: Handle, parcels: Sequence[Parcel], owner: object) -> 
     """One frame of a batch; how many were settled from the front."""
     connection = handle.connection
     try:
-        if not await _all_known(connection, handle, parcels):
-            return await _ship_as_bytes(handle, parcels, owner)
+        known = await _all_known(connection, handle, parcels)
+    except BaseException as error:
+        settle_without(parcels, error)
+        raise
+    if not known:
+        return await _ship_as_bytes(handle, [parcel.as_bytes() for parcel in parcels], owner)
+    try:
         req_id = connection.new_id()
         frame = batch_frame(req_id, handle.chan_id, FOREVER_MS, parcels)
         reply = await connection.request(req_id, frame, "send", (owner,))
@@ -69,14 +76,19 @@ async def _all_known(connection: Connection, handle: Handle, parcels: Sequence[P
 
 
 async def _ship_as_bytes(handle: Handle, parcels: Sequence[Parcel], owner: object) -> int:
-    plain = [parcel.as_bytes() for parcel in parcels]
-    for count, parcel in enumerate(plain):
-        reply = await ship(handle, parcel, FOREVER_MS, 0, "send", owner)
+    """How many were sent; the error of the first, and one that leaves in doubt what it ended."""
+    for count, parcel in enumerate(parcels):
+        try:
+            reply = await ship(handle, parcel, FOREVER_MS, 0, "send", owner)
+        except (trio.Cancelled, KcoroError) as error:
+            if count and not getattr(error, "in_doubt", False):
+                return count  # cancelled: the next checkpoint says so again
+            raise
         if reply.result and count == 0:
             raise handle.failure(reply, "send")
         if reply.result:
             return count
-    return len(plain)
+    return len(parcels)
 
 
 async def make_known(connection: Connection, parcels: Sequence[Parcel]) -> None:
@@ -90,9 +102,13 @@ async def make_known(connection: Connection, parcels: Sequence[Parcel]) -> None:
 
 
 async def _make_known(connection: Connection, parcels: Sequence[Parcel]) -> None:
-    doomed = connection.side.pool.doomed
-    while doomed:
-        await _drop(connection, doomed.pop())
+    pool = connection.side.pool
+    if pool.doomed:
+        async with connection.registering:
+            while pool.doomed:
+                region = pool.doomed[-1]
+                await _drop(connection, region)
+                pool.dropped(region)  # only now: what was cancelled is dropped by the next send
     for parcel in parcels:
         if parcel.region is not None and not parcel.region.region_id:
             async with connection.registering:

@@ -21,6 +21,7 @@ T = TypeVar("T")
 IN_FLIGHT = 1024
 OWN_PLACES = 8
 SIDES = ("send", "receive", "select")
+EVENTS = "events"  # of requests that are answered again and again; they need no place either
 SHARED_PLACES = IN_FLIGHT - OWN_PLACES * len(SIDES)
 LAST_REQ_ID = 0xFFFFFFFF
 
@@ -34,7 +35,7 @@ class Exchange(Generic[T]):
         self.in_flight: dict[int, tuple[T, str]] = {}
         self._last_word: KcoroError | None = None
         self._last_id = 0
-        self._used = dict.fromkeys(("", *SIDES), 0)
+        self._used = dict.fromkeys(("", EVENTS, *SIDES), 0)
 
     def new_id(self) -> int:
         """An id that no live request has; it counts as live from `add` on."""
@@ -76,6 +77,11 @@ class Exchange(Generic[T]):
         if reply.result is not None:
             del self.in_flight[reply.req_id]
             self._used[side] -= 1
+        elif side != EVENTS:
+            self._last_word = self._last_word or ProtocolError(
+                f"the daemon's answer to request {reply.req_id} has no result"
+            )
+            return None
         return waiting, reply
 
     def _unmatched(self, reply: Reply) -> None:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from kcoro_ipc import _wire
 from kcoro_ipc.codecs import Codec
-from kcoro_ipc.errors import ErrorTable, KcoroError, ProtocolError
+from kcoro_ipc.errors import ErrorTable, KcoroError, MessageTooLong, ProtocolError
 from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.handles import Handle
 from kcoro_ipc.protocol.outcome import failure_of
@@ -64,10 +64,22 @@ class Clause:
 
 
 def select_frame(
-    req_id: int, timeout_ms: int, arms: Sequence[requests.Clause], biased: bool
+    req_id: int,
+    timeout_ms: int,
+    arms: Sequence[requests.Clause],
+    biased: bool,
+    max_frame_bytes: int,
 ) -> bytes:
+    """MessageTooLong here, so that what all clauses send costs no connection."""
     flags = _wire.FLAG_SELECT_BIASED if biased else 0
-    return requests.select(req_id, timeout_ms, arms, flags)
+    frame = requests.select(req_id, timeout_ms, arms, flags)
+    payload_bytes = len(frame) - _wire.HEADER_BYTES
+    if payload_bytes > max_frame_bytes:
+        raise MessageTooLong(
+            f"the clauses of this select need {payload_bytes} bytes in all, over the "
+            f"{max_frame_bytes} that the daemon takes at once; send less in one select"
+        )
+    return frame
 
 
 def winner(reply: Reply, clauses: Sequence[Clause], table: ErrorTable) -> tuple[int, Clause]:

@@ -4,6 +4,7 @@ Its memory is not used for anything else until it is released; then the view and
 gone, and arrays of it must be gone before.
 """
 
+from collections.abc import Sequence
 from types import TracebackType
 from warnings import warn
 
@@ -23,7 +24,7 @@ class Lease:
     held: Held | None = None  # given by who makes it, in a step that no signal handler interrupts
 
     def __init__(self, releases: Releases, nbytes: int, is_shared: bool) -> None:
-        self._releases = releases
+        self.releases = releases
         self._nbytes = nbytes
         self._is_shared = is_shared
 
@@ -59,9 +60,9 @@ class Lease:
             return
         if not is_released(held.view):
             raise BufferError(IN_USE)
-        self._releases.owe(held)  # before it is forgotten: an interrupt in between loses nothing
+        self.releases.owe(held)  # before it is forgotten: an interrupt in between loses nothing
         self.held = None
-        self._releases.tell_owed()
+        self.releases.tell_owed()
 
     def check_unused(self) -> None:
         if self.held is not None and seen_by_others([self.held.view]):
@@ -70,13 +71,13 @@ class Lease:
     def drop(self) -> None:
         """Ends as soon as nobody looks at its memory any more."""
         if self.held is not None:
-            self._releases.dropped.append(self.held)
+            self.releases.dropped.append(self.held)
             self.held = None
 
     def disown(self) -> None:
         """It was never made: the range is still that of its message."""
         if self.held is not None:
-            self._releases.open.pop(self.held, None)
+            self.releases.open.pop(self.held, None)
             self.held = None
 
     def __enter__(self) -> memoryview:
@@ -101,3 +102,14 @@ class Lease:
         if self.held is not None:
             warn(f"{self!r} was dropped; release it", ResourceWarning, stacklevel=2, source=self)
             self.drop()
+
+
+def release_all(leases: Sequence[Lease]) -> None:
+    """Several, with one frame for each connection that they came by; BufferError, and none of
+    them, if one is still in use."""
+    for lease in leases:
+        lease.check_unused()
+    for lease in leases:
+        lease.drop()
+    for releases in dict.fromkeys(lease.releases for lease in leases):
+        releases.end_dropped()

@@ -116,14 +116,6 @@ class Mappings:
         weakref.finalize(holder, self.releases.dropped.append, held).atexit = False
         lease.held = None
 
-    def release_all(self, leases: Sequence[Lease]) -> None:
-        """Several with one frame; BufferError, and none of them, if one is still in use."""
-        for lease in leases:
-            lease.check_unused()
-        for lease in leases:
-            lease.drop()
-        self.releases.end_dropped()
-
     def close(self) -> None:
         """The connection has ended, and all leases with it; what is open can still be read."""
         self._mappings.clear()

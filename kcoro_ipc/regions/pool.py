@@ -162,8 +162,12 @@ class Pool:
         self._watched.append(block)
 
     def take_back(self, block: Block, offset: int) -> bool:
-        """It was not sent after all; False if the daemon has freed it all the same."""
-        return block.region.sent.pop(offset, None) is block
+        """It was not sent after all; False if the daemon has freed it all the same: what is sent
+        from that place by now is another block."""
+        if block.region.sent.get(offset) is not block:
+            return False
+        del block.region.sent[offset]
+        return True
 
     def lose(self, block: Block, offset: int) -> None:
         """Whether it was sent is not known: its region is used up and then dropped."""
@@ -183,6 +187,11 @@ class Pool:
     def gone(self, region_id: int) -> None:
         """The daemon knows this region no more."""
         self.regions = [region for region in self.regions if region.region_id != region_id]
+
+    def dropped(self, region: Region) -> None:
+        """A doomed one that the daemon has forgotten."""
+        if region in self.doomed:
+            self.doomed.remove(region)
 
     def _look_at_watched(self) -> None:
         for _ in range(len(self._watched)):

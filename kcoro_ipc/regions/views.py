@@ -10,15 +10,25 @@ import sys
 from collections.abc import Sequence
 
 
+def _references(view: memoryview) -> int:
+    (buffer,) = gc.get_referents(view)
+    return sys.getrefcount(buffer)
+
+
+# What the function itself holds: its name and the argument, or, from Python 3.14 on, the argument
+# alone (https://docs.python.org/3.14/whatsnew/3.14.html, borrowed references). So it is measured.
+OWN_REFERENCES = _references(memoryview(b"")) - 1
+
+
 def seen_by_others(known: Sequence[memoryview]) -> bool:
     """Whether the memory of these views is seen through any other that is not released.
 
     Counting is cheap and enough as a rule; who keeps released views around has all objects of the
     program searched for those that are not.
     """
-    (buffer,) = gc.get_referents(known[0])
-    if sys.getrefcount(buffer) - 2 <= len(known):  # the name here and the argument
+    if _references(known[0]) - OWN_REFERENCES <= len(known):
         return False
+    (buffer,) = gc.get_referents(known[0])
     return any(
         isinstance(found, memoryview) and not any(found is one for one in known) and _lives(found)
         for found in gc.get_referrers(buffer)

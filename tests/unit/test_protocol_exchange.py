@@ -12,6 +12,7 @@ from kcoro_ipc.errors import (
     VersionMismatch,
 )
 from kcoro_ipc.protocol.exchange import (
+    EVENTS,
     IN_FLIGHT,
     LAST_REQ_ID,
     OWN_PLACES,
@@ -53,11 +54,20 @@ def test_an_id_is_not_given_out_again_while_its_request_lives() -> None:
 def test_an_event_does_not_end_its_request() -> None:
     exchange: Exchange[str] = Exchange()
     req_id = exchange.new_id()
-    exchange.add(req_id, "watcher")
+    exchange.add(req_id, "watcher", EVENTS)
     event = tlv.build_frame("SUBSCRIBE", [("REQ_ID", req_id)], 1)
     assert [who for who, _ in exchange.feed(event + event)] == ["watcher", "watcher"]
     assert [who for who, _ in exchange.feed(answer(req_id))] == ["watcher"]
     assert exchange.in_flight == {}
+
+
+def test_an_answer_without_a_result_is_no_answer_and_ends_the_connection() -> None:
+    exchange: Exchange[str] = Exchange()
+    exchange.add(exchange.new_id(), "a")
+    assert exchange.feed(tlv.build_frame("PING", [("REQ_ID", 1)], 1)) == []
+    assert isinstance(exchange.failure, ProtocolError)
+    assert "request 1 has no result" in str(exchange.failure)
+    assert exchange.drain() == ["a"]
 
 
 def test_an_answer_to_nothing_ends_the_connection_after_the_replies_before_it() -> None:

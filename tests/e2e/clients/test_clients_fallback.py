@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kcoro_ipc.errors import PoolExhausted, QuotaExceeded
+from kcoro_ipc.errors import MessageTooLong, PoolExhausted, QuotaExceeded
 from tests.e2e.harness import DaemonProcess, running_daemon
 
 COPIED_FROM = 16 << 10
@@ -79,6 +79,18 @@ async def test_a_select_sends_what_falls_back_too_and_is_not_counted(
         assert await either.do(channel.receive()) == b"\x07"
 
 
+async def test_a_select_that_falls_back_to_more_than_a_frame_is_refused_and_costs_no_connection(
+    either: Any, daemon: Any, name: str
+) -> None:
+    async with either.open(daemon.seqpacket, pool_bytes=PAGE, zero_copy_from=COPIED_FROM) as one:
+        channel = await made(either, one, name)
+        most = bytes(channel._handle.longest_element)
+        with pytest.raises(MessageTooLong, match="in one select"):
+            await either.do(one.select(channel.sending(most), channel.sending(most)))
+        await either.do(one.select(channel.sending(most), biased=True))
+        assert await either.do(channel.receive()) == most
+
+
 async def test_without_fallback_an_exhausted_pool_refuses_and_nothing_is_sent_or_counted(
     either: Any, address: str, name: str
 ) -> None:
@@ -133,6 +145,34 @@ async def test_a_daemon_that_takes_no_region_makes_copies_go_as_bytes(
         await either.do(channel.purge())
 
 
+async def test_a_select_goes_as_bytes_too_when_the_daemon_takes_no_region(
+    either: Any, narrow: DaemonProcess, name: str
+) -> None:
+    async with either.open(narrow.stream, zero_copy_from=COPIED_FROM) as one:
+        full = await either.do(one.make_channel(f"{name}-full", kind="buffered", capacity=1))
+        await either.do(full.send(b"full"))
+        channel = await made(either, one, name)
+        other = bytes([1]) * len(LARGE)
+        won = await either.do(one.select(full.sending(LARGE), channel.sending(other)))
+        assert won.index == 1
+        assert await either.do(channel.receive()) == other
+        assert [region.space.idle for region in one._connection.side.pool.regions] == [True]
+        await either.do(full.purge())
+
+
+async def test_a_loan_in_a_select_needs_its_region_and_nothing_is_sent_without(
+    either: Any, narrow: DaemonProcess, name: str
+) -> None:
+    async with either.open(narrow.stream, zero_copy_from=COPIED_FROM) as one:
+        channel = await made(either, one, name)
+        with one.loan(64 << 10) as block:
+            with pytest.raises(QuotaExceeded):
+                await either.do(one.select(channel.sending(block), channel.sending(LARGE)))
+            block[0] = 1
+        assert (await either.do(channel.statistics())).depth == 0
+        assert [region.space.idle for region in one._connection.side.pool.regions] == [True]
+
+
 async def test_without_fallback_the_quota_of_the_daemon_is_named(
     either: Any, narrow: DaemonProcess, name: str
 ) -> None:
@@ -143,6 +183,8 @@ async def test_without_fallback_the_quota_of_the_daemon_is_named(
         assert (caught.value.setting, caught.value.limit) == ("limits.region_bytes_per_uid", 65536)
         with pytest.raises(PoolExhausted):
             await either.do(channel.send_many([LARGE]))
+        with pytest.raises(PoolExhausted):
+            await either.do(one.select(channel.sending(LARGE)))
         found = await either.do(channel.statistics())
         assert (found.zref_fallback_capacity, found.depth) == (0, 0)
 

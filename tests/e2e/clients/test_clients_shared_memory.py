@@ -296,3 +296,30 @@ async def test_trio_moves_arrays(address: str, name: str) -> None:
         got = await receives.receive_array()
         assert numpy.array_equal(got, numpy.arange(100_000).reshape(100, -1).T)
         assert one._connection.side.pool.regions_made <= 3
+
+
+async def test_leases_of_several_clients_are_released_by_any_of_them(
+    either: Any, address: str, name: str
+) -> None:
+    async with (
+        either.open(address) as sends,
+        either.open(address) as one,
+        either.open(address) as two,
+    ):
+        channel = await either.do(sends.make_channel(name, kind="unlimited"))
+        for _ in range(2):
+            with sends.loan(SIZE) as block:
+                await either.do(channel.send(block))
+        leases = [
+            await either.do((await either.do(client.open_channel(name))).receive_lease())
+            for client in (one, two)
+        ]
+        with leases[1].data[:10], pytest.raises(BufferError):
+            one.release(*leases)
+        assert (one.leases_open, two.leases_open) == (1, 1)
+        one.release(*leases)
+        assert (one.leases_open, two.leases_open) == (0, 0)
+        for client in (one, two, sends):  # each RELEASE was read before the ping behind it
+            await either.do(client.ping())
+        (region,) = sends._connection.side.pool.regions
+        assert region.space.idle

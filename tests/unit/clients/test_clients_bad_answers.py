@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kcoro_ipc import blocking, errors
+from kcoro_ipc import blocking, errors, tlv
 
 ANSWERS = {
     "a receive without an element": [("COUNT", 1)],
@@ -60,3 +60,30 @@ async def test_a_select_without_a_clause_is_no_answer(pairing: Any, pairs: Any) 
 
     with pytest.raises(errors.ProtocolError, match="names no clause"):
         await pairing.both(pairing.client.select(jobs.receiving()), answer())
+
+
+def without_result(frame: Any) -> bytes:
+    return tlv.build_frame("PING", [("REQ_ID", frame.get("REQ_ID"))], 1)
+
+
+async def test_an_answer_without_a_result_ends_the_connection_and_is_no_success(
+    pairing: Any,
+) -> None:
+    async def answer() -> None:
+        await pairing.daemon.says(without_result(await pairing.daemon.expect("PING")))
+
+    with pytest.raises(errors.ConnectionLost, match="has no result"):
+        await pairing.both(pairing.client.ping(), answer())
+    assert pairing.client._connection._exchange.in_flight == {}
+    with pytest.raises(errors.ConnectionLost):
+        await pairing.client.ping()
+
+
+def test_an_answer_without_a_result_is_no_success_for_a_blocking_client(played: Any) -> None:
+    def script(peer: Any) -> None:
+        peer.socket.sendall(without_result(peer.expect("PING")))
+
+    with played(script) as path, blocking.open_client(path) as client:
+        for _ in range(2):
+            with pytest.raises(errors.ProtocolError):
+                client.ping()

@@ -20,6 +20,7 @@ from kcoro_ipc.codecs import Bytes
 from kcoro_ipc.protocol.descriptors import Descriptor
 from kcoro_ipc.protocol.renewal import making
 from kcoro_ipc.regions import Side
+from kcoro_ipc.regions.lease import release_all
 from kcoro_ipc.regions.memory import create_memory
 from tests.unit.regions.test_loans_and_leases import announce, make_side, released
 
@@ -139,7 +140,7 @@ def test_leases_of_an_interrupted_release_of_several_are_all_told(side: Any) -> 
     fresh()
 
     def work() -> None:
-        side.mappings.release_all(leases)
+        release_all(leases)
 
     for place in interrupts(work):
         leases.clear()

@@ -15,6 +15,7 @@ from kcoro_ipc.protocol.descriptors import Descriptor
 from kcoro_ipc.protocol.greeting import Quota
 from kcoro_ipc.protocol.replies import ReplyReader
 from kcoro_ipc.regions import Settings, Side
+from kcoro_ipc.regions.lease import release_all
 from kcoro_ipc.regions.memory import PAGE, create_memory
 
 
@@ -301,10 +302,10 @@ def test_many_leases_end_with_one_frame_or_none_does(side: Side) -> None:
     leases = [side.mappings.lease(Descriptor(7, 0, 5, number)) for number in (1, 2, 3)]
     part = leases[2].data[1:]
     with pytest.raises(BufferError):
-        side.mappings.release_all(leases)
+        release_all(leases)
     assert side.releases.leases_open == 3
     del part
-    side.mappings.release_all(leases)
+    release_all(leases)
     assert released(side) == [1, 2, 3]
     assert len(side.told) == 1  # type: ignore[attr-defined]
 

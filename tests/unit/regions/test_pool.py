@@ -145,3 +145,15 @@ def test_idle_regions_make_room_under_the_daemons_quota_for_a_file() -> None:
     filled: list[int] = []
     pool.take_filled(REGION_BYTES, filled.append)
     assert (len(filled), len(pool.regions)) == (1, 1)
+
+
+def test_what_is_taken_back_twice_leaves_the_next_block_of_that_place() -> None:
+    pool = make_pool()
+    first = send(pool, PAGE)
+    assert pool.take_back(first, first.start)
+    pool.give(first)
+    second = send(pool, PAGE)
+    assert second.start == first.start
+    assert not pool.take_back(first, first.start)
+    free(pool, second)
+    assert second.region.space.idle
