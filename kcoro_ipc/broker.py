@@ -32,6 +32,7 @@ from kcoro_ipc.pump import Closed, NativePump, judge_region
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import (
     MANAGE,
+    READ,
     WRITE,
     Channel,
     Opening,
@@ -317,11 +318,11 @@ class Broker:
         return channel
 
     def _tapped(self, peer: Peer, settings: Settings) -> Channel | None:
-        """The channel of which this is to be a tap; only who manages a channel may listen in."""
+        """The channel of which this is to be a tap: for who manages a channel and may receive."""
         if not settings.tap_of:
             return None
         source = self.registry.find(peer, settings.tap_of, None)
-        self.registry.permit(peer, source, MANAGE)
+        self.registry.permit(peer, source, MANAGE | READ)
         self.check_alive(source)
         return source
 

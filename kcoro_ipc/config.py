@@ -10,6 +10,7 @@ Invariant: a Config that exists is whole and consistent; there is no half-read o
 import math
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -59,7 +60,9 @@ def read_config(path: str | None = None) -> Config:
     """The file at `path`, which must exist, or the usual one if it does. ConfigError."""
     found = path or usual_path()
     try:
-        with open(found, "rb") as file:
+        with open(found, "rb", opener=_open_at_once) as file:
+            if not _is_readable(os.fstat(file.fileno()).st_mode):
+                raise UnreadableConfig(found, [Problem("", "is no regular file")])
             data = file.read()
     except FileNotFoundError:
         if path is None:
@@ -68,6 +71,16 @@ def read_config(path: str | None = None) -> Config:
     except OSError as error:
         raise UnreadableConfig(found, [Problem("", f"cannot be read: {error.strerror}")]) from error
     return parse_config(data, found)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """A FIFO without a writer does not wait."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _is_readable(mode: int) -> bool:
+    """A regular file; a device is /dev/null, which means none."""
+    return stat.S_ISREG(mode) or stat.S_ISCHR(mode)
 
 
 def parse_config(data: bytes, path: str) -> Config:

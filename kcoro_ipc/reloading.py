@@ -6,7 +6,6 @@ channel where it is, a handle keeps its rights. A file that is wrong changes not
 """
 
 import logging
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any
@@ -48,16 +47,21 @@ class Reloader:
         """Not while it drains: the manager has heard that it stops."""
         if daemon.broker.draining:
             return
-        service.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        service.reloading()
         try:
-            new = await trio.to_thread.run_sync(self._read)
+            # A file or a directory of users may hang: that must not keep the daemon from its end.
+            new = await trio.to_thread.run_sync(self._read, abandon_on_cancel=True)
         except ConfigError as error:
             say_refused(error)
         else:
             await daemon.between_turns(lambda: self._apply(daemon, new))
-        service.notify("READY=1")
+        if not daemon.broker.draining:
+            service.ready()
 
     def _apply(self, daemon: Daemon, new: Config) -> None:
+        """Nothing any more once it drains."""
+        if daemon.broker.draining:
+            return
         self.config = apply(daemon.broker, self.config, new)
         daemon.going.seconds = new.drain
         say(logging.INFO, "configuration reloaded", file=new.path or "none")

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from contextlib import suppress
 
 from kcoro_ipc.blocking.connection import Connection
 from kcoro_ipc.blocking.inflow import PACKET_READ_BYTES
@@ -50,7 +51,8 @@ def _greet(sock: socket.socket, address: Address, name: str | None, timeout: flo
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bound)
     try:
         sock.connect(address.path)
-        sock.sendall(requests.hello(name))
+        with suppress(BrokenPipeError, ConnectionResetError):  # refused at the door: it says why
+            sock.sendall(requests.hello(name))
         greeting = _greeting(sock, address)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval(None))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval(None))

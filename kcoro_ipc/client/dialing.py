@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from contextlib import suppress
 
 import trio
 
@@ -65,7 +66,10 @@ class Dialer(Dialing):
     async def _greet(self, sock: socket.socket, address: Address) -> Connection:
         exchange: Exchange[Asking] = Exchange()
         try:
-            sock.send(requests.hello(self._name))  # a new socket takes a few bytes at once
+            with suppress(
+                BrokenPipeError, ConnectionResetError
+            ):  # refused at the door: it says why
+                sock.send(requests.hello(self._name))  # a new socket takes a few bytes at once
             while not (replies := exchange.reader.feed(await _arrived(sock, address))):
                 if exchange.failure is not None:
                     raise exchange.failure

@@ -240,8 +240,8 @@ def test_a_user_without_an_account_hears_at_the_door_which_table_is_full(
         "except errors.QuotaExceeded as error: print(line_of(error))\n"
     )
     words = [sys.executable, "-c", program, running.path]
-    said = subprocess.run(words, capture_output=True, text=True).stdout
-    assert "(quota uids, limit 1, usage 1, setting limits.accounts)" in said
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert "(quota uids, limit 1, usage 1, setting limits.accounts)" in done.stdout, done.stderr
     assert running.log.count("setting=limits.accounts") == 1
 
 

@@ -256,6 +256,9 @@ def test_what_is_no_mode(text: str | int) -> None:
 def test_a_file_that_was_named_must_be_there_and_readable(tmp_path: Path) -> None:
     with pytest.raises(UnreadableConfig, match="there is no such file"):
         read_config(str(tmp_path / "absent.toml"))
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UnreadableConfig, match="is no regular file"):
+        read_config(str(tmp_path / "fifo"))
     with pytest.raises(UnreadableConfig, match="cannot be read: Is a directory"):
         read_config(str(tmp_path))
 

@@ -189,10 +189,12 @@ def test_a_tap_that_cannot_be_is_refused(more: dict[str, Any], code: int) -> Non
     assert len(house.registry.channels) == 1
 
 
-def test_only_who_manages_a_channel_may_tap_it() -> None:
+def test_only_who_manages_a_channel_and_may_receive_may_tap_it() -> None:
     house = House()
     source = house.ask(house.peer(), "CHAN_MAKE", NAME="jobs", MODE=0o666)["CHAN_ID"]
     answer = house.ask(house.peer(STRANGER), "CHAN_MAKE", TAP_OF=source)
     assert refused(answer, _wire.KC_EACCES)
     source = house.ask(house.peer(), "CHAN_MAKE", NAME="open", MODE=0o667)["CHAN_ID"]
     assert house.ask(house.peer(STRANGER), "CHAN_MAKE", TAP_OF=source)["RESULT"] == 0
+    source = house.ask(house.peer(), "CHAN_MAKE", NAME="deaf", MODE=0o661)["CHAN_ID"]
+    assert refused(house.ask(house.peer(STRANGER), "CHAN_MAKE", TAP_OF=source), _wire.KC_EACCES)
