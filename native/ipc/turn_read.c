@@ -164,11 +164,25 @@ static ssize_t kc_read_unheard(kc_pump *pump, const kc_connection *conn)
     return in.got;
 }
 
+/* Files come with the next read. Looking takes and closes none: without room for them the kernel only says that some were
+ * there. Nothing is added between this and the read, for the socket is shut down. */
+static bool kc_read_has_files(kc_pump *pump, const kc_connection *conn)
+{
+    struct iovec iov = {pump->set->scratch, KC_TURN_SCRATCH_BYTES};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    return recvmsg(conn->fd, &msg, MSG_DONTWAIT | MSG_PEEK) >= 0 && (msg.msg_flags & MSG_CTRUNC) != 0;
+}
+
+static bool kc_read_may_forgo(kc_pump *pump, const kc_connection *conn)
+{
+    return kc_file_is_over(pump->conns.engine, conn->account) == 0 || !kc_read_has_files(pump, conn);
+}
+
 bool kc_turn_forgo(kc_pump *pump, const kc_connection *conn)
 {
     uint32_t empty = 0;
     (void)shutdown(conn->fd, SHUT_RDWR);
-    for (uint32_t n = 0; n < KC_READ_FORGONE && empty < 2 && !kc_file_is_over(pump->conns.engine, conn->account); n++) {
+    for (uint32_t n = 0; n < KC_READ_FORGONE && empty < 2 && kc_read_may_forgo(pump, conn); n++) {
         ssize_t got = kc_read_unheard(pump, conn);
         empty = got > 0 ? 0 : got == 0 ? empty + 1 : 2;
     }
