@@ -535,6 +535,27 @@ def test_who_is_over_its_limit_of_files_leaves_no_descriptor_by_coming_and_going
             os.close(reading)
 
 
+@pytest.mark.parametrize("empty", [1, 2, 5])
+def test_a_file_that_lingers_behind_empty_packets_stalls_nobody(empty: int) -> None:
+    """They read like the end of the connection; closing it then would close the file."""
+    with house_with("files_per_uid=20") as house, ExitStack() as stack:
+        attacker = stack.enter_context(stranger(house))
+        other = stack.enter_context(sharer(house))
+        readers = list(flood(house, stack, attacker))  # so that its packets are not read before
+        number, reader = stack.enter_context(lingering())
+        with house.process.stopped(), unheard(house, transport="seqpacket") as gone:
+            gone.say(b"\0\0\xff\xff\0\0\0\0")
+            for _ in range(empty):
+                gone.say(b"")
+            gone.write_files("PING", [number], REQ_ID=5)
+            os.close(number)
+        for _ in range(10):
+            assert other.lives()
+            house.turns()
+        for lingers in (*readers, reader):
+            lingers.close()
+
+
 def test_a_file_that_lingers_on_a_connection_that_is_refused_stalls_nobody() -> None:
     with house_with("connections_per_uid=8") as house, ExitStack() as stack:
         other = stack.enter_context(sharer(house))
