@@ -142,7 +142,7 @@ def test_a_kernel_without_populate_maps_and_one_without_memory_is_a_protocol_err
     if passes:
         assert map_memory(number, PAGE)[:] == bytes(PAGE)
     else:
-        with pytest.raises(ProtocolError, match="cannot be mapped: .*Cannot allocate memory"):
+        with pytest.raises(ProtocolError, match=r"cannot be mapped: .*Cannot allocate memory"):
             map_memory(number, PAGE)
     assert [one.closed for one in made] == [not passes]
     os.close(number)
