@@ -4,19 +4,24 @@ A file that lingers (a socket with SO_LINGER, a file of a FUSE server that hangs
 and the files behind it in the same batch, until it is done. A batch holds files of one uid, and no
 uid has more than a quarter of the threads (KC_FILE_TAKERS), so what hangs is its sender's loss: the
 files stay charged to that uid until they are closed, and what is over the limit of threads waits
-with the engine.
+with the engine. Where the system starts no thread (RLIMIT_NPROC, TasksMax=) a batch waits, charged,
+and tries again: never in the daemon's own thread, which a hanging file would stop.
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import Protocol
 
 import trio
 
+from kcoro_ipc.logs import say
 from kcoro_ipc.pump import Batch
 
 THREADS = 16
 FILES_AT_ONCE = 256  # more of them wait for the next thread
+PAUSE_S = 1.0  # until a thread is asked for again
+QUIET_S = 10.0  # between two log lines about that
 
 
 class Taker(Protocol):
@@ -38,6 +43,9 @@ class Closer:
         self._nursery: trio.Nursery | None = None
         self._closing: list[Batch] = []  # in threads
         self._closed: list[Batch] = []  # to be told
+        self._stuck: list[Batch] = []  # of those in `_closing`: no thread was to be had
+        self._left: list[int] = []  # at the end: told, and not closed
+        self._quiet_until_s = float("-inf")
 
     async def run(self) -> None:
         """Until it is cancelled. What is being closed then is left to its threads."""
@@ -65,23 +73,57 @@ class Closer:
             self._pump.files_closed(batch.account, len(batch.files))
 
     async def _close(self, batch: Batch) -> None:
-        await trio.to_thread.run_sync(
-            close_all, batch.files, abandon_on_cancel=True, limiter=self._limiter
-        )
+        while not await self._is_closed(batch):
+            self._stuck.append(batch)
+            self._say_stuck()
+            await trio.sleep(PAUSE_S)
+            self._stuck.remove(batch)
         self._closing.remove(batch)
         self._closed.append(batch)
         self._pump.wake()
 
+    async def _is_closed(self, batch: Batch) -> bool:
+        """False: no thread could be started (`close_all` raises nothing)."""
+        try:
+            await trio.to_thread.run_sync(
+                close_all, batch.files, abandon_on_cancel=True, limiter=self._limiter
+            )
+        except RuntimeError:
+            return False
+        return True
+
+    def _say_stuck(self) -> None:
+        if self._quiet_until_s <= trio.current_time():
+            self._quiet_until_s = trio.current_time() + QUIET_S
+            say_no_thread(sum(len(batch.files) for batch in self._stuck))
+
     def leave(self) -> None:
-        """At the end: what waits is left to a thread that nobody waits for. Safe twice."""
-        left: list[int] = []
+        """At the end: what waits is left to a thread that nobody waits for, or, if there is none,
+        to the end of the process. Safe twice."""
+        for batch in self._stuck:
+            self._left += batch.files
+        self._stuck.clear()
         self._tell(self._closed)
         self._tell(self._closing)
         while (batch := self._pump.take_files(FILES_AT_ONCE)).files:
-            left += batch.files
+            self._left += batch.files
             self._tell([batch])
-        if left:
+        if self._left:
+            self._leave_to_thread()
+
+    def _leave_to_thread(self) -> None:
+        left = tuple(self._left)
+        try:
             trio.lowlevel.start_thread_soon(lambda: close_all(left), lambda _: None)
+        except RuntimeError:
+            say_no_thread(len(left))
+        else:
+            self._left.clear()
+
+
+def say_no_thread(files: int) -> None:
+    why = "no thread could be started: raise TasksMax= of the service, or ulimit -u"
+    say(logging.WARNING, "files not closed", why=why, files=files)
 
 
 def close_all(files: Sequence[int]) -> None:

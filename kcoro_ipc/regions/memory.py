@@ -2,9 +2,11 @@
 
 A made region is allocated at once, so that writing never runs out of memory half way, and sealed:
 it cannot shrink (whoever reads it is never hit by SIGBUS), grow, or be mapped writable once more.
-Reading sides check the seal and the size themselves and trust nobody with that.
+Reading sides check the seal and the size themselves and trust nobody with that, and have every page
+there before anybody reads: a hole that found no memory then would be a SIGBUS.
 """
 
+import errno
 import fcntl
 import mmap
 import os
@@ -17,6 +19,7 @@ from kcoro_ipc.regions.filling import Fill
 MFD_NOEXEC_SEAL = 0x0008
 F_SEAL_FUTURE_WRITE = 0x0010
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL
+MADV_POPULATE_READ = 22  # linux/mman.h, from 5.14 on
 PAGE = mmap.PAGESIZE
 
 
@@ -48,7 +51,7 @@ def _memfd(name: str) -> int:
     try:
         return os.memfd_create(name, flags | MFD_NOEXEC_SEAL)
     except OSError as error:
-        if error.errno != 22:  # EINVAL: a kernel before 6.3, which has no executable seal
+        if error.errno != errno.EINVAL:  # a kernel before 6.3, which has no executable seal
             raise
         return os.memfd_create(name, flags)
 
@@ -61,6 +64,17 @@ def map_memory(number: int, size: int) -> mmap.mmap:
             raise ProtocolError("a region came that is not sealed against shrinking")
         if not 0 < size <= os.fstat(number).st_size:
             raise ProtocolError("a region came whose file is shorter than the region")
-        return mmap.mmap(number, size, prot=mmap.PROT_READ)
+        return _populated(mmap.mmap(number, size, prot=mmap.PROT_READ))
     except (OSError, ValueError, OverflowError) as error:
         raise ProtocolError(f"a region came that cannot be mapped: {error}") from None
+
+
+def _populated(memory: mmap.mmap) -> mmap.mmap:
+    """With all its pages, holes too (madvise(2)). Closed, and OSError, when they cannot be had."""
+    try:
+        memory.madvise(MADV_POPULATE_READ)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a kernel that does not know it
+            memory.close()
+            raise
+    return memory

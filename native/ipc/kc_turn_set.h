@@ -66,7 +66,7 @@ void kc_listener_rang(kc_pump *pump, uint32_t place);
 void kc_turn_read(kc_pump *pump, kc_connection *conn, uint32_t events);
 /* Says no more, hears no more, and drops what the peer said unheard: closing a socket with unread input makes the
  * peer's next read fail, and on SEQPACKET that hides our last words. Files that were in it are discarded, for closing the
- * socket would close them, which may block. False when there is more of it. */
+ * socket would close them, which may block. False when there is more of it, or files of an account that has too many. */
 bool kc_turn_forgo(kc_pump *pump, const kc_connection *conn);
 /* One write of what the connection has to say. True when the kernel took something. */
 bool kc_turn_write(kc_pump *pump, kc_connection *conn);

@@ -164,15 +164,52 @@ static ssize_t kc_read_unheard(kc_pump *pump, const kc_connection *conn)
     return in.got;
 }
 
+/* Files come with the next read. Looking takes and closes none: without room for them the kernel only says that some were
+ * there. Nothing is added between this and the read, for the socket is shut down. */
+static bool kc_read_has_files(kc_pump *pump, const kc_connection *conn)
+{
+    struct iovec iov = {pump->set->scratch, KC_TURN_SCRATCH_BYTES};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t got;
+    do {
+        got = recvmsg(conn->fd, &msg, MSG_DONTWAIT | MSG_PEEK);
+    } while (got < 0 && errno == ECONNRESET); /* said once, and ahead of what is queued */
+    return got >= 0 && (msg.msg_flags & MSG_CTRUNC) != 0;
+}
+
+static bool kc_read_may_forgo(kc_pump *pump, const kc_connection *conn)
+{
+    return kc_file_is_over(pump->conns.engine, conn->account) == 0 || !kc_read_has_files(pump, conn);
+}
+
+/* Of a socket whose last read brought nothing: nothing is behind it. On SEQPACKET an empty packet reads like the end, and
+ * packets with files may follow; but a packet shows its sender's credentials, if asked to (unix(7), SO_PASSCRED). Those
+ * fill the room, so no file is taken. */
+static bool kc_read_is_drained(const kc_connection *conn)
+{
+    if (conn->transport != KC_TRANSPORT_SEQPACKET) {
+        return true;
+    }
+    union {
+        struct cmsghdr head;
+        uint8_t bytes[CMSG_SPACE(sizeof(struct ucred))];
+    } control;
+    struct msghdr msg = {.msg_control = &control, .msg_controllen = sizeof control};
+    int asked = 1;
+    bool drained = setsockopt(conn->fd, SOL_SOCKET, SO_PASSCRED, &asked, sizeof asked) == 0 &&
+                   recvmsg(conn->fd, &msg, MSG_DONTWAIT | MSG_PEEK) == 0 && msg.msg_controllen == 0;
+    asked = 0; /* or the next look would take the credentials for files */
+    return setsockopt(conn->fd, SOL_SOCKET, SO_PASSCRED, &asked, sizeof asked) == 0 && drained;
+}
+
 bool kc_turn_forgo(kc_pump *pump, const kc_connection *conn)
 {
-    uint32_t empty = 0;
+    bool drained = false;
     (void)shutdown(conn->fd, SHUT_RDWR);
-    for (uint32_t n = 0; n < KC_READ_FORGONE && empty < 2 && !kc_file_is_over(pump->conns.engine, conn->account); n++) {
-        ssize_t got = kc_read_unheard(pump, conn);
-        empty = got > 0 ? 0 : got == 0 ? empty + 1 : 2;
+    for (uint32_t n = 0; n < KC_READ_FORGONE && !drained && kc_read_may_forgo(pump, conn); n++) {
+        drained = kc_read_unheard(pump, conn) <= 0 && kc_read_is_drained(conn);
     }
-    return empty >= 2;
+    return drained;
 }
 
 void kc_turn_read(kc_pump *pump, kc_connection *conn, uint32_t events)

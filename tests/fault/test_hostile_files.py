@@ -405,13 +405,13 @@ def test_a_file_that_lingers_stalls_nobody_wherever_it_came(
 # --- files that linger, of one user, and everybody else ---
 
 
-def unheard(house: House, uid: int = 12_345) -> Sharer:
+def unheard(house: House, uid: int = 12_345, transport: str = "stream") -> Sharer:
     """Connected as another user: who calls connect(2) is who is there (unix(7), SO_PEERCRED)."""
     if os.geteuid() != 0:
         pytest.skip("needs root: it connects as another user")
     os.seteuid(uid)
     try:
-        return Sharer(house.process.connect())
+        return Sharer(house.process.connect(transport))
     finally:
         os.seteuid(0)
 
@@ -464,6 +464,17 @@ def test_closes_of_one_user_that_hang_leave_threads_for_the_others() -> None:
         assert closes_files(house, attacker)
 
 
+def flood(house: House, stack: ExitStack, peer: Sharer) -> Iterator[socket.socket]:
+    """400 files that linger, passed once each; yields, a write after another, who lets them go."""
+    for _ in range(25):
+        pairs = [stack.enter_context(lingering()) for _ in range(MOST)]
+        peer.write_files("PING", [number for number, _ in pairs], REQ_ID=5)
+        for number, reader in pairs:
+            os.close(number)
+            yield reader
+        house.turns()
+
+
 def test_a_flood_of_files_that_linger_is_bounded_and_its_user_is_not_read() -> None:
     """Refused ones count: with 253 over its limit a uid brings no more, on whatever connection."""
     most = 20 + 253 + MOST
@@ -472,16 +483,8 @@ def test_a_flood_of_files_that_linger_is_bounded_and_its_user_is_not_read() -> N
         other = stack.enter_context(sharer(house))
         before = house.process.descriptors()
         readers = []
-        for _ in range(25):
-            numbers = []
-            for _ in range(MOST):
-                number, reader = stack.enter_context(lingering())
-                numbers.append(number)
-                readers.append(reader)
-            attacker.write_files("PING", numbers, REQ_ID=5)
-            for number in numbers:
-                os.close(number)
-            house.turns()
+        for reader in flood(house, stack, attacker):
+            readers.append(reader)
             assert house.process.descriptors() <= before + most
         second.write_files("PING", [second.socket.fileno()] * MOST, REQ_ID=5)
         for _ in range(20):
@@ -498,6 +501,59 @@ def test_a_flood_of_files_that_linger_is_bounded_and_its_user_is_not_read() -> N
                 assert answer["RESULT"] == EINVAL
         files_settle(house, attacker, 0)
         descriptors_settle(house, before)
+
+
+@both_transports
+def test_who_is_over_its_limit_of_files_leaves_no_descriptor_by_coming_and_going(
+    transport: str,
+) -> None:
+    """Only a connection that holds files waits for the closes of its user; this one's bytes, or
+    none, are dropped."""
+    with house_with("files_per_uid=20") as house, ExitStack() as stack:
+        attacker = stack.enter_context(stranger(house))
+        other = stack.enter_context(sharer(house))
+        readers = list(flood(house, stack, attacker))
+        before = house.process.descriptors()
+        for said in (b"", b"x", b"x" * 100_000) * 20:
+            with unheard(house, transport=transport) as gone:
+                if said:
+                    gone.say(said)
+            house.turns()
+        descriptors_settle(house, before)
+        assert other.lives()
+        pipes = [os.pipe() for _ in range(3)]
+        for _, writing in pipes:
+            with unheard(house, transport=transport) as gone:
+                gone.say_files(b"x", [writing])
+            os.close(writing)
+        house.turns()
+        assert house.process.descriptors() == before + len(pipes), "connections with files in them"
+        for reader in readers:
+            reader.close()
+        for reading, _ in pipes:
+            assert os.read(reading, 1) == b""
+            os.close(reading)
+
+
+@pytest.mark.parametrize("empty", [1, 2, 5])
+def test_a_file_that_lingers_behind_empty_packets_stalls_nobody(empty: int) -> None:
+    """They read like the end of the connection; closing it then would close the file."""
+    with house_with("files_per_uid=20") as house, ExitStack() as stack:
+        attacker = stack.enter_context(stranger(house))
+        other = stack.enter_context(sharer(house))
+        readers = list(flood(house, stack, attacker))  # so that its packets are not read before
+        number, reader = stack.enter_context(lingering())
+        with house.process.stopped(), unheard(house, transport="seqpacket") as gone:
+            gone.say(b"\0\0\xff\xff\0\0\0\0")
+            for _ in range(empty):
+                gone.say(b"")
+            gone.write_files("PING", [number], REQ_ID=5)
+            os.close(number)
+        for _ in range(10):
+            assert other.lives()
+            house.turns()
+        for lingers in (*readers, reader):
+            lingers.close()
 
 
 def test_a_file_that_lingers_on_a_connection_that_is_refused_stalls_nobody() -> None:

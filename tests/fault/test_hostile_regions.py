@@ -20,7 +20,7 @@ import pytest
 
 from kcoro_ipc import _wire
 from kcoro_ipc.protocol import requests
-from kcoro_ipc.regions.memory import F_SEAL_FUTURE_WRITE, PAGE, SEALS, create_memory
+from kcoro_ipc.regions.memory import F_SEAL_FUTURE_WRITE, PAGE, SEALS, create_memory, map_memory
 from tests.conformance.pump_subject import PumpSubject
 from tests.e2e.harness import running_daemon
 from tests.fault.fuse import (
@@ -77,9 +77,9 @@ def hole_before_surplus() -> int:
     return number
 
 
-def hole_and_pages_behind_the_end() -> int:
+def hole_and_pages_behind_the_end(pages_bytes: int = 2 * SIZE) -> int:
     number = memfd(SIZE, seals=0, allocate=False)
-    libc("fallocate", number, KEEP_SIZE, ctypes.c_long(SIZE), ctypes.c_long(2 * SIZE))
+    libc("fallocate", number, KEEP_SIZE, ctypes.c_long(SIZE), ctypes.c_long(pages_bytes))
     fcntl.fcntl(number, fcntl.F_ADD_SEALS, SEALS)
     return number
 
@@ -139,6 +139,27 @@ def test_14_what_is_no_region_is_einval_that_names_the_check_and_is_closed(
         assert peer.lives()
         assert peer.usage()["regions"] == 0
         descriptors_settle(house, before)
+
+
+def allocated_bytes(number: int) -> int:
+    return os.fstat(number).st_blocks * 512
+
+
+def test_14_holes_that_as_many_pages_behind_the_end_hide_are_filled_before_they_are_read(
+    house: House,
+) -> None:
+    """The daemon cannot tell them by the number of blocks; the reader has all pages or no map."""
+    with sharer(house) as owner, sharer(house) as reader:
+        chan = owner.make(**BUFFERED)
+        reader.open(chan)
+        number = owner.own(hole_and_pages_behind_the_end(SIZE))
+        assert allocated_bytes(number) == SIZE
+        region = owner.region(number, SIZE)
+        assert owner.send_range(chan, region, 0, SIZE)["RESULT"] == 0
+        reader.receive_range(chan)
+        with map_memory(reader.maps[region][0], SIZE) as mapped:
+            assert allocated_bytes(number) == 2 * SIZE
+            assert mapped[:] == bytes(SIZE)
 
 
 def test_14_a_file_of_fuse_is_refused_and_its_server_hears_only_of_the_close(

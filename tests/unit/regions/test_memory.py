@@ -100,3 +100,49 @@ def test_what_is_no_memory_is_not_read() -> None:
                 map_memory(number, PAGE)
     os.close(reading)
     os.close(writing)
+
+
+def sparse() -> int:
+    number = os.memfd_create("test", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(number, 4 * PAGE)
+    fcntl.fcntl(number, fcntl.F_ADD_SEALS, SEALS)
+    return number
+
+
+def test_a_hole_has_its_pages_before_it_is_read() -> None:
+    number = sparse()
+    with map_memory(number, 4 * PAGE) as mapped:
+        assert os.fstat(number).st_blocks * 512 == 4 * PAGE
+        assert mapped[:] == bytes(4 * PAGE)
+    os.close(number)
+
+
+def test_pages_that_cannot_be_had_are_an_error_and_no_mapping(unsealed: int) -> None:
+    """The kernel's own: a page behind the end of a file that has shrunk."""
+    mapped = mmap.mmap(unsealed, PAGE, prot=mmap.PROT_READ)
+    os.ftruncate(unsealed, 0)
+    with pytest.raises(OSError, match="Bad address"):
+        memory._populated(mapped)
+    assert mapped.closed
+
+
+@pytest.mark.parametrize(("code", "passes"), [(errno.EINVAL, True), (errno.ENOMEM, False)])
+def test_a_kernel_without_populate_maps_and_one_without_memory_is_a_protocol_error(
+    monkeypatch: pytest.MonkeyPatch, code: int, passes: bool
+) -> None:
+    made = []
+
+    class Map(mmap.mmap):
+        def madvise(self, option: int, *_: int) -> None:
+            made.append(self)
+            raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(memory.mmap, "mmap", Map)
+    number = sparse()
+    if passes:
+        assert map_memory(number, PAGE)[:] == bytes(PAGE)
+    else:
+        with pytest.raises(ProtocolError, match=r"cannot be mapped: .*Cannot allocate memory"):
+            map_memory(number, PAGE)
+    assert [one.closed for one in made] == [not passes]
+    os.close(number)
