@@ -323,6 +323,7 @@ class Broker:
         source = self.registry.find(peer, settings.tap_of, None)
         self.registry.permit(peer, source, MANAGE)
         self.check_alive(source)
+        self.registry.check_taps(source)
         return source
 
     def _tap(self, source: Channel, ticket: int) -> None:

@@ -167,7 +167,7 @@ class Channel:
     """`uid`, `gid`: owner and group. `payer`: whose quota it counts in; None: nobody's.
 
     `legacy`: made by a 1.0 connection, outlives its handles until its user is idle for long.
-    `declared`: by the configuration.
+    `declared`: by the configuration. `taps`: how many channels get copies of it.
     """
 
     chan_id: int
@@ -182,6 +182,7 @@ class Channel:
     readers: int = 0
     writers: int = 0
     holders: int = 0
+    taps: int = 0
     destroyed: bool = False
 
     @property

@@ -164,6 +164,17 @@ class Registry:
         self._listed.append(channel.chan_id)
         if channel.name is not None:
             self.names[channel.name] = channel
+        self._count_tap(channel, 1)
+
+    def _count_tap(self, channel: Channel, change: int) -> None:
+        """At its source, if it is a tap; the source may be gone before."""
+        source = self.channels.get(channel.settings.tap_of)
+        if source is not None:
+            source.taps += change
+
+    def check_taps(self, source: Channel) -> None:
+        """QuotaExceeded when it has as many taps as it may have."""
+        self._check(taps_per_channel=source.taps)
 
     def new_chan_id(self) -> int:
         return next(self._chan_ids)
@@ -194,6 +205,7 @@ class Registry:
         """Destroyed and without a handle: its number means nothing any more."""
         del self.channels[channel.chan_id]
         self._listed.pop(bisect_right(self._listed, channel.chan_id) - 1)
+        self._count_tap(channel, -1)
 
     def page(self, peer: Peer, after: int, most: int) -> tuple[list[Channel], int | None]:
         """Visible channels with a CHAN_ID over `after`, and where to go on (None: that is all).
