@@ -13,6 +13,7 @@ Invariants:
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 from kcoro_ipc import _wire, native
 from kcoro_ipc.access import Policy
@@ -48,6 +49,7 @@ from kcoro_ipc.registry import Registry
 from kcoro_ipc.throttle import Throttle
 
 LEGACY_IDLE_NS = 60_000_000_000  # anonymous channels of 1.0 clients outlive their user's absence
+ASKED = 256  # connections about which one GET_INFO asks the pump
 NOBODY = 0  # the account without limits
 SHUTTING_DOWN = "shutting down"
 _HANDLES_READ = _wire.STAT_NAMES.index("handles_read") + 1
@@ -213,9 +215,10 @@ class Broker:
         return next((uid for uid, user in self._users.items() if user.account == account), None)
 
     def usage(self, user: User) -> dict[str, int]:
-        """What a user has here at the moment."""
-        peers = [peer for peer in self.registry.peers.values() if peer.user is user]
-        infos = [info for peer in peers if (info := self.pump.info(peer.conn)) is not None]
+        """What a user has here at the moment; `leases` and `slowed` of its oldest ASKED connections,
+        so that asking costs the same however many there are."""
+        asked = islice(user.peers, ASKED)
+        infos = [info for conn in asked if (info := self.pump.info(conn)) is not None]
         account = self.engine.account_usage(user.account)
         return {
             "connections": user.connections,
@@ -324,6 +327,7 @@ class Broker:
         source = self.registry.find(peer, settings.tap_of, None)
         self.registry.permit(peer, source, MANAGE | READ)
         self.check_alive(source)
+        self.registry.check_taps(source)
         return source
 
     def _tap(self, source: Channel, ticket: int) -> None:

@@ -69,6 +69,7 @@ class Limits:
     region_bytes_per_uid: int = 4 << 30
     regions_per_uid: int = 16_384
     parked_per_channel: int = 16_384
+    taps_per_channel: int = 8
     parked_per_connection: int = 1_024
     held_per_connection: int = 4_096
     requests_per_connection: int = 2_048

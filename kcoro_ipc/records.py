@@ -22,17 +22,22 @@ MANAGE = 1 << 30  # close, destroy, purge; never a right of a handle, so its num
 
 @dataclass(slots=True, eq=False)
 class User:
-    """A uid with its account in the engine; `openings`: how many of its OPENs wait;
-    `subscriptions`: how many it has; `regions` that have not ended, and their bytes."""
+    """A uid with its account in the engine; `peers`: its connections, oldest first; `openings`: how
+    many of its OPENs wait; `subscriptions`: how many it has; `regions` that have not ended, and
+    their bytes."""
 
     uid: int
     account: int
-    connections: int = 0
+    peers: "dict[int, Peer]" = field(default_factory=dict, repr=False)
     channels: int = 0
     openings: int = 0
     subscriptions: int = 0
     regions: int = 0
     region_bytes: int = 0
+
+    @property
+    def connections(self) -> int:
+        return len(self.peers)
 
 
 @dataclass(slots=True, eq=False)
@@ -167,7 +172,7 @@ class Channel:
     """`uid`, `gid`: owner and group. `payer`: whose quota it counts in; None: nobody's.
 
     `legacy`: made by a 1.0 connection, outlives its handles until its user is idle for long.
-    `declared`: by the configuration.
+    `declared`: by the configuration. `taps`: how many channels get copies of it.
     """
 
     chan_id: int
@@ -182,6 +187,7 @@ class Channel:
     readers: int = 0
     writers: int = 0
     holders: int = 0
+    taps: int = 0
     destroyed: bool = False
 
     @property

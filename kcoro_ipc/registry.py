@@ -69,7 +69,7 @@ class Registry:
     def join(self, peer: Peer) -> None:
         """A connection over its user's quota joins too: its HELLO gets the refusal."""
         user = peer.user
-        user.connections += 1
+        user.peers[peer.conn] = peer
         peer.over_quota = user.connections > self.limits.connections_per_uid
         peer.serial = next(self._serials)
         self.peers[peer.conn] = peer
@@ -83,7 +83,7 @@ class Registry:
             self.end_subscription(peer, subscription)
         del self.peers[peer.conn]
         del self._joined[bisect_right(self._joined, peer.serial, key=_serial) - 1]
-        peer.user.connections -= 1
+        del peer.user.peers[peer.conn]
 
     def knows(self, asker: Peer, peer: Peer) -> bool:
         """Whether one connection may know who the other is: the same user, or an administrator."""
@@ -164,6 +164,17 @@ class Registry:
         self._listed.append(channel.chan_id)
         if channel.name is not None:
             self.names[channel.name] = channel
+        self._count_tap(channel, 1)
+
+    def _count_tap(self, channel: Channel, change: int) -> None:
+        """At its source, if it is a tap; the source may be gone before."""
+        source = self.channels.get(channel.settings.tap_of)
+        if source is not None:
+            source.taps += change
+
+    def check_taps(self, source: Channel) -> None:
+        """QuotaExceeded when it has as many taps as it may have."""
+        self._check(taps_per_channel=source.taps)
 
     def new_chan_id(self) -> int:
         return next(self._chan_ids)
@@ -194,6 +205,7 @@ class Registry:
         """Destroyed and without a handle: its number means nothing any more."""
         del self.channels[channel.chan_id]
         self._listed.pop(bisect_right(self._listed, channel.chan_id) - 1)
+        self._count_tap(channel, -1)
 
     def page(self, peer: Peer, after: int, most: int) -> tuple[list[Channel], int | None]:
         """Visible channels with a CHAN_ID over `after`, and where to go on (None: that is all).

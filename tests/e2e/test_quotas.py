@@ -145,6 +145,13 @@ def second_subscription(house: House) -> Answer:
     return dict(answer)
 
 
+def second_tap(house: House) -> Answer:
+    source = house.wire.make("a")
+    assert house.wire.ask("CHAN_MAKE", TAP_OF=source)["RESULT"] == 0
+    answer: Answer = house.wire.ask("CHAN_MAKE", TAP_OF=source)
+    return answer
+
+
 class Case(NamedTuple):
     limit: int
     recipe: Callable[[House], Answer]
@@ -157,6 +164,7 @@ CASES: dict[str, Case] = {
     "channels": Case(1, second_channel),
     "parked_per_uid": Case(2, second_receive),
     "parked_per_channel": Case(2, second_receive),
+    "taps_per_channel": Case(1, second_tap),
     "parked_per_connection": Case(2, second_receive),
     "requests_per_connection": Case(2, second_receive),
     "tokens": Case(2, second_receive),

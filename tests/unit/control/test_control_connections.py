@@ -198,3 +198,30 @@ def test_only_who_manages_a_channel_and_may_receive_may_tap_it() -> None:
     assert house.ask(house.peer(STRANGER), "CHAN_MAKE", TAP_OF=source)["RESULT"] == 0
     source = house.ask(house.peer(), "CHAN_MAKE", NAME="deaf", MODE=0o661)["CHAN_ID"]
     assert refused(house.ask(house.peer(STRANGER), "CHAN_MAKE", TAP_OF=source), _wire.KC_EACCES)
+
+
+def test_a_tap_over_the_limit_is_refused_until_one_is_forgotten() -> None:
+    house = House(taps_per_channel=2)
+    peer, other = house.peer(), house.peer()
+    source, another = (house.ask(peer, "CHAN_MAKE", NAME=name)["CHAN_ID"] for name in "ab")
+    taps = [house.ask(one, "CHAN_MAKE", TAP_OF=source)["CHAN_ID"] for one in (peer, other)]
+    over = house.ask(peer, "CHAN_MAKE", TAP_OF=source)
+    assert refused(over, _wire.KC_EDQUOT)
+    assert (over["QUOTA_SETTING"], over["QUOTA_USAGE"]) == (b"limits.taps_per_channel", 2)
+    assert house.ask(peer, "CHAN_MAKE", TAP_OF=another)["RESULT"] == 0
+    house.leave(other)
+    assert taps[1] not in house.registry.channels
+    assert house.ask(peer, "CHAN_MAKE", TAP_OF=source)["RESULT"] == 0
+    assert refused(house.ask(peer, "CHAN_MAKE", TAP_OF=source), _wire.KC_EDQUOT)
+
+
+def test_a_tap_may_outlive_the_channel_it_listened_to() -> None:
+    house = House()
+    peer, other = house.peer(), house.peer()
+    source = house.ask(peer, "CHAN_MAKE", NAME="jobs")["CHAN_ID"]
+    tap = house.ask(other, "CHAN_MAKE", TAP_OF=source)["CHAN_ID"]
+    house.ask(peer, "CHAN_DESTROY", CHAN_ID=source)
+    house.leave(peer)
+    assert list(house.registry.channels) == [tap]
+    house.leave(other)
+    assert not house.registry.channels
