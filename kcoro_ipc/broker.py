@@ -215,7 +215,7 @@ class Broker:
         return next((uid for uid, user in self._users.items() if user.account == account), None)
 
     def usage(self, user: User) -> dict[str, int]:
-        """What a user has here at the moment; `leases` and `slowed` of its oldest ASKED connections,
+        """What a user has here now; `leases` and `slowed` of its oldest ASKED connections,
         so that asking costs the same however many there are."""
         asked = islice(user.peers, ASKED)
         infos = [info for conn in asked if (info := self.pump.info(conn)) is not None]
