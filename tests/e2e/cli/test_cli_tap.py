@@ -10,11 +10,13 @@ from kcoro_ipc import blocking
 
 
 def tapping(kcoro: Any, name: str, *words: str, number: int = 1) -> Any:
-    """A tap that is in place: its anonymous channel is listed."""
+    """A tap that is in place: its anonymous channel is there, and it waits in it."""
     with blocking.open_client(kcoro.socket) as client:
-        before = len(client.list_channels())
+        before = {info.chan_id for info in client.list_channels()}
         started = kcoro.start("tap", name, *words)
-        while len(client.list_channels()) < before + number:
+        while len(taps := {info.chan_id for info in client.list_channels()} - before) < number:
+            assert started.poll() is None, started.stderr.read()
+        while not all(client.statistics(tap).parked_receivers for tap in taps):
             assert started.poll() is None, started.stderr.read()
     return started
 
