@@ -140,7 +140,6 @@ class Daemon:
         self.closer = Closer(self.pump)
         self.going = Drain(self.broker, self.acceptor, drain_s, stopping)
         self.turned = trio.lowlevel.ParkingLot()  # until a turn and what it left to Python are done
-        self.turns = self.frames = 0  # turns that are done, hot frames that they served
         self._stop = Stop.NOT
         self._asked: list[tuple[Callable[[], object], trio.Event]] = []
 
@@ -180,8 +179,6 @@ class Daemon:
                 in_thread = io_thread and not self.broker.draining
                 report = await (self._turn_in_thread if in_thread else self._turn_here)(busy)
                 self.handle(report)
-                self.turns += 1
-                self.frames += report.frames
                 self.turned.unpark_all()
                 busy = not report.idle
             nursery.cancel_scope.cancel()

@@ -1,5 +1,6 @@
 """What both clients lend and take back: loans, arrays in shared memory, leases."""
 
+from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 from kcoro_ipc.files import HasFileno
@@ -12,16 +13,16 @@ class HasSide(Protocol):
     def side(self) -> Side: ...
 
 
-class Lending:
+class Lending(ABC):
     """A client that has a connection with shared memory."""
 
     @property
-    def _connection(self) -> HasSide:
-        raise NotImplementedError
+    @abstractmethod
+    def _connection(self) -> HasSide: ...
 
     @property
-    def _lender(self) -> Side:
-        raise NotImplementedError
+    @abstractmethod
+    def _lender(self) -> Side: ...
 
     def loan(self, nbytes: int) -> Loan:
         """Shared memory to write a message in: `with client.loan(n) as block: ...`, where `block`

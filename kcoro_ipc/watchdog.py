@@ -53,7 +53,7 @@ class Pulse:
         if self._watched:
             self._daemon.pump.wake()
             await self._daemon.turned.park()
-        elif not self._rate and self._turns == self._daemon.turns:
+        elif not self._rate and self._turns == self._daemon.broker.books.turns:
             await self._daemon.turned.park()
 
     def _tell(self, said: list[str]) -> None:
@@ -75,10 +75,10 @@ class Pulse:
         return ("draining: " if self._daemon.broker.draining else "") + ", ".join(parts)
 
     def _measure(self) -> None:
-        now_ns, frames = time.monotonic_ns(), self._daemon.frames
+        now_ns, books = time.monotonic_ns(), self._daemon.broker.books
         passed_ns = max(1, now_ns - self._measured_ns)
-        self._rate = round((frames - self._frames) * 1e9 / passed_ns)
-        self._turns, self._frames, self._measured_ns = self._daemon.turns, frames, now_ns
+        self._rate = round((books.frames - self._frames) * 1e9 / passed_ns)
+        self._turns, self._frames, self._measured_ns = books.turns, books.frames, now_ns
 
 
 def counted(count: int, noun: str) -> str:

@@ -3,6 +3,7 @@
 A part of Client; nothing here takes a handle, but `tap`, whose channel is the asker's own.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -32,14 +33,13 @@ Page = tuple[list[T], bytes | None]
 AT_ONCE = 32  # requests of a batch that are under way together
 
 
-class Looking:
+class Looking(ABC):
     _control: Callable[..., Reply]
     _open: Callable[..., Channel]
 
     @property
-    def _connection(self) -> Connection:
-        """The client's own."""
-        raise NotImplementedError
+    @abstractmethod
+    def _connection(self) -> Connection: ...
 
     def list_holders(self, target: str | int) -> list[HolderInfo]:
         """The connections with a handle of a channel, by name or chan_id, the oldest first."""

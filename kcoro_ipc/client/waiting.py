@@ -1,5 +1,6 @@
 """Who hears what becomes of a request of a trio connection."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import outcome
@@ -9,7 +10,7 @@ from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.protocol.replies import Reply
 
 
-class Asking:
+class Asking(ABC):
     """`ended` once one of `owners` was closed under it; `begins`: where its frame stands in what
     goes out."""
 
@@ -21,12 +22,12 @@ class Asking:
         self.begins = 0
         self.ended = False
 
-    def take(self, reply: Reply) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def take(self, reply: Reply) -> None: ...
 
+    @abstractmethod
     def fail(self, error: KcoroError) -> None:
         """No reply will come."""
-        raise NotImplementedError
 
 
 class Waiting(Asking):

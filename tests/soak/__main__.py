@@ -3,13 +3,15 @@
     python -m tests.soak [--seconds 60] [--seed N]
 
 After each round all clients are killed, one channel is filled once, and what is left is received.
-Then the daemon must have exactly the descriptors of before, and nothing of any user; its memory
-must stay within 2 % of what it was after the warm-up; the journals of all workers must agree with
-the contract. The last line counts these checks; a failure prints the seed and the daemon's log.
+Then the daemon must have exactly the descriptors and records of before, and nothing of any user;
+its memory must stay within 2 % of what it was after the warm-up; the journals of all workers must
+agree with the contract. The last line counts these checks; a failure prints the seed and the
+daemon's log.
 """
 
 import argparse
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +40,7 @@ CHANNELS = {
     "shared": {"kind": "buffered", "capacity": 4},
     "files": {"kind": "buffered", "capacity": 16},
 }
+RECORDS = re.compile(r'kcoro_records\{pool="(\w+)"\} (\d+)')
 AT_REST = {"connections": 1, "channels": len(CHANNELS)}
 
 
@@ -141,6 +144,8 @@ class Soak:
         descriptors = self.daemon.descriptors()
         if descriptors != self.descriptors:
             self.faults.append(f"{descriptors} descriptors, not {self.descriptors}")
+        if (records := records_of(client)) != self.records:
+            self.faults.append(f"records in use are {records}, not {self.records}")
         self.memory.append(self.steady_memory(client))
         return f"descriptors={descriptors} memory={self.memory[-1] >> 10}K"
 
@@ -151,6 +156,7 @@ class Soak:
             for name, options in CHANNELS.items():
                 client.make_channel(name, **options).aclose()
             self.descriptors = self.daemon.descriptors()
+            self.records = records_of(client)
             for number in range(ROUNDS):
                 self.round(seconds / ROUNDS)
                 print(f"soak: round {number + 1} {self.look(client)}", flush=True)
@@ -173,6 +179,13 @@ class Soak:
         account = Account(lines_of(map(str, self.place.glob("journal-*"))))
         self.faults += account.faults()
         print(f"soak: kills={self.kills} {account}", flush=True)
+
+
+def records_of(client: blocking.Client) -> dict[str, int]:
+    """How many of each table of the engine are in use, whoever uses them."""
+    found = {pool: int(number) for pool, number in RECORDS.findall(client.metrics())}
+    assert found["channels"] == len(CHANNELS), found
+    return found
 
 
 def main() -> int:

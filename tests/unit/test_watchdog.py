@@ -110,7 +110,7 @@ async def test_the_status_line_counts_and_is_said_again_only_when_it_changed(
     monkeypatch.setattr(watchdog, "STATUS_S", PAUSES_S / 10)
     async with watched(False, None) as one:
         await one.hear(1)
-        one.daemon.frames += 1_000_000
+        one.daemon.broker.books.frames += 1_000_000
         one.daemon.broker.registry.channels[7] = None  # type: ignore[assignment]
         one.daemon.broker.registry.peers.update({1: None, 2: None})  # type: ignore[dict-item]
         one.daemon.pump.wake()

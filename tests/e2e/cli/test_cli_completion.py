@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from kcoro_ipc.cli.completion import PLACES
+
 ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
 SHELLS = ("bash", "zsh", "fish")
@@ -103,6 +105,14 @@ def test_a_shell_completes_names_of_channels_from_the_file_of_install(
     file = Path(done.stdout.split()[1].rstrip(";"))
     assert file.is_relative_to(tmp_path)
     assert name in offered(shell, file, f"recv {name[:-1]}", given)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_is_packaged_is_what_install_writes(shell: str) -> None:
+    """But for the comment that says what the file is."""
+    lines = (ROOT / "completions" / FILES[shell]).read_text().splitlines(keepends=True)
+    packaged = "".join(line for line in lines if not line.startswith("# "))
+    assert packaged == PLACES[shell][1]
 
 
 def test_install_says_where_it_cannot_write(kcoro: Any, tmp_path: Path) -> None:
