@@ -82,9 +82,7 @@ def options(given: dict[str, Any]) -> "ChannelOptions":
             found[option] = found[option].replace("-", "_")
     if found.pop("ack_required", False):
         found["ack"] = "required"
-    if "capacity" in found:
-        found.setdefault("kind", "buffered")
-    elif found.get("kind") == "buffered":
+    if found.get("kind") == "buffered" and "capacity" not in found:
         raise click.UsageError("a buffered channel needs its number of places: --capacity N")
     if found.get("dead_letter") and "undelivered" not in found and "max_attempts" not in found:
         found["undelivered"] = "dead_letter"

@@ -148,6 +148,8 @@ def make_pairs(name: str | None, options: ChannelOptions) -> list[tuple[int, Any
             f"{', '.join(sorted(known))}"
         )
     given: dict[str, Any] = dict(options)
+    if given.get("capacity"):
+        given.setdefault("kind", "buffered")  # as the command and the configuration understand it
     pairs: list[tuple[int, Any]] = [] if name is None else [(_wire.ATTR_NAME, name)]
     for option, (number, words) in _WORDS.items():
         if option in given:

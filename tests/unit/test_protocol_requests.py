@@ -177,6 +177,14 @@ def test_make_writes_the_words_as_numbers() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "kind"),
+    [({"capacity": 2}, 1), ({"capacity": 2, "kind": "unlimited"}, -2), ({"capacity": 0}, None)],
+)
+def test_a_capacity_alone_means_a_buffered_channel(options: dict, kind: int | None) -> None:
+    assert dict(make_pairs("jobs", options)).get(_wire.ATTR_KIND) == kind
+
+
+@pytest.mark.parametrize(
     ("options", "says"),
     [
         ({"kind": "bufferd"}, "kind cannot be 'bufferd'; choose one of rendezvous"),
