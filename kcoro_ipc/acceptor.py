@@ -13,7 +13,7 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 
-from kcoro_ipc.broker import Broker
+from kcoro_ipc.broker import NOBODY, Broker
 from kcoro_ipc.control.greeting import refusal_frame
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.logs import say
@@ -24,7 +24,6 @@ from kcoro_ipc.transport import Listener, credentials
 PER_TURN = 64
 OWN_DESCRIPTORS = 64  # listeners, epoll, timer, files of Python, and some to spare
 PAUSE_NS = 1_000_000_000
-NOBODY = 0  # the account of those who have none
 QUIET_NS = 10_000_000_000  # between two log lines about the same trouble
 # Over its quota a user may still say HELLO, to hear why, on this many connections at a time.
 OVER_QUOTA_MOST = 64

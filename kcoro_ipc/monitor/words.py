@@ -20,11 +20,15 @@ DOES = {"send": "sent to", "receive": "received"}
 MOST_NAMED = 4  # servers in one sentence
 
 
-def who(party: Party | None, conn: int | None = None) -> str:
-    """ "pid 812 (producer.py)"; a connection by its number where that is all there is."""
+def who(picture: Picture, conn: int) -> str:
+    """ "pid 812 (producer.py)"; a connection by its number where that is all there is, and also by
+    its number where its process has several."""
+    party = picture.parties.get(conn)
     if party is None or party.pid is None:
-        return f"connection {conn if party is None else party.conn}"
-    return f"pid {party.pid}" + (f" ({clean(party.program)})" if party.program else "")
+        return f"connection {conn}"
+    program = f" ({clean(party.program)})" if party.program else ""
+    several = sum(one.pid == party.pid for one in picture.parties.values()) > 1
+    return f"pid {party.pid}{program}" + (f" by connection {conn}" if several else "")
 
 
 def named(picture: Picture, chan_id: int) -> str:
@@ -52,7 +56,8 @@ def sentence(
     snapshot = snapshots.get(wait.chan_id)
     verb = "send to" if wait.side == "send" else "receive from"
     start = (
-        f"{who(party)} has waited {seconds(wait.age_ns)} to {verb} {named(picture, wait.chan_id)}"
+        f"{who(picture, party.conn)} has waited {seconds(wait.age_ns)} "
+        f"to {verb} {named(picture, wait.chan_id)}"
     )
     limited = ", and gives up by itself" if wait.limited else ""
     return f"{start}: {state(wait, snapshot)}; {_helped(picture, party, wait)}{limited}"
@@ -89,18 +94,18 @@ def _fellows(picture: Picture, party: Party, wait: Wait) -> str:
 def _server(picture: Picture, conn: int) -> str:
     party = picture.parties.get(conn)
     if party is None or not party.waits:
-        return f"{who(party, conn)}, which is not waiting"
+        return f"{who(picture, conn)}, which is not waiting"
     doing = [f"{VERBS[w.side]} {named(picture, w.chan_id)}" for w in party.waits[:2]]
     more = " or others" if len(party.waits) > 2 else ""
-    return f"{who(party)}, which is parked {' or '.join(doing)}{more}"
+    return f"{who(picture, conn)}, which is parked {' or '.join(doing)}{more}"
 
 
 def chain(picture: Picture, cycle: list[Step]) -> list[str]:
     """One line for each step of a deadlock."""
     return [
-        f"{who(picture.parties[step.conn])} {_waits(step.wait)} "
+        f"{who(picture, step.conn)} {_waits(step.wait)} "
         f"{named(picture, step.wait.chan_id)} ({seconds(step.wait.age_ns)}), "
-        f"which waits for {who(picture.parties.get(step.server))}"
+        f"which waits for {who(picture, step.server)}"
         for step in cycle
     ]
 

@@ -17,6 +17,7 @@ from kcoro_ipc.monitor.waits import (
     still,
     stuck,
 )
+from kcoro_ipc.monitor.words import chain as told
 
 S, R = frozenset({"send"}), frozenset({"receive"})
 BOTH = S | R
@@ -157,3 +158,14 @@ def test_the_stuck_are_the_union_of_all_sets_that_only_they_could_free(p: Pictur
     for one, after in zip(cycle, [*cycle[1:], *cycle[:1]], strict=True):
         assert one.server == after.conn
         assert one.server in servers(p, one.conn, one.wait)
+
+
+def test_two_connections_of_one_process_are_told_apart_in_the_chain_and_others_are_not() -> None:
+    p = picture({1: [(10, "send")], 2: [(20, "send")]}, {10: {1: S, 2: R}, 20: {1: R, 2: S}})
+    one = {conn: party._replace(pid=7, program="both") for conn, party in p.parties.items()}
+    lines = told(Picture(one, p.places), shortest_cycle(stuck(p)))
+    assert lines[0].startswith("pid 7 (both) by connection 1 waits to send to channel #10")
+    assert lines[0].endswith("which waits for pid 7 (both) by connection 2")
+    two = {conn: party._replace(pid=conn) for conn, party in p.parties.items()}
+    lines = told(Picture(two, p.places), shortest_cycle(stuck(p)))
+    assert lines[0].endswith("which waits for pid 2")
