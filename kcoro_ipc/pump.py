@@ -210,8 +210,8 @@ class NativePump:
         return int(out[0])
 
     def speak(self, conn: int, minor: int, max_frame: int, caps: int = 0) -> int:
-        lib.kc_conn_able(self.handle, conn, caps)
-        return int(lib.kc_conn_speak(self.handle, conn, minor, max_frame))
+        code = lib.kc_conn_speak(self.handle, conn, minor, max_frame)
+        return int(code or lib.kc_conn_able(self.handle, conn, caps))
 
     def grant(self, conn: int, chan_id: int, chan: int, rights: int) -> int:
         return int(lib.kc_conn_grant(self.handle, conn, chan_id, chan, rights))

@@ -208,6 +208,9 @@ int kc_conn_able(kc_pump *pump, kc_conn ticket, uint32_t caps)
     if (conn == NULL) {
         return KC_ENOENT;
     }
+    if (caps != 0 && conn->minor == 0) {
+        return KC_EINVAL; /* a reader of 1.0 looks at no flags: it would lose the files and what follows */
+    }
     conn->caps = caps;
     return KC_OK;
 }

@@ -42,6 +42,16 @@ static void open_old(int32_t kind, uint32_t capacity)
     (void)rig_open(&r, 0);
 }
 
+KC_TEST(a_reader_of_flags_it_does_not_know_is_never_given_files_or_ranges)
+{
+    open_old(KC_KIND_BUFFERED, 4);
+    KC_CHECK_EQ(kc_conn_able(r.pump, r.conns[0], KC_CAP_FILES), KC_EINVAL);
+    KC_CHECK_EQ(kc_conn_able(r.pump, r.conns[0], KC_CAP_DESCRIPTORS), KC_EINVAL);
+    KC_CHECK_EQ(kc_conn_able(r.pump, r.conns[0], 0), KC_OK);
+    KC_CHECK_EQ(kc_conn_able(r.pump, 0, 0), KC_ENOENT);
+    rig_free(&r);
+}
+
 KC_TEST(the_golden_frames_of_send_and_receive)
 {
     open_old(KC_KIND_BUFFERED, 2);
@@ -206,6 +216,7 @@ KC_TEST(an_attribute_that_overruns_its_frame_ends_the_connection)
 
 int main(void)
 {
+    KC_RUN(a_reader_of_flags_it_does_not_know_is_never_given_files_or_ranges);
     KC_RUN(the_golden_frames_of_send_and_receive);
     KC_RUN(the_golden_frames_of_a_closed_channel);
     KC_RUN(a_bad_length_echoes_the_req_id_if_there_was_one);

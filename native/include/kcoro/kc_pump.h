@@ -68,7 +68,8 @@ KC_API int kc_conn_speak(kc_pump *pump, kc_conn conn, uint32_t minor, uint32_t m
 /* Which process the kernel says is at the other end: told to receivers who ask (kc_chan_waiter_scope_name); its uid is the
  * account's name. */
 KC_API int kc_conn_name(kc_pump *pump, kc_conn conn, uint32_t pid);
-/* What this peer can take: KC_CAP_DESCRIPTORS, KC_CAP_FILES. Nothing of it before this call. */
+/* What this peer can take: KC_CAP_DESCRIPTORS, KC_CAP_FILES. Nothing of it before this call, which follows kc_conn_speak:
+ * KC_EINVAL for a peer of 1.0. */
 KC_API int kc_conn_able(kc_pump *pump, kc_conn conn, uint32_t caps);
 /* The handle chan_id -> channel with rights (KC_RIGHT_*); replaces an older one. The pump keeps one reference on the
  * channel per handle. rights 0 removes it (KC_ENOENT if absent). */
