@@ -9,14 +9,12 @@ and tries again: never in the daemon's own thread, which a hanging file would st
 """
 
 import logging
-import os
-from collections.abc import Sequence
 from typing import Protocol
 
 import trio
 
 from kcoro_ipc.logs import say
-from kcoro_ipc.pump import Batch
+from kcoro_ipc.pump import Batch, close_files
 
 THREADS = 16
 FILES_AT_ONCE = 256  # more of them wait for the next thread
@@ -83,10 +81,10 @@ class Closer:
         self._pump.wake()
 
     async def _is_closed(self, batch: Batch) -> bool:
-        """False: no thread could be started (`close_all` raises nothing)."""
+        """False: no thread could be started (`close_files` raises nothing)."""
         try:
             await trio.to_thread.run_sync(
-                close_all, batch.files, abandon_on_cancel=True, limiter=self._limiter
+                close_files, batch.files, abandon_on_cancel=True, limiter=self._limiter
             )
         except RuntimeError:
             return False
@@ -114,7 +112,7 @@ class Closer:
     def _leave_to_thread(self) -> None:
         left = tuple(self._left)
         try:
-            trio.lowlevel.start_thread_soon(lambda: close_all(left), lambda _: None)
+            trio.lowlevel.start_thread_soon(lambda: close_files(left), lambda _: None)
         except RuntimeError:
             say_no_thread(len(left))
         else:
@@ -124,12 +122,3 @@ class Closer:
 def say_no_thread(files: int) -> None:
     why = "no thread could be started: raise TasksMax= of the service, or ulimit -u"
     say(logging.WARNING, "files not closed", why=why, files=files)
-
-
-def close_all(files: Sequence[int]) -> None:
-    """Whatever close(2) says, the descriptor is gone (its manual page, "Dealing with errors")."""
-    for file in files:
-        try:
-            os.close(file)
-        except OSError:
-            continue

@@ -72,8 +72,11 @@ uint32_t kc_body_files(kc_engine *e, const kc_body *body, int32_t *files) {
 
 static void count_closing(kc_engine *e, uint32_t account, int more) {
     uint32_t files = atomic_load_explicit(&e->closing_files, memory_order_relaxed) + (uint32_t)more;
+    kc_account_rec *a = &e->accounts[account];
 
-    e->accounts[account].closing += (uint32_t)more;
+    if (a->closing == 0 || more < 0)
+        a->closing_ns = e->now_ns;
+    a->closing += (uint32_t)more;
     atomic_store_explicit(&e->closing_files, files, memory_order_relaxed);
 }
 
@@ -137,13 +140,22 @@ int kc_file_discard(kc_engine *e, uint32_t account, int32_t file, int paid) {
     return rc;
 }
 
+static bool has_surplus(const kc_account_rec *a) {
+    return a->files > (uint64_t)a->limits.files + KC_FILE_SURPLUS;
+}
+
+/* Closing lags behind a fast sender. As long as it goes on that is no reason to refuse his next file. */
+static bool must_wait(const kc_engine *e, const kc_account_rec *a) {
+    return a->closing > a->limits.files / 2 && e->now_ns - a->closing_ns < KC_FILE_PATIENCE_NS;
+}
+
 int kc_file_is_over(kc_engine *e, uint32_t account) {
     bool over = false;
 
-    if (account == 0 || atomic_load_explicit(&e->closing_files, memory_order_relaxed) <= KC_FILE_SURPLUS)
+    if (account == 0 || atomic_load_explicit(&e->closing_files, memory_order_relaxed) == 0)
         return 0; /* nobody can be */
     kc_enter(e);
-    over = e->accounts[account].files > (uint64_t)e->accounts[account].limits.files + KC_FILE_SURPLUS;
+    over = has_surplus(&e->accounts[account]) || must_wait(e, &e->accounts[account]);
     kc_leave(e);
     return over;
 }

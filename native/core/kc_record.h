@@ -119,6 +119,7 @@ typedef struct kc_account_rec {
     uint32_t parked, channels, held, files, messages;
     uint32_t closing, takers; /* of its files: those to be closed, or being closed by so many takers */
     kc_list left;             /* of these the ones that no taker has (kc_files_extra) */
+    int64_t closing_ns;       /* when the last of them was closed, or the first of them came */
     uint64_t bytes;
     kc_account_limits limits;
 } kc_account_rec;

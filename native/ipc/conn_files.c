@@ -11,14 +11,18 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The account pays for fewer files than before; `over`: it was, before. Others that are put aside are so again. */
+void kc_conns_look_again(kc_conns *conns)
+{
+    for (uint32_t left = conns->lists[KC_LIST_CROWDED].count; left != 0; left--) {
+        kc_list_add(conns, KC_LIST_ATTENTION, kc_list_take(conns, KC_LIST_CROWDED));
+    }
+}
+
+/* The account pays for fewer files than before; `over`: it was, before. */
 static void kc_conns_uncrowd(kc_conns *conns, uint32_t account, bool over)
 {
-    kc_conn_list_head *crowded = &conns->lists[KC_LIST_CROWDED];
     if (over && kc_file_is_over(conns->engine, account) == 0) {
-        for (uint32_t left = crowded->count; left != 0; left--) {
-            kc_list_add(conns, KC_LIST_ATTENTION, kc_list_take(conns, KC_LIST_CROWDED));
-        }
+        kc_conns_look_again(conns);
     }
 }
 

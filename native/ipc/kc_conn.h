@@ -330,6 +330,8 @@ void kc_files_drop(kc_conns *conns, const kc_connection *conn, kc_files *files);
 void kc_conns_discard(kc_conns *conns, uint32_t account, int32_t file, bool paid);
 /* Its uid has too many of these: it is not to be read, and is attended when that is over. */
 bool kc_conn_is_crowded(kc_conns *conns, kc_connection *conn);
+/* Attends all who were not read for that; who still is over is put aside again. */
+void kc_conns_look_again(kc_conns *conns);
 /* kc_file_refund and kc_file_closed; and who was not read because of these files may be again. */
 void kc_conns_files_refund(kc_conns *conns, uint32_t account, uint32_t count);
 void kc_conns_files_closed(kc_conns *conns, uint32_t account, uint32_t count);

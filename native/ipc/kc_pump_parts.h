@@ -109,6 +109,8 @@ void kc_pace_spend(kc_pump *pump, kc_connection *conn);
 /* It may have none now, and wants some: it is put aside until then. */
 void kc_pace_slow(kc_pump *pump, kc_connection *conn);
 void kc_pace_release(kc_pump *pump);
+/* Somebody is not read because of files to be closed: looked at again when they would be taken to hang. */
+void kc_pace_crowded(kc_pump *pump);
 
 /* ---- notes ---- */
 /* code KC_OK: it was not refused but slowed. */

@@ -45,7 +45,11 @@ bool kc_pump_wants_input(kc_pump *pump, kc_connection *conn)
     if (conn->unpaid && !kc_conn_pay(&pump->conns, conn, 0)) {
         return false;
     }
-    return !kc_conn_is_crowded(&pump->conns, conn) && kc_attend_may_grow(pump, conn);
+    if (kc_conn_is_crowded(&pump->conns, conn)) {
+        kc_pace_crowded(pump);
+        return false;
+    }
+    return kc_attend_may_grow(pump, conn);
 }
 
 void kc_pump_taken(kc_pump *pump, kc_connection *conn, uint64_t n)

@@ -1,4 +1,5 @@
-/* pump_pace.c: frames per second, of one connection and of all connections of one account.
+/* pump_pace.c: frames per second, of one connection and of all connections of one account; and how long files that are not
+ * being closed keep their sender from being read.
  *
  * Whoever is too fast is not read until its time has come: nobody is disconnected and nothing is refused, the frames wait
  * with their sender. Each pace is one time, at which the frames served so far would be paid at the allowed rate (the
@@ -112,6 +113,12 @@ static void kc_pace_tell(kc_pump *pump, kc_connection *conn)
     kc_pump_note(pump, conn, KC_OK, &refusal);
 }
 
+void kc_pace_crowded(kc_pump *pump)
+{
+    int64_t again_ns = pump->now_ns + KC_FILE_PATIENCE_NS;
+    pump->release_ns = again_ns < pump->release_ns ? again_ns : pump->release_ns;
+}
+
 void kc_pace_slow(kc_pump *pump, kc_connection *conn)
 {
     kc_pace_wait(pump, conn);
@@ -136,6 +143,7 @@ void kc_pace_release(kc_pump *pump)
         return;
     }
     pump->release_ns = KC_NEVER;
+    kc_conns_look_again(&pump->conns);
     for (uint32_t left = slowed->count; left != 0 && conn != NULL; left--) {
         kc_connection *next = conn->links[KC_LIST_SLOWED].next;
         if (!pump->paced || kc_pace_allows(pump, conn) != 0) {

@@ -569,6 +569,52 @@ KC_TEST(files_that_a_request_cannot_take_are_closed_and_the_connection_lives)
     }
 }
 
+/* PING with some files, which it cannot have: they are discarded. */
+static void ping_with_files(uint32_t req_id, int files)
+{
+    char script[16];
+    (void)snprintf(script, sizeof script, "PING r%u", req_id);
+    rig_build(&r, 1, script);
+    r.frame[3] = (uint8_t)files;
+    send_with_files(0, r.frame, r.frame_bytes, files);
+}
+
+/* What has been said to a client, without closing any file. */
+static const char *overhear(int i)
+{
+    while ((turn().flags & KC_TURN_MORE) != 0 || pump_is_readable(0)) {
+    }
+    ssize_t n = recv(peers[i], r.out, RIG_FRAME_BYTES, MSG_DONTWAIT);
+    return rig_render(&r, r.minors[i], r.out, n > 0 ? (size_t)n : 0);
+}
+
+KC_TEST(whose_files_are_closed_too_slowly_is_not_read_until_they_are_or_hang)
+{
+    kc_account_limits limits = {.files = 2 * KC_MAX_FILES};
+    for (uint32_t transport = 0; transport < 2; transport++) {
+        begin(NULL, transport);
+        KC_CHECK_EQ(kc_account_limit(r.engine, r.account, &limits), KC_OK);
+        ping_with_files(1, KC_MAX_FILES);
+        KC_CHECK_STR(overhear(0), "PING r1 =-22");
+        ping_with_files(2, 1);
+        KC_CHECK_STR(overhear(0), "PING r2 =-22"); /* more than half of its limit now */
+        ping_with_files(3, 1);
+        KC_CHECK_STR(overhear(0), "");
+        (void)rig_close_files(&r);
+        KC_CHECK_STR(overhear(0), "PING r3 =-22");
+        ping_with_files(4, KC_MAX_FILES);
+        KC_CHECK_STR(overhear(0), "PING r4 =-22");
+        ping_with_files(5, 1);
+        const char *heard = "";
+        while (*heard == '\0') { /* nothing is closed: a second later it is read all the same */
+            KC_REQUIRE(pump_is_readable(-1));
+            heard = overhear(0);
+        }
+        KC_CHECK_STR(heard, "PING r5 =-22");
+        finish();
+    }
+}
+
 KC_TEST(files_that_no_frame_names_and_names_without_files_end_the_connection)
 {
     begin(NULL, KC_TRANSPORT_STREAM);
@@ -1004,6 +1050,7 @@ int main(void)
     KC_RUN(an_error_reply_is_flushed_before_the_end);
     KC_RUN(a_connection_can_be_closed_from_above);
     KC_RUN(files_that_a_request_cannot_take_are_closed_and_the_connection_lives);
+    KC_RUN(whose_files_are_closed_too_slowly_is_not_read_until_they_are_or_hang);
     KC_RUN(files_that_no_frame_names_and_names_without_files_end_the_connection);
     KC_RUN(files_behind_a_barrier_wait_for_the_frame_that_names_them);
     KC_RUN(more_files_than_may_wait_end_the_connection);

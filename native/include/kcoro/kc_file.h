@@ -30,12 +30,14 @@ KC_API uint32_t kc_body_files(kc_engine *engine, const kc_body *body, int32_t *f
 
 enum {
     KC_FILE_TAKERS = 4,    /* of one account at a time: closes that hang are nobody else's loss */
-    KC_FILE_SURPLUS = 253  /* files over its limit that an account may have discarded before it is over */
+    KC_FILE_SURPLUS = 253, /* files over its limit that an account may have discarded before it is over */
+    KC_FILE_PATIENCE_NS = 1000000000 /* without a file closed: they do not lag, they hang */
 };
 /* A file that was never in a body is to be closed. `paid`: with kc_file_pay; else it is charged from now on, whatever the
  * limit says, because it is there. KC_ENOMEM: the caller's to close after all, and not charged any more. */
 KC_API int kc_file_discard(kc_engine *engine, uint32_t account, int32_t file, int paid);
-/* 1: so many files of it wait to be closed that it must not bring more. */
+/* 1: so many files of it wait to be closed that it must not bring more: KC_FILE_SURPLUS over its limit, or half its limit
+ * while they are being closed (within KC_FILE_PATIENCE_NS of the last one, by the engine's clock). */
 KC_API int kc_file_is_over(kc_engine *engine, uint32_t account);
 /* Files that nobody wants any more, all of one account, the caller's to close: whole messages only, so max is 16 or more.
  * With them the caller is one of the account's takers, until kc_file_closed. */

@@ -39,6 +39,9 @@ typedef struct kc_report {
  * KC_OK, or a negative code when the epoll set itself failed. */
 KC_API int kc_turn(kc_pump *pump, int64_t timeout_ns, int64_t repoll_ns, kc_report *report_out);
 
+/* Closes what kc_pump_take_files gave. May block as long as some peer likes: never in the thread that turns. */
+KC_API void kc_files_close(const int32_t *files, uint32_t count);
+
 #ifndef KC_CDEF
 #ifdef __cplusplus
 }
