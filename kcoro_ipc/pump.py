@@ -275,6 +275,11 @@ class NativePump:
         charged to the account until then."""
         lib.kc_pump_discard_file(self.handle, account, file)
 
+    def close_socket(self, fd: int, transport: int, account: int) -> None:
+        """A connected socket that is refused, ours no more: closed at once unless files are in it,
+        which are then closed as if they had been discarded."""
+        lib.kc_pump_close_socket(self.handle, fd, transport, account)
+
     def reply(self, conn: int, frame: bytes) -> int:
         return int(lib.kc_pump_reply(self.handle, conn, frame, len(frame)))
 

@@ -1,6 +1,6 @@
 /* kc_turn_set.h: the epoll set of a pump and everything that makes socket calls, as the turn's own files see it.
  *
- * Invariants: a connection's descriptor is in the set from kc_conn_add until it is closed, and closed by turn_set.c only.
+ * Invariants: a connection's descriptor is in the set from kc_conn_add until it is closed, and closed by turn_close.c only.
  * What the set watches follows the connection's state when it is attended, or, to save a call, when the set reports
  * something that nobody wants now; so a level-triggered event never comes twice without effect.
  */
@@ -61,13 +61,20 @@ void kc_set_port_rang(kc_turn_set *set);
 /* ---- turn_listen.c ---- */
 void kc_listener_rang(kc_pump *pump, uint32_t place);
 
+/* ---- turn_close.c ---- */
+/* A socket that is to be closed, and whose account pays for what it holds (0: nobody's). */
+typedef struct kc_ending {
+    int fd;
+    uint32_t transport, account;
+} kc_ending;
+/* Says no more, hears no more, drops what the peer said unheard, and closes it: unread input would make the peer's next
+ * read fail, and on SEQPACKET that hides our last words. Files that were in it are discarded; with more of it, or files
+ * of an account that has too many or is nobody's, the socket itself is, as one file. */
+void kc_turn_close(kc_pump *pump, kc_ending ending);
+
 /* ---- turn_read.c, turn_write.c ---- */
 /* Reads once (SEQPACKET: some packets) and serves what came. */
 void kc_turn_read(kc_pump *pump, kc_connection *conn, uint32_t events);
-/* Says no more, hears no more, and drops what the peer said unheard: closing a socket with unread input makes the
- * peer's next read fail, and on SEQPACKET that hides our last words. Files that were in it are discarded, for closing the
- * socket would close them, which may block. False when there is more of it, or files of an account that has too many. */
-bool kc_turn_forgo(kc_pump *pump, const kc_connection *conn);
 /* One write of what the connection has to say. True when the kernel took something. */
 bool kc_turn_write(kc_pump *pump, kc_connection *conn);
 

@@ -17,7 +17,7 @@ from tests.fault.house import House
 from tests.fault.passing import BUFFERED, MOST, both_transports, house_with, send
 from tests.fault.sharer import Sharer, descriptors_settle, files_settle, sharer
 
-EPROTO, EINVAL = _wire.KC_EPROTO, _wire.KC_EINVAL
+EPROTO, EINVAL, EDQUOT = _wire.KC_EPROTO, _wire.KC_EINVAL, _wire.KC_EDQUOT
 TAKERS = 4  # threads that close files of one user (KC_FILE_TAKERS)
 FOREVER_S = 3600  # of a close that lingers: longer than any test
 
@@ -125,6 +125,16 @@ def stranger(house: House) -> Sharer:
     return made
 
 
+def comes_to_its_end(house: House, reading: int) -> bool:
+    """Whether the daemon closes the writing end of this empty pipe."""
+    for _ in range(2_000):
+        try:
+            return os.read(reading, 1) == b""
+        except BlockingIOError:
+            house.turns()
+    return False
+
+
 def closes_files(house: House, peer: Sharer) -> bool:
     """A pipe whose writing end is purged comes to its end."""
     reading, writing = os.pipe2(os.O_NONBLOCK)
@@ -133,12 +143,7 @@ def closes_files(house: House, peer: Sharer) -> bool:
         assert send(peer, chan, [writing])["RESULT"] == 0
         os.close(writing)
         assert peer.ask("CHAN_PURGE", CHAN_ID=chan)["COUNT"] == 1
-        for _ in range(2_000):
-            try:
-                return os.read(reading, 1) == b""
-            except BlockingIOError:
-                house.turns()
-        return False
+        return comes_to_its_end(house, reading)
     finally:
         os.close(reading)
         peer.result("CHAN_RELEASE", CHAN_ID=chan, FLAGS=3)
@@ -288,3 +293,57 @@ def test_a_file_that_lingers_on_a_connection_that_is_refused_stalls_nobody() -> 
             house.turns()
         assert "connection refused" in house.process.log()
         reader.close()
+
+
+def refused(house: House, stack: ExitStack, uid: int, files: list[int]) -> Sharer:
+    """Connects while no connection is left for it, with these files in the socket, ours no more."""
+    made = stack.enter_context(unheard(house, uid))
+    made.say(b"x") if not files else made.say_files(b"x", files)
+    for number in files:
+        os.close(number)
+    return made
+
+
+def test_files_on_refused_connections_that_linger_delay_their_user_alone_who_pays() -> None:
+    """All are accepted in one turn, the others' behind them."""
+    with house_with("connections_per_uid=8") as house, ExitStack() as stack:
+        attacker = stack.enter_context(stranger(house))
+        for uid, count in ((12_345, 7), (23_456, 8)):
+            for _ in range(count + OVER_QUOTA_MOST):
+                stack.enter_context(unheard(house, uid))
+        house.turns()
+        before = house.process.descriptors()
+        lingers = [stack.enter_context(lingering()) for _ in range(TAKERS + 2)]
+        reading, writing = os.pipe2(os.O_NONBLOCK)
+        stack.callback(os.close, reading)
+        with house.process.stopped():
+            for number, _ in lingers:
+                refused(house, stack, 12_345, [number])
+            other = refused(house, stack, 23_456, [writing])
+        assert comes_to_its_end(house, reading)
+        assert other.last_word() == EDQUOT
+        assert attacker.usage()["files"] == len(lingers)
+        for _, reader in lingers:
+            reader.close()
+        files_settle(house, attacker, 0)
+        descriptors_settle(house, before)
+
+
+def test_a_refused_connection_without_files_waits_for_no_close_also_of_who_has_no_account() -> None:
+    """Nobody pays for files of such a user: its sockets wait whole, but only those with files."""
+    with house_with("accounts=2") as house, ExitStack() as stack:
+        stack.enter_context(stranger(house))
+        house.turns()
+        before = house.process.descriptors()
+        lingers = [stack.enter_context(lingering()) for _ in range(3)]
+        with house.process.stopped():
+            for number, _ in lingers:
+                refused(house, stack, 23_456, [number])
+            others = [refused(house, stack, 34_567, []) for _ in range(5)]
+        for other in others:
+            assert other.last_word() == EDQUOT
+        # Of a socket that is being closed there is no number any more.
+        descriptors_settle(house, before + len(lingers) - 1)
+        for _, reader in lingers:
+            reader.close()
+        descriptors_settle(house, before)

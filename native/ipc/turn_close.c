@@ -1,0 +1,105 @@
+/* turn_close.c: the end of a socket that may hold what nobody heard. Closing it would close the files in it, which may
+ * block; so they are taken out and discarded, or, if they are too many, the whole of it waits to be closed in a thread. */
+#include "ipc/kc_turn_set.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { KC_CLOSE_PACKETS = 4096 /* of a peer with a default send buffer, and more */ };
+
+/* The files of one control message, which has room for as many as the kernel passes at once. */
+static void kc_close_files(kc_pump *pump, kc_ending ending, struct msghdr *msg)
+{
+    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg != NULL; cmsg = CMSG_NXTHDR(msg, cmsg)) {
+        bool files = cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS;
+        for (size_t at = CMSG_LEN(0); files && at + sizeof(int) <= cmsg->cmsg_len; at += sizeof(int)) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(cmsg) + (at - CMSG_LEN(0)), sizeof fd);
+            kc_conns_discard(&pump->conns, ending.account, fd, false);
+        }
+    }
+}
+
+static ssize_t kc_close_read(kc_pump *pump, kc_ending ending)
+{
+    union {
+        struct cmsghdr head;
+        uint8_t bytes[CMSG_SPACE(KC_MAX_FILES * sizeof(int))];
+    } control;
+    struct iovec iov = {pump->set->scratch, KC_TURN_SCRATCH_BYTES};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    ssize_t got = recvmsg(ending.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (got >= 0) {
+        kc_close_files(pump, ending, &msg);
+    }
+    return got;
+}
+
+/* Files come with the next read. Looking takes and closes none: without room for them the kernel only says that some were
+ * there. Nothing is added between this and the read, for the socket is shut down. */
+static bool kc_close_finds_files(kc_pump *pump, kc_ending ending)
+{
+    struct iovec iov = {pump->set->scratch, KC_TURN_SCRATCH_BYTES};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t got;
+    do {
+        got = recvmsg(ending.fd, &msg, MSG_DONTWAIT | MSG_PEEK);
+    } while (got < 0 && errno == ECONNRESET); /* said once, and ahead of what is queued */
+    return got >= 0 && (msg.msg_flags & MSG_CTRUNC) != 0;
+}
+
+/* Nobody's account has no limit, so nothing is taken out for it. */
+static bool kc_close_may_read(kc_pump *pump, kc_ending ending)
+{
+    bool takes = ending.account != 0 && kc_file_is_over(pump->conns.engine, ending.account) == 0;
+    return takes || !kc_close_finds_files(pump, ending);
+}
+
+/* Of a socket whose last read brought nothing: nothing is behind it. On SEQPACKET an empty packet reads like the end, and
+ * packets with files may follow; but a packet shows its sender's credentials, if asked to (unix(7), SO_PASSCRED). Those
+ * fill the room, so no file is taken. */
+static bool kc_close_is_drained(kc_ending ending)
+{
+    if (ending.transport != KC_TRANSPORT_SEQPACKET) {
+        return true;
+    }
+    union {
+        struct cmsghdr head;
+        uint8_t bytes[CMSG_SPACE(sizeof(struct ucred))];
+    } control;
+    struct msghdr msg = {.msg_control = &control, .msg_controllen = sizeof control};
+    int asked = 1;
+    bool drained = setsockopt(ending.fd, SOL_SOCKET, SO_PASSCRED, &asked, sizeof asked) == 0 &&
+                   recvmsg(ending.fd, &msg, MSG_DONTWAIT | MSG_PEEK) == 0 && msg.msg_controllen == 0;
+    asked = 0; /* or the next look would take the credentials for files */
+    return setsockopt(ending.fd, SOL_SOCKET, SO_PASSCRED, &asked, sizeof asked) == 0 && drained;
+}
+
+/* False: there is more in it, or files of an account that has too many. */
+static bool kc_close_forgo(kc_pump *pump, kc_ending ending)
+{
+    bool drained = false;
+    (void)shutdown(ending.fd, SHUT_RDWR);
+    for (uint32_t n = 0; n < KC_CLOSE_PACKETS && !drained && kc_close_may_read(pump, ending); n++) {
+        drained = kc_close_read(pump, ending) <= 0 && kc_close_is_drained(ending);
+    }
+    return drained;
+}
+
+void kc_turn_close(kc_pump *pump, kc_ending ending)
+{
+    if (kc_close_forgo(pump, ending)) {
+        (void)close(ending.fd); /* nobody else has it, so it leaves the set by itself, if it is in it */
+    } else {
+        (void)epoll_ctl(pump->set->epoll_fd, EPOLL_CTL_DEL, ending.fd, NULL);
+        kc_conns_discard(&pump->conns, ending.account, ending.fd, false);
+    }
+}
+
+void kc_pump_close_socket(kc_pump *pump, int fd, uint32_t transport, uint32_t account)
+{
+    kc_turn_close(pump, (kc_ending){.fd = fd, .transport = transport, .account = account});
+}
