@@ -12,7 +12,8 @@ Invariants:
 from typing import Any, NamedTuple
 
 from kcoro_ipc.errors import KC_ENOMEM
-from kcoro_ipc.native import NativeEngine, checked, ffi, lib
+from kcoro_ipc.native import NativeEngine
+from kcoro_ipc.structs import checked, ffi, lib
 
 STREAM: int = lib.KC_TRANSPORT_STREAM
 SEQPACKET: int = lib.KC_TRANSPORT_SEQPACKET
