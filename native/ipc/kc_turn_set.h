@@ -8,6 +8,7 @@
 #define KC_TURN_SET_H
 
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "ipc/kc_pump_parts.h"
 #include "kcoro/kc_turn.h"
@@ -73,6 +74,14 @@ typedef struct kc_ending {
 void kc_turn_close(kc_pump *pump, kc_ending ending);
 
 /* ---- turn_read.c, turn_write.c ---- */
+/* Room for as many files as the kernel passes at once, and how many it could hold. */
+typedef union kc_turn_room {
+    struct cmsghdr head;
+    uint8_t bytes[CMSG_SPACE(KC_MAX_FILES * sizeof(int))];
+} kc_turn_room;
+enum { KC_TURN_ROOM_FILES = sizeof(kc_turn_room) / sizeof(int) };
+/* The files that came in such a room; how many. */
+uint32_t kc_turn_files(struct msghdr *msg, int files[KC_TURN_ROOM_FILES]);
 /* Reads once (SEQPACKET: some packets) and serves what came. */
 void kc_turn_read(kc_pump *pump, kc_connection *conn, uint32_t events);
 /* One write of what the connection has to say. True when the kernel took something. */

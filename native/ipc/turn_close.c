@@ -3,37 +3,21 @@
 #include "ipc/kc_turn_set.h"
 
 #include <errno.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum { KC_CLOSE_PACKETS = 4096 /* of a peer with a default send buffer, and more */ };
 
-/* The files of one control message, which has room for as many as the kernel passes at once. */
-static void kc_close_files(kc_pump *pump, kc_ending ending, struct msghdr *msg)
-{
-    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg != NULL; cmsg = CMSG_NXTHDR(msg, cmsg)) {
-        bool files = cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS;
-        for (size_t at = CMSG_LEN(0); files && at + sizeof(int) <= cmsg->cmsg_len; at += sizeof(int)) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(cmsg) + (at - CMSG_LEN(0)), sizeof fd);
-            kc_conns_discard(&pump->conns, ending.account, fd, false);
-        }
-    }
-}
-
 static ssize_t kc_close_read(kc_pump *pump, kc_ending ending)
 {
-    union {
-        struct cmsghdr head;
-        uint8_t bytes[CMSG_SPACE(KC_MAX_FILES * sizeof(int))];
-    } control;
+    kc_turn_room control;
+    int files[KC_TURN_ROOM_FILES];
     struct iovec iov = {pump->set->scratch, KC_TURN_SCRATCH_BYTES};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
                          .msg_controllen = sizeof control};
     ssize_t got = recvmsg(ending.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (got >= 0) {
-        kc_close_files(pump, ending, &msg);
+    uint32_t count = got >= 0 ? kc_turn_files(&msg, files) : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        kc_conns_discard(&pump->conns, ending.account, files[i], false);
     }
     return got;
 }

@@ -18,10 +18,7 @@ typedef struct kc_read {
     size_t room_bytes; /* of iov before the scratch */
     ssize_t got;
     int flags;
-    union {
-        struct cmsghdr head;
-        uint8_t bytes[CMSG_SPACE(KC_MAX_FILES * sizeof(int))];
-    } control;
+    kc_turn_room control;
 } kc_read;
 
 static pid_t kc_read_pid(int fd)
@@ -48,24 +45,31 @@ static bool kc_read_is_own(const kc_connection *conn, int fd)
            here_bytes > sizeof here.sun_family && here_bytes == peer_bytes && memcmp(&here, &peer, here_bytes) == 0;
 }
 
+uint32_t kc_turn_files(struct msghdr *msg, int files[KC_TURN_ROOM_FILES])
+{
+    uint32_t count = 0;
+    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg != NULL; cmsg = CMSG_NXTHDR(msg, cmsg)) {
+        if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS) {
+            size_t n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+            memcpy(files + count, CMSG_DATA(cmsg), n * sizeof(int));
+            count += (uint32_t)n;
+        }
+    }
+    return count;
+}
+
 /* Takes the descriptors out of the control message. False when too many came. */
 static bool kc_read_files(kc_pump *pump, kc_connection *conn, struct msghdr *msg)
 {
+    int files[KC_TURN_ROOM_FILES];
+    uint32_t count = kc_turn_files(msg, files);
     bool lost = false;
-    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg != NULL; cmsg = CMSG_NXTHDR(msg, cmsg)) {
-        if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS) {
-            continue;
+    for (uint32_t i = 0; i < count; i++) {
+        bool own = kc_read_is_own(conn, files[i]);
+        if (own) {
+            kc_conns_discard(&pump->conns, conn->account, files[i], false);
         }
-        size_t n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < n; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof fd, sizeof fd);
-            bool own = kc_read_is_own(conn, fd);
-            if (own) {
-                kc_conns_discard(&pump->conns, conn->account, fd, false);
-            }
-            lost |= !kc_conn_files_add(&pump->conns, conn, own ? KC_FILE_UNWANTED : fd);
-        }
+        lost |= !kc_conn_files_add(&pump->conns, conn, own ? KC_FILE_UNWANTED : files[i]);
     }
     return !lost;
 }
