@@ -19,7 +19,7 @@ from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.logs import say
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import Peer, User
-from kcoro_ipc.transport import Listener, credentials
+from kcoro_ipc.transport import Credentials, Listener, credentials
 
 PER_TURN = 64
 OWN_DESCRIPTORS = 64  # listeners, epoll, timer, files of Python, and some to spare
@@ -118,13 +118,24 @@ class Acceptor:
             self._receive(connected, listener.transport)
 
     def _receive(self, connected: socket.socket, transport: int) -> None:
+        connected.setblocking(False)
+        user: User | None = None
         try:
-            self._admit(connected, transport)
+            who = credentials(connected)
+            user = self.broker.user(who.uid)
+            self._admit(connected, transport, user, who)
         except (KcoroError, OSError) as error:
             self._say_refused(connected, error)
         finally:
-            if connected.fileno() >= 0:  # refused; what was said on it may hold files of any kind
-                self.broker.pump.discard_file(NOBODY, connected.detach())
+            self._close_refused(connected, transport, user)
+
+    def _close_refused(self, connected: socket.socket, transport: int, user: User | None) -> None:
+        """What was said on it may hold files of any kind: its user pays until they are closed."""
+        account = NOBODY if user is None else user.account
+        if connected.fileno() >= 0:
+            self.broker.pump.close_socket(connected.detach(), transport, account)
+        if user is not None:
+            self.broker.settle(user)
 
     def _say_refused(self, connected: socket.socket, error: KcoroError | OSError) -> None:
         """To the log and, if that is possible at once, to the peer; HELLO would come too late."""
@@ -136,16 +147,11 @@ class Acceptor:
                 connected.send(refusal_frame(error), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
                 connected.shutdown(socket.SHUT_WR)
 
-    def _admit(self, connected: socket.socket, transport: int) -> None:
+    def _admit(
+        self, connected: socket.socket, transport: int, user: User, who: Credentials
+    ) -> None:
         """Raises when it cannot be served at all; the caller closes the socket."""
-        connected.setblocking(False)
-        who = credentials(connected)
-        user = self.broker.user(who.uid)
-        try:
-            conn = self._add(connected, transport, user, who.pid)
-        except BaseException:
-            self.broker.settle(user)
-            raise
+        conn = self._add(connected, transport, user, who.pid)
         peer = Peer(conn, user, who.gid, who.groups, who.pid, transport, unmapped=who.unmapped)
         self.broker.join(peer)
         say(logging.DEBUG, "connected", conn=conn, uid=who.uid, pid=who.pid)

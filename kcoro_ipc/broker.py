@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 
-from kcoro_ipc import _wire, native
+from kcoro_ipc import _wire, structs
 from kcoro_ipc.access import Policy
 from kcoro_ipc.books import Books
 from kcoro_ipc.errors import (
@@ -28,7 +28,7 @@ from kcoro_ipc.errors import (
     error_for,
 )
 from kcoro_ipc.logs import say
-from kcoro_ipc.native import ChannelConfig, NativeEngine
+from kcoro_ipc.native import NativeEngine
 from kcoro_ipc.pump import Closed, NativePump, judge_region
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import (
@@ -46,6 +46,7 @@ from kcoro_ipc.records import (
     User,
 )
 from kcoro_ipc.registry import Registry
+from kcoro_ipc.structs import ChannelConfig
 from kcoro_ipc.throttle import Throttle
 
 LEGACY_IDLE_NS = 60_000_000_000  # anonymous channels of 1.0 clients outlive their user's absence
@@ -56,8 +57,8 @@ _HANDLES_READ = _wire.STAT_NAMES.index("handles_read") + 1
 _DEPTH = _wire.STAT_NAMES.index("depth") + 1
 _HANDLES_WRITE = _wire.STAT_NAMES.index("handles_write") + 1
 _ENGINE_FLAGS = {
-    _wire.FLAG_CHAN_FIXED_SIZE: native.CHAN_FIXED_SIZE,
-    _wire.FLAG_CHAN_ACK_REQUIRED: native.CHAN_ACK_REQUIRED,
+    _wire.FLAG_CHAN_FIXED_SIZE: structs.CHAN_FIXED_SIZE,
+    _wire.FLAG_CHAN_ACK_REQUIRED: structs.CHAN_ACK_REQUIRED,
 }
 
 
@@ -168,7 +169,7 @@ class Broker:
             channel = self.registry.channels[chan_id]
             self._after_release(channel, self.registry.release_all(peer, channel))
         for region in peer.regions.values():
-            self.drop_region(region, native.REGION_LEAVE)
+            self.drop_region(region, structs.REGION_LEAVE)
         self.registry.leave(peer)
         if not peer.user.connections:
             self._idle[peer.uid] = self.clock()
@@ -358,7 +359,7 @@ class Broker:
             raise OperationCancelled(reason=self.reason(channel))
 
     def reason(self, channel: Channel) -> str:
-        return self.engine.chan_reason(channel.ticket) or native.REASONS[native.REASON_DESTROYED]
+        return self.engine.chan_reason(channel.ticket) or structs.REASONS[structs.REASON_DESTROYED]
 
     def close(self, channel: Channel) -> None:
         """Idempotent."""
@@ -369,7 +370,7 @@ class Broker:
         self.check_alive(channel)
         return self.engine.chan_purge(channel.ticket)
 
-    def destroy(self, channel: Channel, why: str, reason: int = native.REASON_DESTROYED) -> None:
+    def destroy(self, channel: Channel, why: str, reason: int = structs.REASON_DESTROYED) -> None:
         """The name is free, handles answer ECANCELED with `why` from now on. Idempotent."""
         if channel.destroyed:
             return

@@ -25,10 +25,10 @@ from kcoro_ipc.control import Outcome, Then
 from kcoro_ipc.draining import Drain
 from kcoro_ipc.errors import CODE_NAMES, KC_ECONNRESET
 from kcoro_ipc.logs import say
-from kcoro_ipc.native import EVENT_POISONED, Event
 from kcoro_ipc.pump import Closed, Control, NativePump, Note, Report
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.registry import Registry
+from kcoro_ipc.structs import EVENT_POISONED, Event
 from kcoro_ipc.transport import Listener
 from kcoro_ipc.trimming import Trimmer
 

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from kcoro_ipc.errors import KC_ENOMEM
-from kcoro_ipc.native import NativeEngine, checked, ffi, lib
+from kcoro_ipc.native import NativeEngine
+from kcoro_ipc.structs import checked, ffi, lib
 
 STREAM: int = lib.KC_TRANSPORT_STREAM
 SEQPACKET: int = lib.KC_TRANSPORT_SEQPACKET
@@ -280,6 +281,11 @@ class NativePump:
         """Such a file is not wanted: it is closed with the others, where that may block, and
         charged to the account until then."""
         lib.kc_pump_discard_file(self.handle, account, file)
+
+    def close_socket(self, fd: int, transport: int, account: int) -> None:
+        """A connected socket that is refused, ours no more: closed at once unless files are in it,
+        which are then closed as if they had been discarded."""
+        lib.kc_pump_close_socket(self.handle, fd, transport, account)
 
     def reply(self, conn: int, frame: bytes) -> int:
         return int(lib.kc_pump_reply(self.handle, conn, frame, len(frame)))

@@ -227,7 +227,12 @@ FLAGS: dict[str, dict[str, int]] = {
     },
     "SEND": {"COMPLETE_ACK": 1 << 0, "FALLBACK_SMALL": 1 << 1, "FALLBACK_CAPACITY": 1 << 2},
     "RECV": {"ACK": 1 << 0, "SENDER": 1 << 1},
-    "CLAUSE": {"ACK": 1 << 0, "SENDER": 1 << 1},
+    "CLAUSE": {  # the first two of a receiving one, the others of a sending one
+        "ACK": 1 << 0,
+        "SENDER": 1 << 1,
+        "FALLBACK_SMALL": 1 << 2,
+        "FALLBACK_CAPACITY": 1 << 3,
+    },
     "SELECT": {"BIASED": 1 << 0},
     "STATS": {"WAITERS": 1 << 0, "FILES": 1 << 1, "HOLDERS": 1 << 2, "PACKED": 1 << 3},
     "REGION": {"WAIT": 1 << 0, "REVOKE": 1 << 1},

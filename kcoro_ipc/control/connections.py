@@ -12,8 +12,8 @@ from kcoro_ipc.control.paging import Page, page_size, read_cursor
 from kcoro_ipc.control.request import Outcome, Request
 from kcoro_ipc.errors import NoSuchChannel
 from kcoro_ipc.frames import Pair
-from kcoro_ipc.native import CLAUSE_SEND, NEVER, Waiter
 from kcoro_ipc.records import Peer
+from kcoro_ipc.structs import CLAUSE_SEND, NEVER, Waiter
 
 _SERIAL = struct.Struct(">Q")
 _PLACE = struct.Struct(">BI")

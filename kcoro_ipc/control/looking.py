@@ -15,8 +15,8 @@ from kcoro_ipc.control.paging import Page, page_size, read_cursor
 from kcoro_ipc.control.request import Outcome, Request
 from kcoro_ipc.errors import InvalidArgument
 from kcoro_ipc.frames import Pair
-from kcoro_ipc.native import CLAUSE_RECV, CLAUSE_SEND
 from kcoro_ipc.records import MANAGE, Channel, Peer
+from kcoro_ipc.structs import CLAUSE_RECV, CLAUSE_SEND
 
 LARGEST_ENTRY_BYTES = 320  # of LIST: a NAME of 255 bytes and six numbers
 HOLDERS = 64  # of a page: what each holds is counted, and that may be thousands

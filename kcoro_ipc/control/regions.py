@@ -10,8 +10,8 @@ from kcoro_ipc.control.opening import check_not_draining
 from kcoro_ipc.control.request import LET_GO, Outcome, Request, failure, request_frame
 from kcoro_ipc.errors import InvalidArgument, NoSuchRegion, OperationCancelled
 from kcoro_ipc.frames import Pair
-from kcoro_ipc.native import REGION_IDLE, REGION_REVOKE, REGION_WAIT
 from kcoro_ipc.records import Peer, Region
+from kcoro_ipc.structs import REGION_IDLE, REGION_REVOKE, REGION_WAIT
 
 
 def add(broker: Broker, request: Request) -> Outcome:

@@ -5,7 +5,7 @@ from typing import Any
 
 from trio.lowlevel import checkpoint_if_cancelled, enable_ki_protection
 
-from kcoro_ipc import _wire, forks, metrics, native
+from kcoro_ipc import _wire, forks, metrics, native, structs
 from kcoro_ipc.codecs import Codec, find_codec
 from kcoro_ipc.engine.channel import Channel
 from kcoro_ipc.engine.handle import CLOSED, State
@@ -71,12 +71,12 @@ class Engine:
         """
         self.check_usable()
         _check_fit(kind, capacity, overflow, elem_size)
-        config = native.ChannelConfig(
+        config = structs.ChannelConfig(
             kind=_number("kind", kind, KINDS),
             capacity=capacity,
             overflow=_number("overflow", overflow, OVERFLOWS),
             elem_size=elem_size,
-            flags=native.CHAN_TELL_DROPPED if codec is None else 0,
+            flags=structs.CHAN_TELL_DROPPED if codec is None else 0,
         )
         evicts = kind == "conflated" or overflow == "drop_oldest"
         chan = self.native.chan_make(config)

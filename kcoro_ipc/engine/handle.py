@@ -8,7 +8,7 @@ from trio.lowlevel import (
     enable_ki_protection,
 )
 
-from kcoro_ipc import forks, native
+from kcoro_ipc import forks, structs
 from kcoro_ipc.codecs import Codec
 from kcoro_ipc.engine.objects import Objects
 from kcoro_ipc.engine.port import Ended
@@ -51,7 +51,7 @@ class State:
     def failure(self, code: int, reason: int, side: str) -> KcoroError:
         why = None
         if code == KC_ECANCELED:
-            why = self.engine.native.chan_reason(self.chan) or native.REASONS.get(reason)
+            why = self.engine.native.chan_reason(self.chan) or structs.REASONS.get(reason)
         return error_for(code, side=side, table=TRIO_ERRORS, channel=self.name, reason=why)
 
     def release_dropped(self) -> None:
@@ -84,7 +84,7 @@ class Sending:
 
     def finish(self, ended: Ended) -> bool:
         """True: accepted or taken. False: dropped by drop_newest."""
-        if ended.code == 0 and not ended.flags & native.RESULT_DROPPED:
+        if ended.code == 0 and not ended.flags & structs.RESULT_DROPPED:
             return True
         self.forget()
         if ended.code == 0:
@@ -133,7 +133,7 @@ class Handle:
         await checkpoint_if_cancelled()
         state = self._usable()
         key, result = state.start_send(value, wait=True)
-        if result.code == native.PARKED:
+        if result.code == structs.PARKED:
             sent: bool = await self._port.wait(Sending(self, state, key), result)
             return sent
         try:
@@ -142,7 +142,7 @@ class Handle:
             await cancel_shielded_checkpoint()
 
     def _sent_at_once(self, state: State, key: int, result: Any) -> bool:
-        if result.code or result.flags & native.RESULT_DROPPED:
+        if result.code or result.flags & structs.RESULT_DROPPED:
             dropped: bool = self._port.end_now(Sending(self, state, key), result)
             return dropped
         self._port.drain()
@@ -161,7 +161,7 @@ class Handle:
         await checkpoint_if_cancelled()
         state = self._usable()
         result = self._port.receive(state.chan, True, state.codec is None)
-        if result.code == native.PARKED:
+        if result.code == structs.PARKED:
             return await self._port.wait(Receiving(self, state), result)
         try:
             return self._received_at_once(state, result)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio.lowlevel import checkpoint
 
-from kcoro_ipc import native
+from kcoro_ipc import structs
 from kcoro_ipc.engine.handle import Handle, State
 from kcoro_ipc.errors import KC_ECANCELED, KcoroError
 from kcoro_ipc.metrics import ChannelSnapshot, snapshot
@@ -145,16 +145,16 @@ class MemoryReceiveChannel(MemoryEnd, trio.abc.ReceiveChannel[Any]):
         return self
 
 
-def memory_config(max_buffer_size: float) -> native.ChannelConfig:
+def memory_config(max_buffer_size: float) -> structs.ChannelConfig:
     """The engine's channel for trio's max_buffer_size; refuses what trio refuses."""
     if max_buffer_size != math.inf and not isinstance(max_buffer_size, int):
         raise TypeError("max_buffer_size must be an integer or math.inf")
     if max_buffer_size < 0:
         raise ValueError("max_buffer_size must be >= 0")
-    flags = native.CHAN_TELL_DROPPED
+    flags = structs.CHAN_TELL_DROPPED
     if max_buffer_size == 0:
-        return native.ChannelConfig(kind=0, flags=flags)
+        return structs.ChannelConfig(kind=0, flags=flags)
     if max_buffer_size <= LARGEST_BUFFER:
-        return native.ChannelConfig(kind=1, capacity=int(max_buffer_size), flags=flags)
+        return structs.ChannelConfig(kind=1, capacity=int(max_buffer_size), flags=flags)
     most = int(min(max_buffer_size, MOST_ITEMS))
-    return native.ChannelConfig(kind=-2, max_items=most, flags=flags)
+    return structs.ChannelConfig(kind=-2, max_items=most, flags=flags)

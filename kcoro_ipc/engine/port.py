@@ -19,8 +19,9 @@ import outcome
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule, wait_task_rescheduled
 
-from kcoro_ipc import native
-from kcoro_ipc.native import NEVER, OP_TRY, PARKED, RESULT_COPIED, NativeEngine, ffi, lib
+from kcoro_ipc import structs
+from kcoro_ipc.native import NativeEngine
+from kcoro_ipc.structs import NEVER, OP_TRY, PARKED, RESULT_COPIED, ffi, lib
 from kcoro_ipc.trio_errors import ClosedResourceError
 
 PARKED_AT_MOST = 1 << 20
@@ -106,9 +107,9 @@ class Port:
         lib.kc_chan_recv(self._handle, chan, op, buffer, room, self._result)
         return self._result
 
-    def select(self, clauses: list[native.Clause], wait: bool, biased: bool) -> Any:
-        flags = (0 if wait else OP_TRY) | (native.OP_BIASED if biased else 0)
-        op = native.Operation(self._scope, self._next_number(), NEVER, self._port, flags)
+    def select(self, clauses: list[structs.Clause], wait: bool, biased: bool) -> Any:
+        flags = (0 if wait else OP_TRY) | (structs.OP_BIASED if biased else 0)
+        op = structs.Operation(self._scope, self._next_number(), NEVER, self._port, flags)
         return self._engine.select(clauses, op)
 
     # --- ending ---
@@ -163,7 +164,7 @@ class Port:
     def _read(self, result: Any, takes_words: bool) -> Ended:
         word, data = 0, b""
         flags = int(result.flags)
-        if flags & native.RESULT_MESSAGE:
+        if flags & structs.RESULT_MESSAGE:
             if takes_words:
                 word = self.word_of(result)
             else:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kcoro_ipc import native
+from kcoro_ipc import structs
 from kcoro_ipc.engine.handle import State
 from kcoro_ipc.engine.port import Ended
 from kcoro_ipc.errors import InvalidArgument, KcoroError, error_for
@@ -48,20 +48,20 @@ class Selecting:
         self.owners = tuple(clause.channel for clause in clauses)
         self.arms = [self._arm(index, clause) for index, clause in enumerate(clauses)]
 
-    def _arm(self, index: int, clause: Clause) -> native.Clause:
+    def _arm(self, index: int, clause: Clause) -> structs.Clause:
         state = clause.state
         if not clause.sends:
-            return native.Clause(state.chan)
+            return structs.Clause(state.chan)
         if state.codec is not None:
             data = state.codec.encode(clause.value)
         else:
             self._keys[index] = state.objects.put(clause.value)
             data = self._keys[index].to_bytes(KEY_BYTES, "little")
-        return native.Clause(state.chan, native.CLAUSE_SEND, 0, data)
+        return structs.Clause(state.chan, structs.CLAUSE_SEND, 0, data)
 
     def finish(self, ended: Ended) -> Selected:
         index = ended.clause
-        if ended.code == 0 and not ended.flags & native.RESULT_DROPPED:
+        if ended.code == 0 and not ended.flags & structs.RESULT_DROPPED:
             self._keys.pop(index, None)  # it went with its message
         self.forget()
         clause = self._clauses[index] if index < len(self._clauses) else None
@@ -81,7 +81,7 @@ class Selecting:
 
     def _failure(self, ended: Ended, clause: Clause | None) -> KcoroError:
         """Of the clause that failed; a try that found nothing is none's."""
-        if clause is None or ended.code == native.lib.KC_EAGAIN:
+        if clause is None or ended.code == structs.lib.KC_EAGAIN:
             return error_for(ended.code, table=TRIO_ERRORS)
         side = "send" if clause.sends else "receive"
         error = clause.state.failure(ended.code, ended.reason, side)

@@ -9,7 +9,9 @@ from kcoro_ipc.errors import InvalidArgument
 # 40 bytes, one element's head 8 at most.
 FRAME_OVERHEAD_BYTES = 40
 HEAD_BYTES = 8
-LARGEST_OVERHEAD_BYTES = FRAME_OVERHEAD_BYTES + HEAD_BYTES
+# Beside an element that is alone; most in a select: REQ_ID, TIMEOUT_MS, FLAGS, the head of CLAUSE,
+# in it CHAN_ID and FLAGS (or FILES: what has files is no loan), the element's head.
+LARGEST_OVERHEAD_BYTES = 56
 # A batch goes out in frames of about this size: the daemon settles one while the next is written.
 FRAME_TARGET_BYTES = 1 << 20
 

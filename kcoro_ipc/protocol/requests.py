@@ -80,12 +80,8 @@ def send(
 ) -> bytes:
     length = len(element)
     if flags or ttl_ms or length >= _wire.EXTENDED_LENGTH:
-        tail = _wishes(flags, ttl_ms) + element_head(length)
-        size = _OPERATION_BYTES + len(tail) + length
-        start = _OPERATION.pack(
-            _SEND, size, _REQ_ID, req_id, _CHAN_ID, chan_id, _TIMEOUT_MS, timeout_ms
-        )
-        return b"".join((start, tail, element))
+        tail = (_wishes(flags, ttl_ms), element_head(length), element)
+        return _send_tail(req_id, chan_id, timeout_ms, tail)
     return (
         _SEND_ONE.pack(
             _SEND,
@@ -106,7 +102,7 @@ def send_many(
     req_id: int, chan_id: int, timeout_ms: int, elements: Sequence[bytes], ttl_ms: int = 0
 ) -> bytes:
     """A batch; its elements are taken in order, as many as fit, until one fails."""
-    return _send_tail(req_id, chan_id, timeout_ms, _wishes(0, ttl_ms) + element_run(elements))
+    return _send_tail(req_id, chan_id, timeout_ms, (_wishes(0, ttl_ms), element_run(elements)))
 
 
 def send_ranges(
@@ -118,7 +114,7 @@ def send_ranges(
     ttl_ms: int = 0,
 ) -> bytes:
     """One range of shared memory, or a batch of them."""
-    return _send_tail(req_id, chan_id, timeout_ms, _wishes(flags, ttl_ms) + range_run(ranges))
+    return _send_tail(req_id, chan_id, timeout_ms, (_wishes(flags, ttl_ms), range_run(ranges)))
 
 
 def send_files(
@@ -131,18 +127,19 @@ def send_files(
     ttl_ms: int = 0,
 ) -> bytes:
     """One element whose files go with the first byte of the frame."""
-    tail = _wishes(flags, ttl_ms) + element_head(len(element)) + element
+    tail = (_wishes(flags, ttl_ms), element_head(len(element)), element)
     return _send_tail(req_id, chan_id, timeout_ms, tail, file_count)
 
 
 def _send_tail(
-    req_id: int, chan_id: int, timeout_ms: int, tail: bytes, file_count: int = 0
+    req_id: int, chan_id: int, timeout_ms: int, tail: Sequence[bytes], file_count: int = 0
 ) -> bytes:
-    size = _OPERATION_BYTES + len(tail)
+    """Long elements are copied once, here."""
+    size = _OPERATION_BYTES + sum(map(len, tail))
     start = _OPERATION.pack(
         _SEND | file_count, size, _REQ_ID, req_id, _CHAN_ID, chan_id, _TIMEOUT_MS, timeout_ms
     )
-    return start + tail
+    return b"".join((start, *tail))
 
 
 def receive(

@@ -18,6 +18,12 @@ from kcoro_ipc.regions.loan import Loan
 from kcoro_ipc.regions.pool import Block, Pool, Region
 
 NO_FILES = Loose()  # never filled
+# What a clause of a select says with flags of its own, by the flags of a send.
+_OF_A_CLAUSE = {
+    0: 0,
+    _wire.FLAG_SEND_FALLBACK_SMALL: _wire.FLAG_CLAUSE_FALLBACK_SMALL,
+    _wire.FLAG_SEND_FALLBACK_CAPACITY: _wire.FLAG_CLAUSE_FALLBACK_CAPACITY,
+}
 
 
 class Parcel:
@@ -44,8 +50,8 @@ class Parcel:
         )
 
     def clause(self, chan_id: int) -> requests.Clause:
-        """Without flags: those are SEND's, and a sending clause has none."""
-        return requests.Clause(chan_id, self.element, file_count=len(self.files))
+        flags = _OF_A_CLAUSE[self.flags]
+        return requests.Clause(chan_id, self.element, flags, file_count=len(self.files))
 
     def may_be_bytes(self, handle: Handle) -> bool:
         """Whether `as_bytes` may be called instead of sending it."""

@@ -18,6 +18,11 @@ void kc_flow_count_sent(kc_engine *e, kc_chan_rec *c, uint32_t len_bytes, uint32
         count_sent_extra(e, c, extra);
 }
 
+KC_RARE void kc_flow_count_fallback(kc_chan_rec *c, uint32_t flags) {
+    kc_stat_add(c, KC_STAT_ZREF_FALLBACK_SMALL, (flags & KC_OP_SMALL) != 0);
+    kc_stat_add(c, KC_STAT_ZREF_FALLBACK_CAPACITY, (flags & KC_OP_CROWDED) != 0);
+}
+
 static KC_APART void carry_extra(kc_engine *e, kc_chan_rec *c, uint32_t extra, bool in) {
     const kc_files_extra *files = kc_extra_files(e, extra);
     uint32_t descs = files == NULL;
@@ -176,6 +181,9 @@ KC_APART uint32_t kc_flow_claim_sender(kc_engine *e, kc_chan_rec *c, uint32_t cl
     (void)kc_tok_step(e, t, confirm ? KC_TOK_TAKEN : KC_TOK_CLAIMED, KC_RES_OK, q->index, msg);
     kc_tok_name_chan(e, t, q->chan);
     t->dir = KC_CLAUSE_SEND;
+#if KC_MUTANT != 22 /* a send that fell back and waited is not counted when it is accepted */
+    kc_flow_note_fallback(c, q->flags);
+#endif
     kc_waiter_unlink(e, tok, clause);
     kc_stat_add(c, KC_STAT_MATCHED_WAITERS, 1);
     c->last_cancelled = 0;

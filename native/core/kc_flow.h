@@ -69,6 +69,13 @@ static inline void kc_flow_stamp(const kc_engine *e, kc_chan_rec *c) {
 }
 /* total_sends and what belongs to it, of a message with these bytes and this extra. */
 void kc_flow_count_sent(kc_engine *engine, kc_chan_rec *chan, uint32_t len_bytes, uint32_t extra);
+/* With it, for a send that says so: its sender shares memory, but had to copy these bytes. */
+enum { KC_FALLBACK_FLAGS = KC_OP_SMALL | KC_OP_CROWDED };
+void kc_flow_count_fallback(kc_chan_rec *chan, uint32_t flags);
+static inline void kc_flow_note_fallback(kc_chan_rec *c, uint32_t flags) {
+    if ((flags & KC_FALLBACK_FLAGS) != 0)
+        kc_flow_count_fallback(c, flags);
+}
 /* STAGED -> READY at the end of the queue, evicting what the overflow policy says. */
 void kc_flow_put(kc_engine *engine, kc_chan_rec *chan, uint32_t msg);
 /* Gives the message (STAGED or READY) to the parked receive that owns the clause; false and nothing moved when that

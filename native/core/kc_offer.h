@@ -6,7 +6,8 @@
 #include "kc_account.h"
 #include "kc_flow.h"
 
-/* One clause on its way: data or body of a send, flags of a receive. */
+enum { KC_SEND_FLAGS = KC_OP_CONFIRM | KC_FALLBACK_FLAGS }; /* those of an operation that a send looks at */
+/* One clause on its way: data or body of a send, and what its flags ask. */
 typedef struct kc_offer {
     kc_chan_rec *chan;
     kc_scope_rec *scope; /* of the operation, NULL when it names none */

@@ -52,7 +52,7 @@ typedef struct kc_clause_rec {
     uint8_t dir;
     uint8_t linked;
     uint8_t index; /* in the select */
-    uint8_t flags; /* KC_OP_HOLD, KC_OP_ACK of a receive */
+    uint8_t flags; /* of a receive KC_OP_HOLD, KC_OP_ACK, KC_OP_SENDER; of a send KC_SEND_FLAGS */
     uint32_t spare;
 } kc_clause_rec;
 

@@ -54,6 +54,7 @@ static bool drops_this(const kc_chan_rec *c, uint32_t len_bytes) {
 
 static KC_RARE int drop_newest(kc_engine *e, const kc_offer *o, kc_result *result) {
     kc_flow_count_sent(e, o->chan, o->len_bytes, o->body != NULL ? o->body->extra : 0);
+    kc_flow_note_fallback(o->chan, o->flags);
     kc_stat_add(o->chan, KC_STAT_DROPS_NEWEST, 1);
     if (o->body != NULL)
         kc_body_release(e, o->body);
@@ -75,13 +76,16 @@ static KC_APART int confirm_token(kc_engine *e, const kc_offer *o, const kc_op *
 }
 
 /* false: the receiver's word forbade it (a breach); the message is STAGED as before. */
-static bool send_away(kc_engine *e, kc_chan_rec *c, uint32_t msg) {
+static bool send_away(kc_engine *e, const kc_offer *o, uint32_t msg) {
+    kc_chan_rec *c = o->chan;
     bool gone = true;
 
     if (kc_chan_is(c, KC_KIND_RENDEZVOUS))
         gone = kc_flow_deliver(e, c, c->waiters[KC_CLAUSE_RECV].head, msg);
     else
         kc_flow_put(e, c, msg);
+    if (gone)
+        kc_flow_note_fallback(c, o->flags);
     return gone;
 }
 
@@ -121,7 +125,7 @@ int kc_offer_send(kc_engine *e, const kc_offer *o, const kc_op *op, kc_result *r
     }
     if (rc == KC_OK && tok != 0)
         kc_flow_confirm(e, tok, msg);
-    if (rc == KC_OK && !send_away(e, o->chan, msg))
+    if (rc == KC_OK && !send_away(e, o, msg))
         take_back(e, o, tok, msg);
     else if (rc == KC_OK && tok != 0)
         rc = confirmed_later(e, op, tok, result);

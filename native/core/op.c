@@ -1,12 +1,6 @@
 /* op.c: send and receive, the two plain operations: check, look, run, patience, park; in this order, as Go does. */
 #include "kc_look.h"
 
-/* A sender that shares memory had to copy this time, and says why. */
-static KC_RARE void count_fallback(kc_chan_rec *c, uint32_t flags) {
-    kc_stat_add(c, KC_STAT_ZREF_FALLBACK_SMALL, (flags & KC_OP_SMALL) != 0);
-    kc_stat_add(c, KC_STAT_ZREF_FALLBACK_CAPACITY, (flags & KC_OP_CROWDED) != 0);
-}
-
 /* Once for each direction. */
 KC_PART int attempt(kc_engine *e, const kc_offer *o, uint32_t dir, const kc_op *op, kc_result *result) {
     enum kc_verdict verdict = KC_CAN_WAIT;
@@ -24,8 +18,6 @@ KC_PART int attempt(kc_engine *e, const kc_offer *o, uint32_t dir, const kc_op *
     else if ((rc = kc_offer_patience(e, op)) == KC_OK)
         rc = kc_offer_park(e, o, 1, 0, op, result);
     kc_offer_count(o, rc);
-    if (rc >= 0 && (op->flags & (KC_OP_SMALL | KC_OP_CROWDED)) != 0)
-        count_fallback(o->chan, op->flags);
     return rc;
 }
 
@@ -80,7 +72,7 @@ static KC_APART int send_long(kc_engine *e, kc_chan chan, const kc_op *op, const
 KC_WHOLE int kc_chan_send(kc_engine *e, kc_chan chan, const kc_op *op, const void *data, uint32_t len_bytes,
                  kc_result *result) {
     kc_offer offer = {
-        .flags = op->flags & KC_OP_CONFIRM, .len_bytes = len_bytes, .data = data, .expires_ns = op->expires_ns};
+        .flags = op->flags & KC_SEND_FLAGS, .len_bytes = len_bytes, .data = data, .expires_ns = op->expires_ns};
 
     if (len_bytes > KC_BLOCK_MAX_BYTES)
         return send_long(e, chan, op, data, len_bytes, result);
@@ -89,7 +81,7 @@ KC_WHOLE int kc_chan_send(kc_engine *e, kc_chan chan, const kc_op *op, const voi
 
 int kc_chan_send_body(kc_engine *e, kc_chan chan, const kc_op *op, kc_body *body, kc_result *result) {
     kc_offer offer = {
-        .flags = op->flags & KC_OP_CONFIRM, .len_bytes = body->len_bytes, .body = body, .expires_ns = op->expires_ns};
+        .flags = op->flags & KC_SEND_FLAGS, .len_bytes = body->len_bytes, .body = body, .expires_ns = op->expires_ns};
 
     return operate(e, chan, &offer, KC_CLAUSE_SEND, op, result);
 }

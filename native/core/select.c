@@ -5,6 +5,13 @@
  */
 #include "kc_look.h"
 
+static uint32_t clause_flags(const kc_clause *clause) {
+    uint32_t hold = (clause->flags & KC_OP_ACK) != 0 ? KC_OP_HOLD : 0;
+
+    return clause->dir == KC_CLAUSE_SEND ? clause->flags & KC_FALLBACK_FLAGS
+                                         : (clause->flags & (KC_OP_HOLD | KC_OP_ACK | KC_OP_SENDER)) | hold;
+}
+
 static int find_channels(kc_engine *e, kc_clause *clauses, uint32_t count, kc_offer *offers, kc_scope scope,
                          kc_result *result) {
     kc_scope_rec *owner = kc_scope_find(e, scope);
@@ -12,11 +19,10 @@ static int find_channels(kc_engine *e, kc_clause *clauses, uint32_t count, kc_of
 
     for (uint32_t i = 0; i < count && rc == KC_OK; i++) {
         bool send = clauses[i].dir == KC_CLAUSE_SEND;
-        uint32_t hold = (clauses[i].flags & KC_OP_ACK) != 0 ? KC_OP_HOLD : 0;
         offers[i] = (kc_offer){.chan = kc_chan_find(e, clauses[i].chan),
                                .scope = owner,
                                .dir = clauses[i].dir,
-                               .flags = send ? 0 : (clauses[i].flags & (KC_OP_HOLD | KC_OP_ACK | KC_OP_SENDER)) | hold,
+                               .flags = clause_flags(&clauses[i]),
                                .index = i,
                                .len_bytes = send ? clauses[i].body.len_bytes : 0,
                                .body = send ? &clauses[i].body : NULL};

@@ -1,6 +1,6 @@
 /* kc_turn_set.h: the epoll set of a pump and everything that makes socket calls, as the turn's own files see it.
  *
- * Invariants: a connection's descriptor is in the set from kc_conn_add until it is closed, and closed by turn_set.c only.
+ * Invariants: a connection's descriptor is in the set from kc_conn_add until it is closed, and closed by turn_close.c only.
  * What the set watches follows the connection's state when it is attended, or, to save a call, when the set reports
  * something that nobody wants now; so a level-triggered event never comes twice without effect.
  */
@@ -8,6 +8,7 @@
 #define KC_TURN_SET_H
 
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "ipc/kc_pump_parts.h"
 #include "kcoro/kc_turn.h"
@@ -61,13 +62,28 @@ void kc_set_port_rang(kc_turn_set *set);
 /* ---- turn_listen.c ---- */
 void kc_listener_rang(kc_pump *pump, uint32_t place);
 
+/* ---- turn_close.c ---- */
+/* A socket that is to be closed, and whose account pays for what it holds (0: nobody's). */
+typedef struct kc_ending {
+    int fd;
+    uint32_t transport, account;
+} kc_ending;
+/* Says no more, hears no more, drops what the peer said unheard, and closes it: unread input would make the peer's next
+ * read fail, and on SEQPACKET that hides our last words. Files that were in it are discarded; with more of it, or files
+ * of an account that has too many or is nobody's, the socket itself is, as one file. */
+void kc_turn_close(kc_pump *pump, kc_ending ending);
+
 /* ---- turn_read.c, turn_write.c ---- */
+/* Room for as many files as the kernel passes at once, and how many it could hold. */
+typedef union kc_turn_room {
+    struct cmsghdr head;
+    uint8_t bytes[CMSG_SPACE(KC_MAX_FILES * sizeof(int))];
+} kc_turn_room;
+enum { KC_TURN_ROOM_FILES = sizeof(kc_turn_room) / sizeof(int) };
+/* The files that came in such a room; how many. */
+uint32_t kc_turn_files(struct msghdr *msg, int files[KC_TURN_ROOM_FILES]);
 /* Reads once (SEQPACKET: some packets) and serves what came. */
 void kc_turn_read(kc_pump *pump, kc_connection *conn, uint32_t events);
-/* Says no more, hears no more, and drops what the peer said unheard: closing a socket with unread input makes the
- * peer's next read fail, and on SEQPACKET that hides our last words. Files that were in it are discarded, for closing the
- * socket would close them, which may block. False when there is more of it, or files of an account that has too many. */
-bool kc_turn_forgo(kc_pump *pump, const kc_connection *conn);
 /* One write of what the connection has to say. True when the kernel took something. */
 bool kc_turn_write(kc_pump *pump, kc_connection *conn);
 

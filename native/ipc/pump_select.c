@@ -2,6 +2,9 @@
  * then none has taken effect. */
 #include "ipc/kc_pump_parts.h"
 
+/* FLAGS that a sending clause may have; a receiving one may have the others. */
+enum { KC_CLAUSE_SENDS = KC_FLAG_CLAUSE_FALLBACK_SMALL | KC_FLAG_CLAUSE_FALLBACK_CAPACITY };
+
 static void kc_clauses_drop(kc_pump *pump, kc_clause *clauses, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
@@ -15,7 +18,7 @@ static int kc_clause_judge(const kc_pump *pump, const kc_connection *conn, const
     bool element = (wish->present & KC_HAS_ELEMENT) != 0;
     bool range = (wish->present & KC_HAS_DESC) != 0;
     bool send = element || range;
-    uint32_t allowed = send ? 0 : KC_FLAG_CLAUSE_ALL;
+    uint32_t allowed = send ? KC_CLAUSE_SENDS : KC_FLAG_CLAUSE_ALL & ~KC_CLAUSE_SENDS;
     if ((wish->present & KC_HAS_CHAN_ID) == 0 || (wish->flags & ~allowed) != 0 || (element && range) ||
         (wish->files != 0 && !element)) {
         return KC_EINVAL;
@@ -40,6 +43,14 @@ static int kc_clause_files(kc_pump *pump, const kc_connection *conn, kc_files *f
     return code;
 }
 
+static uint32_t kc_clause_flags(const kc_request_clause *wish)
+{
+    return ((wish->flags & KC_FLAG_CLAUSE_ACK) != 0 ? (uint32_t)KC_OP_ACK : 0U) |
+           ((wish->flags & KC_FLAG_CLAUSE_SENDER) != 0 ? (uint32_t)KC_OP_SENDER : 0U) |
+           ((wish->flags & KC_FLAG_CLAUSE_FALLBACK_SMALL) != 0 ? (uint32_t)KC_OP_SMALL : 0U) |
+           ((wish->flags & KC_FLAG_CLAUSE_FALLBACK_CAPACITY) != 0 ? (uint32_t)KC_OP_CROWDED : 0U);
+}
+
 /* On a refusal the clause has no body. */
 static int kc_clause_make(kc_pump *pump, const kc_connection *conn, const kc_request_clause *wish, kc_files *files,
                           uint32_t *first, kc_clause *clause, kc_result *result)
@@ -50,11 +61,10 @@ static int kc_clause_make(kc_pump *pump, const kc_connection *conn, const kc_req
         result->reason = KC_REASON_SHUTDOWN;
         return code;
     }
-    *clause = (kc_clause){.chan = handle->chan};
+    *clause = (kc_clause){.chan = handle->chan, .flags = kc_clause_flags(wish)};
     if ((wish->present & (KC_HAS_ELEMENT | KC_HAS_DESC)) == 0) {
         clause->dir = KC_CLAUSE_RECV;
-        clause->flags = KC_OP_HOLD | ((wish->flags & KC_FLAG_CLAUSE_ACK) != 0 ? (uint32_t)KC_OP_ACK : 0U) |
-                        ((wish->flags & KC_FLAG_CLAUSE_SENDER) != 0 ? (uint32_t)KC_OP_SENDER : 0U);
+        clause->flags |= KC_OP_HOLD;
         return KC_OK;
     }
     clause->dir = KC_CLAUSE_SEND;

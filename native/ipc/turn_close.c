@@ -1,14 +1,89 @@
-/* turn_close.c: close(2) of many files in one call, by a thread that has nothing else to do: it may block.
- *
- * One call, because a Python thread that closes one by one takes the interpreter's lock after each, and waits for it while
- * the daemon is busy; the files of a fast sender would then reach its limit although nothing hangs. */
-#include "kcoro/kc_turn.h"
+/* turn_close.c: the end of a socket that may hold what nobody heard. Closing it would close the files in it, which may
+ * block; so they are taken out and discarded, or, if they are too many, the whole of it waits to be closed in a thread. */
+#include "ipc/kc_turn_set.h"
 
+#include <errno.h>
 #include <unistd.h>
 
-void kc_files_close(const int32_t *files, uint32_t count)
+enum { KC_CLOSE_PACKETS = 4096 /* of a peer with a default send buffer, and more */ };
+
+static ssize_t kc_close_read(kc_pump *pump, kc_ending ending)
 {
+    kc_turn_room control;
+    int files[KC_TURN_ROOM_FILES];
+    struct iovec iov = {pump->set->scratch, KC_TURN_SCRATCH_BYTES};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    ssize_t got = recvmsg(ending.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    uint32_t count = got >= 0 ? kc_turn_files(&msg, files) : 0;
     for (uint32_t i = 0; i < count; i++) {
-        (void)close(files[i]); /* whatever it says, the descriptor is gone (its manual page, "Dealing with errors") */
+        kc_conns_discard(&pump->conns, ending.account, files[i], false);
     }
+    return got;
+}
+
+/* Files come with the next read. Looking takes and closes none: without room for them the kernel only says that some were
+ * there. Nothing is added between this and the read, for the socket is shut down. */
+static bool kc_close_finds_files(kc_pump *pump, kc_ending ending)
+{
+    struct iovec iov = {pump->set->scratch, KC_TURN_SCRATCH_BYTES};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t got;
+    do {
+        got = recvmsg(ending.fd, &msg, MSG_DONTWAIT | MSG_PEEK);
+    } while (got < 0 && errno == ECONNRESET); /* said once, and ahead of what is queued */
+    return got >= 0 && (msg.msg_flags & MSG_CTRUNC) != 0;
+}
+
+/* Nobody's account has no limit, so nothing is taken out for it. */
+static bool kc_close_may_read(kc_pump *pump, kc_ending ending)
+{
+    bool takes = ending.account != 0 && kc_file_is_over(pump->conns.engine, ending.account) == 0;
+    return takes || !kc_close_finds_files(pump, ending);
+}
+
+/* Of a socket whose last read brought nothing: nothing is behind it. On SEQPACKET an empty packet reads like the end, and
+ * packets with files may follow; but a packet shows its sender's credentials, if asked to (unix(7), SO_PASSCRED). Those
+ * fill the room, so no file is taken. */
+static bool kc_close_is_drained(kc_ending ending)
+{
+    if (ending.transport != KC_TRANSPORT_SEQPACKET) {
+        return true;
+    }
+    union {
+        struct cmsghdr head;
+        uint8_t bytes[CMSG_SPACE(sizeof(struct ucred))];
+    } control;
+    struct msghdr msg = {.msg_control = &control, .msg_controllen = sizeof control};
+    int asked = 1;
+    bool drained = setsockopt(ending.fd, SOL_SOCKET, SO_PASSCRED, &asked, sizeof asked) == 0 &&
+                   recvmsg(ending.fd, &msg, MSG_DONTWAIT | MSG_PEEK) == 0 && msg.msg_controllen == 0;
+    asked = 0; /* or the next look would take the credentials for files */
+    return setsockopt(ending.fd, SOL_SOCKET, SO_PASSCRED, &asked, sizeof asked) == 0 && drained;
+}
+
+/* False: there is more in it, or files of an account that has too many. */
+static bool kc_close_forgo(kc_pump *pump, kc_ending ending)
+{
+    bool drained = false;
+    (void)shutdown(ending.fd, SHUT_RDWR);
+    for (uint32_t n = 0; n < KC_CLOSE_PACKETS && !drained && kc_close_may_read(pump, ending); n++) {
+        drained = kc_close_read(pump, ending) <= 0 && kc_close_is_drained(ending);
+    }
+    return drained;
+}
+
+void kc_turn_close(kc_pump *pump, kc_ending ending)
+{
+    if (kc_close_forgo(pump, ending)) {
+        (void)close(ending.fd); /* nobody else has it, so it leaves the set by itself, if it is in it */
+    } else {
+        (void)epoll_ctl(pump->set->epoll_fd, EPOLL_CTL_DEL, ending.fd, NULL);
+        kc_conns_discard(&pump->conns, ending.account, ending.fd, false);
+    }
+}
+
+void kc_pump_close_socket(kc_pump *pump, int fd, uint32_t transport, uint32_t account)
+{
+    kc_turn_close(pump, (kc_ending){.fd = fd, .transport = transport, .account = account});
 }

@@ -11,17 +11,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { KC_READ_IOVECS = 8, KC_READ_FORGONE = 4096 /* packets of a peer with a default send buffer, and more */ };
+enum { KC_READ_IOVECS = 8 };
 
 typedef struct kc_read {
     struct iovec iov[KC_READ_IOVECS];
     size_t room_bytes; /* of iov before the scratch */
     ssize_t got;
     int flags;
-    union {
-        struct cmsghdr head;
-        uint8_t bytes[CMSG_SPACE(KC_MAX_FILES * sizeof(int))];
-    } control;
+    kc_turn_room control;
 } kc_read;
 
 static pid_t kc_read_pid(int fd)
@@ -48,24 +45,31 @@ static bool kc_read_is_own(const kc_connection *conn, int fd)
            here_bytes > sizeof here.sun_family && here_bytes == peer_bytes && memcmp(&here, &peer, here_bytes) == 0;
 }
 
+uint32_t kc_turn_files(struct msghdr *msg, int files[KC_TURN_ROOM_FILES])
+{
+    uint32_t count = 0;
+    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg != NULL; cmsg = CMSG_NXTHDR(msg, cmsg)) {
+        if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS) {
+            size_t n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+            memcpy(files + count, CMSG_DATA(cmsg), n * sizeof(int));
+            count += (uint32_t)n;
+        }
+    }
+    return count;
+}
+
 /* Takes the descriptors out of the control message. False when too many came. */
 static bool kc_read_files(kc_pump *pump, kc_connection *conn, struct msghdr *msg)
 {
+    int files[KC_TURN_ROOM_FILES];
+    uint32_t count = kc_turn_files(msg, files);
     bool lost = false;
-    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg != NULL; cmsg = CMSG_NXTHDR(msg, cmsg)) {
-        if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS) {
-            continue;
+    for (uint32_t i = 0; i < count; i++) {
+        bool own = kc_read_is_own(conn, files[i]);
+        if (own) {
+            kc_conns_discard(&pump->conns, conn->account, files[i], false);
         }
-        size_t n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < n; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof fd, sizeof fd);
-            bool own = kc_read_is_own(conn, fd);
-            if (own) {
-                kc_conns_discard(&pump->conns, conn->account, fd, false);
-            }
-            lost |= !kc_conn_files_add(&pump->conns, conn, own ? KC_FILE_UNWANTED : fd);
-        }
+        lost |= !kc_conn_files_add(&pump->conns, conn, own ? KC_FILE_UNWANTED : files[i]);
     }
     return !lost;
 }
@@ -144,72 +148,6 @@ static bool kc_read_judge(kc_pump *pump, kc_connection *conn, const kc_read *in,
         kc_pump_eof(pump, conn);
     }
     return packets && conn->state == KC_CONN_OPEN;
-}
-
-/* Its files are taken, because the kernel would close those it drops here and now. */
-static ssize_t kc_read_unheard(kc_pump *pump, const kc_connection *conn)
-{
-    kc_read in = {.iov = {{pump->set->scratch, KC_TURN_SCRATCH_BYTES}}};
-    struct msghdr msg = {.msg_iov = in.iov, .msg_iovlen = 1, .msg_control = &in.control,
-                         .msg_controllen = sizeof in.control};
-    in.got = recvmsg(conn->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    for (struct cmsghdr *cmsg = in.got < 0 ? NULL : CMSG_FIRSTHDR(&msg); cmsg != NULL; cmsg = CMSG_NXTHDR(&msg, cmsg)) {
-        bool files = cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS;
-        for (size_t at = CMSG_LEN(0); files && at + sizeof(int) <= cmsg->cmsg_len; at += sizeof(int)) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(cmsg) + (at - CMSG_LEN(0)), sizeof fd);
-            kc_conns_discard(&pump->conns, conn->account, fd, false);
-        }
-    }
-    return in.got;
-}
-
-/* Files come with the next read. Looking takes and closes none: without room for them the kernel only says that some were
- * there. Nothing is added between this and the read, for the socket is shut down. */
-static bool kc_read_has_files(kc_pump *pump, const kc_connection *conn)
-{
-    struct iovec iov = {pump->set->scratch, KC_TURN_SCRATCH_BYTES};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-    ssize_t got;
-    do {
-        got = recvmsg(conn->fd, &msg, MSG_DONTWAIT | MSG_PEEK);
-    } while (got < 0 && errno == ECONNRESET); /* said once, and ahead of what is queued */
-    return got >= 0 && (msg.msg_flags & MSG_CTRUNC) != 0;
-}
-
-static bool kc_read_may_forgo(kc_pump *pump, const kc_connection *conn)
-{
-    return kc_file_is_over(pump->conns.engine, conn->account) == 0 || !kc_read_has_files(pump, conn);
-}
-
-/* Of a socket whose last read brought nothing: nothing is behind it. On SEQPACKET an empty packet reads like the end, and
- * packets with files may follow; but a packet shows its sender's credentials, if asked to (unix(7), SO_PASSCRED). Those
- * fill the room, so no file is taken. */
-static bool kc_read_is_drained(const kc_connection *conn)
-{
-    if (conn->transport != KC_TRANSPORT_SEQPACKET) {
-        return true;
-    }
-    union {
-        struct cmsghdr head;
-        uint8_t bytes[CMSG_SPACE(sizeof(struct ucred))];
-    } control;
-    struct msghdr msg = {.msg_control = &control, .msg_controllen = sizeof control};
-    int asked = 1;
-    bool drained = setsockopt(conn->fd, SOL_SOCKET, SO_PASSCRED, &asked, sizeof asked) == 0 &&
-                   recvmsg(conn->fd, &msg, MSG_DONTWAIT | MSG_PEEK) == 0 && msg.msg_controllen == 0;
-    asked = 0; /* or the next look would take the credentials for files */
-    return setsockopt(conn->fd, SOL_SOCKET, SO_PASSCRED, &asked, sizeof asked) == 0 && drained;
-}
-
-bool kc_turn_forgo(kc_pump *pump, const kc_connection *conn)
-{
-    bool drained = false;
-    (void)shutdown(conn->fd, SHUT_RDWR);
-    for (uint32_t n = 0; n < KC_READ_FORGONE && !drained && kc_read_may_forgo(pump, conn); n++) {
-        drained = kc_read_unheard(pump, conn) <= 0 && kc_read_is_drained(conn);
-    }
-    return drained;
 }
 
 void kc_turn_read(kc_pump *pump, kc_connection *conn, uint32_t events)

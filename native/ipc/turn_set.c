@@ -139,12 +139,7 @@ void kc_set_retry(kc_pump *pump)
 
 static void kc_set_close_socket(kc_pump *pump, kc_connection *conn)
 {
-    if (kc_turn_forgo(pump, conn)) {
-        (void)close(conn->fd); /* nobody else has it, so it leaves the set by itself */
-    } else {
-        (void)epoll_ctl(pump->set->epoll_fd, EPOLL_CTL_DEL, conn->fd, NULL);
-        kc_conns_discard(&pump->conns, conn->account, conn->fd, false);
-    }
+    kc_turn_close(pump, (kc_ending){.fd = conn->fd, .transport = conn->transport, .account = conn->account});
     conn->fd = -1;
 }
 
@@ -177,7 +172,7 @@ int kc_conn_add(kc_pump *pump, int fd, uint32_t transport, uint32_t account, kc_
     }
     if (code != KC_OK) {
         if (fd >= 0) {
-            kc_conns_discard(&pump->conns, account, fd, false); /* files may be in it already */
+            kc_pump_close_socket(pump, fd, transport, account); /* files may be in it already */
         }
         return code;
     }

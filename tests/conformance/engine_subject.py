@@ -8,10 +8,11 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from kcoro_ipc import native
-from kcoro_ipc.native import NEVER, ChannelConfig, Clause, NativeEngine
-from kcoro_ipc.native import Operation as Op
+from kcoro_ipc import structs
+from kcoro_ipc.native import NativeEngine
 from kcoro_ipc.protocol.channels import KINDS, OVERFLOWS, UNDELIVERED
+from kcoro_ipc.structs import NEVER, ChannelConfig, Clause
+from kcoro_ipc.structs import Operation as Op
 from tests.conformance.subject import (
     ENOENT,
     FOREVER,
@@ -50,7 +51,7 @@ class EngineSubject(Subject):
     def channel(
         self, kind: str = "rendezvous", capacity: int = 0, overflow: str = "suspend", **options: Any
     ) -> int:
-        flags = native.CHAN_ACK_REQUIRED if options.pop("ack_required", False) else 0
+        flags = structs.CHAN_ACK_REQUIRED if options.pop("ack_required", False) else 0
         options["undelivered"] = UNDELIVERED.get(options.get("undelivered", ""), 0)
         config = ChannelConfig(
             kind=KINDS[kind],
@@ -74,26 +75,26 @@ class EngineSubject(Subject):
             for result in results:
                 self.waiting.pop(result.user).end(self.outcome(result))
 
-    def outcome(self, result: native.Result) -> Outcome:
+    def outcome(self, result: structs.Result) -> Outcome:
         """Reads a result; a plain message is given back to the engine, a held one stays."""
         data = None
-        if result.flags & native.RESULT_MESSAGE:
-            held = result.flags & native.RESULT_HELD
+        if result.flags & structs.RESULT_MESSAGE:
+            held = result.flags & structs.RESULT_HELD
             read = self.engine.body_read if held else self.engine.body_take
             data = read(result.body)
         return Outcome(
             code=result.code,
             data=data,
             index=result.clause,
-            dropped=int(bool(result.flags & native.RESULT_DROPPED)),
+            dropped=int(bool(result.flags & structs.RESULT_DROPPED)),
             attempts=result.attempts,
-            delivery=result.token if result.flags & native.RESULT_HELD else 0,
+            delivery=result.token if result.flags & structs.RESULT_HELD else 0,
             reason=self._reason(result),
         )
 
-    def _reason(self, result: native.Result) -> str:
+    def _reason(self, result: structs.Result) -> str:
         text = self.engine.chan_reason(result.chan) if result.chan else ""
-        return text or native.REASONS[result.reason]
+        return text or structs.REASONS[result.reason]
 
     def check(self) -> None:
         """Ends every user and channel; then nothing may be in use but what is always there."""
@@ -121,13 +122,13 @@ class EngineUser(User):
 
     def _op(self, timeout_ms: int, flags: int) -> Op:
         if timeout_ms == TRY:
-            flags |= native.OP_TRY
+            flags |= structs.OP_TRY
         deadline = NEVER if timeout_ms <= FOREVER else self.engine.now() + timeout_ms * 1_000_000
         return Op(self.scope, next(self.subject.numbers), deadline, self.subject.port, flags)
 
-    def _started(self, result: native.Result, op: Op, label: str) -> Operation:
+    def _started(self, result: structs.Result, op: Op, label: str) -> Operation:
         operation = Operation(self, label)
-        if result.code == native.PARKED:
+        if result.code == structs.PARKED:
             operation.key = op.user, result.token
             self.subject.waiting[op.user] = operation
         else:
@@ -138,34 +139,34 @@ class EngineUser(User):
     def send(
         self, chan: int, data: bytes, timeout_ms: int = FOREVER, confirm: bool = False
     ) -> Operation:
-        op = self._op(timeout_ms, native.OP_CONFIRM if confirm else 0)
+        op = self._op(timeout_ms, structs.OP_CONFIRM if confirm else 0)
         return self._started(self.engine.chan_send(chan, op, data), op, f"send {data[:16]!r}")
 
     def receive(self, chan: int, timeout_ms: int = FOREVER, ack: bool = False) -> Operation:
-        op = self._op(timeout_ms, native.OP_ACK if ack else 0)
+        op = self._op(timeout_ms, structs.OP_ACK if ack else 0)
         return self._started(self.engine.chan_recv(chan, op), op, "receive")
 
     def select(
         self, arms: Sequence[Arm], timeout_ms: int = FOREVER, biased: bool = False
     ) -> Operation:
         clauses = [
-            Clause(arm.chan, native.CLAUSE_RECV, native.OP_ACK if arm.ack else 0)
+            Clause(arm.chan, structs.CLAUSE_RECV, structs.OP_ACK if arm.ack else 0)
             if arm.data is None
-            else Clause(arm.chan, native.CLAUSE_SEND, 0, arm.data)
+            else Clause(arm.chan, structs.CLAUSE_SEND, 0, arm.data)
             for arm in arms
         ]
-        op = self._op(timeout_ms, native.OP_BIASED if biased else 0)
+        op = self._op(timeout_ms, structs.OP_BIASED if biased else 0)
         return self._started(self.engine.select(clauses, op), op, f"select of {len(arms)}")
 
     def cancel(self, operation: Operation) -> None:
         number, token = operation.key or (0, 0)
         code = self.engine.token_cancel(token)
-        if code in (OK, native.lib.KC_EINPROGRESS):
+        if code in (OK, structs.lib.KC_EINPROGRESS):
             del self.subject.waiting[number]
-            done = native.lib.KC_ECANCELED if code == OK else code
+            done = structs.lib.KC_ECANCELED if code == OK else code
             operation.end(Outcome(done, reason="cancelled"))
         else:
-            assert code in (native.lib.KC_EBUSY, ENOENT)
+            assert code in (structs.lib.KC_EBUSY, ENOENT)
         self.subject.after_step()
 
     def ack(self, delivery: int) -> int:
@@ -194,7 +195,7 @@ class EngineUser(User):
     def die(self) -> None:
         if self.alive:
             self.alive = False
-            self.engine.scope_end(self.scope, native.REASON_DEAD)
+            self.engine.scope_end(self.scope, structs.REASON_DEAD)
             mine = {k: v for k, v in self.subject.waiting.items() if v.user is self}
             for key in mine:
                 del self.subject.waiting[key]

@@ -50,7 +50,7 @@ static void put_clause(const world *w, kc_writer *out, program *p, wish *f, uint
         f->serial += files;
     }
     if ((what & 8) != 0) {
-        kc_put_u32(out, KC_ATTR_FLAGS, (what >> 4) & 3U);
+        kc_put_u32(out, KC_ATTR_FLAGS, (what >> 4) & 15U);
     }
     kc_nested_end(out);
 }

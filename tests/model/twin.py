@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from model import NEVER, Arm, Channel, Message, Model, Operation, Outcome
 
-from kcoro_ipc import _wire, native
-from kcoro_ipc.native import ChannelConfig, Clause, NativeEngine, Result
+from kcoro_ipc import _wire, structs
+from kcoro_ipc.native import NativeEngine
+from kcoro_ipc.structs import ChannelConfig, Clause, Result
 
 KINDS = {
     "rendezvous": _wire.KIND_RENDEZVOUS,
@@ -23,17 +24,17 @@ KINDS = {
 OVERFLOWS = {"suspend": 0, "drop_newest": 1, "drop_oldest": 2}
 POLICIES = {"kind": 0, "requeue": 1, "drop": 2, "dead_letter": 3}
 REASONS = {
-    "cancel": native.REASON_CANCEL,
-    "timeout": native.REASON_TIMEOUT,
-    "dead": native.REASON_DEAD,
-    "destroyed": native.REASON_DESTROYED,
-    "shutdown": native.REASON_SHUTDOWN,
-    "evicted": native.lib.KC_REASON_EVICTED,
-    "dead_lettered": native.lib.KC_REASON_DEAD_LETTERED,
-    "attempts": native.lib.KC_REASON_ATTEMPTS,
-    "purged": native.lib.KC_REASON_PURGED,
-    "undelivered": native.lib.KC_REASON_UNDELIVERED,
-    "expired": native.lib.KC_REASON_EXPIRED,
+    "cancel": structs.REASON_CANCEL,
+    "timeout": structs.REASON_TIMEOUT,
+    "dead": structs.REASON_DEAD,
+    "destroyed": structs.REASON_DESTROYED,
+    "shutdown": structs.REASON_SHUTDOWN,
+    "evicted": structs.lib.KC_REASON_EVICTED,
+    "dead_lettered": structs.lib.KC_REASON_DEAD_LETTERED,
+    "attempts": structs.lib.KC_REASON_ATTEMPTS,
+    "purged": structs.lib.KC_REASON_PURGED,
+    "undelivered": structs.lib.KC_REASON_UNDELIVERED,
+    "expired": structs.lib.KC_REASON_EXPIRED,
 }
 REASON_NAMES = {number: name for name, number in REASONS.items()}
 REASON_NAMES[0] = ""
@@ -134,7 +135,7 @@ class Twin:
             max_attempts=shape.max_attempts,
             max_bytes=shape.max_bytes,
             elem_size=64,
-            flags=native.CHAN_ACK_REQUIRED if shape.ack_required else 0,
+            flags=structs.CHAN_ACK_REQUIRED if shape.ack_required else 0,
             dead_letter=dead_letter.ticket if dead_letter else 0,
         )
         channel = Channel(
@@ -195,11 +196,11 @@ class Twin:
             deadline = now + patience * STEP_NS + offset if patience else now - 1 - offset
         return Operation(self.users, scope, deadline, confirm)
 
-    def native(self, op: Operation, flags: int = 0) -> native.Operation:
-        flags |= native.OP_TRY if op.patience < 0 else 0
-        flags |= native.OP_CONFIRM if op.confirm else 0
+    def native(self, op: Operation, flags: int = 0) -> structs.Operation:
+        flags |= structs.OP_TRY if op.patience < 0 else 0
+        flags |= structs.OP_CONFIRM if op.confirm else 0
         deadline = NEVER if op.patience < 0 else op.patience
-        return native.Operation(self.scopes[op.scope], op.user, deadline, self.port, flags)
+        return structs.Operation(self.scopes[op.scope], op.user, deadline, self.port, flags)
 
     def value(self, user: int, arm: int, size: int) -> bytes:
         return (user * 100 + arm).to_bytes(4, "big").ljust(size, b".")
@@ -230,7 +231,7 @@ class Twin:
     ) -> None:
         pair = self.channels[channel]
         op = self.operation(scope, patience)
-        flags = (native.OP_HOLD if hold else 0) | (native.OP_ACK if ack else 0)
+        flags = (structs.OP_HOLD if hold else 0) | (structs.OP_ACK if ack else 0)
         result = self.engine.chan_recv(pair.ticket, self.native(op, flags))
         arm = Arm(pair.model, hold=hold or ack, ack=ack)
         self.same(op, result, self.model.operate(op, [arm]))
@@ -243,17 +244,17 @@ class Twin:
         for i, choice in enumerate(choices):
             pair = self.channels[choice.channel]
             data = self.value(op.user, i, 4)
-            flags = (native.OP_HOLD if choice.hold else 0) | (native.OP_ACK if choice.ack else 0)
+            flags = (structs.OP_HOLD if choice.hold else 0) | (structs.OP_ACK if choice.ack else 0)
             if choice.sends:
-                clauses.append(Clause(pair.ticket, native.CLAUSE_SEND, 0, data))
+                clauses.append(Clause(pair.ticket, structs.CLAUSE_SEND, 0, data))
                 arms.append(Arm(pair.model, Message(data)))
             else:
-                clauses.append(Clause(pair.ticket, native.CLAUSE_RECV, flags))
+                clauses.append(Clause(pair.ticket, structs.CLAUSE_RECV, flags))
                 arms.append(Arm(pair.model, hold=choice.hold or choice.ack, ack=choice.ack))
         # Of two clauses that wait at one side of a channel dice say which is first; the order
         # given can be foretold.
         biased = biased or len({(c.channel, c.sends) for c in choices}) < len(choices)
-        result = self.engine.select(clauses, self.native(op, native.OP_BIASED if biased else 0))
+        result = self.engine.select(clauses, self.native(op, structs.OP_BIASED if biased else 0))
         prefer = 0 if biased else result.clause  # which of several is fairness, not meaning
         self.same(op, result, self.model.operate(op, arms, prefer))
 
@@ -263,12 +264,12 @@ class Twin:
         assert self.outcome(result) == expected
 
     def outcome(self, result: Result) -> Outcome:
-        held = bool(result.flags & native.RESULT_HELD)
+        held = bool(result.flags & structs.RESULT_HELD)
         value = None
-        if result.flags & native.RESULT_MESSAGE:
+        if result.flags & structs.RESULT_MESSAGE:
             take = self.engine.body_read if held else self.engine.body_take
             value = take(result.body)
-        assert bool(result.flags & native.RESULT_REDELIVERED) == (result.attempts > 0)
+        assert bool(result.flags & structs.RESULT_REDELIVERED) == (result.attempts > 0)
         return Outcome(
             int(result.user),
             int(result.code),
@@ -276,7 +277,7 @@ class Twin:
             value,
             int(result.attempts),
             held,
-            bool(result.flags & native.RESULT_DROPPED),
+            bool(result.flags & structs.RESULT_DROPPED),
             REASON_NAMES[result.reason],
         )
 
@@ -298,7 +299,7 @@ class Twin:
 
     def settle(self, user: int, scope: int, verb: str) -> None:
         if user in self.tokens:
-            call = getattr(native.lib, f"kc_waiter_token_{verb}")
+            call = getattr(structs.lib, f"kc_waiter_token_{verb}")
             code = call(self.engine.handle, self.scopes.get(scope, 0), self.tokens[user])
             assert code == self.model.settle(scope, user, verb)
 

@@ -288,6 +288,18 @@ KC_TEST(what_is_wrong_with_one_clause_is_told_with_its_index)
     rig_free(&r);
 }
 
+KC_TEST(a_clause_with_flags_of_the_other_direction_or_unknown_ones_is_refused_with_its_index)
+{
+    open_three_channels();
+    rig_say(&r, 0, "SELECT r1 (c1001 f4); SELECT r2 (c1001 f8); SELECT r3 (c1001 f16); SELECT r4 (c1001 f5)");
+    KC_CHECK_STR(rig_hear(&r, 0), "SELECT r1 =-22 i0; SELECT r2 =-22 i0; SELECT r3 =-22 i0; SELECT r4 =-22 i0");
+    rig_say(&r, 0, "SELECT r1 (c1001) (c1001 f1 e:x); SELECT r2 (c1001 f2 e:x); SELECT r3 (c1001 f16 e:x); "
+                   "SELECT r4 (c1001 f6 e:x)");
+    KC_CHECK_STR(rig_hear(&r, 0), "SELECT r1 =-22 i1; SELECT r2 =-22 i0; SELECT r3 =-22 i0; SELECT r4 =-22 i0");
+    KC_CHECK_EQ(rig_stat(&r, 0, KC_STAT_READY), 0);
+    rig_free(&r);
+}
+
 KC_TEST(a_closed_clause_is_ready_and_names_itself)
 {
     open_three_channels();
@@ -336,6 +348,7 @@ int main(void)
     KC_RUN(a_parked_select_is_won_once);
     KC_RUN(a_select_cancels_and_times_out_without_an_index);
     KC_RUN(what_is_wrong_with_one_clause_is_told_with_its_index);
+    KC_RUN(a_clause_with_flags_of_the_other_direction_or_unknown_ones_is_refused_with_its_index);
     KC_RUN(a_closed_clause_is_ready_and_names_itself);
     KC_RUN(sixty_four_clauses_are_the_most);
     return kc_test_report();

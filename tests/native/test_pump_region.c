@@ -222,6 +222,23 @@ KC_TEST(a_sender_that_falls_back_says_why_and_is_counted)
     close_rig();
 }
 
+KC_TEST(a_select_that_falls_back_says_why_of_each_clause_and_the_one_that_won_is_counted)
+{
+    open_rig(false);
+    rig_say(&r, 0, "SELECT r1 f1 t-1 (c1001 f4 e:few) (c1001 f8 e:full)"); /* there is room: the first */
+    KC_CHECK_STR(rig_hear(&r, 0), "SELECT r1 =0 i0");
+    KC_CHECK_EQ(rig_stat(&r, 0, KC_STAT_ZREF_FALLBACK_SMALL), 1);
+    KC_CHECK_EQ(rig_stat(&r, 0, KC_STAT_ZREF_FALLBACK_CAPACITY), 0);
+    rig_say(&r, 0, "SELECT r2 t-1 (c1002) (c1002 f8 e:wait)"); /* nobody is there: it waits */
+    KC_CHECK_EQ(rig_stat(&r, 1, KC_STAT_ZREF_FALLBACK_CAPACITY), 0);
+    rig_say(&r, 1, "RECV r3 c1002 t0");
+    KC_CHECK_STR(rig_hear(&r, 1), "RECV r3 =0 e:wait");
+    KC_CHECK_STR(rig_hear(&r, 0), "SELECT r2 =0 i1");
+    KC_CHECK_EQ(rig_stat(&r, 1, KC_STAT_ZREF_FALLBACK_CAPACITY), 1);
+    KC_CHECK_EQ(rig_stat(&r, 1, KC_STAT_ZREF_FALLBACK_SMALL), 0);
+    close_rig();
+}
+
 KC_TEST(without_memory_for_the_n_th_piece_a_connection_may_end_and_nothing_leaks)
 {
     for (uint64_t n = 1; n < 40; n++) {
@@ -253,6 +270,7 @@ int main(void)
     KC_RUN(a_message_that_nobody_received_is_freed_as_lost);
     KC_RUN(everybody_who_knew_a_region_hears_of_its_end);
     KC_RUN(a_sender_that_falls_back_says_why_and_is_counted);
+    KC_RUN(a_select_that_falls_back_says_why_of_each_clause_and_the_one_that_won_is_counted);
     KC_RUN(without_memory_for_the_n_th_piece_a_connection_may_end_and_nothing_leaks);
     return kc_test_report();
 }

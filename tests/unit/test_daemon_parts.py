@@ -69,6 +69,8 @@ class Pump:
         self.refuse_add: KcoroError | None = None
         self.paused: list[bool] = []
         self.ended = 0
+        self.accounts: list[int] = []  # those of the engine
+        self.refused: list[tuple[int, list[int]]] = []  # whose socket was closed, and they then
 
     def listen(self, fd: int) -> None:
         pass
@@ -90,8 +92,9 @@ class Pump:
         self.added.append(connected)
         return len(self.added)
 
-    def discard_file(self, account: int, file: int) -> None:
-        socket.socket(fileno=file).close()
+    def close_socket(self, fd: int, transport: int, account: int) -> None:
+        socket.socket(fileno=fd).close()
+        self.refused.append((account, list(self.accounts)))
 
     def drain(self) -> None:
         pass
@@ -105,6 +108,7 @@ class Hall:
 
     def __init__(self, directory: Path, **limits: int) -> None:
         self.engine, self.pump, self.now_ns = Engine(), Pump(), 0
+        self.pump.accounts = self.engine.accounts
         stand_ins: Any = (self.engine, self.pump)
         self.registry = Registry(Limits(**limits))
         self.broker = Broker(*stand_ins, self.registry, lambda: self.now_ns)
@@ -184,6 +188,17 @@ def test_the_account_of_a_user_whose_only_connection_failed_is_returned(
     hall.connect(1)
     assert hall.accept() == 1
     assert hall.engine.accounts == [1]
+
+
+def test_what_a_refused_connection_holds_is_charged_before_the_account_of_its_user_is_returned(
+    socket_dir: Path,
+) -> None:
+    hall = Hall(socket_dir, connections=0)
+    hall.connect(2)
+    assert hall.accept() == 0
+    assert hall.pump.refused == [(1, [1])] * 2
+    assert hall.engine.accounts == []
+    hall.close()
 
 
 def test_a_user_who_is_gone_keeps_its_account_while_it_pays_for_files(hall: Hall) -> None:

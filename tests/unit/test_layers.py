@@ -32,6 +32,7 @@ PYTHON_ROWS: list[set[str]] = [
         "trio_errors",
     },
     {"decode", "throttle"},
+    {"structs"},
     {"native"},
     {"pump"},
     {"protocol", "engine"},
@@ -53,10 +54,11 @@ PYTHON_ROWS: list[set[str]] = [
     {"cli"},
     {"__main__"},
 ]
-COMPILED_MODULE_USERS = {"native"}
+COMPILED_MODULE_USERS = {"structs"}
 # What a program that only talks to the daemon must never load, directly or through others.
 SERVER_SIDE = {
     "_kcoro",
+    "structs",
     "native",
     "engine",
     "pump",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from kcoro_ipc import _wire, tlv
 from kcoro_ipc.errors import InvalidArgument, MessageTooLong, NameTooLong
 from kcoro_ipc.protocol import batches, requests
-from kcoro_ipc.protocol.channels import make_pairs, open_pairs
+from kcoro_ipc.protocol.channels import ChannelInfo, make_pairs, open_pairs
 
 SIZES = [0, 1, 3, 64, 65534, 65535, 65536, 70000]
 
@@ -115,6 +115,21 @@ def test_a_select_says_which_files_are_whose() -> None:
         3,
     )
     assert requests.select(9, -1, clauses) == expected
+
+
+def test_the_longest_element_fits_whatever_is_said_of_it() -> None:
+    most = _wire.MAX_SEQPACKET_FRAME_BYTES
+    element = bytes(ChannelInfo("any", 1001, "unlimited", 0).longest_element(most))
+    ttl_ms, flags = 1000, _wire.FLAG_SEND_FALLBACK_CAPACITY | _wire.FLAG_SEND_COMPLETE_ACK
+    arms = [
+        requests.Clause(1001, element, _wire.FLAG_CLAUSE_FALLBACK_CAPACITY),
+        requests.Clause(1001, element, file_count=1),
+    ]
+    frames = [requests.select(9, -1, [arm], _wire.FLAG_SELECT_BIASED) for arm in arms]
+    frames.append(requests.send(7, 1001, -1, element, flags, ttl_ms))
+    frames.append(requests.send_files(7, 1001, -1, element, 1, flags, ttl_ms))
+    lengths = [len(frame) - _wire.HEADER_BYTES for frame in frames]
+    assert lengths == [most, most, most - 8, most - 8]
 
 
 def test_a_select_takes_as_many_files_as_a_frame_and_no_more() -> None:

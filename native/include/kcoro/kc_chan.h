@@ -61,7 +61,7 @@ enum { KC_CLAUSE_RECV = 0, KC_CLAUSE_SEND = 1 };
 typedef struct kc_clause {
     kc_chan chan;
     uint32_t dir;   /* KC_CLAUSE_RECV, KC_CLAUSE_SEND */
-    uint32_t flags; /* of a receive: KC_OP_HOLD, KC_OP_ACK, KC_OP_SENDER */
+    uint32_t flags; /* of a receive: KC_OP_HOLD, KC_OP_ACK, KC_OP_SENDER; of a send: KC_OP_SMALL, KC_OP_CROWDED */
     kc_body body;   /* of a send: given to the select when the answer is >= 0 (all clauses'), kept otherwise */
 } kc_clause;
 /* 1..64 clauses, exactly one takes effect. Its sends expire as the channel says. */

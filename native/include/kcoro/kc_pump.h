@@ -63,6 +63,9 @@ KC_API int kc_pump_accept_pause(kc_pump *pump, int on);
 
 /* Takes the connected, non-blocking socket over (closed by the pump, also when this call fails). */
 KC_API int kc_conn_add(kc_pump *pump, int fd, uint32_t transport, uint32_t account, kc_conn *conn_out);
+/* Closes one that gets no connection. Files that are in it go to kc_pump_take_files, charged to the account; when those are
+ * too many, or nobody's (account 0), the socket itself does, with all of them in it. */
+KC_API void kc_pump_close_socket(kc_pump *pump, int fd, uint32_t transport, uint32_t account);
 /* After HELLO: the minor spoken (0 or 1) and the largest frame this peer takes. Before it every frame is control. */
 KC_API int kc_conn_speak(kc_pump *pump, kc_conn conn, uint32_t minor, uint32_t max_frame);
 /* Which process the kernel says is at the other end: told to receivers who ask (kc_chan_waiter_scope_name); its uid is the

@@ -1,10 +1,12 @@
 """What goes as bytes instead of shared memory is counted by the daemon, and can be turned off."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from kcoro_ipc.errors import MessageTooLong, PoolExhausted, QuotaExceeded
 from tests.e2e.harness import DaemonProcess, running_daemon
@@ -65,18 +67,48 @@ async def test_a_copy_that_finds_the_pool_exhausted_moves_the_counter_of_capacit
         await either.do(channel.purge())
 
 
-async def test_a_select_sends_what_falls_back_too_and_is_not_counted(
+async def test_a_select_sends_what_falls_back_too_and_the_clause_that_won_is_counted(
     either: Any, address: str, name: str
 ) -> None:
     async with either.open(address, pool_bytes=PAGE, zero_copy_from=COPIED_FROM) as one:
         channel = await made(either, one, name)
-        await either.do(one.select(channel.sending(LARGE)))
+        nobody = await either.do(one.make_channel(f"{name}-nobody"))
+        await either.do(one.select(nobody.sending(LARGE), channel.sending(LARGE)))
+        assert await counted(either, channel) == (0, 1)
         with one.loan(1) as block:
             block[0] = 7
-            await either.do(one.select(channel.sending(block)))
-        assert await counted(either, channel) == (0, 0)
+            await either.do(one.select(nobody.sending(block), channel.sending(block)))
+        assert await counted(either, channel) == (1, 1)
+        await either.do(one.select(nobody.sending(LARGE), channel.sending(b"small bytes")))
+        assert await counted(either, channel) == (1, 1)
+        assert await counted(either, nobody) == (0, 0)
         assert await either.do(channel.receive()) == LARGE
         assert await either.do(channel.receive()) == b"\x07"
+        assert await either.do(channel.receive()) == b"small bytes"
+
+
+@pytest.mark.parametrize("selects", [False, True], ids=["a send", "a select"])
+async def test_a_fallback_that_waits_is_counted_when_its_message_is_taken_and_not_before(
+    either: Any, address: str, name: str, selects: bool
+) -> None:
+    async with (
+        either.open(address, pool_bytes=PAGE, zero_copy_from=COPIED_FROM) as one,
+        either.open(address) as other,
+    ):
+        channel = await either.do(one.make_channel(name))
+        seen = await either.do(other.open_channel(name))
+        select = partial(one.select, channel.sending(LARGE))
+        send = select if selects else partial(channel.send, LARGE)
+        async with trio.open_nursery() as nursery:
+            if either.kind == "trio":
+                nursery.start_soon(send)
+            else:
+                nursery.start_soon(trio.to_thread.run_sync, send)
+            while not (await either.do(seen.statistics())).parked_senders:
+                await trio.lowlevel.checkpoint()
+            assert await counted(either, seen) == (0, 0)
+            assert await either.do(seen.receive()) == LARGE
+        assert await counted(either, seen) == (0, 1)
 
 
 async def test_a_select_that_falls_back_to_more_than_a_frame_is_refused_and_costs_no_connection(

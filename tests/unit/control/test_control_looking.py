@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from kcoro_ipc import _wire
-from kcoro_ipc.native import CLAUSE_SEND, Waiter, WaitingFiles
 from kcoro_ipc.pump import ConnectionInfo
 from kcoro_ipc.records import Peer
+from kcoro_ipc.structs import CLAUSE_SEND, Waiter, WaitingFiles
 from tests.unit.control.house import OWNER, READ, STRANGER, House, refused
 
 

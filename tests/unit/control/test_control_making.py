@@ -6,7 +6,7 @@ import pytest
 
 from kcoro_ipc import _wire
 from kcoro_ipc.errors import QuotaExceeded
-from kcoro_ipc.native import ChannelConfig
+from kcoro_ipc.structs import ChannelConfig
 from tests.unit.control.house import (
     EPHEMERAL,
     EXCLUSIVE,
