@@ -140,24 +140,27 @@ int kc_file_discard(kc_engine *e, uint32_t account, int32_t file, int paid) {
     return rc;
 }
 
-static bool has_surplus(const kc_account_rec *a) {
-    return a->files > (uint64_t)a->limits.files + KC_FILE_SURPLUS;
-}
-
-/* Closing lags behind a fast sender. As long as it goes on that is no reason to refuse his next file. */
-static bool must_wait(const kc_engine *e, const kc_account_rec *a) {
-    return a->closing > a->limits.files / 2 && e->now_ns - a->closing_ns < KC_FILE_PATIENCE_NS;
-}
-
 int kc_file_is_over(kc_engine *e, uint32_t account) {
     bool over = false;
 
-    if (account == 0 || atomic_load_explicit(&e->closing_files, memory_order_relaxed) == 0)
+    if (account == 0 || atomic_load_explicit(&e->closing_files, memory_order_relaxed) <= KC_FILE_SURPLUS)
         return 0; /* nobody can be */
     kc_enter(e);
-    over = has_surplus(&e->accounts[account]) || must_wait(e, &e->accounts[account]);
+    over = e->accounts[account].files > (uint64_t)e->accounts[account].limits.files + KC_FILE_SURPLUS;
     kc_leave(e);
     return over;
+}
+
+int kc_file_lags(kc_engine *e, uint32_t account) {
+    const kc_account_rec *a = &e->accounts[account];
+    bool lags = false;
+
+    if (account == 0 || atomic_load_explicit(&e->closing_files, memory_order_relaxed) == 0)
+        return 0;
+    kc_enter(e);
+    lags = a->closing > a->limits.files / 2 && e->now_ns - a->closing_ns < KC_FILE_PATIENCE_NS;
+    kc_leave(e);
+    return lags;
 }
 
 uint32_t kc_file_left(kc_engine *e) { return atomic_load_explicit(&e->closing_count, memory_order_relaxed); }

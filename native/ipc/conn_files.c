@@ -18,44 +18,49 @@ void kc_conns_look_again(kc_conns *conns)
     }
 }
 
-/* The account pays for fewer files than before; `over`: it was, before. */
-static void kc_conns_uncrowd(kc_conns *conns, uint32_t account, bool over)
+static bool kc_conns_crowds(kc_conns *conns, uint32_t account)
 {
-    if (over && kc_file_is_over(conns->engine, account) == 0) {
+    return kc_file_is_over(conns->engine, account) != 0 || kc_file_lags(conns->engine, account) != 0;
+}
+
+/* The account pays for fewer files than before; `crowded`: it had too many, before. */
+static void kc_conns_uncrowd(kc_conns *conns, uint32_t account, bool crowded)
+{
+    if (crowded && !kc_conns_crowds(conns, account)) {
         kc_conns_look_again(conns);
     }
 }
 
 void kc_conns_discard(kc_conns *conns, uint32_t account, int32_t file, bool paid)
 {
-    bool over = kc_file_is_over(conns->engine, account) != 0;
+    bool crowded = kc_conns_crowds(conns, account);
     if (kc_file_discard(conns->engine, account, file, paid) != KC_OK) {
         (void)close(file); /* late is worse than slow: without memory there is nobody to hand it to */
-        kc_conns_uncrowd(conns, account, over);
+        kc_conns_uncrowd(conns, account, crowded);
     }
 }
 
 void kc_conns_files_refund(kc_conns *conns, uint32_t account, uint32_t count)
 {
-    bool over = kc_file_is_over(conns->engine, account) != 0;
+    bool crowded = kc_conns_crowds(conns, account);
     kc_file_refund(conns->engine, account, count);
-    kc_conns_uncrowd(conns, account, over);
+    kc_conns_uncrowd(conns, account, crowded);
 }
 
 void kc_conns_files_closed(kc_conns *conns, uint32_t account, uint32_t count)
 {
-    bool over = kc_file_is_over(conns->engine, account) != 0;
+    bool crowded = kc_conns_crowds(conns, account);
     kc_file_closed(conns->engine, account, count);
-    kc_conns_uncrowd(conns, account, over);
+    kc_conns_uncrowd(conns, account, crowded);
 }
 
 bool kc_conn_is_crowded(kc_conns *conns, kc_connection *conn)
 {
-    bool over = kc_file_is_over(conns->engine, conn->account) != 0;
-    if (over) {
+    bool crowded = kc_conns_crowds(conns, conn->account);
+    if (crowded) {
         kc_list_add(conns, KC_LIST_CROWDED, conn);
     }
-    return over;
+    return crowded;
 }
 
 bool kc_conn_files_add(kc_conns *conns, kc_connection *conn, int32_t file)

@@ -153,14 +153,17 @@ def closes_files(house: House, peer: Sharer) -> bool:
 def hang(
     house: House, stack: ExitStack, peer: Sharer, batches: int = TAKERS
 ) -> Iterator[socket.socket]:
-    """One file that lingers in each of so many batches; yields who lets it go."""
+    """One file that lingers in each of so many batches; yields who lets it go. What is being closed
+    has no number any more: that is how each thread is seen to be in its close."""
     chan = peer.make(**BUFFERED)
-    for _ in range(batches):
+    here = house.process.descriptors()
+    for batch in range(batches):
         number, reader = stack.enter_context(lingering())
         assert send(peer, chan, [number])["RESULT"] == 0
         os.close(number)
         assert peer.ask("CHAN_PURGE", CHAN_ID=chan)["COUNT"] == 1
-        house.turns()
+        if batch < TAKERS:
+            descriptors_settle(house, here)
         yield reader
 
 
@@ -180,8 +183,8 @@ def test_closes_of_one_user_that_hang_leave_threads_for_the_others() -> None:
 
 
 def flood(house: House, stack: ExitStack, peer: Sharer) -> Iterator[socket.socket]:
-    """400 files that linger, passed once each, of which a user with a limit of 20 may bring OVER and
-    the rest of a write; yields, a write after another, who lets them go.
+    """400 files that linger, passed once each; yields, a write after another, who lets them go. A
+    user with a limit of 20 may bring OVER of them and the rest of a write.
 
     The threads of their user hang before, so that the daemon's close(2) is the last one, not ours:
     stopping it until ours are closed would end the waits of its threads.
