@@ -402,6 +402,25 @@ def test_a_file_that_lingers_stalls_nobody_wherever_it_came(
         assert peer.lives()
 
 
+def test_flags_that_a_sender_changes_behind_a_file_are_its_receivers_and_stop_nobody_else(
+    house: House,
+) -> None:
+    """One open file description: the receiver's reads would block now. We never read it."""
+    with sharer(house) as peer, sharer(house) as other:
+        chan = peer.make(**BUFFERED)
+        other.open(chan)
+        reading, writing = os.pipe2(os.O_NONBLOCK)
+        peer.own(writing)
+        assert send(peer, chan, [peer.own(reading)])["RESULT"] == 0
+        os.set_blocking(reading, True)
+        assert other.lives()
+        house.turns()
+        (received,) = other.ask("CHAN_RECV", CHAN_ID=chan)["files"]
+        assert os.get_blocking(received)
+        os.set_blocking(reading, False)
+        assert not os.get_blocking(received)
+
+
 # --- files that linger, of one user, and everybody else ---
 
 
