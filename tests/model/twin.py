@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from model import NEVER, Arm, Channel, Message, Model, Operation, Outcome
+from model import Model
+from records import NEVER, Arm, Channel, Message, Operation, Outcome
 
 from kcoro_ipc import _wire, native
 from kcoro_ipc.native import ChannelConfig, Clause, NativeEngine, Result
