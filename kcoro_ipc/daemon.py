@@ -136,7 +136,9 @@ class Daemon:
         self.pump.pace(limits.frames_per_second_per_connection, limits.frames_per_second_per_uid)
         self.broker = Broker(self.engine, self.pump, Registry(limits), time.monotonic_ns)
         self.acceptor = Acceptor(self.broker, listeners)
-        self.trimmer = Trimmer(self.engine, time.monotonic_ns)
+        self.trimmer = Trimmer(
+            self.engine, time.monotonic_ns, lambda: len(self.broker.registry.peers)
+        )
         self.closer = Closer(self.pump)
         self.going = Drain(self.broker, self.acceptor, drain_s, stopping)
         self.turned = trio.lowlevel.ParkingLot()  # until a turn and what it left to Python are done

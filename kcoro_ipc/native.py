@@ -37,6 +37,11 @@ from kcoro_ipc.structs import (
 )
 
 
+def trim_heap() -> None:
+    """What the allocator of C keeps of freed memory goes back to the system."""
+    lib.kc_heap_trim()
+
+
 class NativeEngine:
     """One engine. Free it with `free` when nothing that was made from it is used any more."""
 

@@ -1,9 +1,13 @@
-/* trim.c: memory that a burst of payload needed goes back to the system, chunk by chunk.
+/* trim.c: memory that a burst needed goes back to the system: of payload chunk by chunk, of all else what malloc(3) keeps.
  *
  * A chunk that is being given back is in no list, so nobody else can find it, and the lock need not be held over the
  * system call. Its pages are zeros when it is used again, which the allocator does not mind (kc_block.h).
  */
+#include <stdlib.h> /* says whether it is glibc's */
 #include <sys/mman.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "kc_block.h"
 #include "kc_flow.h"
@@ -33,4 +37,10 @@ uint32_t kc_engine_trim(kc_engine *e, uint32_t keep, uint32_t most) {
     over = kc_block_empty_over(e, keep);
     kc_leave(e);
     return over;
+}
+
+void kc_heap_trim(void) {
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
 }

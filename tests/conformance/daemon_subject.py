@@ -5,6 +5,7 @@ frames, after the results that were decided before. Nothing here sleeps; a wait 
 """
 
 import itertools
+import os
 import socket
 
 from kcoro_ipc import _wire
@@ -63,6 +64,10 @@ class DaemonUser(WireUser):
         self.subject = subject
         self.socket = subject.process.connect(subject.transport)
         self.socket.settimeout(STUCK_S)
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        return os.getuid(), os.getpid()
 
     def write(self, data: bytes) -> None:
         self.socket.sendall(data)

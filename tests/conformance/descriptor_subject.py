@@ -81,13 +81,18 @@ class DescriptorUser(DaemonUser):
         return strip
 
     def send(
-        self, chan: int, data: bytes, timeout_ms: int = FOREVER, confirm: bool = False
+        self,
+        chan: int,
+        data: bytes,
+        timeout_ms: int = FOREVER,
+        confirm: bool = False,
+        ttl_ms: int = 0,
     ) -> Operation:
         if not data:
-            return super().send(chan, data, timeout_ms, confirm)
+            return super().send(chan, data, timeout_ms, confirm, ttl_ms)
         self.use(chan)
         flags = _wire.FLAG_SEND_COMPLETE_ACK if confirm else 0
-        return self._send_ranges(f"send {data[:16]!r}", chan, timeout_ms, [data], flags)
+        return self._send_ranges(f"send {data[:16]!r}", chan, timeout_ms, [data], flags, ttl_ms)
 
     def send_many(
         self, chan: int, elements: Sequence[bytes], timeout_ms: int = FOREVER
@@ -98,11 +103,17 @@ class DescriptorUser(DaemonUser):
         return self._send_ranges(f"send {len(elements)}", chan, timeout_ms, elements, 0)
 
     def _send_ranges(
-        self, label: str, chan: int, timeout_ms: int, elements: Sequence[bytes], flags: int
+        self,
+        label: str,
+        chan: int,
+        timeout_ms: int,
+        elements: Sequence[bytes],
+        flags: int,
+        ttl_ms: int = 0,
     ) -> Operation:
         ranges = [self.put(data) for data in elements]
         req_id = self.new_id()
-        frame = requests.send_ranges(req_id, chan, timeout_ms, ranges, flags)
+        frame = requests.send_ranges(req_id, chan, timeout_ms, ranges, flags, ttl_ms)
         return self.begin(label, req_id, frame)
 
     def select(

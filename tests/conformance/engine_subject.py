@@ -27,6 +27,7 @@ from tests.conformance.subject import (
     User,
 )
 
+FIRST_UID, FIRST_PID = 1000, 100
 STAGES = 64  # results taken from the port at once
 
 
@@ -40,6 +41,7 @@ class EngineSubject(Subject):
         self.port = self.engine.port_open()
         self.waiting: dict[int, Operation] = {}  # by the number that comes back as `user`
         self.numbers = itertools.count(1)
+        self.names = itertools.count()
         self._channels: list[int] = []
         self._users: list[EngineUser] = []
 
@@ -73,24 +75,41 @@ class EngineSubject(Subject):
         assert not breach, breach
         while results := self.engine.port_take(self.port, STAGES):
             for result in results:
-                self.waiting.pop(result.user).end(self.outcome(result))
+                operation = self.waiting.pop(result.user)
+                assert isinstance(operation.user, EngineUser)
+                operation.end(self.outcome(result, operation.user.scope))
 
-    def outcome(self, result: structs.Result) -> Outcome:
+    def outcome(self, result: structs.Result, scope: int) -> Outcome:
         """Reads a result; a plain message is given back to the engine, a held one stays."""
         data = None
         if result.flags & structs.RESULT_MESSAGE:
             held = result.flags & structs.RESULT_HELD
             read = self.engine.body_read if held else self.engine.body_take
             data = read(result.body)
+        sender = self._sender(result)
+        held = result.flags & structs.RESULT_HELD
+        if held and not result.flags & structs.lib.KC_RESULT_ACK:
+            # A plain receive that asked who sent it: told, so done.
+            assert self.engine.token_ack(scope, result.token) == OK
+            held = 0
         return Outcome(
             code=result.code,
             data=data,
             index=result.clause,
             dropped=int(bool(result.flags & structs.RESULT_DROPPED)),
             attempts=result.attempts,
-            delivery=result.token if result.flags & structs.RESULT_HELD else 0,
+            delivery=result.token if held else 0,
             reason=self._reason(result),
+            sender=sender,
         )
+
+    def _sender(self, result: structs.Result) -> tuple[int, int] | None:
+        if not result.flags & structs.lib.KC_RESULT_SENDER:
+            return None
+        found = structs.ffi.new("kc_sender *")
+        code = structs.lib.kc_waiter_token_sender(self.engine.handle, result.token, found)
+        assert code == OK, code
+        return found.uid, found.pid
 
     def _reason(self, result: structs.Result) -> str:
         text = self.engine.chan_reason(result.chan) if result.chan else ""
@@ -114,17 +133,27 @@ class EngineSubject(Subject):
 
 
 class EngineUser(User):
+    identity = 0, 0  # of each its own
+
     def __init__(self, subject: EngineSubject) -> None:
         self.subject = subject
         self.engine = subject.engine
-        self.scope = self.engine.scope_begin()
+        self.identity = FIRST_UID + next(subject.names), FIRST_PID + next(subject.names)
+        self.account = self.engine.account_make(self.identity[0])
+        self.scope = self.engine.scope_begin(account=self.account)
+        code = structs.lib.kc_chan_waiter_scope_name(
+            self.engine.handle, self.scope, self.identity[1]
+        )
+        assert code == OK, code
         self.alive = True
 
-    def _op(self, timeout_ms: int, flags: int) -> Op:
+    def _op(self, timeout_ms: int, flags: int, ttl_ms: int = 0) -> Op:
         if timeout_ms == TRY:
             flags |= structs.OP_TRY
         deadline = NEVER if timeout_ms <= FOREVER else self.engine.now() + timeout_ms * 1_000_000
-        return Op(self.scope, next(self.subject.numbers), deadline, self.subject.port, flags)
+        expires = self.engine.now() + ttl_ms * 1_000_000 if ttl_ms else 0
+        number = next(self.subject.numbers)
+        return Op(self.scope, number, deadline, self.subject.port, flags, expires)
 
     def _started(self, result: structs.Result, op: Op, label: str) -> Operation:
         operation = Operation(self, label)
@@ -132,18 +161,28 @@ class EngineUser(User):
             operation.key = op.user, result.token
             self.subject.waiting[op.user] = operation
         else:
-            operation.end(self.subject.outcome(result))
+            operation.end(self.subject.outcome(result, self.scope))
         self.subject.after_step()
         return operation
 
     def send(
-        self, chan: int, data: bytes, timeout_ms: int = FOREVER, confirm: bool = False
+        self,
+        chan: int,
+        data: bytes,
+        timeout_ms: int = FOREVER,
+        confirm: bool = False,
+        ttl_ms: int = 0,
     ) -> Operation:
-        op = self._op(timeout_ms, structs.OP_CONFIRM if confirm else 0)
+        op = self._op(timeout_ms, structs.OP_CONFIRM if confirm else 0, ttl_ms)
         return self._started(self.engine.chan_send(chan, op, data), op, f"send {data[:16]!r}")
 
-    def receive(self, chan: int, timeout_ms: int = FOREVER, ack: bool = False) -> Operation:
-        op = self._op(timeout_ms, structs.OP_ACK if ack else 0)
+    def receive(
+        self, chan: int, timeout_ms: int = FOREVER, ack: bool = False, sender: bool = False
+    ) -> Operation:
+        flags = structs.OP_ACK if ack else 0
+        if sender:  # who holds a message may ask
+            flags |= structs.lib.KC_OP_SENDER | structs.OP_HOLD
+        op = self._op(timeout_ms, flags)
         return self._started(self.engine.chan_recv(chan, op), op, "receive")
 
     def select(
@@ -196,6 +235,7 @@ class EngineUser(User):
         if self.alive:
             self.alive = False
             self.engine.scope_end(self.scope, structs.REASON_DEAD)
+            self.engine.account_free(self.account)
             mine = {k: v for k, v in self.subject.waiting.items() if v.user is self}
             for key in mine:
                 del self.subject.waiting[key]

@@ -5,6 +5,8 @@ Connections are made without a descriptor (fd -1), bytes go in by `kc_conn_feed`
 the engine's and moves only when a case lets it pass.
 """
 
+import itertools
+
 from kcoro_ipc.broker import Broker
 from kcoro_ipc.daemon import Daemon
 from kcoro_ipc.pump import STREAM, Report
@@ -31,6 +33,7 @@ class PumpSubject(WireSubject):
         self.engine.tick(START_NS)
         self.broker.clock = self.engine.now
         self._users: list[PumpUser] = []
+        self.pids = itertools.count(PID)
 
     def user(self, uid: int = UID) -> "PumpUser":
         user = PumpUser(self, uid)
@@ -79,13 +82,16 @@ class PumpSubject(WireSubject):
 
 
 class PumpUser(WireUser):
+    identity = 0, 0  # of each its own
+
     def __init__(self, subject: PumpSubject, uid: int) -> None:
         super().__init__()
         self.subject = subject
         self.pump = subject.pump
         user = subject.broker.user(uid)
-        self.conn = self.pump.add(-1, STREAM, user.account)
-        subject.broker.join(Peer(self.conn, user, GID, frozenset({GID}), PID, STREAM))
+        self.identity = uid, next(subject.pids)
+        self.conn = self.pump.add(-1, STREAM, user.account, self.identity[1])
+        subject.broker.join(Peer(self.conn, user, GID, frozenset({GID}), self.identity[1], STREAM))
         self._buffer = ffi.new("uint8_t[]", FETCH_BYTES)
 
     def feed(self, data: bytes, eof: bool = False) -> int:

@@ -32,7 +32,8 @@ class Outcome(NamedTuple):
 
     `data` is what a receive got; `delivery` names an acked receive; `attempts` counts earlier
     deliveries of that message; `index` is the winning or failing clause of a select, -1 if none.
-    Batches fill `items`, `count` and `dropped` (how many drop_newest dropped).
+    Batches fill `items`, `count` and `dropped` (how many drop_newest dropped). `sender` is the uid
+    and pid that a receive asked for, None if it did not.
     """
 
     code: int = OK
@@ -44,6 +45,7 @@ class Outcome(NamedTuple):
     reason: str = ""
     count: int = 0
     items: tuple[bytes, ...] = ()
+    sender: tuple[int, int] | None = None
 
 
 class Arm(NamedTuple):
@@ -111,15 +113,27 @@ class Operation:
 
 
 class User(ABC):
-    """One party. `timeout_ms`: 0 tries, negative waits for ever."""
+    """One party. `timeout_ms`: 0 tries, negative waits for ever. `ttl_ms`: 0 is for ever."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> tuple[int, int]:
+        """The uid and pid that receivers of its messages are to be told."""
 
     @abstractmethod
     def send(
-        self, chan: int, data: bytes, timeout_ms: int = FOREVER, confirm: bool = False
+        self,
+        chan: int,
+        data: bytes,
+        timeout_ms: int = FOREVER,
+        confirm: bool = False,
+        ttl_ms: int = 0,
     ) -> Operation: ...
 
     @abstractmethod
-    def receive(self, chan: int, timeout_ms: int = FOREVER, ack: bool = False) -> Operation: ...
+    def receive(
+        self, chan: int, timeout_ms: int = FOREVER, ack: bool = False, sender: bool = False
+    ) -> Operation: ...
 
     @abstractmethod
     def select(
@@ -190,7 +204,7 @@ class Subject(ABC):
         self, kind: str = "rendezvous", capacity: int = 0, overflow: str = "suspend", **options: Any
     ) -> int:
         """A new channel, usable by every user. Options: undelivered, elem_size, max_attempts,
-        dead_letter (a channel), ack_required, max_bytes. KcoroError if refused."""
+        dead_letter (a channel), ack_required, max_bytes, ttl_ms. KcoroError if refused."""
 
     @abstractmethod
     def dead_letter_channel(self) -> DeadLetter: ...

@@ -116,12 +116,17 @@ class WireUser(User):
         return operation
 
     def send(
-        self, chan: int, data: bytes, timeout_ms: int = FOREVER, confirm: bool = False
+        self,
+        chan: int,
+        data: bytes,
+        timeout_ms: int = FOREVER,
+        confirm: bool = False,
+        ttl_ms: int = 0,
     ) -> Operation:
         self.use(chan)
         req_id = self.new_id()
         flags = _wire.FLAG_SEND_COMPLETE_ACK if confirm else 0
-        frame = requests.send(req_id, chan, timeout_ms, data, flags)
+        frame = requests.send(req_id, chan, timeout_ms, data, flags, ttl_ms)
         return self.begin(f"send {data[:16]!r}", req_id, frame)
 
     def send_many(
@@ -132,18 +137,22 @@ class WireUser(User):
         frame = requests.send_many(req_id, chan, timeout_ms, elements)
         return self.begin(f"send {len(elements)}", req_id, frame)
 
-    def receive(self, chan: int, timeout_ms: int = FOREVER, ack: bool = False) -> Operation:
-        return self._receive(chan, timeout_ms, 0, ack)
+    def receive(
+        self, chan: int, timeout_ms: int = FOREVER, ack: bool = False, sender: bool = False
+    ) -> Operation:
+        return self._receive(chan, timeout_ms, 0, ack, sender)
 
     def receive_many(
         self, chan: int, most: int, timeout_ms: int = FOREVER, ack: bool = False
     ) -> Operation:
         return self._receive(chan, timeout_ms, most, ack)
 
-    def _receive(self, chan: int, timeout_ms: int, most: int, ack: bool) -> Operation:
+    def _receive(
+        self, chan: int, timeout_ms: int, most: int, ack: bool, sender: bool = False
+    ) -> Operation:
         self.use(chan)
         req_id = self.new_id()
-        flags = _wire.FLAG_RECV_ACK if ack else 0
+        flags = (_wire.FLAG_RECV_ACK if ack else 0) | (_wire.FLAG_RECV_SENDER if sender else 0)
         return self.begin(
             "receive", req_id, requests.receive(req_id, chan, timeout_ms, most, flags)
         )
@@ -242,6 +251,8 @@ def made_options(
     wanted: dict[str, Any] = {"kind": kind, "overflow": overflow, **options}
     if kind == "buffered":
         wanted["capacity"] = capacity
+    if ttl_ms := wanted.pop("ttl_ms", 0):
+        wanted["ttl"] = ttl_ms / 1000
     if wanted.pop("ack_required", False):
         wanted["ack"] = "required"
     return wanted
@@ -261,4 +272,11 @@ def outcome_of(reply: Reply) -> Outcome:
         reason=reply.get(_wire.ATTR_REASON, ""),
         count=reply.get(_wire.ATTR_COUNT),
         items=tuple(elements),
+        sender=sender_of(first),
     )
+
+
+def sender_of(item: dict[int, Any]) -> tuple[int, int] | None:
+    if _wire.ATTR_SENDER_UID not in item:
+        return None
+    return item[_wire.ATTR_SENDER_UID], item[_wire.ATTR_SENDER_PID]

@@ -112,7 +112,7 @@ class Machine:
             text=True,
         )
 
-    def words(self, *words: str, user: str | None) -> list[str]:
+    def words(self, *words: str, user: str | None = None) -> list[str]:
         runs_as = ["runuser", "-u", user, "--"] if user else []
         path = f"PATH={INSTALLED}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         clean = ["env", "-i", path, "LC_ALL=C.UTF-8", "HOME=/"]

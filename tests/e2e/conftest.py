@@ -17,9 +17,10 @@ import pytest
 
 from kcoro_ipc import tlv
 from kcoro_ipc.embedded import embedded_daemon
+from tests.e2e.configured import configure
 from tests.e2e.managed import machine, service
 
-__all__ = ["machine", "service"]  # fixtures
+__all__ = ["configure", "machine", "service"]  # fixtures
 
 PATIENCE_S = 20.0  # bounds a daemon that does not answer; nothing is judged by time
 TRANSPORTS = {"stream": socket.SOCK_STREAM, "seqpacket": socket.SOCK_SEQPACKET}

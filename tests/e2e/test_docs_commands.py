@@ -6,6 +6,7 @@ A fenced block takes part by its info string:
     console run      lines after `$ ` are commands for one bash, the others their output
     python run       a program
     text output      what the program before it prints
+    console booted   as `console run`, but on a machine with systemd (test_docs_booted.py)
 
 `...` in shown output stands for anything, a line of `...` for any number of lines. A command must
 end with status 0 unless the page shows otherwise (`; echo $?`). The blocks of one page run in
@@ -14,18 +15,17 @@ order, in one private directory, with the socket of a private daemon in KCORO_SO
 
 import os
 import re
-import secrets
 import select
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.e2e.shown import PATIENCE_S, Shell, Step, agrees, commands, follow
 
 pytestmark = pytest.mark.e2e
 
@@ -33,21 +33,11 @@ ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(
     r"^```(console serve|console run|python run|text output)\n(.*?)^```$", re.M | re.S
 )
-PATIENCE_S = 60.0  # bounds a command that hangs; nothing is judged by time
 PAGES = sorted(
     page
     for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
     if BLOCK.search(page.read_text(encoding="utf-8"))
 )
-
-
-@dataclass(frozen=True)
-class Step:
-    """A command (or daemon, or program) and the output that the page shows for it."""
-
-    kind: str
-    text: str
-    shown: str | None
 
 
 def steps(page: str) -> Iterator[Step]:
@@ -61,73 +51,6 @@ def steps(page: str) -> Iterator[Step]:
         elif kind == "python run":
             shown = following[1] if following[0] == "text output" else None
             yield Step("python", body, shown)
-
-
-def commands(body: str) -> Iterator[Step]:
-    """`$ command`, continued by lines after `> `, then its output up to the next `$ `."""
-    for part in re.split(r"^\$ ", body, flags=re.M)[1:]:
-        lines = part.splitlines(keepends=True)
-        length = next(
-            (i for i, one in enumerate(lines) if i and not one.startswith("> ")), len(lines)
-        )
-        command = lines[0] + "".join(line.removeprefix("> ") for line in lines[1:length])
-        yield Step("command", command.strip(), "".join(lines[length:]))
-
-
-def agrees(shown: str, seen: str) -> bool:
-    parts = [
-        r"(?:.*\n)*?" if line == "..." else re.escape(line).replace(re.escape("..."), ".*") + r"\n"
-        for line in shown.rstrip("\n").split("\n")
-    ]
-    pattern = "".join(parts) if shown.strip() else ""
-    return (
-        re.fullmatch(pattern, seen if seen.endswith("\n") or not seen else seen + "\n") is not None
-    )
-
-
-class Shell:
-    """One bash, to which commands are fed one by one; stdout and stderr come as one stream."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self._mark = f"mark-{secrets.token_hex(8)}"
-        self._process = subprocess.Popen(
-            ["bash", "--norc", "--noprofile"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env=environment,
-            start_new_session=True,
-        )
-
-    def run(self, command: str) -> tuple[str, int]:
-        """Its output and its exit status. A command that hangs fails the test."""
-        assert self._process.stdin is not None
-        wrapped = f"{{ {command}\n}} </dev/null\nprintf '%s %d\\n' {self._mark} $?\n"
-        self._process.stdin.write(wrapped.encode())
-        self._process.stdin.flush()
-        text = self._until(re.compile(rf"{self._mark} (\d+)\n$"))
-        output, _, status = text.rpartition(self._mark)
-        return output, int(status)
-
-    def _until(self, end: re.Pattern[str]) -> str:
-        assert self._process.stdout is not None
-        text, deadline = "", time.monotonic() + PATIENCE_S
-        while not end.search(text):
-            left = deadline - time.monotonic()
-            ready = select.select([self._process.stdout], [], [], max(left, 0))[0]
-            data = os.read(self._process.stdout.fileno(), 65536) if ready else b""
-            assert data, f"no end came; so far:\n{text}"
-            text += data.decode(errors="replace")
-        return text
-
-    def close(self) -> None:
-        """Ends it and whatever it left in the background."""
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self._process.communicate()
 
 
 class Daemon:
@@ -202,12 +125,7 @@ class Reader:
         if step.kind == "python":
             (self._folder / "example.py").write_text(step.text)
             command = "python example.py"
-        output, status = self._shell.run(command)
-        assert status == 0, f"{step.text}\nended with {status}:\n{output}"
-        if step.shown is not None:
-            assert agrees(step.shown, output), (
-                f"{step.text}\nthe page shows:\n{step.shown}\nit printed:\n{output}"
-            )
+        follow(self._shell, command, step.shown)
 
     def close(self) -> None:
         self._shell.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kcoro_ipc import units
-from kcoro_ipc.cli import installation
+from kcoro_ipc.cli import installation, manager
 
 pytestmark = pytest.mark.e2e
 
@@ -64,6 +64,22 @@ def test_verify_would_see_a_planted_fault(tmp_path: Path, user: bool) -> None:
     done = verify(*(["--user"] if user else []), *map(str, found), runtime=tmp_path)
     assert done.returncode != 0
     assert "WatchdogSecs" in done.stderr
+
+
+def test_of_the_drop_in_verify_knows_all_but_what_is_newer_than_itself(tmp_path: Path) -> None:
+    """Without a manager of 254 this is all that can be seen of it: 252 says which value is new."""
+    values = {"kcoro": installation.command(), "home": "ProtectHome=yes"}
+    for path, text in units.files(tmp_path, False, values, version=254).items():
+        units.place(path, text)
+    done = verify(str(tmp_path / "systemd/system/kcoro.service"), runtime=tmp_path)
+    said = [line for line in done.stderr.splitlines() if "254.conf" in line]
+    version = manager.version()
+    assert version is not None
+    if version >= 253:
+        assert said == []
+    else:
+        assert len(said) == 1
+        assert "notify-reload" in said[0]
 
 
 def exposure(service: Path) -> tuple[int, float]:

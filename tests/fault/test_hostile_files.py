@@ -268,3 +268,22 @@ def test_sockets_that_hold_themselves_and_each_other_leave_nothing(house: House)
             one.close()  # which lets the kernel look for cycles
         assert os.read(watched, 1) == b"", "the pipe in the cycles is still open"
         os.close(watched)
+
+
+def test_flags_that_a_sender_changes_behind_a_file_are_its_receivers_and_stop_nobody_else(
+    house: House,
+) -> None:
+    """One open file description: the receiver's reads would block now. We never read it."""
+    with sharer(house) as peer, sharer(house) as other:
+        chan = peer.make(**BUFFERED)
+        other.open(chan)
+        reading, writing = os.pipe2(os.O_NONBLOCK)
+        peer.own(writing)
+        assert send(peer, chan, [peer.own(reading)])["RESULT"] == 0
+        os.set_blocking(reading, True)
+        assert other.lives()
+        house.turns()
+        (received,) = other.ask("CHAN_RECV", CHAN_ID=chan)["files"]
+        assert os.get_blocking(received)
+        os.set_blocking(reading, False)
+        assert not os.get_blocking(received)

@@ -127,24 +127,6 @@ def test_28_a_thousand_connections_are_served_and_leave_nothing(house: House) ->
             peer.socket.close()
 
 
-@pytest.mark.long
-def test_28_ten_thousand_connections_are_served_and_leave_nothing(house: House) -> None:
-    """The same at ten times the size; limits of this process are raised to the hard one."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < 10_500:
-        pytest.skip(f"the hard limit of open files is {hard}; 10,500 are needed")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    try:
-        crowd = [house.peer() for _ in range(10_000)]
-        assert all(peer.lives() for peer in crowd)
-        for peer in crowd:
-            peer.socket.close()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 def test_29_a_storm_of_connections_leaves_nothing(house: House) -> None:
     """Some say nothing, some half a HELLO, some park and vanish; the house checks they are gone."""
     with house.peer() as keeper:

@@ -134,6 +134,18 @@ def test_14_what_is_no_region_is_einval_that_names_the_check_and_is_closed(
         descriptors_settle(house, before)
 
 
+def test_14_a_terabyte_without_pages_is_refused_and_costs_nothing(house: House) -> None:
+    """Its size is over the quota before anybody looks for its pages."""
+    with sharer(house) as peer:
+        before = house.process.resident_bytes()
+        number = peer.own(memfd(1 << 40, allocate=False))
+        answer = peer.ask_files("REGION_ADD", [number], SIZE=1 << 40)
+        assert answer["RESULT"] == EDQUOT
+        assert answer["QUOTA_SETTING"] == b"limits.region_bytes_per_uid"
+        assert peer.usage()["region_bytes"] == 0
+        assert house.process.resident_bytes() - before < 1 << 20
+
+
 def allocated_bytes(number: int) -> int:
     return os.fstat(number).st_blocks * 512
 

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from model import NEVER, Arm, Channel, Message, Model, Operation
+from model import Model
+from records import NEVER, Arm, Channel, Message, Operation
 
 
 class Call(NamedTuple):

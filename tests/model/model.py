@@ -7,15 +7,15 @@ Where the contract leaves an order open, this says which one is meant: channels 
 touched come to rest in the order in which they were touched, dead letters move after that, and a
 select that ends for no channel's sake is counted at the channel of its first arm.
 
-One file, because it is read as one: who doubts an answer finds the whole contract here.
+What it is made of stands in records.py, how things move in moves.py.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
+
+from moves import Moves
+from records import NEVER, PARKED, Arm, Channel, Message, Operation, Outcome, Waiter
 
 from kcoro_ipc._wire import (
     KC_EAGAIN,
@@ -30,121 +30,8 @@ from kcoro_ipc._wire import (
     KC_OK,
 )
 
-PARKED = 1
-NEVER = (1 << 63) - 1
 
-
-class Outcome(NamedTuple):
-    """What became of the operation `user`; of a decided one also which arm decided."""
-
-    user: int
-    code: int
-    arm: int = 0
-    value: bytes | None = None
-    attempts: int = 0
-    held: bool = False
-    dropped: bool = False
-    reason: str = ""
-
-
-@dataclass(eq=False)
-class Message:
-    value: bytes
-    place: int = 0  # its order in the channel, given when it was accepted
-    attempts: int = 0
-    back: bool = False  # it came back: stands in front and needs no room
-    sender: Waiter | None = None  # waits for the end of this message
-    expires: int = NEVER
-
-
-@dataclass(eq=False)
-class Channel:
-    kind: str = "rendezvous"
-    capacity: int = 0
-    overflow: str = "suspend"
-    undelivered: str = "kind"
-    max_attempts: int = 0
-    max_bytes: int = 64 << 20
-    elem_size: int = 16 << 20
-    ack_required: bool = False
-    dead_letter: Channel | None = None
-    state: str = "open"  # open, closing, destroyed
-    reason: str = ""
-    ready: list[Message] = field(default_factory=list)
-    held: list[Waiter] = field(default_factory=list)
-    receivers: list[Waiter] = field(default_factory=list)
-    senders: list[Waiter] = field(default_factory=list)
-    places: int = 0
-    count: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def bytes(self) -> int:
-        held = (waiter.message for waiter in self.held if waiter.message)
-        return sum(len(message.value) for message in (*self.ready, *held))
-
-    def over(self, size: int, more: int) -> bool:
-        """Would `more` messages of `size` bytes in all be more than it may keep?"""
-        kept = sum(not message.back for message in self.ready)
-        return kept + more > self.capacity or self.bytes + size > self.max_bytes
-
-    def room(self, size: int) -> bool:
-        if self.kind in ("rendezvous", "conflated"):
-            return self.kind == "conflated"
-        full = sum(not message.back for message in self.ready) >= self.capacity
-        return not full and (not (self.ready or self.held) or not self.over(size, 1))
-
-    @property
-    def spent(self) -> bool:
-        """Closed, and nothing is left that a receiver could still get."""
-        return self.state == "closing" and not (self.ready or self.senders or self.held)
-
-
-@dataclass(eq=False)
-class Arm:
-    channel: Channel
-    message: Message | None = None  # of a send
-    hold: bool = False
-    ack: bool = False
-
-
-@dataclass(eq=False)
-class Operation:
-    user: int
-    scope: int = 0
-    patience: int = NEVER  # a deadline; -1: a try
-    confirm: bool = False
-
-
-@dataclass(eq=False)
-class Waiter:
-    """An operation that waits (parked, or taken: until an ack), holds, or is decided."""
-
-    op: Operation
-    arms: list[Arm]
-    message: Message | None = None  # taken or held
-    channel: Channel | None = None  # where that message is
-    arm: Arm | None = None  # of a receive: the one that won
-    outcome: Outcome | None = None
-
-    @property
-    def due(self) -> int:
-        """When its wait ends: also with the time of the message it offers, not of one that went."""
-        offered = self.arms[0].message if self.message is None else None
-        patience = NEVER if self.op.patience < 0 else self.op.patience
-        return min(patience, offered.expires if offered else NEVER)
-
-
-class Model:
-    def __init__(self) -> None:
-        self.now = 0
-        self.parked: dict[int, Waiter] = {}  # by user, oldest first; taken ones included
-        self.holding: dict[int, Waiter] = {}
-        self.port: list[Waiter] = []
-        self.channels: list[Channel] = []
-        self.parents: dict[int, int] = {}  # scope -> parent, 0 for a root
-        self.touched: deque[Channel] = deque()
-        self.letters: deque[tuple[Channel, Message, str]] = deque()
-
+class Model(Moves):
     # --- send, receive, select (4.1 to 4.6) ---
 
     def operate(self, op: Operation, arms: list[Arm], prefer: int = 0) -> Outcome:
@@ -223,176 +110,6 @@ class Model:
             self._unconfirmed(self.parked.pop(op.user))
             return Outcome(op.user, KC_EINPROGRESS, reason="timeout")
         return Outcome(op.user, PARKED)
-
-    # --- moves ---
-
-    def _touch(self, channel: Channel) -> None:
-        if channel not in self.touched:
-            self.touched.append(channel)
-
-    def _accept(self, channel: Channel, message: Message) -> None:
-        if message.place == 0:
-            channel.places += 1
-            message.place = channel.places
-            channel.count["sent"] += 1
-
-    def _put(self, channel: Channel, message: Message) -> None:
-        self._accept(channel, message)
-        channel.ready.append(message)
-        if channel.kind == "conflated":
-            for older in channel.ready[:-1]:
-                self._lose(channel, older, "evicted")
-        while channel.overflow == "drop_oldest" and channel.over(0, 0):
-            oldest = next(m for m in channel.ready if not m.back)
-            if oldest is message:
-                break
-            self._lose(channel, oldest, "evicted")
-        self._touch(channel)
-
-    def _hold(self, waiter: Waiter, arm: Arm, message: Message) -> None:
-        waiter.arm, waiter.message, waiter.channel = arm, message, arm.channel
-        self._accept(arm.channel, message)
-        arm.channel.count["redelivered"] += message.attempts > 0
-        arm.channel.held.append(waiter)
-        self.holding[waiter.op.user] = waiter
-        self._touch(arm.channel)
-
-    def _deliver(self, channel: Channel, message: Message) -> None:
-        """To the receiver that has waited longest."""
-        waiter = channel.receivers[0]
-        arm = next(a for a in waiter.arms if a.channel is channel and not a.message)
-        self._leave(waiter)
-        channel.count["matched"] += 1
-        self._hold(waiter, arm, message)
-        self._decide(waiter, KC_OK, waiter.arms.index(arm))
-
-    def _claim(self, channel: Channel) -> Message:
-        """The message of the sender that has waited longest; that sender is accepted."""
-        waiter = channel.senders[0]
-        arm = next(a for a in waiter.arms if a.channel is channel and a.message)
-        assert arm.message
-        self._leave(waiter)
-        channel.count["matched"] += 1
-        if waiter.op.confirm:
-            arm.message.sender = waiter
-            waiter.message, waiter.channel = arm.message, channel
-            self.parked[waiter.op.user] = waiter
-        else:
-            self._decide(waiter, KC_OK, waiter.arms.index(arm))
-        return arm.message
-
-    def _leave(self, waiter: Waiter) -> None:
-        del self.parked[waiter.op.user]
-        for arm in waiter.arms:
-            (arm.channel.senders if arm.message else arm.channel.receivers).remove(waiter)
-            self._touch(arm.channel)
-
-    def _decide(self, waiter: Waiter, code: int, arm: int = 0, reason: str = "") -> None:
-        waiter.outcome = Outcome(waiter.op.user, code, arm, reason=reason)
-        self.port.append(waiter)
-
-    def _tell_sender(self, message: Message, code: int, reason: str = "") -> None:
-        if message.sender:
-            del self.parked[message.sender.op.user]
-            self._decide(message.sender, code, reason=reason)
-            message.sender = None
-
-    def _unconfirmed(self, waiter: Waiter) -> None:
-        assert waiter.message and waiter.channel
-        waiter.message.sender = None
-        waiter.channel.count["unconfirmed"] += 1
-
-    def _done(self, waiter: Waiter) -> None:
-        assert waiter.message and waiter.channel
-        waiter.channel.held.remove(waiter)
-        waiter.channel.count["received"] += 1
-        self._tell_sender(waiter.message, KC_OK)
-        self._touch(waiter.channel)
-
-    def _lose(self, channel: Channel, message: Message, how: str) -> None:
-        """READY or no longer held -> its end (4.9, 4.10)."""
-        if message in channel.ready:
-            channel.ready.remove(message)
-        named = channel.undelivered == "dead_letter" or how == "attempts"
-        channel.count["drops_oldest" if how == "evicted" else "undelivered"] += 1
-        channel.count["expired"] += how == "expired"
-        if channel.dead_letter is not None and named:
-            self.letters.append((channel, message, how))
-        else:
-            self._tell_sender(message, KC_ECANCELED, how)
-            channel.count["undelivered_dropped"] += how != "evicted"
-        self._touch(channel)
-
-    def _give_back(self, waiter: Waiter, unseen: bool = False) -> None:
-        """`unseen`: its holder never looked at it, so no attempt is counted, no policy asked."""
-        message, channel = waiter.message, waiter.channel
-        assert message and channel and waiter.arm
-        channel.held.remove(waiter)
-        stale = channel.kind == "conflated" and message.place != channel.places
-        expired = message.expires <= self.now
-        keeps = waiter.arm.ack or channel.undelivered in ("kind", "requeue")
-        attempts = min(message.attempts + 1, 63)
-        if unseen and not (stale or expired) and channel.state != "destroyed":
-            self._requeue(channel, message)
-        elif channel.state == "destroyed":
-            self._lose(channel, message, channel.reason)
-        elif expired:
-            self._lose(channel, message, "expired")
-        elif not keeps or stale:
-            self._lose(channel, message, "undelivered")
-        elif channel.max_attempts and attempts >= channel.max_attempts:
-            self._lose(channel, message, "attempts")
-        else:
-            message.attempts = attempts
-            channel.count["undelivered_requeued"] += 1
-            self._requeue(channel, message)
-
-    def _requeue(self, channel: Channel, message: Message) -> None:
-        message.back = True
-        channel.ready.append(message)
-        channel.ready.sort(key=lambda m: m.place)
-        self._touch(channel)
-
-    # --- rest ---
-
-    def _settled(self, outcome: Outcome) -> Outcome:
-        while self.touched or self.letters:
-            while self.touched:
-                self._rest(self.touched.popleft())
-            while self.letters:
-                self._move_letter(*self.letters.popleft())
-        return outcome
-
-    def _rest(self, channel: Channel) -> None:
-        while channel.ready and channel.receivers:
-            self._deliver(channel, channel.ready.pop(0))
-        while channel.senders and channel.room(self._first_size(channel)):
-            self._put(channel, self._claim(channel))
-            while channel.ready and channel.receivers:
-                self._deliver(channel, channel.ready.pop(0))
-        while channel.spent and channel.receivers:
-            self._end(channel, channel.receivers[0], "closed", KC_EPIPE)
-
-    @staticmethod
-    def _first_size(channel: Channel) -> int:
-        sends = (a.message for a in channel.senders[0].arms if a.channel is channel and a.message)
-        return len(next(sends).value)
-
-    def _move_letter(self, channel: Channel, message: Message, how: str) -> None:
-        to = channel.dead_letter
-        moves = to is not None and to.state == "open" and to.room(len(message.value))
-        end = "undelivered_dead_lettered" if moves else "undelivered_dropped"
-        channel.count[end] += how != "evicted"
-        self._tell_sender(message, KC_ECANCELED, "dead_lettered" if moves else "undelivered")
-        if moves and to:
-            self._put(to, Message(message.value))
-
-    def _end(self, channel: Channel, waiter: Waiter, how: str, code: int, reason: str = "") -> None:
-        """The channel's end is the waiter's."""
-        arm = next(i for i, a in enumerate(waiter.arms) if a.channel is channel)
-        self._leave(waiter)
-        channel.count[how] += 1
-        self._decide(waiter, code, arm, reason)
 
     # --- what owners, holders and the clock do (4.7 to 4.10) ---
 

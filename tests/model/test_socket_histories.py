@@ -22,7 +22,8 @@ from typing import NamedTuple
 
 import pytest
 from linearize import Call, World, number, order_of
-from model import NEVER, PARKED, Arm, Channel, Message, Model, Operation
+from model import Model
+from records import NEVER, PARKED, Arm, Channel, Message, Operation
 
 from kcoro_ipc import _wire
 from kcoro_ipc.protocol import requests

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from model import NEVER, Arm, Channel, Message, Model, Operation, Outcome
+from model import Model
+from records import NEVER, Arm, Channel, Message, Operation, Outcome
 
 from kcoro_ipc import _wire, structs
 from kcoro_ipc.native import NativeEngine

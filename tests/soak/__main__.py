@@ -5,8 +5,8 @@
 After each round all clients are killed, one channel is filled once, and what is left is received.
 Then the daemon must have exactly the descriptors and records of before, and nothing of any user;
 its memory must stay within 2 % of what it was after the warm-up; the journals of all workers must
-agree with the contract. The last line counts these checks; a failure prints the seed and the
-daemon's log.
+agree with the contract. A second daemon is killed and started again meanwhile (restarts.py). The
+last line counts these checks; a failure prints the seed and the daemon's log.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from kcoro_ipc import blocking
 from kcoro_ipc.errors import WouldBlock
 from tests.e2e.harness import STUCK_S, DaemonProcess, running_daemon
 from tests.soak.journal import COUNTED, Account, Journal, lines_of
+from tests.soak.restarts import Restarts
 
 WORKERS = 4
 ROUNDS = 8
@@ -45,8 +46,11 @@ AT_REST = {"connections": 1, "channels": len(CHANNELS)}
 
 
 class Soak:
-    def __init__(self, daemon: DaemonProcess, chance: random.Random, place: Path) -> None:
+    def __init__(
+        self, daemon: DaemonProcess, restarts: Restarts, chance: random.Random, place: Path
+    ) -> None:
         self.daemon = daemon
+        self.restarts = restarts
         self.chance = chance
         self.place = place
         self.workers: list[subprocess.Popen[bytes]] = []
@@ -64,6 +68,7 @@ class Soak:
                 self.workers.append(self.start())
             time.sleep(min(left, self.chance.uniform(0.5, 2.0)))
             self.kill(self.chance.randrange(len(self.workers)))
+            self.restarts.again()
         while self.workers:
             self.kill(0)
 
@@ -197,8 +202,15 @@ def main() -> int:
     place = Path(tempfile.mkdtemp(prefix="kc-soak-"))
     print(f"soak: seed={seed} seconds={options.seconds:g}", flush=True)
     with running_daemon(place, log_level="warning") as daemon:
-        soak = Soak(daemon, random.Random(seed), place)
-        soak.run(options.seconds)
+        chance = random.Random(seed)
+        restarts = Restarts(place, chance)
+        try:
+            soak = Soak(daemon, restarts, chance, place)
+            soak.run(options.seconds)
+            restarts.finish()
+        finally:
+            restarts.end()
+        soak.faults += restarts.faults
         if status := daemon.stop():
             soak.faults.append(f"the daemon ended with {status}")
     if soak.faults:

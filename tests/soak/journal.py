@@ -4,6 +4,9 @@ Lines of a journal: `sending B` before, then `sent B` or `cancelled B`; `got B N
 deliveries), `acking B` before its acknowledgement is sent. B is the message itself. A worker that
 is killed leaves out what it could not say any more.
 
+Where the daemon is killed and started again there is `doubt B` too, and `sent B` says that it was
+acknowledged (renewing.py).
+
 What must hold, contract 4.7 and 4.9: what was cancelled is nowhere; what was sent is delivered at
 least once, and acknowledged or delivered again; of one message only the first delivery is not
 flagged; nothing arrives that nobody was sending.
@@ -16,6 +19,7 @@ from itertools import count
 from typing import Self
 
 COUNTED = "counted"
+RENEWED = "renewed"
 
 
 class Journal:
@@ -41,6 +45,9 @@ class Journal:
 
     def sent(self, body: bytes) -> None:
         self._say("sent", body)
+
+    def doubt(self, body: bytes) -> None:
+        self._say("doubt", body)
 
     def cancelled(self, body: bytes) -> None:
         self._say("cancelled", body)
@@ -85,3 +92,27 @@ class Account:
     def __str__(self) -> str:
         words = ("sending", "sent", "cancelled", "got", "acking")
         return " ".join(f"{word}={len(self.said[word])}" for word in words)
+
+
+class Renewed(Account):
+    """Journals of those whose daemon was killed under them.
+
+    What was sent had been acknowledged. What was in doubt arrived or did not, but not twice for
+    the first time: then a client would have repeated it. Each send came to one of these ends, but
+    for the `unfinished` ones that their process was killed in. And some were in doubt: else
+    nothing was tried.
+    """
+
+    def faults(self, unfinished: int = 0) -> list[str]:
+        said = self.said
+        faults = super().faults()
+        faults += [f"{body} was both sent and in doubt" for body in said["sent"] & said["doubt"]]
+        left = said["sending"] - said["sent"] - said["doubt"]
+        if len(left) > unfinished:
+            faults.append(f"{len(left)} sends have no end, not {unfinished} at most")
+        if not said["doubt"]:
+            faults.append("nothing was ever in doubt")
+        return faults
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} doubt={len(self.said['doubt'])}"

@@ -2,6 +2,7 @@
 manager. With one: tests/e2e/test_systemd.py."""
 
 import os
+import re
 import site
 import sys
 from collections.abc import Callable
@@ -63,6 +64,51 @@ def test_an_installation_is_these_files(user: bool, expected: list[str], version
     drop_in = {f"systemd/{kind}/kcoro.service.d/254.conf"} if version >= 254 else set()
     assert names == set(expected) | drop_in
     assert set(files) <= set(units.paths(Path("/b"), user))
+
+
+# What a drop-in may say, since which version systemd knows it, and where that is written. The
+# version at hand may know nothing of it, so each new line is looked up once.
+KNOWN_SINCE = {
+    # systemd.service(5), Type=; release notes of 253. SIGHUP is its ReloadSignal= by default.
+    "Type=notify-reload": 253,
+    # systemd.service(5), ExecStart= and ExecReload=: empty takes away what stood there before. With
+    # it left in place the manager would both signal and run the command.
+    "ExecReload=": 0,
+}
+DROP_INS = sorted(units.TEMPLATES.rglob("*.service.d/*.conf"))
+
+
+def settings(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line and line[0] not in "#["]
+
+
+@pytest.mark.parametrize("path", DROP_INS, ids=lambda path: path.parent.parent.name)
+def test_a_drop_in_says_only_what_its_version_of_systemd_knows(path: Path) -> None:
+    version = int(path.stem)
+    said = settings(path.read_text())
+    assert said
+    assert [one for one in said if KNOWN_SINCE.get(one, 10**9) > version] == []
+    assert re.findall(r"^\[.*\]$", path.read_text(), re.M) == ["[Service]"]
+
+
+def test_the_units_themselves_say_nothing_that_252_does_not_know() -> None:
+    newer = {one for one, version in KNOWN_SINCE.items() if version > 252}
+    for path in units.TEMPLATES.rglob("kcoro*"):
+        if path.suffix in (".service", ".socket"):
+            assert not newer & set(settings(path.read_text())), path
+
+
+@pytest.mark.parametrize("kind", ["system", "user"])
+def test_with_its_drop_in_a_service_is_reloaded_by_a_signal_alone(kind: str) -> None:
+    """One file after the other is applied: the last Type= counts, an empty list is empty."""
+    folder = units.TEMPLATES / kind
+    drop_in = folder / "kcoro.service.d" / "254.conf"
+    both = settings((folder / "kcoro.service").read_text()) + settings(drop_in.read_text())
+    assert [one for one in both if one.startswith("Type=")][-1] == "Type=notify-reload"
+    reloads = [one for one in both if one.startswith("ExecReload=")]
+    assert reloads[-1] == "ExecReload="
+    assert not any(one.startswith("ReloadSignal=") for one in both)  # SIGHUP, which we read
+    assert "NotifyAccess=main" in both
 
 
 def test_nothing_is_left_to_fill_in() -> None:

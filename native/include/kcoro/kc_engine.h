@@ -60,6 +60,10 @@ KC_API void kc_engine_measure(kc_engine *engine, kc_engine_usage *usage_out);
  * many are left to give. No lock is held over the system calls. For when a burst is over and nothing else is to do. */
 KC_API uint32_t kc_engine_trim(kc_engine *engine, uint32_t keep, uint32_t most);
 
+/* What the C allocator keeps of freed memory goes back to the system (glibc; nothing elsewhere). It looks through the
+ * whole heap: for when very much was freed, as after thousands of connections. */
+KC_API void kc_heap_trim(void);
+
 /* Test hook: the n-th allocation from now fails (1 = the next), 0 = none. Returns the allocations made since the
  * last call. */
 KC_API uint64_t kc_engine_fail_alloc(kc_engine *engine, uint64_t n);

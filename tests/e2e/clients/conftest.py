@@ -13,6 +13,9 @@ import pytest
 
 from kcoro_ipc import blocking, client
 from kcoro_ipc.embedded import embedded_daemon
+from tests.e2e.clients.restarted import renewing, town
+
+__all__ = ["renewing", "town"]  # fixtures
 
 NUMBERS = count(1)
 
