@@ -79,7 +79,6 @@ void kc_pump_shut(kc_pump *pump)
     (void)kc_port_close(conns->engine, pump->port);
     pump->ended_regions.count = 0;
     kc_queue_rest(&conns->memory, &pump->ended_regions, 0);
-    kc_pace_end(pump);
     kc_conns_free(conns);
 }
 
