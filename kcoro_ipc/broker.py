@@ -13,7 +13,6 @@ Invariants:
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice
 
 from kcoro_ipc import _wire, native
 from kcoro_ipc.access import Policy
@@ -49,7 +48,6 @@ from kcoro_ipc.registry import Registry
 from kcoro_ipc.throttle import Throttle
 
 LEGACY_IDLE_NS = 60_000_000_000  # anonymous channels of 1.0 clients outlive their user's absence
-ASKED = 256  # connections about which one GET_INFO asks the pump
 NOBODY = 0  # the account without limits
 SHUTTING_DOWN = "shutting down"
 _HANDLES_READ = _wire.STAT_NAMES.index("handles_read") + 1
@@ -215,10 +213,8 @@ class Broker:
         return next((uid for uid, user in self._users.items() if user.account == account), None)
 
     def usage(self, user: User) -> dict[str, int]:
-        """What a user has here now; `leases` and `slowed` of its oldest ASKED connections,
-        so that asking costs the same however many there are."""
-        asked = islice(user.peers, ASKED)
-        infos = [info for conn in asked if (info := self.pump.info(conn)) is not None]
+        """What a user has here now. It costs the same however much that is."""
+        share = self.pump.share(user.account)
         account = self.engine.account_usage(user.account)
         return {
             "connections": user.connections,
@@ -229,9 +225,9 @@ class Broker:
             "bytes": account["bytes"],
             "regions": user.regions,
             "region_bytes": user.region_bytes,
-            "leases": sum(info.leases for info in infos),
+            "leases": share.leases,
             "files": account["files"],
-            "slowed": sum(info.slowed for info in infos),
+            "slowed": share.slowed,
         }
 
     # --- channels ---

@@ -364,17 +364,13 @@ class Daemon:
         self.going.end()
         with trio.move_on_after(FLUSH_S):
             served = True
-            while served or self._is_unread():
+            while served or self.pump.unread_bytes():
                 report = await self._turn_here(busy=served)
                 self.handle(report)
                 served = bool(report.frames or report.control)
                 if served:
                     self.going.end()
         self.going.count_lost()
-
-    def _is_unread(self) -> bool:
-        infos = (self.pump.info(conn) for conn in self.broker.registry.peers)
-        return any(info is not None and info.queued_bytes for info in infos)
 
 
 def _guarded(function: Callable[[*Args], object], *args: *Args) -> bool:

@@ -103,6 +103,14 @@ class ConnectionInfo(NamedTuple):
     slowed: int = 0
 
 
+class Share(NamedTuple):
+    """struct kc_pump_account: the connections of one account together."""
+
+    connections: int
+    leases: int
+    slowed: int
+
+
 class Batch(NamedTuple):
     """Files to be closed, and the account that pays for them."""
 
@@ -224,6 +232,17 @@ class NativePump:
         if lib.kc_conn_measure(self.handle, conn, info) != 0:
             return None
         return ConnectionInfo(*(int(getattr(info, name)) for name in ConnectionInfo._fields))
+
+    def share(self, account: int) -> Share:
+        share = ffi.new("kc_pump_account *")
+        lib.kc_pump_measure_account(self.handle, account, share)
+        return Share(share.connections, share.leases, share.slowed)
+
+    def unread_bytes(self) -> int:
+        """What was said to all connections and their peers have not taken."""
+        usage = ffi.new("kc_pump_usage *")
+        lib.kc_pump_measure(self.handle, usage)
+        return int(usage.queued_bytes)
 
     def conn_of_waiter(self, user: int) -> int:
         """The connection of a waiter (`Waiter.user`), 0 when it is none of this pump's."""

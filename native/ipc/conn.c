@@ -75,6 +75,7 @@ int kc_conns_add(kc_conns *conns, uint32_t account, kc_connection **conn_out)
     conn->state = KC_CONN_OPEN;
     conn->account = account;
     kc_conns_fill(conns, index, conn);
+    kc_account_joined(conns, account);
     *conn_out = conn;
     return KC_OK;
 }
@@ -202,6 +203,7 @@ static void kc_connection_drop_input(kc_conns *conns, kc_connection *conn)
 void kc_connection_end(kc_conns *conns, kc_connection *conn, uint32_t reason)
 {
     (void)kc_chan_waiter_scope_end(conns->engine, conn->scope, reason);
+    kc_account_left(conns, conn);
     kc_output_free(conns, conn);
     kc_connection_drop_pendings(conns, conn);
     kc_connection_drop_handles(conns, conn);

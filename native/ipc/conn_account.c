@@ -40,6 +40,28 @@ void kc_accounts_free(kc_conns *conns)
     conns->account_capacity = 0;
 }
 
+/* ---- counts ---- */
+
+void kc_account_joined(kc_conns *conns, uint32_t account)
+{
+    kc_pump_account *share = &conns->accounts[account].share;
+    if (share->connections++ == 0) {
+        share->slowed = 0; /* it may be another user's now */
+    }
+}
+
+void kc_account_left(kc_conns *conns, const kc_connection *conn)
+{
+    kc_pump_account *share = &conns->accounts[conn->account].share;
+    share->connections--;
+    share->leases -= conn->leases.count;
+}
+
+kc_pump_account kc_account_share(const kc_conns *conns, uint32_t account)
+{
+    return account < conns->account_capacity ? conns->accounts[account].share : (kc_pump_account){0};
+}
+
 /* ---- turns ---- */
 
 static void kc_line_join(kc_conns *conns, uint32_t account)

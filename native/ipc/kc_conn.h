@@ -282,6 +282,7 @@ typedef struct kc_conn_account {
     uint32_t next_in_line;     /* account + 1 of the one behind it */
     bool in_line;              /* one of its control frames waits, or did until it ended */
     int64_t paid_ns;           /* until when its frames are paid */
+    kc_pump_account share;
 } kc_conn_account;
 
 /* All connections of a pump and what they share. */
@@ -295,6 +296,7 @@ typedef struct kc_conns {
     kc_conn_slot *slots; /* 1..high */
     uint32_t slot_capacity, high, limit, free, live;
     uint64_t input_bytes, input_budget;
+    uint64_t queued_bytes; /* of all output */
     kc_scope_limits limits; /* of one connection */
     kc_connection *progressing; /* the one large frame that is read at the budget */
     uint64_t progressed_bytes;  /* its bytes_in at the last look */
@@ -329,6 +331,10 @@ kc_connection *kc_list_take(kc_conns *conns, enum kc_conn_list list);
 /* The account may have connections. False: no memory. */
 bool kc_accounts_know(kc_conns *conns, uint32_t account);
 void kc_accounts_free(kc_conns *conns);
+/* It has one more connection, or one less. */
+void kc_account_joined(kc_conns *conns, uint32_t account);
+void kc_account_left(kc_conns *conns, const kc_connection *conn);
+kc_pump_account kc_account_share(const kc_conns *conns, uint32_t account);
 /* Its control frame waits to be given out. */
 void kc_control_wait(kc_conns *conns, kc_connection *conn);
 /* The one whose turn it is, NULL: none waits. */

@@ -96,6 +96,7 @@ void kc_pace_slow(kc_pump *pump, kc_connection *conn)
     }
     conn->slowed_ns = pump->now_ns;
     conn->slowed++;
+    pump->conns.accounts[conn->account].share.slowed++;
     pump->slowed++;
 }
 
