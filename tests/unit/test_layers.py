@@ -37,7 +37,7 @@ PYTHON_ROWS: list[set[str]] = [
     {"protocol", "engine"},
     {"registry", "settings"},
     {"broker"},
-    {"scrape"},
+    {"scrape", "telling"},
     {"control"},
     {"config_forms"},
     {"transport", "regions", "config", "layouts"},
