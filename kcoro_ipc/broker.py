@@ -28,7 +28,7 @@ from kcoro_ipc.errors import (
 )
 from kcoro_ipc.logs import say
 from kcoro_ipc.native import ChannelConfig, NativeEngine
-from kcoro_ipc.pump import Closed, NativePump, judge_region
+from kcoro_ipc.pump import NativePump, judge_region
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import (
     MANAGE,
@@ -45,6 +45,7 @@ from kcoro_ipc.records import (
     User,
 )
 from kcoro_ipc.registry import Registry
+from kcoro_ipc.reports import Closed
 from kcoro_ipc.throttle import Throttle
 
 LEGACY_IDLE_NS = 60_000_000_000  # anonymous channels of 1.0 clients outlive their user's absence

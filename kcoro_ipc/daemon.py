@@ -25,9 +25,10 @@ from kcoro_ipc.control import Outcome, Then
 from kcoro_ipc.draining import Drain
 from kcoro_ipc.errors import KC_ECONNRESET
 from kcoro_ipc.logs import say
-from kcoro_ipc.pump import Control, NativePump, Report
+from kcoro_ipc.pump import NativePump
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.registry import Registry
+from kcoro_ipc.reports import Control, Report
 from kcoro_ipc.telling import say_closed, say_event, say_note
 from kcoro_ipc.transport import Listener
 from kcoro_ipc.trimming import Trimmer

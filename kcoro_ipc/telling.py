@@ -7,7 +7,7 @@ from kcoro_ipc.broker import Broker
 from kcoro_ipc.errors import CODE_NAMES
 from kcoro_ipc.logs import say
 from kcoro_ipc.native import EVENT_POISONED, Event
-from kcoro_ipc.pump import Closed, Note
+from kcoro_ipc.reports import Closed, Note
 
 
 def say_closed(broker: Broker, closed: Closed) -> None:

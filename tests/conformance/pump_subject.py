@@ -8,9 +8,10 @@ the engine's and moves only when a case lets it pass.
 from kcoro_ipc.broker import Broker
 from kcoro_ipc.daemon import Daemon
 from kcoro_ipc.native import NEVER, ffi, lib
-from kcoro_ipc.pump import STREAM, Report
+from kcoro_ipc.pump import STREAM
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import Peer
+from kcoro_ipc.reports import Report
 from tests.conformance.wire_user import WireSubject, WireUser
 
 ALL = Report(flags=0, frames=0, control=1, accept=0, closed=1, cancelled=1, polls=0, events=1)

@@ -26,10 +26,10 @@ from kcoro_ipc.daemon import CONTROL_NS, TURN_NS, Daemon, serve
 from kcoro_ipc.draining import Drain
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.protocol.address import Address
-from kcoro_ipc.pump import Closed, Control, Report
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import Channel, Peer, Settings
 from kcoro_ipc.registry import Registry
+from kcoro_ipc.reports import Closed, Control, Report
 
 QUIET = Report(0, 0, 0, 0, 0, 0, 0, 0)
 SMALL = Limits(

@@ -33,6 +33,7 @@ PYTHON_ROWS: list[set[str]] = [
     },
     {"decode", "throttle"},
     {"native"},
+    {"reports"},
     {"pump"},
     {"protocol", "engine"},
     {"registry", "settings"},

@@ -12,8 +12,8 @@ import trio
 from kcoro_ipc import _wire, watchdog
 from kcoro_ipc.daemon import Daemon
 from kcoro_ipc.native import ChannelConfig, Operation
-from kcoro_ipc.pump import Report
 from kcoro_ipc.quotas import Limits
+from kcoro_ipc.reports import Report
 from kcoro_ipc.watchdog import Pulse
 
 SMALL = Limits(

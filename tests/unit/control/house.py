@@ -10,10 +10,11 @@ from kcoro_ipc import _wire, control, frames
 from kcoro_ipc.broker import Broker
 from kcoro_ipc.control import Then
 from kcoro_ipc.native import ChannelConfig, Waiter, WaitingFiles
-from kcoro_ipc.pump import STREAM, Closed, ConnectionInfo, Control, Share
+from kcoro_ipc.pump import STREAM
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import Peer
 from kcoro_ipc.registry import Registry
+from kcoro_ipc.reports import Closed, ConnectionInfo, Control, Share
 
 OWNER, STRANGER, ROOT = 1000, 1002, 0
 READ, WRITE = _wire.FLAG_CHAN_READ, _wire.FLAG_CHAN_WRITE

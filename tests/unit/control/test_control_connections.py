@@ -7,8 +7,8 @@ import pytest
 
 from kcoro_ipc import _wire
 from kcoro_ipc.native import CLAUSE_SEND, NEVER, Waiter
-from kcoro_ipc.pump import ConnectionInfo
 from kcoro_ipc.records import Peer
+from kcoro_ipc.reports import ConnectionInfo
 from tests.unit.control.house import OWNER, READ, ROOT, STRANGER, WRITE, House, refused
 
 HOLDERS, PACKED = _wire.FLAG_STATS_HOLDERS, _wire.FLAG_STATS_PACKED

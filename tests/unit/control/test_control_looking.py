@@ -6,8 +6,8 @@ import pytest
 
 from kcoro_ipc import _wire
 from kcoro_ipc.native import CLAUSE_SEND, Waiter, WaitingFiles
-from kcoro_ipc.pump import Share
 from kcoro_ipc.records import Peer
+from kcoro_ipc.reports import Share
 from tests.unit.control.house import OWNER, READ, STRANGER, House, refused
 
 
