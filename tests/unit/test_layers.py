@@ -37,6 +37,7 @@ PYTHON_ROWS: list[set[str]] = [
     {"pump"},
     {"protocol", "engine"},
     {"registry", "settings"},
+    {"region_lives"},
     {"broker"},
     {"scrape", "telling"},
     {"control"},
