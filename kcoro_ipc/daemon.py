@@ -38,7 +38,7 @@ DUE_PER_TURN = 64
 EVENTS_PER_TURN = 64
 TURN_NS = 2_000_000  # after which Python leaves the rest to the next turn: others wait
 # Of that for control frames. Who else wants something is seen in the next turn only, which costs
-# 40 us; with 2 ms a user who floods had everybody else wait 4 times as long (decision 0046).
+# 40 us; with 2 ms a user who floods had everybody else wait several times as long (decision 0046).
 CONTROL_NS = 500_000
 FLUSH_S = 1.0  # for the last answers to be read by their clients
 
