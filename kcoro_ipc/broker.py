@@ -13,7 +13,6 @@ Invariants:
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice
 
 from kcoro_ipc import _wire, structs
 from kcoro_ipc.access import Policy
@@ -24,12 +23,11 @@ from kcoro_ipc.errors import (
     NoSuchChannel,
     OperationCancelled,
     QuotaExceeded,
-    RegionBusy,
     error_for,
 )
 from kcoro_ipc.logs import say
 from kcoro_ipc.native import NativeEngine
-from kcoro_ipc.pump import Closed, NativePump, judge_region
+from kcoro_ipc.pump import NativePump
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import (
     MANAGE,
@@ -40,17 +38,17 @@ from kcoro_ipc.records import (
     Owner,
     Peer,
     Reading,
-    Region,
     Settings,
     Subscription,
     User,
 )
+from kcoro_ipc.region_lives import RegionLives
 from kcoro_ipc.registry import Registry
+from kcoro_ipc.reports import Closed
 from kcoro_ipc.structs import ChannelConfig
 from kcoro_ipc.throttle import Throttle
 
 LEGACY_IDLE_NS = 60_000_000_000  # anonymous channels of 1.0 clients outlive their user's absence
-ASKED = 256  # connections about which one GET_INFO asks the pump
 NOBODY = 0  # the account without limits
 SHUTTING_DOWN = "shutting down"
 _HANDLES_READ = _wire.STAT_NAMES.index("handles_read") + 1
@@ -107,7 +105,7 @@ class Broker:
         self.books = Books(limits.metrics_channels, limits.metrics_users)
         self.readings: dict[int, Reading] = {}  # by connection, the oldest first
         self._users: dict[int, User] = {}
-        self._regions: dict[int, Region] = {}
+        self.regions = RegionLives(engine, pump, registry, self.settle)
         self._idle: dict[int, int] = {}  # uid -> since when it has no connection, oldest first
 
     # --- what the configuration sets ---
@@ -169,7 +167,7 @@ class Broker:
             channel = self.registry.channels[chan_id]
             self._after_release(channel, self.registry.release_all(peer, channel))
         for region in peer.regions.values():
-            self.drop_region(region, structs.REGION_LEAVE)
+            self.regions.drop(region, structs.REGION_LEAVE)
         self.registry.leave(peer)
         if not peer.user.connections:
             self._idle[peer.uid] = self.clock()
@@ -216,10 +214,8 @@ class Broker:
         return next((uid for uid, user in self._users.items() if user.account == account), None)
 
     def usage(self, user: User) -> dict[str, int]:
-        """What a user has here now; `leases` and `slowed` of its oldest ASKED connections,
-        so that asking costs the same however many there are."""
-        asked = islice(user.peers, ASKED)
-        infos = [info for conn in asked if (info := self.pump.info(conn)) is not None]
+        """What a user has here now. It costs the same however much that is."""
+        share = self.pump.share(user.account)
         account = self.engine.account_usage(user.account)
         return {
             "connections": user.connections,
@@ -230,9 +226,9 @@ class Broker:
             "bytes": account["bytes"],
             "regions": user.regions,
             "region_bytes": user.region_bytes,
-            "leases": sum(info.leases for info in infos),
+            "leases": share.leases,
             "files": account["files"],
-            "slowed": sum(info.slowed for info in infos),
+            "slowed": share.slowed,
         }
 
     # --- channels ---
@@ -441,50 +437,6 @@ class Broker:
             if channel.payer is not None:
                 channel.payer.channels -= 1
                 self.settle(channel.payer)
-
-    # --- regions ---
-
-    def add_region(self, peer: Peer, size: int) -> Region:
-        """Registers the file of the control frame at hand. Raises what is wrong with it, or which
-        quota refuses; the file is closed then."""
-        limits, user = self.registry.limits, peer.user
-        if len(peer.regions) >= limits.regions_per_connection:
-            raise limits.refuse("regions_per_connection", len(peer.regions))
-        if user.regions >= limits.regions_per_uid:
-            raise limits.refuse("regions_per_uid", user.regions)
-        if user.region_bytes + size > limits.region_bytes_per_uid:
-            raise limits.refuse("region_bytes_per_uid", user.region_bytes)
-        file = self.pump.control_file(peer.conn)
-        try:
-            why = judge_region(file, size)
-            if why is not None:
-                raise InvalidArgument(why)
-            ticket = self.engine.region_add(user.account, file, size, peer.conn)
-        except BaseException:
-            self.pump.discard_file(user.account, file)  # closing any kind of file may block
-            raise
-        user.regions += 1
-        user.region_bytes += size
-        region = self._regions[ticket] = peer.regions[ticket] = Region(ticket, user, size)
-        return region
-
-    def drop_region(self, region: Region, how: int) -> int:
-        """How many of its ranges are in flight; RegionBusy if `how` allows none."""
-        code = self.engine.region_drop(region.region_id, how)
-        if code == _wire.KC_EBUSY:
-            in_flight = self.engine.region_in_flight(region.region_id)
-            raise RegionBusy(f"{in_flight} of its ranges are in flight; ask with WAIT or REVOKE")
-        region.dropped = True
-        return self.engine.region_in_flight(region.region_id)
-
-    def forget_region(self, region_id: int) -> Region | None:
-        """It has ended: its bytes count no more."""
-        region = self._regions.pop(region_id, None)
-        if region is not None:
-            region.user.regions -= 1
-            region.user.region_bytes -= region.size
-            self.settle(region.user)
-        return region
 
     # --- time ---
 

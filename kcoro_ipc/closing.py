@@ -14,7 +14,8 @@ from typing import Protocol
 import trio
 
 from kcoro_ipc.logs import say
-from kcoro_ipc.pump import Batch, close_files
+from kcoro_ipc.pump import close_files
+from kcoro_ipc.reports import Batch
 
 THREADS = 16
 FILES_AT_ONCE = 256  # more of them wait for the next thread

@@ -23,12 +23,13 @@ from kcoro_ipc.broker import Broker, make_engine
 from kcoro_ipc.closing import Closer
 from kcoro_ipc.control import Outcome, Then
 from kcoro_ipc.draining import Drain
-from kcoro_ipc.errors import CODE_NAMES, KC_ECONNRESET
+from kcoro_ipc.errors import KC_ECONNRESET
 from kcoro_ipc.logs import say
-from kcoro_ipc.pump import Closed, Control, NativePump, Note, Report
+from kcoro_ipc.pump import NativePump
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.registry import Registry
-from kcoro_ipc.structs import EVENT_POISONED, Event
+from kcoro_ipc.reports import Control, Report
+from kcoro_ipc.telling import say_closed, say_event, say_note
 from kcoro_ipc.transport import Listener
 from kcoro_ipc.trimming import Trimmer
 
@@ -36,6 +37,9 @@ REPOLL_NS = 50_000  # how long a turn looks for more work before it gives up; do
 DUE_PER_TURN = 64
 EVENTS_PER_TURN = 64
 TURN_NS = 2_000_000  # after which Python leaves the rest to the next turn: others wait
+# Of that for control frames. Who else wants something is seen in the next turn only, which costs
+# 40 us; with 2 ms a user who floods had everybody else wait several times as long (decision 0046).
+CONTROL_NS = 500_000
 FLUSH_S = 1.0  # for the last answers to be read by their clients
 
 Args = TypeVarTuple("Args")
@@ -236,8 +240,8 @@ class Daemon:
     def handle(self, report: Report) -> None:
         """All that a turn leaves to Python.
 
-        Each part is bounded by a count or by TURN_NS and does at least one piece; what is left is
-        in the next report.
+        Each part is bounded by a count or by time and does at least one piece; what is left is in
+        the next report.
         """
         until_ns = self.broker.clock() + TURN_NS
         self.broker.books.turned(report.frames, report.control)
@@ -250,7 +254,7 @@ class Daemon:
         if report.closed:
             _guarded(self._handle_closed, until_ns)
         if report.control:
-            _guarded(self._handle_control, until_ns)
+            _guarded(self._handle_control, min(until_ns, self.broker.clock() + CONTROL_NS))
         if report.cancelled:
             _guarded(self._handle_cancelled, until_ns)
         if report.regions:
@@ -268,19 +272,11 @@ class Daemon:
 
     def _handle_closed(self, until_ns: int) -> None:
         while (closed := self.pump.next_closed()) is not None:
-            _guarded(self._say_closed, closed)
+            _guarded(say_closed, self.broker, closed)
             _guarded(self.broker.depart, closed)
             if self.broker.is_late(until_ns):
                 break
         self.acceptor.resume()
-
-    def _say_closed(self, closed: Closed) -> None:
-        peer = self.broker.registry.peers.get(closed.conn)
-        level = logging.INFO if closed.code else logging.DEBUG
-        code = CODE_NAMES.get(closed.code, str(closed.code))
-        about = {"conn": closed.conn, "code": code, "frames": closed.frames_in}
-        if peer is not None:
-            self.broker.talk.say(peer.uid, level, "disconnected", **about)
 
     def _handle_control(self, until_ns: int) -> None:
         while (frame := self.pump.next_control()) is not None:
@@ -319,46 +315,14 @@ class Daemon:
 
     def _handle_notes(self) -> None:
         while (note := self.pump.next_note()) is not None:
-            _guarded(self._tell_note, note)
-
-    def _tell_note(self, note: Note) -> None:
-        """The pump keeps few of them, and the user's other lines are counted as well."""
-        peer = self.broker.registry.peers.get(note.conn)
-        if peer is None:
-            return
-        self.broker.talk.say(
-            peer.uid,
-            logging.WARNING,
-            "refused" if note.code else "slowed",
-            conn=peer.conn,
-            uid=peer.uid,
-            pid=peer.pid,
-            code=CODE_NAMES.get(note.code) if note.code else None,
-            quota=note.quota,
-            limit=note.limit,
-            usage=note.usage if note.code else None,
-            setting=note.setting,
-            missed=note.lost or None,
-        )
+            _guarded(say_note, self.broker, note)
 
     def _handle_events(self) -> None:
         for _ in range(EVENTS_PER_TURN):
             event = self.engine.take_event()
             if event is None:
                 return
-            _guarded(self._tell_event, event)
-
-    def _tell_event(self, event: Event) -> None:
-        channel = self.broker.registry.channels.get(event.chan_user)
-        about = {"chan_id": event.chan_user, "missed": event.lost}
-        if channel is None:
-            say(logging.WARNING, event.words, **about)
-            return
-        named = about | {"name": channel.name}
-        self.broker.talk.say(channel.uid, logging.WARNING, event.words, **named)
-        if event.kind == EVENT_POISONED:
-            say(logging.ERROR, "poisoned channel", dump=self.engine.chan_dump(channel.ticket))
-            self.broker.lost(channel)
+            _guarded(say_event, self.broker, event)
 
     async def _finish(self) -> None:
         """Turns until all that was said is read. A turn that served something may have parked it
@@ -366,17 +330,13 @@ class Daemon:
         self.going.end()
         with trio.move_on_after(FLUSH_S):
             served = True
-            while served or self._is_unread():
+            while served or self.pump.unread_bytes():
                 report = await self._turn_here(busy=served)
                 self.handle(report)
                 served = bool(report.frames or report.control)
                 if served:
                     self.going.end()
         self.going.count_lost()
-
-    def _is_unread(self) -> bool:
-        infos = (self.pump.info(conn) for conn in self.broker.registry.peers)
-        return any(info is not None and info.queued_bytes for info in infos)
 
 
 def _guarded(function: Callable[[*Args], object], *args: *Args) -> bool:

@@ -2,11 +2,13 @@
 
 h11 reads and writes HTTP; this is no web server beyond that one page. A task of trio for each of a
 few connections: places, bytes of a request and seconds from accept(2) to the last byte are bounded,
-and a scraper that does not read stops its own scrape only. Who may ask is the socket's mode.
+and a scraper that does not read stops its own scrape only. Who comes when all places are taken gets
+that of the user who has most, so nobody waits for slow ones. Who may ask is the socket's mode.
 """
 
 import errno
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from http import HTTPStatus
@@ -18,11 +20,11 @@ from kcoro_ipc.broker import Broker
 from kcoro_ipc.exposition import CONTENT_TYPE
 from kcoro_ipc.logs import say
 from kcoro_ipc.scrape import scrape
-from kcoro_ipc.transport import Listener
+from kcoro_ipc.transport import Listener, credentials
 
 PATH = b"/metrics"
 METHODS = (b"GET", b"HEAD")
-PLACES = 8
+PLACES = 16
 REQUEST_BYTES = 16 << 10
 SECONDS = 10.0
 PAUSE_S = 1.0  # when no descriptor is left
@@ -34,17 +36,17 @@ Headers = Sequence[tuple[str, str]]
 async def serve(listener: Listener, broker: Broker) -> None:
     """Until cancelled. The listener stays the caller's."""
     listening = trio.socket.from_stdlib_socket(listener.socket)
-    places = trio.Semaphore(PLACES)
+    places = _Places()
     async with trio.open_nursery() as nursery:
         while True:
-            await places.acquire()  # the others wait in the backlog
             try:
                 connected, _ = await listening.accept()
+                uid = credentials(connected).uid
             except OSError as error:
-                places.release()
                 await _pause(error)
             else:
-                nursery.start_soon(_attend, trio.SocketStream(connected), broker, places)
+                guest = places.take(uid)
+                nursery.start_soon(_attend, trio.SocketStream(connected), broker, places, guest)
 
 
 async def _pause(error: OSError) -> None:
@@ -53,25 +55,68 @@ async def _pause(error: OSError) -> None:
         await trio.sleep(PAUSE_S)
 
 
-async def _attend(stream: trio.SocketStream, broker: Broker, places: trio.Semaphore) -> None:
+class _Guest:
+    """Who has a place. Its `scope` ends what it is given."""
+
+    def __init__(self, uid: int) -> None:
+        self.uid = uid
+        self.scope = trio.CancelScope(deadline=trio.current_time() + SECONDS)
+
+
+class _Places:
+    """PLACES at most. Who moved last, by a byte read or written, stands last."""
+
+    def __init__(self) -> None:
+        self._guests: dict[_Guest, None] = {}
+
+    def take(self, uid: int) -> _Guest:
+        """A place: a free one or, of the user who has most with this one, that of who has not
+        moved for longest. Without that, whoever sits in all of them would be waited for."""
+        if len(self._guests) >= PLACES:
+            counts = Counter([uid, *(guest.uid for guest in self._guests)])
+            most = max(counts[guest.uid] for guest in self._guests)
+            last = next(guest for guest in self._guests if counts[guest.uid] == most)
+            last.scope.cancel()
+            self.leave(last)
+        guest = _Guest(uid)
+        self._guests[guest] = None
+        return guest
+
+    def moved(self, guest: _Guest) -> None:
+        if guest in self._guests:
+            del self._guests[guest]
+            self._guests[guest] = None
+
+    def leave(self, guest: _Guest) -> None:
+        """Safe twice."""
+        self._guests.pop(guest, None)
+
+
+async def _attend(
+    stream: trio.SocketStream, broker: Broker, places: _Places, guest: _Guest
+) -> None:
     try:
-        with trio.move_on_after(SECONDS):
-            await _Exchange(stream, broker).run()
+        with guest.scope:
+            await _Exchange(stream, broker, places, guest).run()
     except (trio.BrokenResourceError, h11.LocalProtocolError):
         pass  # who asked is gone
     except Exception as error:  # noqa: BLE001  a fault of ours must not end the daemon
         say(logging.ERROR, "metrics failed", error)
     finally:
+        places.leave(guest)
         await trio.aclose_forcefully(stream)
-        places.release()
 
 
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, stream: trio.SocketStream, broker: Broker) -> None:
+    def __init__(
+        self, stream: trio.SocketStream, broker: Broker, places: _Places, guest: _Guest
+    ) -> None:
         self._stream = stream
         self._broker = broker
+        self._places = places
+        self._guest = guest
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=REQUEST_BYTES)
 
     async def run(self) -> None:
@@ -87,6 +132,7 @@ class _Exchange:
         """The request; ConnectionClosed when there was none."""
         while (event := self._http.next_event()) is h11.NEED_DATA:
             self._http.receive_data(await self._stream.receive_some(4096))
+            self._places.moved(self._guest)
         return event
 
     async def _answer(self, request: h11.Request) -> None:
@@ -127,6 +173,7 @@ class _Exchange:
         data = self._http.send(event)
         if data:
             await self._stream.send_all(data)
+            self._places.moved(self._guest)
 
 
 def _accepts(request: h11.Request) -> bool:

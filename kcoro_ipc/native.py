@@ -80,6 +80,10 @@ class NativeEngine:
         lib.kc_engine_measure(self.handle, usage)
         return {name: int(getattr(usage, name)) for name in dir(usage)}
 
+    def accepted(self) -> int:
+        """Messages so far: `total_sends` of all channels, those that are gone included."""
+        return int(lib.kc_engine_accepted(self.handle))
+
     def trim(self, keep: int, most: int) -> int:
         """Gives empty chunks of 1 MiB back to the system; how many beyond `keep` are left."""
         return int(lib.kc_engine_trim(self.handle, keep, most))

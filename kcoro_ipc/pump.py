@@ -10,118 +10,15 @@ Invariants:
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from kcoro_ipc.errors import KC_ENOMEM
 from kcoro_ipc.native import NativeEngine
+from kcoro_ipc.reports import Batch, Closed, ConnectionInfo, Control, Note, Report, Share
 from kcoro_ipc.structs import checked, ffi, lib
 
 STREAM: int = lib.KC_TRANSPORT_STREAM
 SEQPACKET: int = lib.KC_TRANSPORT_SEQPACKET
-
-
-class Report(NamedTuple):
-    """struct kc_report: what one turn leaves to Python."""
-
-    flags: int
-    frames: int
-    control: int
-    accept: int
-    closed: int
-    cancelled: int
-    polls: int
-    events: int
-    regions: int = 0
-    files: int = 0
-    notes: int = 0
-
-    @property
-    def more(self) -> bool:
-        """Work is left: turn again after a checkpoint."""
-        return bool(self.flags & lib.KC_TURN_MORE)
-
-    @property
-    def cut(self) -> bool:
-        """No descriptor was free for a file that a client passed."""
-        return bool(self.flags & lib.KC_TURN_CUT)
-
-    @property
-    def idle(self) -> bool:
-        """Nothing is left to do for C or for Python; files to be closed wait for a thread."""
-        waiting = self.control or self.accept or self.closed or self.cancelled or self.events
-        waiting = waiting or self.regions or self.notes
-        return not waiting and not self.more
-
-
-class Control(NamedTuple):
-    """struct kc_control with the payload copied: one frame that Python answers.
-
-    `minor` is 0 before HELLO was answered (`greeted`). `ungranted`: a hot frame of a 1.0 connection
-    that has no handle for its channel `chan_id`; its payload is empty if it is large.
-    """
-
-    conn: int
-    cmd: int
-    minor: int
-    req_id: int
-    greeted: bool
-    ungranted: bool
-    chan_id: int
-    payload: bytes
-    files: int = 0
-
-
-class Closed(NamedTuple):
-    """struct kc_closed: a connection that ended; `code` 0 when the peer closed it."""
-
-    conn: int
-    code: int
-    account: int
-    frames_in: int
-    frames_out: int
-    bytes_in: int
-    bytes_out: int
-    files_in: int
-
-
-class ConnectionInfo(NamedTuple):
-    """struct kc_conn_info."""
-
-    frames_in: int
-    frames_out: int
-    bytes_in: int
-    bytes_out: int
-    files_in: int
-    queued_bytes: int
-    requests: int
-    handles: int
-    transport: int
-    minor: int
-    leases: int
-    files: int
-    account: int
-    fd: int
-    scope: int = 0
-    slowed: int = 0
-
-
-class Batch(NamedTuple):
-    """Files to be closed, and the account that pays for them."""
-
-    account: int
-    files: list[int]
-
-
-class Note(NamedTuple):
-    """struct kc_note: a hot request was refused by a quota, or (`code` 0) its connection slowed."""
-
-    conn: int
-    code: int
-    quota: str
-    limit: int
-    usage: int
-    setting: str | None
-    lost: int
 
 
 def judge_region(file: int, size: int) -> str | None:
@@ -231,6 +128,17 @@ class NativePump:
         if lib.kc_conn_measure(self.handle, conn, info) != 0:
             return None
         return ConnectionInfo(*(int(getattr(info, name)) for name in ConnectionInfo._fields))
+
+    def share(self, account: int) -> Share:
+        share = ffi.new("kc_pump_account *")
+        lib.kc_pump_measure_account(self.handle, account, share)
+        return Share(share.connections, share.leases, share.slowed)
+
+    def unread_bytes(self) -> int:
+        """What was said to all connections and their peers have not taken."""
+        usage = ffi.new("kc_pump_usage *")
+        lib.kc_pump_measure(self.handle, usage)
+        return int(usage.queued_bytes)
 
     def conn_of_waiter(self, user: int) -> int:
         """The connection of a waiter (`Waiter.user`), 0 when it is none of this pump's."""

@@ -22,22 +22,17 @@ MANAGE = 1 << 30  # close, destroy, purge; never a right of a handle, so its num
 
 @dataclass(slots=True, eq=False)
 class User:
-    """A uid with its account in the engine; `peers`: its connections, oldest first; `openings`: how
-    many of its OPENs wait; `subscriptions`: how many it has; `regions` that have not ended, and
-    their bytes."""
+    """A uid with its account in the engine, and how many connections, channels, OPENs that wait,
+    subscriptions and `regions` that have not ended it has, and their bytes."""
 
     uid: int
     account: int
-    peers: "dict[int, Peer]" = field(default_factory=dict, repr=False)
+    connections: int = 0
     channels: int = 0
     openings: int = 0
     subscriptions: int = 0
     regions: int = 0
     region_bytes: int = 0
-
-    @property
-    def connections(self) -> int:
-        return len(self.peers)
 
 
 @dataclass(slots=True, eq=False)

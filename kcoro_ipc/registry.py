@@ -69,7 +69,7 @@ class Registry:
     def join(self, peer: Peer) -> None:
         """A connection over its user's quota joins too: its HELLO gets the refusal."""
         user = peer.user
-        user.peers[peer.conn] = peer
+        user.connections += 1
         peer.over_quota = user.connections > self.limits.connections_per_uid
         peer.serial = next(self._serials)
         self.peers[peer.conn] = peer
@@ -83,7 +83,7 @@ class Registry:
             self.end_subscription(peer, subscription)
         del self.peers[peer.conn]
         del self._joined[bisect_right(self._joined, peer.serial, key=_serial) - 1]
-        del peer.user.peers[peer.conn]
+        peer.user.connections -= 1
 
     def knows(self, asker: Peer, peer: Peer) -> bool:
         """Whether one connection may know who the other is: the same user, or an administrator."""

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from kcoro_ipc.protocol.address import SYSTEM_PATH, Address, parse_address
 from kcoro_ipc.pump import SEQPACKET, STREAM
@@ -37,6 +37,12 @@ SOCKET_TYPES = {socket.SOCK_STREAM: STREAM, socket.SOCK_SEQPACKET: SEQPACKET}
 
 class TransportError(Exception):
     """The daemon cannot listen; the text says why and what to do."""
+
+
+class Connected(Protocol):
+    """A connected socket, of the standard library or of trio."""
+
+    def getsockopt(self, level: int, optname: int, buflen: int, /) -> bytes: ...
 
 
 class Credentials(NamedTuple):
@@ -259,7 +265,7 @@ def _inode_of(found: os.stat_result) -> tuple[int, int]:
 # --- peers ---
 
 
-def credentials(connected: socket.socket) -> Credentials:
+def credentials(connected: Connected) -> Credentials:
     """OSError when the socket cannot tell, which none of ours does."""
     size = _CREDENTIALS.size
     pid, uid, gid = _CREDENTIALS.unpack(
@@ -283,7 +289,7 @@ def _overflow_id(kind: str) -> int:
         return DEFAULT_OVERFLOW_ID  # no /proc here
 
 
-def _groups(connected: socket.socket) -> frozenset[int]:
+def _groups(connected: Connected) -> frozenset[int]:
     """Supplementary groups; none where the kernel does not tell them or there are over 256."""
     try:
         data = connected.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, MAX_GROUPS * _GROUP.size)

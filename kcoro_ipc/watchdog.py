@@ -35,7 +35,7 @@ class Pulse:
         self._pause_s = STATUS_S if watchdog_ns is None else watchdog_ns / 2e9
         self._notify = notify
         self._status = ""
-        self._turns = self._frames = 0
+        self._turns = self._messages = 0
         self._measured_ns = time.monotonic_ns()
         self._rate = 0
 
@@ -70,15 +70,16 @@ class Pulse:
         parts = [
             counted(len(registry.channels), "channel"),
             counted(len(registry.peers), "connection"),
-            f"{self._rate} frames/s",
+            f"{self._rate} messages/s",
         ]
         return ("draining: " if self._daemon.broker.draining else "") + ", ".join(parts)
 
     def _measure(self) -> None:
-        now_ns, books = time.monotonic_ns(), self._daemon.broker.books
+        now_ns, messages = time.monotonic_ns(), self._daemon.engine.accepted()
         passed_ns = max(1, now_ns - self._measured_ns)
-        self._rate = round((books.frames - self._frames) * 1e9 / passed_ns)
-        self._turns, self._frames, self._measured_ns = books.turns, books.frames, now_ns
+        self._rate = round((messages - self._messages) * 1e9 / passed_ns)
+        self._turns, self._messages = self._daemon.broker.books.turns, messages
+        self._measured_ns = now_ns
 
 
 def counted(count: int, noun: str) -> str:

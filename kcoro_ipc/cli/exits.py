@@ -54,8 +54,13 @@ class OutsideError(Exception):
     """Something that is not kcoro's failed; the text says what."""
 
 
-def line_of(error: KcoroError) -> str:
-    """What stands on stderr: where, what, and what to do about it.
+# In a shell there are other ways out than in a program, for which the exception's words are.
+ABSENT = "there is no such channel; `kcoro ls` shows those that you may see"
+WAIT = ", and --wait waits until somebody makes it"
+
+
+def line_of(error: KcoroError, can_wait: bool = False) -> str:
+    """What stands on stderr: where, what, and what to do about it; `can_wait`: by --wait, too.
 
     The daemon's own words (`reason`) replace the general ones, except where they only say why
     somebody ended the channel.
@@ -68,6 +73,8 @@ def line_of(error: KcoroError) -> str:
         what = f"{what}: {reason}"
     elif reason:
         what = str(reason)
+    if what == errors.NoSuchChannel.advice:
+        what = ABSENT + (WAIT if can_wait else "")
     said = ", ".join(f"{key} {value}" for key, value in more.items())
     return where + what + (f" ({said})" if said else "")
 

@@ -131,8 +131,15 @@ def run(words: list[str], invocation: Invocation) -> int:
         invocation.say(str(error))
         return exits.OUTSIDE
     except KcoroError as error:
-        invocation.say(exits.line_of(error))
+        invocation.say(exits.line_of(error, _can_wait(invocation)))
         return exits.code_of(error)
+
+
+def _can_wait(invocation: Invocation) -> bool:
+    """Whether the command that failed has --wait."""
+    name = invocation.command.removeprefix("kcoro ")
+    command = kcoro.get_command(click.Context(kcoro), name)
+    return command is not None and any(one.name == "wait" for one in command.params)
 
 
 def _advised(error: click.UsageError) -> str:

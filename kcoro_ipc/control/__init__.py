@@ -38,9 +38,9 @@ from kcoro_ipc.errors import (
     UnknownCommand,
 )
 from kcoro_ipc.logs import say
-from kcoro_ipc.pump import Control
 from kcoro_ipc.records import Opening, Peer
 from kcoro_ipc.registry import HiddenChannel
+from kcoro_ipc.reports import Control
 
 __all__ = ["LET_GO", "Outcome", "Then", "cancelled", "due", "end_waiting", "region_ended", "serve"]
 

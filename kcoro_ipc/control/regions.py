@@ -20,7 +20,7 @@ def add(broker: Broker, request: Request) -> Outcome:
     size = request.number(_wire.ATTR_SIZE)
     if request.files != 1:
         raise InvalidArgument(f"REGION_ADD comes with one file, not {request.files}")
-    region = broker.add_region(request.peer, size)
+    region = broker.regions.add(request.peer, size)
     return request.done((_wire.ATTR_REGION_ID, region.region_id))
 
 
@@ -35,7 +35,7 @@ def drop(broker: Broker, request: Request) -> Outcome:
         how = REGION_REVOKE
     else:
         how = REGION_WAIT if flags & _wire.FLAG_REGION_WAIT else REGION_IDLE
-    in_flight = broker.drop_region(region, how)
+    in_flight = broker.regions.drop(region, how)
     if in_flight and flags & _wire.FLAG_REGION_WAIT:
         region.waiting = request.req_id
         return LET_GO
@@ -44,7 +44,7 @@ def drop(broker: Broker, request: Request) -> Outcome:
 
 def ended(broker: Broker, conn: int, region_id: int) -> None:
     """Nothing of it is in flight any more: whoever waits for that is answered."""
-    region = broker.forget_region(region_id)
+    region = broker.regions.forget(region_id)
     peer = broker.registry.peers.get(conn)
     if region is not None and peer is not None:
         peer.regions.pop(region_id, None)

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from kcoro_ipc import _wire
 from kcoro_ipc.errors import InvalidArgument, KcoroError, ProtocolError
 from kcoro_ipc.frames import Pair, Value, build_frame, parse_payload, short_text
-from kcoro_ipc.pump import Control
 from kcoro_ipc.records import BOTH, Peer
+from kcoro_ipc.reports import Control
 
 # The reply of a TRY_ variant carries the plain command.
 REPLY_CMD = {

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kcoro_ipc.metrics import rates
-from kcoro_ipc.monitor.rows import NO_RATES, Row, matches, remembered
+from kcoro_ipc.monitor.rows import NO_RATES, Row, by_name, matches, remembered
 from kcoro_ipc.protocol.channels import ChannelInfo
 from kcoro_ipc.protocol.waiters import Looked
 
@@ -28,6 +28,7 @@ class Rounds:
         self.client = client
         self._clock = clock
         self._rows: dict[int, Row] = {}
+        self._by_name: list[int] | None = None  # the keys of `_rows`; None when these have changed
         self._seen_at: dict[int, float] = {}
         self._cursor: bytes | None = None
         self._sweep: set[int] = set()
@@ -38,8 +39,11 @@ class Rounds:
         return len(self._rows)
 
     def rows(self, text: str = "") -> list[Row]:
-        """Those known by now that are meant by `text`."""
-        return [row for row in self._rows.values() if matches(row.name, row.chan_id, text)]
+        """Those known by now that are meant by `text`, by name."""
+        if self._by_name is None:
+            self._by_name = [row.chan_id for row in by_name(self._rows.values())]
+        rows = [self._rows[chan_id] for chan_id in self._by_name]
+        return [row for row in rows if matches(row.name, row.chan_id, text)] if text else rows
 
     def list_all(self) -> None:
         """Every page."""
@@ -53,7 +57,9 @@ class Rounds:
             found, self._cursor = self.client.list_some(self._cursor)
             for info in found:
                 self._sweep.add(info.chan_id)
-                self._rows.setdefault(info.chan_id, _row(info))
+                if info.chan_id not in self._rows:
+                    self._rows[info.chan_id] = _row(info)
+                    self._by_name = None
             if self._cursor is None:
                 self._forget(set(self._rows) - self._sweep)
                 self._sweep = set()
@@ -85,8 +91,9 @@ class Rounds:
         self._rows[row.chan_id] = row._replace(looked=looked, rates=since, history=history)
 
     def _forget(self, chan_ids: set[int]) -> None:
-        for chan_id in chan_ids:
-            self._rows.pop(chan_id, None)
+        for chan_id in chan_ids & self._rows.keys():
+            del self._rows[chan_id]
+            self._by_name = None
             self._seen_at.pop(chan_id, None)
 
 

@@ -131,12 +131,16 @@ def sparkline(history: Sequence[float], bars: str = BARS) -> str:
     return "".join(signs).rjust(HISTORY)
 
 
-def sorted_rows(rows: Iterable[Row], by: str, backwards: bool = False) -> list[Row]:
-    """Texts from A, numbers from the largest; equal ones by name."""
-    by_name = sorted(rows, key=lambda row: (row.label, row.chan_id))
-    if by != "name":
-        by_name.sort(key=COLUMNS[by].sort, reverse=(by not in TEXTS) != backwards)
-    return by_name[::-1] if by == "name" and backwards else by_name
+def by_name(rows: Iterable[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: (row.label, row.chan_id))
+
+
+def sorted_rows(rows: Sequence[Row], by: str, backwards: bool = False) -> list[Row]:
+    """Of rows in the order of their names: texts from A, numbers from the largest; equal ones by
+    name."""
+    if by == "name":
+        return list(reversed(rows) if backwards else rows)
+    return sorted(rows, key=COLUMNS[by].sort, reverse=(by not in TEXTS) != backwards)
 
 
 def matches(name: str | None, chan_id: int, text: str) -> bool:

@@ -105,6 +105,15 @@ uint64_t kc_engine_fail_alloc(kc_engine *e, uint64_t n) {
     return made;
 }
 
+uint64_t kc_engine_accepted(kc_engine *e) {
+    uint64_t accepted = 0;
+
+    kc_enter(e);
+    accepted = e->accepted;
+    kc_leave(e);
+    return accepted;
+}
+
 void kc_engine_measure(kc_engine *e, kc_engine_usage *usage_out) {
     kc_enter(e);
     *usage_out = (kc_engine_usage){.channels = e->chans.live,

@@ -11,6 +11,7 @@ static KC_APART void count_sent_extra(kc_engine *e, kc_chan_rec *c, uint32_t ext
 }
 
 void kc_flow_count_sent(kc_engine *e, kc_chan_rec *c, uint32_t len_bytes, uint32_t extra) {
+    e->accepted++;
     kc_stat_add(c, KC_STAT_TOTAL_SENDS, 1);
     kc_stat_add(c, KC_STAT_TOTAL_BYTES_SENT, len_bytes);
     kc_flow_stamp(e, c);

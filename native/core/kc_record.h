@@ -227,6 +227,7 @@ struct kc_engine {
     uint32_t event_head, event_count;
     uint64_t event_lost;
     uint64_t parked, held;
+    uint64_t accepted; /* messages, by all channels that there ever were */
 };
 
 static inline void *kc_pool_at(const kc_pool *pool, uint32_t index) {

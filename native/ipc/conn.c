@@ -57,7 +57,7 @@ int kc_conns_add(kc_conns *conns, uint32_t account, kc_connection **conn_out)
 {
     kc_connection *conn;
     uint32_t index;
-    int code = kc_conns_slot(conns, &index);
+    int code = kc_accounts_know(conns, account) ? kc_conns_slot(conns, &index) : KC_ENOMEM;
     if (code != KC_OK) {
         return code;
     }
@@ -75,6 +75,7 @@ int kc_conns_add(kc_conns *conns, uint32_t account, kc_connection **conn_out)
     conn->state = KC_CONN_OPEN;
     conn->account = account;
     kc_conns_fill(conns, index, conn);
+    kc_account_joined(conns, account);
     *conn_out = conn;
     return KC_OK;
 }
@@ -95,11 +96,18 @@ void kc_conns_free(kc_conns *conns)
 {
     kc_memory_give(&conns->memory, conns->slots, conns->slot_capacity * sizeof *conns->slots);
     conns->slots = NULL;
+    kc_accounts_free(conns);
+}
+
+/* Where the list that this connection is in, or will be, has its ends. */
+static kc_conn_list_head *kc_list_ends(kc_conns *conns, enum kc_conn_list list, const kc_connection *conn)
+{
+    return list == KC_LIST_CONTROL ? &conns->accounts[conn->account].control : &conns->lists[list];
 }
 
 void kc_list_add(kc_conns *conns, enum kc_conn_list list, kc_connection *conn)
 {
-    kc_conn_list_head *head = &conns->lists[list];
+    kc_conn_list_head *head = kc_list_ends(conns, list, conn);
     kc_link *link = &conn->links[list];
     if (link->in) {
         return;
@@ -111,12 +119,12 @@ void kc_list_add(kc_conns *conns, enum kc_conn_list list, kc_connection *conn)
         head->first = conn;
     }
     head->last = conn;
-    head->count++;
+    conns->lists[list].count++;
 }
 
 void kc_list_drop(kc_conns *conns, enum kc_conn_list list, kc_connection *conn)
 {
-    kc_conn_list_head *head = &conns->lists[list];
+    kc_conn_list_head *head = kc_list_ends(conns, list, conn);
     kc_link *link = &conn->links[list];
     if (!link->in) {
         return;
@@ -124,7 +132,7 @@ void kc_list_drop(kc_conns *conns, enum kc_conn_list list, kc_connection *conn)
     *(link->prev != NULL ? &link->prev->links[list].next : &head->first) = link->next;
     *(link->next != NULL ? &link->next->links[list].prev : &head->last) = link->prev;
     *link = (kc_link){0};
-    head->count--;
+    conns->lists[list].count--;
 }
 
 kc_connection *kc_list_take(kc_conns *conns, enum kc_conn_list list)
@@ -195,6 +203,7 @@ static void kc_connection_drop_input(kc_conns *conns, kc_connection *conn)
 void kc_connection_end(kc_conns *conns, kc_connection *conn, uint32_t reason)
 {
     (void)kc_chan_waiter_scope_end(conns->engine, conn->scope, reason);
+    kc_account_left(conns, conn);
     kc_output_free(conns, conn);
     kc_connection_drop_pendings(conns, conn);
     kc_connection_drop_handles(conns, conn);

@@ -53,6 +53,7 @@ bool kc_output_insert(kc_conns *conns, kc_connection *conn, const kc_writer *wri
     *insert = (kc_insert){conn->output.flat_added + writer->length, *body};
     kc_body_keep(conns->engine, body);
     conn->output.added += body->len_bytes;
+    conns->queued_bytes += body->len_bytes;
     return true;
 }
 
@@ -264,6 +265,7 @@ void kc_output_taken(kc_conns *conns, kc_connection *conn, uint64_t n)
     kc_output *output = &conn->output;
     conn->bytes_out += n;
     output->done += n;
+    conns->queued_bytes -= n;
     while (n != 0) {
         const kc_insert *insert = kc_queue_front(&output->inserts);
         bool body = insert != NULL && insert->flat_at == output->flat_done;
@@ -283,6 +285,7 @@ void kc_output_taken(kc_conns *conns, kc_connection *conn, uint64_t n)
 void kc_output_free(kc_conns *conns, kc_connection *conn)
 {
     kc_output *output = &conn->output;
+    conns->queued_bytes -= kc_output_queued(conn);
     for (kc_insert *insert; (insert = kc_queue_front(&output->inserts)) != NULL; kc_queue_pop(&output->inserts)) {
         kc_body_drop(conns->engine, &insert->body);
     }

@@ -204,7 +204,7 @@ enum kc_barrier {
 enum kc_conn_list {
     KC_LIST_RUNNABLE = 0, /* has input that can be served */
     KC_LIST_ATTENTION,    /* has output, or its end or its interest in the socket is to be looked at */
-    KC_LIST_CONTROL,      /* its control frame waits to be given out */
+    KC_LIST_CONTROL,      /* its control frame waits to be given out; an account's stand in a row of their own */
     KC_LIST_CANCELLED,    /* kept requests of it were cancelled */
     KC_LIST_ENDED,
     KC_LIST_PAUSED,       /* not read because of the input budget */
@@ -276,14 +276,27 @@ typedef struct kc_conn_list_head {
     uint32_t count;
 } kc_conn_list_head;
 
+/* What the connections of one account share. */
+typedef struct kc_conn_account {
+    kc_conn_list_head control; /* its part of KC_LIST_CONTROL */
+    uint32_t next_in_line;     /* account + 1 of the one behind it */
+    bool in_line;              /* one of its control frames waits, or did until it ended */
+    int64_t paid_ns;           /* until when its frames are paid */
+    kc_pump_account share;
+} kc_conn_account;
+
 /* All connections of a pump and what they share. */
 typedef struct kc_conns {
     kc_engine *engine;
     kc_memory memory;
     kc_scope root;
+    kc_conn_account *accounts;
+    uint32_t account_capacity;
+    uint32_t line_first, line_last; /* account + 1: those whose control frames wait, in the order of their turns */
     kc_conn_slot *slots; /* 1..high */
     uint32_t slot_capacity, high, limit, free, live;
     uint64_t input_bytes, input_budget;
+    uint64_t queued_bytes; /* of all output */
     kc_scope_limits limits; /* of one connection */
     kc_connection *progressing; /* the one large frame that is read at the budget */
     uint64_t progressed_bytes;  /* its bytes_in at the last look */
@@ -314,6 +327,18 @@ void kc_connection_break(kc_conns *conns, kc_connection *conn, int32_t code);
 void kc_list_add(kc_conns *conns, enum kc_conn_list list, kc_connection *conn);
 void kc_list_drop(kc_conns *conns, enum kc_conn_list list, kc_connection *conn);
 kc_connection *kc_list_take(kc_conns *conns, enum kc_conn_list list);
+
+/* The account may have connections. False: no memory. */
+bool kc_accounts_know(kc_conns *conns, uint32_t account);
+void kc_accounts_free(kc_conns *conns);
+/* It has one more connection, or one less. */
+void kc_account_joined(kc_conns *conns, uint32_t account);
+void kc_account_left(kc_conns *conns, const kc_connection *conn);
+kc_pump_account kc_account_share(const kc_conns *conns, uint32_t account);
+/* Its control frame waits to be given out. */
+void kc_control_wait(kc_conns *conns, kc_connection *conn);
+/* The one whose turn it is, NULL: none waits. */
+kc_connection *kc_control_take(kc_conns *conns);
 
 enum { KC_FILE_UNPAID = -1, KC_FILE_UNWANTED = -2 /* in place of a file that was refused: KC_EDQUOT, KC_EINVAL */ };
 /* One more file came; KC_FILE_UNWANTED: one that may not travel. False when there are too many that no frame has named, and it is discarded. */

@@ -30,6 +30,7 @@ static inline bool kc_output_add(kc_conns *conns, kc_connection *conn, uint32_t 
     kc_buffer_added(&conn->output.flat, n);
     conn->output.flat_added += n;
     conn->output.added += n;
+    conns->queued_bytes += n;
     conn->frames_out++;
     if (!conn->links[KC_LIST_ATTENTION].in) {
         kc_list_add(conns, KC_LIST_ATTENTION, conn);

@@ -48,8 +48,6 @@ struct kc_pump {
     struct kc_turn_set *set;  /* the turn's */
     bool paced;               /* one of the rates is set */
     kc_rate conn_rate, account_rate;
-    int64_t *paces;           /* by account: until when its frames are paid */
-    uint32_t pace_capacity;
     int64_t release_ns;       /* when slowed connections are looked at again */
     uint64_t slowed;          /* how often one was put aside */
     kc_note notes[KC_PUMP_NOTES];
@@ -99,9 +97,6 @@ bool kc_pump_is_over(kc_pump *pump, kc_connection *conn);
 void kc_pump_attend(kc_pump *pump);
 
 /* ---- pace ---- */
-/* Connections of the account may come. False: no memory. */
-bool kc_pace_know(kc_pump *pump, uint32_t account);
-void kc_pace_end(kc_pump *pump);
 /* Frames that the connection may have served now. */
 uint32_t kc_pace_allows(const kc_pump *pump, const kc_connection *conn);
 /* It had turn_frames served. */

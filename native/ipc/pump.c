@@ -79,7 +79,6 @@ void kc_pump_shut(kc_pump *pump)
     (void)kc_port_close(conns->engine, pump->port);
     pump->ended_regions.count = 0;
     kc_queue_rest(&conns->memory, &pump->ended_regions, 0);
-    kc_pace_end(pump);
     kc_conns_free(conns);
 }
 
@@ -196,5 +195,11 @@ uint64_t kc_pump_fail_alloc(kc_pump *pump, uint64_t n)
 void kc_pump_measure(kc_pump *pump, kc_pump_usage *usage_out)
 {
     *usage_out = (kc_pump_usage){.connections = pump->conns.live, .memory_bytes = pump->conns.memory.live_bytes,
-                                 .input_bytes = pump->conns.input_bytes, .slowed = pump->slowed};
+                                 .input_bytes = pump->conns.input_bytes, .slowed = pump->slowed,
+                                 .queued_bytes = pump->conns.queued_bytes};
+}
+
+void kc_pump_measure_account(kc_pump *pump, uint32_t account, kc_pump_account *share_out)
+{
+    *share_out = kc_account_share(&pump->conns, account);
 }

@@ -34,34 +34,6 @@ int kc_pump_pace(kc_pump *pump, uint32_t per_connection, uint32_t per_account)
     return KC_OK;
 }
 
-bool kc_pace_know(kc_pump *pump, uint32_t account)
-{
-    uint32_t capacity = pump->pace_capacity;
-    while (capacity <= account) {
-        capacity = capacity == 0 ? 16 : capacity * 2;
-    }
-    if (capacity != pump->pace_capacity) {
-        int64_t *paces = kc_memory_grow(&pump->conns.memory, pump->paces, pump->pace_capacity * sizeof *paces,
-                                        capacity * sizeof *paces);
-        if (paces == NULL) {
-            return false;
-        }
-        for (uint32_t i = pump->pace_capacity; i < capacity; i++) {
-            paces[i] = 0;
-        }
-        pump->paces = paces;
-        pump->pace_capacity = capacity;
-    }
-    return true;
-}
-
-void kc_pace_end(kc_pump *pump)
-{
-    kc_memory_give(&pump->conns.memory, pump->paces, pump->pace_capacity * sizeof *pump->paces);
-    pump->paces = NULL;
-    pump->pace_capacity = 0;
-}
-
 static uint32_t kc_pace_left(const kc_rate *rate, int64_t paid_ns, int64_t now_ns)
 {
     if (rate->per_second == 0) {
@@ -85,20 +57,20 @@ static int64_t kc_pace_ready_ns(const kc_rate *rate, int64_t paid_ns)
 uint32_t kc_pace_allows(const kc_pump *pump, const kc_connection *conn)
 {
     uint32_t own = kc_pace_left(&pump->conn_rate, conn->paid_ns, pump->now_ns);
-    uint32_t all = kc_pace_left(&pump->account_rate, pump->paces[conn->account], pump->now_ns);
+    uint32_t all = kc_pace_left(&pump->account_rate, pump->conns.accounts[conn->account].paid_ns, pump->now_ns);
     return own < all ? own : all;
 }
 
 void kc_pace_spend(kc_pump *pump, kc_connection *conn)
 {
     kc_pace_pay(&pump->conn_rate, &conn->paid_ns, pump->now_ns, conn->turn_frames);
-    kc_pace_pay(&pump->account_rate, &pump->paces[conn->account], pump->now_ns, conn->turn_frames);
+    kc_pace_pay(&pump->account_rate, &pump->conns.accounts[conn->account].paid_ns, pump->now_ns, conn->turn_frames);
 }
 
 static void kc_pace_wait(kc_pump *pump, const kc_connection *conn)
 {
     int64_t own_ns = kc_pace_ready_ns(&pump->conn_rate, conn->paid_ns);
-    int64_t all_ns = kc_pace_ready_ns(&pump->account_rate, pump->paces[conn->account]);
+    int64_t all_ns = kc_pace_ready_ns(&pump->account_rate, pump->conns.accounts[conn->account].paid_ns);
     int64_t ready_ns = own_ns > all_ns ? own_ns : all_ns;
     int64_t step_ns = pump->now_ns + KC_PACE_STEP_NS;
     ready_ns = ready_ns > step_ns ? ready_ns : step_ns;
@@ -131,6 +103,7 @@ void kc_pace_slow(kc_pump *pump, kc_connection *conn)
     }
     conn->slowed_ns = pump->now_ns;
     conn->slowed++;
+    pump->conns.accounts[conn->account].share.slowed++;
     pump->slowed++;
 }
 

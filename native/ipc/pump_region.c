@@ -72,6 +72,7 @@ void kc_pump_release(kc_pump *pump, kc_connection *conn, const kc_request *reque
     while (kc_attr_walk_next(&walk, &attr)) {
         count += kc_leases_release(pump->conns.engine, &conn->leases, kc_attr_u64(&attr));
     }
+    pump->conns.accounts[conn->account].share.leases -= count;
     if (request->req_id != 0) {
         kc_reply_count(pump, conn, kc_answer_to(request->cmd, request->req_id), count == 0 ? KC_ENOENT : KC_OK, count);
     }

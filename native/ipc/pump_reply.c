@@ -249,6 +249,7 @@ static void kc_put_range(kc_pump *pump, kc_connection *conn, kc_writer *writer, 
 {
     kc_body lent = {.account = body->account, .extra = body->extra};
     uint64_t lease = kc_leases_add(pump->conns.engine, &conn->leases, &lent);
+    pump->conns.accounts[conn->account].share.leases++;
     kc_put_desc(writer, desc->region, desc->offset, desc->len_bytes, lease);
 }
 

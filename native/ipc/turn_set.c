@@ -156,7 +156,7 @@ int kc_conn_add(kc_pump *pump, int fd, uint32_t transport, uint32_t account, kc_
     kc_connection *conn = NULL;
     int code = transport <= KC_TRANSPORT_SEQPACKET ? KC_OK : KC_EINVAL;
     if (code == KC_OK) {
-        code = kc_pace_know(pump, account) ? kc_conns_add(&pump->conns, account, &conn) : KC_ENOMEM;
+        code = kc_conns_add(&pump->conns, account, &conn);
     }
     if (code == KC_OK) {
         conn->transport = (uint8_t)transport;

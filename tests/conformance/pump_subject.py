@@ -9,9 +9,10 @@ import itertools
 
 from kcoro_ipc.broker import Broker
 from kcoro_ipc.daemon import Daemon
-from kcoro_ipc.pump import STREAM, Report
+from kcoro_ipc.pump import STREAM
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import Peer
+from kcoro_ipc.reports import Report
 from kcoro_ipc.structs import NEVER, ffi, lib
 from tests.conformance.wire_user import WireSubject, WireUser
 

@@ -160,7 +160,7 @@ def test_the_service_manager_hears_ready_and_stopping(socket_dir: Path, number: 
         )
         with process:
             assert manager.recv(4096) == f"READY=1\nMAINPID={process.pid}".encode()
-            assert manager.recv(4096) == b"STATUS=0 channels, 0 connections, 0 frames/s"
+            assert manager.recv(4096) == b"STATUS=0 channels, 0 connections, 0 messages/s"
             process.send_signal(number)
             drains = number == signal.SIGTERM
             assert manager.recv(4096).decode().split("\n") == [
@@ -189,13 +189,13 @@ def test_a_watchdog_hears_signs_of_life_and_the_status_that_changed(
         with process:
             heard = [manager.recv(4096).decode() for _ in range(4)]
             assert (
-                heard[1:] == ["STATUS=0 channels, 0 connections, 0 frames/s"] + ["WATCHDOG=1"] * 2
+                heard[1:] == ["STATUS=0 channels, 0 connections, 0 messages/s"] + ["WATCHDOG=1"] * 2
             )
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(str(socket_dir / "k.sock"))
                 while "STATUS" not in (said := manager.recv(4096).decode()):
                     assert said == "WATCHDOG=1"
-            assert said == "WATCHDOG=1\nSTATUS=0 channels, 1 connection, 0 frames/s"
+            assert said == "WATCHDOG=1\nSTATUS=0 channels, 1 connection, 0 messages/s"
             process.send_signal(signal.SIGINT)
             assert process.wait(PATIENCE_S) == 0
 

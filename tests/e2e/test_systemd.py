@@ -121,7 +121,7 @@ def test_systemctl_shows_what_the_daemon_does(service: Service) -> None:
     service.change("WatchdogSec=4s")
     service.machine.run("kcoro", "make", "one")
     service.machine.run("kcoro", "make", "two")
-    line = "2 channels, 0 connections, 0 frames/s"
+    line = "2 channels, 0 connections, 0 messages/s"
     until(lambda: service.show("StatusText")["StatusText"] == line, line)
     assert f'Status: "{line}"' in service.machine.ask("systemctl", "status", "kcoro.service")
 

@@ -12,7 +12,7 @@ import trio.testing
 
 from kcoro_ipc import closing
 from kcoro_ipc.closing import PAUSE_S, Closer
-from kcoro_ipc.pump import Batch
+from kcoro_ipc.reports import Batch
 
 
 class Pump:

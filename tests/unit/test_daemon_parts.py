@@ -22,14 +22,14 @@ from kcoro_ipc.acceptor import (
     check_descriptor_limit,
 )
 from kcoro_ipc.broker import LEGACY_IDLE_NS, Broker
-from kcoro_ipc.daemon import TURN_NS, Daemon, serve
+from kcoro_ipc.daemon import CONTROL_NS, TURN_NS, Daemon, serve
 from kcoro_ipc.draining import Drain
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.protocol.address import Address
-from kcoro_ipc.pump import Closed, Control, Report
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import Channel, Peer, Settings
 from kcoro_ipc.registry import Registry
+from kcoro_ipc.reports import Closed, Control, Report
 
 QUIET = Report(0, 0, 0, 0, 0, 0, 0, 0)
 SMALL = Limits(
@@ -281,13 +281,19 @@ def test_the_end_of_the_time_to_drain_is_no_deadline_of_the_last_flush(hall: Hal
 # --- one turn ---
 
 
+PIECES = 90
+PIECE_NS = 100_000
+
+
 class Turns:
-    """What a turn left: control frames and ended connections; each piece takes a millisecond."""
+    """What a turn left: control frames and ended connections; each piece takes PIECE_NS."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, daemon: Daemon) -> None:
         self.now_ns = 0
-        self.frames = deque(Control(n, _wire.CMD_LIST, 1, 1, True, False, 0, b"") for n in range(9))
-        self.ended = deque(Closed(n, 0, 0, 0, 0, 0, 0, 0) for n in range(9))
+        self.frames = deque(
+            Control(n, _wire.CMD_LIST, 1, 1, True, False, 0, b"") for n in range(PIECES)
+        )
+        self.ended = deque(Closed(n, 0, 0, 0, 0, 0, 0, 0) for n in range(PIECES))
         self.closed: list[tuple[int, int]] = []
         self.broken: BaseException | None = None
         monkeypatch.setattr(daemon, "pump", self)
@@ -296,7 +302,7 @@ class Turns:
         monkeypatch.setattr(control, "serve", self.work)
 
     def work(self, *_: Any) -> control.Outcome:
-        self.now_ns += 1_000_000
+        self.now_ns += PIECE_NS
         return control.LET_GO
 
     def next_control(self) -> Control | None:
@@ -328,11 +334,12 @@ def test_control_work_is_left_to_the_next_turn_when_its_time_is_up(
 ) -> None:
     with monkeypatch.context() as patch:
         turns = Turns(patch, daemon)
-        daemon.handle(QUIET._replace(control=9))
-        assert len(turns.frames) == 9 - TURN_NS // 1_000_000
-        daemon.handle(QUIET._replace(closed=9, control=9))
-        assert len(turns.ended) == 9 - TURN_NS // 1_000_000
-        assert len(turns.frames) == 8 - TURN_NS // 1_000_000  # at least one of each
+        daemon.handle(QUIET._replace(control=PIECES))
+        left = PIECES - CONTROL_NS // PIECE_NS  # before others are looked after again
+        assert len(turns.frames) == left
+        daemon.handle(QUIET._replace(closed=PIECES, control=left))
+        assert len(turns.ended) == PIECES - TURN_NS // PIECE_NS
+        assert len(turns.frames) == left - 1  # at least one of each
 
 
 def test_a_fault_in_answering_or_in_fetching_a_control_frame_does_not_end_the_loop(
@@ -340,10 +347,10 @@ def test_a_fault_in_answering_or_in_fetching_a_control_frame_does_not_end_the_lo
 ) -> None:
     with monkeypatch.context() as patch, caplog.at_level(logging.ERROR, "kcoro"):
         turns = Turns(patch, daemon)
-        daemon.handle(QUIET._replace(control=9))
+        daemon.handle(QUIET._replace(control=PIECES))
         assert turns.closed == [(1, _wire.KC_ECONNRESET)]
         turns.broken = MemoryError("planted too")
-        daemon.handle(QUIET._replace(control=9))
+        daemon.handle(QUIET._replace(control=PIECES))
     assert "ZeroDivisionError: planted" in caplog.text
     assert "MemoryError: planted too" in caplog.text
 

@@ -214,6 +214,30 @@ async def test_the_last_handle_takes_the_channel_with_it(engine: Engine) -> None
     assert (usage["channels"], usage["messages"], usage["tokens"]) == (0, 0, 0)
 
 
+async def test_accepted_messages_are_the_sum_over_all_channels_that_ever_were(
+    engine: Engine,
+) -> None:
+    assert engine.native.accepted() == 0
+    sent = 0
+    for kind in ("unlimited", "conflated"):
+        channel = engine.make_channel(kind)
+        for number in range(5):
+            channel.send_nowait(number)
+        sent += (await channel.statistics()).total_sends
+        await channel.aclose()
+    full = engine.make_channel("buffered", capacity=2, overflow="drop_newest")
+    for number in range(5):
+        full.send_nowait(number)
+    meeting = engine.make_channel("rendezvous")
+    await run_all(lambda: meeting.send(1), meeting.receive)
+    with pytest.raises(trio.WouldBlock):
+        meeting.send_nowait(2)  # was not accepted
+    for channel in (full, meeting):
+        sent += (await channel.statistics()).total_sends
+    assert sent == 5 + 5 + 5 + 1
+    assert engine.native.accepted() == sent
+
+
 # --- select ---
 
 

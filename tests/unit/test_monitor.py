@@ -17,6 +17,7 @@ from kcoro_ipc.monitor.rows import (
     NO_RATES,
     PLAIN_BARS,
     Row,
+    by_name,
     matches,
     sorted_rows,
     sparkline,
@@ -109,6 +110,20 @@ def test_a_channel_that_went_away_is_left_out_and_starts_anew_when_it_is_back() 
     assert [one.name for one in rounds.rows()] == ["b"]
 
 
+def test_rows_are_by_name_also_when_some_have_come_and_gone() -> None:
+    client, rounds, _ = played(("b", 1), ("d", 2), ("a", 3))
+    client.now = {i: looked(i) for i in range(1, 5)}
+    rounds.list_all()
+    assert [one.name for one in rounds.rows()] == ["a", "b", "d"]
+    client.listed = [*played(("c", 4))[0].listed, *client.listed[1:]]
+    rounds.list_all()
+    assert [one.name for one in rounds.rows()] == ["a", "c", "d"]
+    del client.now[3]
+    rounds.ask([3])
+    assert [one.name for one in rounds.rows()] == ["c", "d"]
+    assert [one.name for one in rounds.rows("D")] == ["d"]
+
+
 def test_a_round_reads_a_bounded_number_of_pages_and_goes_on_in_the_next() -> None:
     number = (FIRST_PAGES + 1) * PAGE
     client, rounds, _ = played(*((f"c{i}", i) for i in range(1, number + 1)))
@@ -139,7 +154,7 @@ def test_a_round_asks_for_what_is_shown_and_a_bounded_number_of_the_others_in_tu
 
 
 def test_rows_are_sorted_texts_from_a_numbers_from_the_largest_equal_ones_by_name() -> None:
-    rows = [row("b", 1, depth=1), row("a", 2, depth=1), row("c", 3, depth=9)]
+    rows = by_name([row("b", 1, depth=1), row("a", 2, depth=1), row("c", 3, depth=9)])
     assert [one.name for one in sorted_rows(rows, "name")] == ["a", "b", "c"]
     assert [one.name for one in sorted_rows(rows, "depth")] == ["c", "a", "b"]
     assert [one.name for one in sorted_rows(rows, "depth", backwards=True)] == ["a", "b", "c"]

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import trio
 
-from kcoro_ipc import watchdog
+from kcoro_ipc import _wire, watchdog
 from kcoro_ipc.daemon import Daemon
-from kcoro_ipc.pump import Report
 from kcoro_ipc.quotas import Limits
+from kcoro_ipc.reports import Report
+from kcoro_ipc.structs import ChannelConfig, Operation
 from kcoro_ipc.watchdog import Pulse
 
 SMALL = Limits(
@@ -73,7 +74,7 @@ async def test_each_sign_of_life_follows_a_turn_of_its_own(io_thread: bool) -> N
     async with watched(io_thread, WATCHDOG_NS) as one:
         await one.hear(6)
     words = [state for state, _ in one.said[:6]]
-    assert words == ["STATUS=0 channels, 0 connections, 0 frames/s"] + ["WATCHDOG=1"] * 5
+    assert words == ["STATUS=0 channels, 0 connections, 0 messages/s"] + ["WATCHDOG=1"] * 5
     turns = [turns for _, turns in one.said[1:6]]
     assert turns == sorted(set(turns))
 
@@ -101,7 +102,7 @@ async def test_an_idle_daemon_without_a_watchdog_is_never_woken(
         before = one.turns
         await trio.sleep(PAUSES_S)
         assert one.turns == before
-    assert [state for state, _ in one.said] == ["STATUS=0 channels, 0 connections, 0 frames/s"]
+    assert [state for state, _ in one.said] == ["STATUS=0 channels, 0 connections, 0 messages/s"]
 
 
 async def test_the_status_line_counts_and_is_said_again_only_when_it_changed(
@@ -110,7 +111,9 @@ async def test_the_status_line_counts_and_is_said_again_only_when_it_changed(
     monkeypatch.setattr(watchdog, "STATUS_S", PAUSES_S / 10)
     async with watched(False, None) as one:
         await one.hear(1)
-        one.daemon.broker.books.frames += 1_000_000
+        chan = one.daemon.engine.chan_make(ChannelConfig(kind=_wire.KIND_UNLIMITED))
+        for _ in range(1000):
+            one.daemon.engine.chan_send(chan, Operation(), b"x")
         one.daemon.broker.registry.channels[7] = None  # type: ignore[assignment]
         one.daemon.broker.registry.peers.update({1: None, 2: None})  # type: ignore[dict-item]
         one.daemon.pump.wake()
@@ -122,6 +125,6 @@ async def test_the_status_line_counts_and_is_said_again_only_when_it_changed(
         one.daemon.broker.registry.peers.clear()
         said = [state for state, _ in one.said]
     busy = said[1].removeprefix("STATUS=1 channel, 2 connections, ")
-    assert int(busy.removesuffix(" frames/s")) > 0
-    assert said[2] == "STATUS=1 channel, 2 connections, 0 frames/s"
-    assert said[3] == "STATUS=draining: 1 channel, 2 connections, 0 frames/s"
+    assert int(busy.removesuffix(" messages/s")) > 0
+    assert said[2] == "STATUS=1 channel, 2 connections, 0 messages/s"
+    assert said[3] == "STATUS=draining: 1 channel, 2 connections, 0 messages/s"

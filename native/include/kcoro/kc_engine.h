@@ -55,6 +55,8 @@ typedef struct kc_engine_usage {
     uint64_t heap_bytes;  /* in chunks committed */
 } kc_engine_usage;
 KC_API void kc_engine_measure(kc_engine *engine, kc_engine_usage *usage_out);
+/* Messages that were accepted so far: total_sends of all channels, those that are gone included. */
+KC_API uint64_t kc_engine_accepted(kc_engine *engine);
 
 /* Gives the memory of up to `most` empty 1 MiB chunks of payload back to the system, but for `keep` of them. Returns how
  * many are left to give. No lock is held over the system calls. For when a burst is over and nothing else is to do. */

@@ -119,8 +119,14 @@ typedef struct kc_pump_usage {
     uint64_t memory_bytes; /* of the pump's own */
     uint64_t input_bytes;  /* under the input budget */
     uint64_t slowed;       /* how often a connection was faster than its pace */
+    uint64_t queued_bytes; /* output of all connections that their peers have not taken */
 } kc_pump_usage;
 KC_API void kc_pump_measure(kc_pump *pump, kc_pump_usage *usage_out);
+typedef struct kc_pump_account { /* the connections of one account together; nothing of one without */
+    uint64_t slowed; /* how often one was faster than its pace, since the first of them came */
+    uint32_t connections, leases;
+} kc_pump_account;
+KC_API void kc_pump_measure_account(kc_pump *pump, uint32_t account, kc_pump_account *share_out);
 /* Test hook, as kc_engine_fail_alloc: the n-th allocation of the pump from now fails. */
 KC_API uint64_t kc_pump_fail_alloc(kc_pump *pump, uint64_t n);
 

@@ -233,8 +233,35 @@ def test_8_when_there_is_no_such_channel(kcoro: Any, line_of: Line) -> None:
     ):
         finished = kcoro(*words)
         assert finished.returncode == 8, words
-        assert "no such channel" in line_of(finished)
-        assert absent in line_of(finished)
+        assert line_of(finished).startswith(f"kcoro: channel {absent}: there is no such channel; ")
+
+
+@pytest.mark.parametrize(
+    ("words", "can_wait"),
+    [
+        (("recv", "NAME", "--existing"), True),
+        (("send", "NAME", "x", "--existing"), True),
+        (("select", "NAME", "--existing"), True),
+        (("stat", "NAME"), False),
+        (("why", "NAME"), False),
+        (("tap", "NAME"), False),
+        (("drain", "NAME"), False),
+        (("purge", "NAME"), False),
+        (("close", "NAME"), False),
+        (("destroy", "NAME"), False),
+        (("chmod", "0600", "NAME"), False),
+        (("chown", "0", "NAME"), False),
+    ],
+)
+def test_a_channel_that_is_not_there_sends_to_ls_and_where_that_can_be_to_waiting(
+    kcoro: Any, line_of: Line, words: tuple[str, ...], can_wait: bool
+) -> None:
+    absent = kcoro.name()
+    finished = kcoro(*(absent if word == "NAME" else word for word in words))
+    assert finished.returncode == 8
+    advice = "there is no such channel; `kcoro ls` shows those that you may see"
+    waiting = ", and --wait waits until somebody makes it" if can_wait else ""
+    assert line_of(finished) == f"kcoro: channel {absent}: {advice}{waiting}"
 
 
 def test_9_when_there_is_no_daemon(kcoro: Any, line_of: Line, tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 from kcoro_ipc import _wire, control, frames
 from kcoro_ipc.broker import Broker
 from kcoro_ipc.control import Then
-from kcoro_ipc.pump import STREAM, Closed, ConnectionInfo, Control
+from kcoro_ipc.pump import STREAM
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import Peer
 from kcoro_ipc.registry import Registry
+from kcoro_ipc.reports import Closed, ConnectionInfo, Control, Share
 from kcoro_ipc.structs import ChannelConfig, Waiter, WaitingFiles
 
 OWNER, STRANGER, ROOT = 1000, 1002, 0
@@ -98,6 +99,8 @@ class Pump:
         self.said = 0  # bytes of events
         self.read = 0  # of these, by the peer
         self.deaf = False
+        self.shares: dict[int, Share] = {}
+        self.asked = 0  # how often anything about connections
 
     def grant(self, conn: int, chan_id: int, chan: int, rights: int) -> int:
         self.grants[conn, chan_id] = rights
@@ -116,8 +119,13 @@ class Pump:
     def conn_of_waiter(self, user: int) -> int:
         return user
 
+    def share(self, account: int) -> Share:
+        self.asked += 1
+        return self.shares.get(account, Share(0, 0, 0))
+
     def info(self, conn: int) -> ConnectionInfo:
         """Every peer has read all, or is deaf."""
+        self.asked += 1
         if not self.deaf:
             self.read = self.said
         nothing = ConnectionInfo(*[0] * len(ConnectionInfo._fields))

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from kcoro_ipc import _wire
-from kcoro_ipc.pump import ConnectionInfo
 from kcoro_ipc.records import Peer
+from kcoro_ipc.reports import ConnectionInfo
 from kcoro_ipc.structs import CLAUSE_SEND, NEVER, Waiter
 from tests.unit.control.house import OWNER, READ, ROOT, STRANGER, WRITE, House, refused
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from kcoro_ipc import _wire
-from kcoro_ipc.pump import ConnectionInfo
 from kcoro_ipc.records import Peer
+from kcoro_ipc.reports import Share
 from kcoro_ipc.structs import CLAUSE_SEND, Waiter, WaitingFiles
 from tests.unit.control.house import OWNER, READ, STRANGER, House, refused
 
@@ -208,33 +208,24 @@ def test_get_info_tells_what_the_asking_user_has_here() -> None:
     }
 
 
-@pytest.mark.parametrize(("mine", "of_others"), [(2, 600), (256, 0), (600, 2)])
-def test_get_info_asks_the_pump_about_the_oldest_256_of_the_user_alone(
-    mine: int, of_others: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("mine", "of_others"), [(1, 600), (600, 2)])
+def test_get_info_asks_the_pump_once_however_many_connections_there_are(
+    mine: int, of_others: int
 ) -> None:
     house = House()
-    own = [house.connect() for _ in range(mine - 1)]
+    own = [house.connect() for _ in range(mine - 1)] + [house.peer()]
     for _ in range(of_others):
         house.connect(STRANGER)
-    own.append(house.peer())
-    asked: list[int] = []
-
-    def info(conn: int) -> ConnectionInfo:
-        asked.append(conn)
-        nothing = ConnectionInfo(*[0] * len(ConnectionInfo._fields))
-        return nothing._replace(leases=1, slowed=conn)
-
-    monkeypatch.setattr(house.pump, "info", info)
+    house.pump.shares[own[0].user.account] = Share(mine, leases=7, slowed=9)
+    house.pump.asked = 0
     told = {item["NAME"]: item["VALUE"] for item in house.ask(own[-1], "GET_INFO")["ITEM"]}
-    assert asked == [peer.conn for peer in own[:256]]
-    assert told[b"connections"] == mine
-    assert (told[b"leases"], told[b"slowed"]) == (len(asked), sum(asked))
+    assert house.pump.asked == 1
+    assert (told[b"connections"], told[b"leases"], told[b"slowed"]) == (mine, 7, 9)
 
 
 def test_get_info_forgets_a_connection_that_left() -> None:
     house = House()
     first, second = house.peer(), house.peer()
     house.leave(first)
-    assert list(second.user.peers) == [second.conn]
     told = {item["NAME"]: item["VALUE"] for item in house.ask(second, "GET_INFO")["ITEM"]}
     assert told[b"connections"] == 1

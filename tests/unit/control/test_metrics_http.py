@@ -175,16 +175,79 @@ async def test_a_slow_scraper_costs_its_place_for_a_while_and_a_dead_one_too(
             await one.aclose()
 
 
-async def test_places_are_few_and_who_has_none_waits_for_one(
-    socket_dir: Path, autojump_clock: trio.testing.MockClock
+class Comers:
+    """Says of which user each of those who connect is, one after the other."""
+
+    def __init__(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._site = site
+        self._uid = 0
+        monkeypatch.setattr(metrics_http, "credentials", self._credentials)
+
+    def _credentials(self, connected: object) -> transport.Credentials:
+        return transport.Credentials(1, self._uid, self._uid, frozenset(), unmapped=False)
+
+    async def come(self, uid: int) -> trio.SocketStream:
+        """Connected, and in its place."""
+        self._uid = uid
+        client = await self._site.connect()
+        await trio.testing.wait_all_tasks_blocked()
+        return client
+
+    async def ask(self, uid: int) -> bytes:
+        async with await self.come(uid) as client:
+            await client.send_all(GET)
+            return await self._site.rest(client)
+
+
+async def over(clients: list[trio.SocketStream]) -> list[int]:
+    """Whose connection the server has ended."""
+    ended = []
+    for i, client in enumerate(clients):
+        with trio.move_on_after(0.01) as patience:
+            assert await client.receive_some() == b""
+        if not patience.cancelled_caught:
+            ended.append(i)
+    return ended
+
+
+async def test_who_sits_in_all_places_keeps_no_other_user_waiting(
+    site: Site, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
 ) -> None:
-    async with serving(socket_dir / "m.sock") as site:
-        holders = [await site.connect() for _ in range(metrics_http.PLACES)]
-        begun = trio.current_time()
-        assert status(await site.ask(GET)) == 200
-        assert trio.current_time() == begun + metrics_http.SECONDS
-        for one in holders:
-            await one.aclose()
+    comers = Comers(site, monkeypatch)
+    slow = [await comers.come(1) for _ in range(metrics_http.PLACES)]
+    begun = trio.current_time()
+    assert status(await comers.ask(2)) == 200
+    assert trio.current_time() == begun
+    assert await over(slow) == [0]
+    assert status(await comers.ask(2)) == 200  # in the place that is free since
+    assert await over(slow[1:]) == []
+    for one in slow:
+        await one.aclose()
+
+
+async def test_who_comes_with_many_takes_places_of_its_own_user_alone(
+    site: Site, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    comers = Comers(site, monkeypatch)
+    others = [await comers.come(2), await comers.come(3)]
+    many = [await comers.come(1) for _ in range(3 * metrics_http.PLACES)]
+    assert await over(others) == []
+    assert len(await over(many)) == 2 * metrics_http.PLACES + 2
+    for one in [*others, *many]:
+        await one.aclose()
+
+
+async def test_of_one_user_who_has_not_moved_for_longest_gives_its_place(
+    site: Site, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    comers = Comers(site, monkeypatch)
+    clients = [await comers.come(1) for _ in range(metrics_http.PLACES)]
+    await clients[0].send_all(GET[:9])
+    await trio.testing.wait_all_tasks_blocked()
+    clients.append(await comers.come(1))
+    assert await over(clients) == [1]
+    for one in clients:
+        await one.aclose()
 
 
 async def test_a_fault_of_ours_ends_that_scrape_alone(
