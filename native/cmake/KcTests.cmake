@@ -9,6 +9,7 @@ if(NOT KC_MUTANT STREQUAL "")
   set(KC_TEST_SECONDS 20)
 endif()
 add_custom_target(engine_tests) # those of the engine alone: quick to build, quick to run
+add_custom_target(runtime_tests) # likewise, of coroutines and what runs them
 file(GLOB KC_TEST_SOURCES CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/../tests/native/test_*.c")
 foreach(source IN LISTS KC_TEST_SOURCES)
   get_filename_component(name "${source}" NAME_WE)
@@ -17,6 +18,10 @@ foreach(source IN LISTS KC_TEST_SOURCES)
   target_compile_options("${name}" PRIVATE -UNDEBUG) # assert() stays on in every build type
   add_test(NAME "${name}" COMMAND "${name}")
   set_tests_properties("${name}" PROPERTIES TIMEOUT ${KC_TEST_SECONDS})
+  if(name MATCHES "^test_rt_")
+    target_link_libraries("${name}" PRIVATE kcoro_runtime)
+    add_dependencies(runtime_tests "${name}")
+  endif()
   if(name MATCHES "^test_engine_")
     add_dependencies(engine_tests "${name}")
   endif()
