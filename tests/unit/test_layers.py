@@ -113,7 +113,7 @@ NATIVE_ROWS: list[set[str]] = [
     {"ipc/conn"},
     {"ipc/pump", "ipc/region"},
     {"ipc/turn"},
-    {"runtime/deque"},
+    {"runtime/deque", "runtime/ready"},
 ]
 KNOW_ONLY_BYTES = {
     f"ipc/{noun}" for noun in ("bytes", "frame", "request", "writer", "codec", "stream")
