@@ -113,6 +113,8 @@ NATIVE_ROWS: list[set[str]] = [
     {"ipc/conn"},
     {"ipc/pump", "ipc/region"},
     {"ipc/turn"},
+    {"arch/arch"},
+    {"arch/switch"},
 ]
 KNOW_ONLY_BYTES = {
     f"ipc/{noun}" for noun in ("bytes", "frame", "request", "writer", "codec", "stream")
@@ -242,7 +244,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.MULTILINE)
 
 
 def native_files(native: Path) -> list[Path]:
-    folders = (native / "core", native / "ipc", native / "include" / "kcoro")
+    folders = (native / "core", native / "ipc", native / "arch", native / "include" / "kcoro")
     return [path for folder in folders for path in sorted(folder.glob("*.[ch]"))]
 
 
@@ -258,7 +260,7 @@ def included(path: Path) -> Iterator[str]:
     """The nouns of our own files that this one includes; a bare name is one of its own folder."""
     for name in INCLUDE.findall(path.read_text()):
         folder, _, _ = name.rpartition("/")
-        if folder.split("/")[-1] in ("core", "ipc", "kcoro"):
+        if folder.split("/")[-1] in ("core", "ipc", "arch", "kcoro"):
             yield noun(Path(name))
         elif (path.parent / name).exists():
             yield noun((path.parent / name).resolve())
