@@ -107,13 +107,23 @@ NATIVE_ROWS: list[set[str]] = [
     {"ipc/frame"},
     {"ipc/request", "ipc/writer"},
     {"kcoro/kc_codec"},
+    {"kcoro/kc_co"},
+    {"kcoro/kc_sched", "kcoro/kc_cancel"},
+    {"kcoro/kc_channel"},
+    {"kcoro/kc_task"},
+    {"kcoro/kc_actor"},
     {"kcoro/kcoro"},
     {"ipc/codec"},
     {"ipc/stream"},
     {"ipc/conn"},
     {"ipc/pump", "ipc/region"},
     {"ipc/turn"},
-    {"runtime/deque", "runtime/ready"},
+    {"arch/arch"},
+    {"arch/switch"},
+    {"runtime/deque", "runtime/ready", "runtime/sanitize", "runtime/stack"},
+    {"runtime/coroutine"},
+    {"runtime/worker"},
+    {"runtime/futex", "runtime/guard", "runtime/sched"},
 ]
 KNOW_ONLY_BYTES = {
     f"ipc/{noun}" for noun in ("bytes", "frame", "request", "writer", "codec", "stream")
@@ -243,7 +253,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.MULTILINE)
 
 
 def native_files(native: Path) -> list[Path]:
-    folders = (native / "core", native / "ipc", native / "runtime", native / "include" / "kcoro")
+    names = ("core", "ipc", "arch", "runtime", "include/kcoro")
+    folders = [native / name for name in names]
     return [path for folder in folders for path in sorted(folder.glob("*.[ch]"))]
 
 
@@ -259,7 +270,7 @@ def included(path: Path) -> Iterator[str]:
     """The nouns of our own files that this one includes; a bare name is one of its own folder."""
     for name in INCLUDE.findall(path.read_text()):
         folder, _, _ = name.rpartition("/")
-        if folder.split("/")[-1] in ("core", "ipc", "runtime", "kcoro"):
+        if folder.split("/")[-1] in ("core", "ipc", "arch", "runtime", "kcoro"):
             yield noun(Path(name))
         elif (path.parent / name).exists():
             yield noun((path.parent / name).resolve())
