@@ -111,7 +111,7 @@ static void rest(kc_co *co, uint32_t why) {
         kc_co_state_set(co, KC_CO_FINISHED);
     } else {
         kc_co_state_set(co, KC_CO_PARKED);
-        if (!kc_gate_wait(why == KC_LEAVE_PARK ? &co->park : &co->wait))
+        if (!kc_co_falls_asleep(co))
             kc_co_state_set(co, KC_CO_READY);
     }
 }
@@ -173,15 +173,23 @@ int kc_co_unpark(kc_co *co) {
     return rc;
 }
 
-void kc_co_wait(kc_co *co) {
-    if (!kc_gate_pass(&co->wait))
-        kc_co_leave(co, KC_LEAVE_WAIT);
+void kc_co_wait(kc_co *co, _Atomic uint32_t *word, uint32_t seen, uint32_t asleep) {
+    co->word = word;
+    co->seen = seen;
+    co->asleep = asleep;
+    kc_co_leave(co, KC_LEAVE_WAIT);
 }
 
-void kc_co_wake(kc_co *co) {
-    if (kc_gate_open(&co->wait))
-        make_ready(co);
+bool kc_co_falls_asleep(kc_co *co) {
+    uint32_t seen = co->seen;
+
+    if (co->leave == KC_LEAVE_PARK)
+        return kc_gate_wait(&co->park);
+    return atomic_compare_exchange_strong_explicit(co->word, &seen, seen | co->asleep, memory_order_acq_rel,
+                                                   memory_order_relaxed);
 }
+
+void kc_co_wake(kc_co *co) { make_ready(co); }
 
 enum kc_co_state kc_co_state_of(const kc_co *co) {
     return (enum kc_co_state)atomic_load_explicit(&co->state, memory_order_acquire);

@@ -31,9 +31,12 @@ struct kc_co {
     kc_worker *worker;  /* that runs it; NULL for kc_co_resume */
     _Atomic(struct kc_sched *) sched; /* NULL: nobody schedules it */
     kc_co *next;           /* in a list of ready ones */
+    uint32_t place;        /* its own in its scheduler's shared queues, 0: none (kc_ready.h) */
     _Atomic uint32_t state;
     kc_gate park;          /* kc_co_unpark */
-    kc_gate wait;          /* whatever the runtime itself makes it wait for */
+    _Atomic uint32_t *word; /* what it waits at, and the bit that says so (KC_LEAVE_WAIT) */
+    uint32_t seen;          /* of it, before it left */
+    uint32_t asleep;
     _Atomic uint32_t refs;
     uint32_t leave;
     kc_fibre *back_fibre;
@@ -88,10 +91,13 @@ static inline bool kc_gate_wait(kc_gate *gate) {
 static inline void kc_co_state_set(kc_co *co, uint32_t state) {
     atomic_store_explicit(&co->state, state, memory_order_relaxed);
 }
-/* Waits at the inner gate until kc_co_wake; may return early, so callers look at what they wait for, again and again. */
-void kc_co_wait(kc_co *co);
+/* Waits while *word is `seen`: the bit `asleep` is set in it once the stack has been left, and whoever clears that bit calls
+ * kc_co_wake. It may return at once. */
+void kc_co_wait(kc_co *co, _Atomic uint32_t *word, uint32_t seen, uint32_t asleep);
 /* From any thread. */
 void kc_co_wake(kc_co *co);
+/* For whoever runs it, once it has left for KC_LEAVE_PARK or _WAIT. true: it waits; false: it goes on. */
+bool kc_co_falls_asleep(kc_co *co);
 static inline struct kc_sched *kc_co_sched(const kc_co *co) {
     return atomic_load_explicit(&co->sched, memory_order_relaxed);
 }

@@ -16,6 +16,7 @@
 
 #include "kc_coroutine.h"
 #include "kc_deque.h"
+#include "kc_ready.h"
 #include "kcoro/kc_sched.h"
 
 /* Ready coroutines, chained through their own records: an append cannot fail. */
@@ -61,13 +62,6 @@ struct kc_worker {
     kc_deque deque; /* of one of several */
 };
 
-/* A shared queue. */
-typedef struct kc_pit {
-    kc_lock lock;
-    _Atomic uint32_t count;
-    kc_line line;
-} kc_pit;
-
 struct kc_sched {
     uint32_t count; /* of workers */
     uint32_t started, flags, stack_bytes;
@@ -75,8 +69,8 @@ struct kc_sched {
     _Atomic uint32_t epoch;               /* futex of the sleepers */
     _Atomic uint32_t stopping;
     kc_count wakes;
-    _Alignas(128) kc_pit ready;
-    kc_pit inject;
+    kc_ready ready, inject;
+    kc_places *places;
     _Alignas(128) _Atomic uint32_t live;
     _Atomic uint32_t drainers; /* threads that wait for live to be 0 */
     _Atomic uint32_t visitors; /* threads from outside that are at the queues just now */

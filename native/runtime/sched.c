@@ -6,7 +6,7 @@
 
 #include "kc_worker.h"
 
-enum { MOST_WORKERS = 256, STACKS_KEPT = 256, DEQUE_ITEMS = 1 << 16 };
+enum { MOST_WORKERS = 256, STACKS_KEPT = 256, DEQUE_ITEMS = 1 << 16, COROUTINES = 1 << 20 };
 
 static uint32_t processors(void) {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
@@ -27,22 +27,42 @@ static kc_sched *allocate(uint32_t workers) {
     return s;
 }
 
+static void free_queues(kc_sched *s) {
+    for (uint32_t i = 0; i < s->count; i++)
+        kc_deque_free(&s->workers[i].deque); /* one of zeros too */
+    if (s->ready.places != NULL)
+        kc_ready_free(&s->ready);
+    if (s->inject.places != NULL)
+        kc_ready_free(&s->inject);
+    kc_places_free(s->places);
+}
+
+static int make_queues(kc_sched *s) {
+    int rc = kc_places_make(COROUTINES, &s->places);
+
+    if (rc == KC_OK)
+        rc = kc_ready_make(&s->ready, s->places);
+    if (rc == KC_OK)
+        rc = kc_ready_make(&s->inject, s->places);
+    for (uint32_t i = 0; i < s->count && rc == KC_OK; i++)
+        rc = kc_deque_make(&s->workers[i].deque, DEQUE_ITEMS);
+    return rc;
+}
+
 static int prepare(kc_sched *s, const kc_sched_config *config) {
     int rc = KC_OK;
 
     s->flags = config->flags;
     s->stack_bytes = config->stack_bytes != 0 ? config->stack_bytes : KC_CO_STACK_BYTES;
     kc_stack_cache_begin(&s->stacks, s->stack_bytes, config->stacks_kept != 0 ? config->stacks_kept : STACKS_KEPT);
-    for (; s->count > s->started && rc == KC_OK; s->started += rc == KC_OK) {
-        kc_worker *w = &s->workers[s->started];
-        w->sched = s;
-        w->index = s->started;
-        w->dice = (s->started + 1) * UINT64_C(0x9E3779B97F4A7C15);
-        rc = kc_deque_make(&w->deque, DEQUE_ITEMS);
+    for (uint32_t i = 0; i < s->count; i++) {
+        s->workers[i].sched = s;
+        s->workers[i].index = i;
+        s->workers[i].dice = (i + 1) * UINT64_C(0x9E3779B97F4A7C15);
     }
-    for (uint32_t i = 0; i < s->started && rc != KC_OK; i++)
-        kc_deque_free(&s->workers[i].deque);
-    s->started = 0;
+    rc = make_queues(s);
+    if (rc != KC_OK)
+        free_queues(s);
     return rc;
 }
 
@@ -65,8 +85,7 @@ static int start(kc_sched *s) {
 }
 
 static void release(kc_sched *s) {
-    for (uint32_t i = 0; i < s->count; i++)
-        kc_deque_free(&s->workers[i].deque);
+    free_queues(s);
     kc_stack_cache_end(&s->stacks);
     free(s);
 }
@@ -120,13 +139,20 @@ void kc_sched_free(kc_sched *s) {
     release(s);
 }
 
-static void admit(kc_sched *s, kc_co *co) {
+/* KC_ENOMEM: there are as many coroutines as there may be. */
+static int admit(kc_sched *s, kc_co *co) {
+    uint32_t place = kc_places_take(s->places);
+
+    if (place == 0)
+        return KC_ENOMEM;
+    co->place = place;
     (void)atomic_fetch_add(&s->live, 1);
     (void)atomic_fetch_add_explicit(&s->submitted, 1, memory_order_relaxed);
     kc_co_keep(co); /* the scheduler's, until it has finished */
     atomic_store_explicit(&co->sched, s, memory_order_relaxed);
     atomic_store_explicit(&co->state, KC_CO_READY, memory_order_release);
     kc_sched_enqueue(s, co);
+    return KC_OK;
 }
 
 int kc_sched_spawn_as(kc_sched *s, const kc_co_config *config, kc_co **co_out) {
@@ -139,13 +165,12 @@ int kc_sched_spawn_as(kc_sched *s, const kc_co_config *config, kc_co **co_out) {
         rc = kc_stack_cache_take(&s->stacks, bytes, &stack);
     if (rc == KC_OK && (rc = kc_co_make_on(config, &stack, &co)) != KC_OK)
         kc_stack_cache_give(&s->stacks, &stack);
-    if (rc == KC_OK) {
-        if (co_out != NULL)
-            *co_out = co;
-        admit(s, co);
-        if (co_out == NULL)
-            kc_co_drop(co);
-    }
+    if (rc == KC_OK && co_out != NULL)
+        *co_out = co;
+    if (rc == KC_OK)
+        rc = admit(s, co);
+    if (rc != KC_OK || co_out == NULL)
+        kc_co_drop(co);
     return rc;
 }
 
@@ -161,8 +186,9 @@ int kc_sched_adopt(kc_sched *s, kc_co *co) {
     int rc = KC_EBUSY;
 
     if (can && atomic_compare_exchange_strong(&co->state, &state, KC_CO_RUNNING)) {
-        admit(s, co);
-        rc = KC_OK;
+        rc = admit(s, co);
+        if (rc != KC_OK)
+            atomic_store(&co->state, state);
     } else if (kc_co_sched(co) == NULL && (state == KC_CO_PARKED || state == KC_CO_FINISHED)) {
         rc = state == KC_CO_PARKED ? KC_EAGAIN : KC_EPIPE;
     }

@@ -3,24 +3,17 @@
 
 enum { LOOK_AROUND = 61 };
 
-static void pit_push(kc_pit *pit, kc_co *co) {
-    kc_lock_take(&pit->lock);
-    kc_line_push(&pit->line, co);
-    atomic_store_explicit(&pit->count, atomic_load_explicit(&pit->count, memory_order_relaxed) + 1, memory_order_relaxed);
-    kc_lock_give(&pit->lock);
-}
+/* Everybody's queues. A push cannot fail: each brings its own place. */
+static void push_shared(kc_ready *q, kc_co *co) { kc_ready_push(q, co->place, co); }
 
-static kc_co *pit_take(kc_pit *pit) {
-    kc_co *co = NULL;
+static kc_co *take_from(kc_ready *q, kc_count *pulls) {
+    uint32_t place = 0;
+    kc_co *co = kc_ready_is_empty(q) ? NULL : kc_ready_pop(q, &place);
 
-    if (atomic_load_explicit(&pit->count, memory_order_relaxed) == 0)
-        return NULL;
-    kc_lock_take(&pit->lock);
-    co = kc_line_take(&pit->line);
-    if (co != NULL)
-        atomic_store_explicit(&pit->count, atomic_load_explicit(&pit->count, memory_order_relaxed) - 1,
-                              memory_order_relaxed);
-    kc_lock_give(&pit->lock);
+    if (co != NULL) {
+        co->place = place;
+        kc_count_up(pulls);
+    }
     return co;
 }
 
@@ -43,7 +36,7 @@ static void push_own(kc_worker *w, kc_co *co) {
         kc_line_push(&w->own, co);
     } else {
         if (kc_deque_push(&w->deque, co) != KC_OK) /* no memory: the shared queue needs none */
-            pit_push(&w->sched->ready, co);
+            push_shared(&w->sched->ready, co);
         alarm_one(w->sched);
     }
 }
@@ -53,7 +46,7 @@ static void push_last(kc_worker *w, kc_co *co) {
     if (w->sched->count == 1) {
         kc_line_push(&w->own, co);
     } else {
-        pit_push(&w->sched->ready, co);
+        push_shared(&w->sched->ready, co);
         alarm_one(w->sched);
     }
 }
@@ -61,7 +54,7 @@ static void push_last(kc_worker *w, kc_co *co) {
 /* From outside. The scheduler lives until the last coroutine has finished and the last visitor has gone. */
 static void push_inject(kc_sched *s, kc_co *co) {
     (void)atomic_fetch_add(&s->visitors, 1);
-    pit_push(&s->inject, co);
+    push_shared(&s->inject, co);
     alarm_one(s);
     (void)atomic_fetch_sub(&s->visitors, 1);
 }
@@ -81,14 +74,6 @@ void kc_sched_ready(kc_co *co) {
 }
 
 /* ---- finding work ---- */
-
-static kc_co *take_from(kc_pit *pit, kc_count *pulls) {
-    kc_co *co = pit_take(pit);
-
-    if (co != NULL)
-        kc_count_up(pulls);
-    return co;
-}
 
 /* Each of the two is the first to be looked at now and then: either may never be empty. */
 static kc_co *take_shared(kc_worker *w, bool inject_first) {
@@ -157,7 +142,7 @@ static kc_co *find(kc_worker *w) {
 
 /* true: something is there that somebody could do. */
 static bool is_work(kc_sched *s) {
-    bool found = atomic_load(&s->ready.count) + atomic_load(&s->inject.count) != 0;
+    bool found = !kc_ready_is_empty(&s->ready) || !kc_ready_is_empty(&s->inject);
 
     for (uint32_t i = 0; i < s->count && s->count > 1 && !found; i++)
         found = kc_deque_count(&s->workers[i].deque) != 0;
@@ -221,6 +206,7 @@ void kc_sched_leave(kc_sched *s) {
 static void finish(kc_worker *w, kc_co *co) {
     kc_fibre_free(&co->fibre);
     kc_stack_cache_give(&w->sched->stacks, &co->stack);
+    kc_places_give(w->sched->places, co->place);
     atomic_store_explicit(&co->state, KC_CO_FINISHED, memory_order_release);
     kc_co_drop(co);
     kc_sched_leave(w->sched);
@@ -240,7 +226,7 @@ static void run(kc_worker *w, kc_co *co) {
         push_last(w, co);
     } else {
         kc_co_state_set(co, KC_CO_PARKED);
-        if (!kc_gate_wait(why == KC_LEAVE_PARK ? &co->park : &co->wait)) {
+        if (!kc_co_falls_asleep(co)) {
             kc_co_state_set(co, KC_CO_READY);
             push_own(w, co);
         }
