@@ -6,6 +6,7 @@
 #define KC_GANG_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 
 #include "kc_test.h"
