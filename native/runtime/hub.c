@@ -60,6 +60,7 @@ kc_op kc_parking_begin(kc_parking *p, const kc_hub *hub, const kc_asked *asked) 
     bool passed = asked->deadline_ns != KC_NEVER && asked->deadline_ns <= kc_now_ns();
 
     p->seat.places = NULL;
+    p->seat.result.chan = 0;
     kc_wait_begin(&p->wait);
     return (kc_op){.scope = hub->scope,
                    .user = (uint64_t)(uintptr_t)&p->seat,

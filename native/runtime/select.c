@@ -49,7 +49,7 @@ int kc_local_select(kc_channel_clause *clauses, uint32_t count, const kc_asked *
     if (rc == KC_PARKED) {
         rc = kc_parking_wait(&parking, hub->engine, now.token, asked);
         result = &parking.seat.result;
-        if (rc == KC_OK || rc == KC_EPIPE)
+        if (result->chan != 0) /* a channel decided, and not a cancel or the deadline */
             *index_out = result->clause;
     }
     if (rc == KC_OK && clauses[*index_out].dir == KC_CLAUSE_RECV)
