@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 
+#include "kc_clock.h"
 #include "kc_coroutine.h"
 #include "kc_deque.h"
 #include "kc_ready.h"
@@ -76,6 +77,7 @@ struct kc_sched {
     _Atomic uint32_t visitors; /* threads from outside that are at the queues just now */
     _Atomic uint64_t submitted, completed;
     kc_stack_cache stacks;
+    kc_clock clock;
     kc_worker workers[];
 };
 

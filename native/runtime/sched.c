@@ -100,6 +100,7 @@ int kc_sched_make(const kc_sched_config *config, kc_sched **sched_out) {
     if (s == NULL)
         return rc;
     s->count = workers;
+    (void)pthread_mutex_init(&s->clock.lock, NULL);
     rc = prepare(s, &wanted);
     if (rc != KC_OK) {
         free(s);
@@ -134,6 +135,7 @@ void kc_sched_free(kc_sched *s) {
     while (atomic_load(&s->visitors) != 0)
         (void)sched_yield(); /* a few instructions of theirs are left */
     join(s);
+    kc_clock_end(&s->clock);
     if ((s->flags & KC_SCHED_TELL_OVERFLOW) != 0)
         kc_guard_end();
     release(s);
@@ -200,6 +202,8 @@ kc_sched *kc_sched_self(void) {
 
     return w != NULL ? w->sched : NULL;
 }
+
+kc_clock *kc_sched_clock(kc_sched *s) { return &s->clock; }
 
 uint32_t kc_sched_workers(const kc_sched *s) { return s->count; }
 

@@ -92,6 +92,7 @@ NATIVE_ROWS: list[set[str]] = [
     {"core/port"},
     {"core/scope"},
     {"core/flow"},
+    {"core/seat"},
     {"core/settle", "core/waiter", "core/tree"},
     {"core/chan"},
     {"core/desc", "core/region", "core/file"},
