@@ -312,6 +312,7 @@ static void wake_before_sleep(uint32_t flags) {
     for (int i = 0; i < 3; i++)
         kc_poller_wake(&p);
     KC_CHECK_EQ(kc_poller_wait(&p, 0), 0); /* only looks: the wake is for a sleep */
+    KC_REQUIRE(atomic_load(&p.state) == 2); /* rung; else the next line would never end */
     KC_CHECK_EQ(kc_poller_wait(&p, KC_NEVER), 0);
     for (int i = 0; i < 3; i++) { /* and of three wakes one counts */
         int64_t deadline_ns = now_ns() + 1000000;

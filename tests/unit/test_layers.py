@@ -125,7 +125,7 @@ NATIVE_ROWS: list[set[str]] = [
     {"kcoro/kc_io"},
     {"runtime/wake"},
     {"runtime/heap"},
-    {"runtime/timers", "runtime/poller"},
+    {"runtime/timers", "runtime/poller", "runtime/blocking"},
     {"runtime/coroutine"},
     {"runtime/worker"},
     {"runtime/futex", "runtime/guard", "runtime/sched"},
