@@ -184,7 +184,11 @@ bool kc_co_falls_asleep(kc_co *co) {
     uint32_t seen = co->seen;
 
     if (co->leave == KC_LEAVE_PARK)
+#if KC_MUTANT == 34 /* an unpark that came before the park is forgotten */
+        return kc_gate_wait(&co->park) || kc_gate_wait(&co->park);
+#else
         return kc_gate_wait(&co->park);
+#endif
     return atomic_compare_exchange_strong_explicit(co->word, &seen, seen | co->asleep, memory_order_acq_rel,
                                                    memory_order_relaxed);
 }

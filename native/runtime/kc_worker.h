@@ -17,6 +17,7 @@
 #include "kc_clock.h"
 #include "kc_coroutine.h"
 #include "kc_deque.h"
+#include "kc_futex.h"
 #include "kc_ready.h"
 #include "kcoro/kc_sched.h"
 
@@ -97,9 +98,5 @@ void kc_guard_end(void);
 /* This thread's alternate stack; NULL: it has one, or there is no memory. */
 void *kc_guard_thread_begin(void);
 void kc_guard_thread_end(void *alternate);
-
-/* Sleeps while *word is seen, not longer than to the deadline; KC_ETIME then. */
-int kc_futex_wait(_Atomic uint32_t *word, uint32_t seen, int64_t deadline_ns);
-void kc_futex_wake(_Atomic uint32_t *word, int count);
 
 #endif

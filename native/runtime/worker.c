@@ -127,7 +127,11 @@ static kc_co *steal(kc_worker *w) {
 
 static kc_co *find(kc_worker *w) {
     uint32_t round = ++w->round % (2 * LOOK_AROUND);
+#if KC_MUTANT == 36 /* those who yield come before those who come from outside, always */
+    kc_co *co = round % LOOK_AROUND == 0 ? take_shared(w, false) : NULL;
+#else
     kc_co *co = round % LOOK_AROUND == 0 ? take_shared(w, round == 0) : NULL;
+#endif
 
     if (co == NULL)
         co = take_own(w);

@@ -126,9 +126,16 @@ NATIVE_ROWS: list[set[str]] = [
     {"runtime/wake"},
     {"runtime/heap"},
     {"runtime/timers", "runtime/poller", "runtime/blocking"},
-    {"runtime/coroutine"},
+    {"runtime/coroutine", "runtime/futex"},
+    {"runtime/wait"},
+    {"runtime/clock"},
     {"runtime/worker"},
-    {"runtime/futex", "runtime/guard", "runtime/sched"},
+    {"runtime/guard", "runtime/sched"},
+    {"runtime/cancel", "runtime/latch"},
+    {"runtime/hub"},
+    {"runtime/channel", "runtime/local", "runtime/select"},
+    {"runtime/task"},
+    {"runtime/actor"},
 ]
 KNOW_ONLY_BYTES = {
     f"ipc/{noun}" for noun in ("bytes", "frame", "request", "writer", "codec", "stream")
