@@ -52,7 +52,7 @@ static void serve(kc_engine *e, uint32_t tok) {
     e->seats.last = seat;
 }
 
-void kc_seats_serve(kc_engine *e) {
+KC_WHOLE void kc_seats_serve(kc_engine *e) {
     kc_list *done = &e->ports[e->seats.port].done;
 
     e->seats.due = 0;

@@ -6,7 +6,7 @@
 
 #include "kc_worker.h"
 
-enum { MOST_WORKERS = 256, STACKS_KEPT = 256, DEQUE_ITEMS = 1 << 16, COROUTINES = 1 << 20 };
+enum { MOST_WORKERS = 256, STACKS_KEPT = 1024, DEQUE_ITEMS = 1 << 16, COROUTINES = 1 << 20 };
 
 static uint32_t processors(void) {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
