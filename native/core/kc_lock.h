@@ -7,7 +7,8 @@
  * stores, and whoever else wants it takes the word, takes the lock back, makes every thread pass a barrier (membarrier(2)),
  * and waits until the owner is out.
  * Invariants: at most one thread is in: the owner (inside), or the holder of the word while nobody owns the lock. Only the
- * holder of the word changes owner, only the owner changes inside.
+ * holder of the word changes owner. Only the suitor writes inside: a thread whose lock was taken back may be late and still
+ * write there, so nobody else may own the lock before that thread has been seen to take the word.
  */
 #ifndef KC_LOCK_H
 #define KC_LOCK_H
@@ -20,8 +21,11 @@ typedef struct kc_lock {
     _Atomic uint32_t word;
     _Atomic uint32_t owner;  /* thread id, 0: nobody's */
     _Atomic uint32_t inside; /* 1: its owner holds it, by plain stores */
-    uint32_t last, streak;   /* who held the word last, and how often in a row; under the word */
-    uint32_t doublings;      /* of the streak that makes it somebody's: how often it was taken back */
+    /* of whoever is in */
+    uint32_t by_word;      /* 1: it holds the word */
+    uint32_t suitor;       /* who alone may own it, 0: anybody */
+    uint32_t last, streak; /* who held the word last, and how often in a row */
+    uint32_t doublings;    /* of the streak that makes it somebody's: how often it was taken back */
 } kc_lock;
 
 void kc_lock_take(kc_lock *lock);

@@ -74,7 +74,7 @@ static int barrier(int command) { return (int)syscall(SYS_membarrier, command, 0
 /* The word is held. Nobody who does not own it is in, and whoever was is out before this returns. */
 static KC_RARE void take_back(kc_lock *lock) {
     atomic_store_explicit(&lock->owner, 0, memory_order_relaxed);
-#if KC_MUTANT != 49 /* a lock is taken back from an owner who may not have noticed */
+#if KC_MUTANT != 29 /* a lock is taken back from an owner who may not have noticed */
     (void)barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 #endif
     while (atomic_load_explicit(&lock->inside, memory_order_acquire) != 0)
@@ -86,19 +86,24 @@ static KC_RARE void take_back(kc_lock *lock) {
 /* From the next time on. A kernel that has no barriers, or forbids them, leaves all locks as they are. */
 static KC_RARE void give_away(kc_lock *lock, uint32_t me) {
     lock->streak = 0;
-    if (barrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0)
+    if (barrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0) {
+        lock->suitor = me;
         atomic_store_explicit(&lock->owner, me, memory_order_relaxed);
-    else
+    } else {
         lock->doublings = NEVER_OWNED;
+    }
 }
 
 static void notice(kc_lock *lock, uint32_t me) {
     if (atomic_load_explicit(&lock->owner, memory_order_relaxed) != 0)
         take_back(lock);
+    if (lock->suitor == me) /* it is not late any more */
+        lock->suitor = 0;
     if (lock->last != me) {
         lock->last = me;
         lock->streak = 0;
-    } else if (lock->doublings != NEVER_OWNED && ++lock->streak >= (uint32_t)STREAK << lock->doublings) {
+    } else if (lock->doublings != NEVER_OWNED && lock->suitor == 0 &&
+               ++lock->streak >= (uint32_t)STREAK << lock->doublings) {
         give_away(lock, me);
     }
 }
@@ -124,16 +129,21 @@ static KC_APART void take_word(kc_lock *lock) {
     if (!atomic_compare_exchange_strong_explicit(&lock->word, &seen, me, memory_order_acquire, memory_order_relaxed))
         take_slowly(lock, me);
     notice(lock, me);
+    lock->by_word = 1;
 }
 
 static KC_APART void give_word(kc_lock *lock) {
+    lock->by_word = 0;
     if ((atomic_exchange_explicit(&lock->word, 0, memory_order_release) & WAITERS) != 0)
         (void)syscall(SYS_futex, &lock->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 /* While the process has one thread (glibc knows: sys/single_threaded.h) nobody can contend, and a locked instruction costs
- * more than the rest of the operation. No thread is ever started under the lock, so take and give agree. */
-void kc_lock_take(kc_lock *lock) {
+ * more than the rest of the operation. No thread is ever started under the lock, so take and give agree.
+ *
+ * Never inlined: a coroutine that waits goes on in another thread, and a compiler that had the address of `self` from before
+ * would take the lock in the name of the thread that it left. */
+KC_APART void kc_lock_take(kc_lock *lock) {
     if (IS_ALONE())
         atomic_store_explicit(&lock->word, ALONE, memory_order_relaxed);
     else if (!enter_own(lock, self))
@@ -143,8 +153,8 @@ void kc_lock_take(kc_lock *lock) {
 void kc_lock_give(kc_lock *lock) {
     if (IS_ALONE())
         atomic_store_explicit(&lock->word, 0, memory_order_relaxed);
-    else if (atomic_load_explicit(&lock->inside, memory_order_relaxed) != 0)
-        atomic_store_explicit(&lock->inside, 0, memory_order_release);
-    else
+    else if (lock->by_word != 0)
         give_word(lock);
+    else
+        atomic_store_explicit(&lock->inside, 0, memory_order_release);
 }
