@@ -18,7 +18,7 @@ foreach(source IN LISTS KC_TEST_SOURCES)
   add_test(NAME "${name}" COMMAND "${name}")
   set_tests_properties("${name}" PROPERTIES TIMEOUT ${KC_TEST_SECONDS})
   if(name MATCHES "^test_rt_")
-    target_link_libraries("${name}" PRIVATE kcoro_arch)
+    target_link_libraries("${name}" PRIVATE kcoro_arch m)
   endif()
   if(name MATCHES "^test_engine_")
     add_dependencies(engine_tests "${name}")
@@ -36,3 +36,6 @@ foreach(noun ack buffered cancel close confirm kinds rendezvous scope select sen
   set_tests_properties("${name}" PROPERTIES TIMEOUT ${KC_TEST_SECONDS})
   add_dependencies(engine_tests "${name}")
 endforeach()
+
+# What is in a register after a switch only assembly can say.
+target_sources(test_rt_arch_registers PRIVATE "${PROJECT_SOURCE_DIR}/../tests/native/arch/holding_${KC_ARCH}.S")
