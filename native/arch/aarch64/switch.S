@@ -102,10 +102,11 @@ kc_switch: /* x0: from, x1: to */
 /* The first frame of a stack. x19: entry, x20: its argument, as kc_context_make left them. */
     .type kc_entry, %function
     .p2align 4
+kc_entry:
     .cfi_startproc
     .cfi_undefined x30
     nop /* an unwinder looks up the address before the one it returns to */
-kc_entry:
+1:
     mov x0, x20
     blr x19
     brk #1
@@ -123,7 +124,7 @@ kc_context_make: /* x0: context, x1: stack_top, x2: entry, x3: arg */
     stp xzr, xzr, [x9, #-16]! /* no caller: for those who follow frame pointers or guess */
     sub x9, x9, #KC_FRAME_TOP
     mrs x10, fpcr
-    adr x11, kc_entry
+    adr x11, 1b
     stp x2, x3, [x9, #KC_FRAME_X19]
     stp xzr, xzr, [x9, #KC_FRAME_X21]
     stp xzr, xzr, [x9, #KC_FRAME_X23]

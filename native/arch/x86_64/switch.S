@@ -71,10 +71,11 @@ kc_switch_jump: /* rdi: from, rsi: to, rdx: where from goes on; jumped to, so sp
 /* The first frame of a stack. r12: entry, r13: its argument, as kc_context_make left them; sp is aligned. */
     .type kc_entry, @function
     .p2align 4
+kc_entry:
     .cfi_startproc
     .cfi_undefined rip
     nop /* an unwinder looks up the address before the one it returns to */
-kc_entry:
+1:
     endbr64
     movq %r13, %rdi
     call *%r12
@@ -103,7 +104,7 @@ kc_context_make: /* rdi: context, rsi: stack_top, rdx: entry, rcx: arg */
     movq %rax, KC_FRAME_R15(%rsi)
     movq %rax, KC_FRAME_RBX(%rsi)
     movq %rax, KC_FRAME_RBP(%rsi)
-    leaq kc_entry(%rip), %rax
+    leaq 1b(%rip), %rax
     movq %rax, KC_FRAME_RIP(%rsi)
     movq %rsi, (%rdi)
     ret
