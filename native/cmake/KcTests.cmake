@@ -46,6 +46,23 @@ endforeach()
 # What is in a register after a switch only assembly can say.
 target_sources(test_rt_arch_registers PRIVATE "${PROJECT_SOURCE_DIR}/../tests/native/arch/holding_${KC_ARCH}.S")
 
+target_link_libraries(test_rt_token_vm PRIVATE kcoro_lab)
+
+# kc_lab_test(LAB EXPECTED ARGUMENTS...): the lab prints what stands in tests/native/lab/EXPECTED.txt, byte by byte.
+function(kc_lab_test lab expected)
+  set(name "${expected}")
+  add_test(NAME "${name}" COMMAND "${CMAKE_COMMAND}"
+    "-DCOMMAND=${CMAKE_CROSSCOMPILING_EMULATOR};$<TARGET_FILE:${lab}>;${ARGN}"
+    "-DEXPECTED=${PROJECT_SOURCE_DIR}/../tests/native/lab/${expected}.txt"
+    -P "${PROJECT_SOURCE_DIR}/cmake/KcLabTest.cmake")
+  set_tests_properties("${name}" PROPERTIES TIMEOUT ${KC_TEST_SECONDS})
+endfunction()
+kc_lab_test(lab_waiter_token lab_waiter_token)
+kc_lab_test(lab_token_vm "lab_token_vm_${KC_ARCH}")
+kc_lab_test(lab_token_vm_bench "lab_token_vm_bench_${KC_ARCH}" 1000)
+kc_lab_test(lab_token_vm_mirror lab_token_vm_mirror)
+kc_lab_test(lab_token_vm_mirror lab_token_vm_mirror_narrow 1 500) # a channel of 1: somebody always waits
+
 if(CMAKE_CROSSCOMPILING_EMULATOR)
   foreach(unable IN LISTS KC_EMULATOR_UNABLE)
     message("skipped: ${unable}")

@@ -115,6 +115,9 @@ NATIVE_ROWS: list[set[str]] = [
     {"ipc/turn"},
     {"arch/arch"},
     {"arch/switch"},
+    {"lab/token"},
+    {"lab/mirror"},
+    {"lab/lab"},
 ]
 KNOW_ONLY_BYTES = {
     f"ipc/{noun}" for noun in ("bytes", "frame", "request", "writer", "codec", "stream")
@@ -244,7 +247,13 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.MULTILINE)
 
 
 def native_files(native: Path) -> list[Path]:
-    folders = (native / "core", native / "ipc", native / "arch", native / "include" / "kcoro")
+    folders = (
+        native / "core",
+        native / "ipc",
+        native / "arch",
+        native / "lab",
+        native / "include" / "kcoro",
+    )
     return [path for folder in folders for path in sorted(folder.glob("*.[ch]"))]
 
 
@@ -260,7 +269,7 @@ def included(path: Path) -> Iterator[str]:
     """The nouns of our own files that this one includes; a bare name is one of its own folder."""
     for name in INCLUDE.findall(path.read_text()):
         folder, _, _ = name.rpartition("/")
-        if folder.split("/")[-1] in ("core", "ipc", "arch", "kcoro"):
+        if folder.split("/")[-1] in ("core", "ipc", "arch", "lab", "kcoro"):
             yield noun(Path(name))
         elif (path.parent / name).exists():
             yield noun((path.parent / name).resolve())
