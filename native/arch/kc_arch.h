@@ -28,9 +28,6 @@
 #define KC_REG_R15 40
 #define KC_REG_BYTES 48
 
-/* Bits of MXCSR that a callee preserves: masks, rounding, flush to zero, denormals. The other six are sticky flags. */
-#define KC_MXCSR_CONTROL 0xffc0
-
 #elif defined(__aarch64__) && !defined(__ILP32__) && !defined(__AARCH64EB__)
 
 #define KC_FRAME_X19 0

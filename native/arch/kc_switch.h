@@ -2,8 +2,9 @@
  * coroutine: it knows stacks only. Sanitizers are not told here; who owns the stacks tells them, around the call.
  *
  * Invariants: every register that the ABI calls callee-saved comes back as it was, the rounding mode and the other control
- * bits of floating point included; sticky exception flags are the thread's, as for any call. While a context is suspended
- * its registers lie on its own stack (kc_frame in kc_arch.h) and the context is their address.
+ * bits of floating point included. Which exceptions floating point remembers is the thread's (fpsr, x87) or comes back too
+ * (MXCSR). While a context is suspended its registers lie on its own stack (kc_frame in kc_arch.h), and the context is their
+ * address.
  */
 #ifndef KC_SWITCH_H
 #define KC_SWITCH_H

@@ -32,15 +32,12 @@ kc_switch_jump: /* rdi: from, rsi: to, rdx: where from goes on; jumped to, so sp
     .cfi_rel_offset rbp, KC_FRAME_RBP
     stmxcsr KC_FRAME_MXCSR(%rsp)
     fnstcw KC_FRAME_X87CW(%rsp)
-    movl KC_FRAME_MXCSR(%rsp), %eax /* loads as wide as the stores: they are forwarded */
-    movzwl KC_FRAME_X87CW(%rsp), %ecx
+    movzwl KC_FRAME_X87CW(%rsp), %ecx /* as wide as the store: it is forwarded */
     movq %rsp, (%rdi)
     movq (%rsi), %rsp
-    xorl KC_FRAME_MXCSR(%rsp), %eax
-    xorw KC_FRAME_X87CW(%rsp), %cx
-    andl $KC_MXCSR_CONTROL, %eax
-    orl %ecx, %eax
-    jnz 2f /* to load either of them costs more than the rest of the switch */
+    ldmxcsr KC_FRAME_MXCSR(%rsp)
+    cmpw KC_FRAME_X87CW(%rsp), %cx
+    jne 2f /* fldcw takes longer than the comparison; ldmxcsr does not */
 1:
     movq KC_FRAME_R12(%rsp), %r12
     movq KC_FRAME_R13(%rsp), %r13
@@ -62,7 +59,6 @@ kc_switch_jump: /* rdi: from, rsi: to, rdx: where from goes on; jumped to, so sp
     jmp *%rdx
 2:
     .cfi_restore_state
-    ldmxcsr KC_FRAME_MXCSR(%rsp)
     fldcw KC_FRAME_X87CW(%rsp)
     jmp 1b
     .cfi_endproc
