@@ -74,7 +74,31 @@ KC_TEST(a_backtrace_ends_where_the_stack_begins) {
     f_free(&f);
 }
 
+static walk applied;
+
+static void walk_here(void) {
+    look(&applied);
+    __asm__ volatile("" ::: "memory");
+}
+
+static __attribute__((noinline)) void apply(const kc_registers *staged) {
+    kc_token_apply(staged, walk_here);
+    __asm__ volatile("" ::: "memory");
+}
+
+KC_TEST(a_backtrace_passes_the_token_stub_whatever_is_staged) {
+    kc_registers staged;
+
+    memset(&staged, 0x5a, sizeof staged);
+    apply(&staged);
+    KC_CHECK_EQ(applied.end, _URC_END_OF_STACK);
+    KC_CHECK_EQ(times(&applied, (void *)(uintptr_t)walk_here), 1);
+    KC_CHECK_EQ(times(&applied, (void *)(uintptr_t)kc_token_apply), 1);
+    KC_CHECK_EQ(times(&applied, (void *)(uintptr_t)apply), 1);
+}
+
 int main(void) {
+    KC_RUN(a_backtrace_passes_the_token_stub_whatever_is_staged);
     KC_RUN(a_backtrace_ends_where_the_stack_begins);
     return kc_test_report();
 }

@@ -59,6 +59,7 @@ t_switch_holding: /* rdi: live, rsi: from, rdx: to */
     movq %rsi, %rdi
     movq %rdx, %rsi
     leaq 1f(%rip), %rdx
+    cmpq %rdx, %rdx /* as if something had been found equal: the switch must compare by itself */
     jmp kc_switch_jump
 1:
     endbr64
