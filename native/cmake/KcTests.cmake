@@ -47,6 +47,7 @@ endforeach()
 target_sources(test_rt_arch_registers PRIVATE "${PROJECT_SOURCE_DIR}/../tests/native/arch/holding_${KC_ARCH}.S")
 
 target_link_libraries(test_rt_token_vm PRIVATE kcoro_lab)
+target_link_libraries(test_rt_mirror PRIVATE kcoro_lab)
 
 # kc_lab_test(LAB EXPECTED ARGUMENTS...): the lab prints what stands in tests/native/lab/EXPECTED.txt, byte by byte.
 function(kc_lab_test lab expected)

@@ -77,8 +77,8 @@ static void produce(void *arg) {
     world *w = p->world;
 
     w->mirror.turn = KC_MIRROR_DONE;
-    if (p->hand.memory == NULL && p->count < w->messages)
-        fill(p);
+    if (p->hand.memory == NULL && p->count < w->messages && p->unused_count != 0)
+        fill(p); /* none unused: somebody did not give back; the total will say so */
     if (p->hand.memory != NULL && kc_mirror_send(&w->mirror, &w->channel, &p->hand) == KC_EAGAIN) {
         w->mirror.turn = KC_MIRROR_WAITS;
     } else if (p->hand.memory != NULL) {
@@ -94,7 +94,8 @@ static void produce(void *arg) {
 static void read_through(struct side *c, const kc_mirror_desc *desc) {
     struct side *p = &c->world->producers[desc->home];
     uint64_t *buffer = desc->memory;
-    bool good = desc->len_bytes == BUFFER_BYTES && buffer >= p->buffers[0] && buffer <= p->buffers[BUFFERS - 1];
+    bool good = desc->len_bytes == BUFFER_BYTES && buffer >= p->buffers[0] && buffer <= p->buffers[BUFFERS - 1] &&
+                p->unused_count < BUFFERS;
 
     for (size_t at = 1; good && at < WORDS; at++)
         good = buffer[at] == word_of(p->number, buffer[0], at);
