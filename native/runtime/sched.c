@@ -8,7 +8,7 @@
 
 enum { BLOCKED_THREADS = 64 }; /* at once in kc_block_call; the others wait their turn */
 #define BLOCKED_IDLE_NS INT64_C(5000000000)
-enum { MOST_WORKERS = 256, STACKS_KEPT = 256, DEQUE_ITEMS = 1 << 16, COROUTINES = 1 << 20 };
+enum { MOST_WORKERS = 256, STACKS_KEPT = 1024, DEQUE_ITEMS = 1 << 16, COROUTINES = 1 << 20 };
 
 static uint32_t processors(void) {
     long n = sysconf(_SC_NPROCESSORS_ONLN);

@@ -110,7 +110,7 @@ static void parks(void *arg) {
 /* Each round is one unpark and waits until it was taken: a lost one hangs, a doubled one is counted. */
 static void unparks_are_seen_once_with(uint32_t workers) {
     tally t = {.sched = rt_sched(workers)};
-    pair p = {.rounds = 3000 / RT_SCALE, .tally = &t};
+    pair p = {.rounds = 20000 / RT_SCALE, .tally = &t};
 
     KC_REQUIRE(kc_sched_spawn(t.sched, parks, &p, &p.co) == KC_OK);
     for (uint32_t i = 1; i <= p.rounds; i++) {

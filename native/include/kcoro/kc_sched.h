@@ -23,7 +23,7 @@ typedef struct kc_sched_config {
     uint32_t workers;     /* 0 = processors of this machine; at most 256 */
     uint32_t stack_bytes; /* of coroutines spawned here, 0 = 64 KiB */
     uint32_t flags;       /* enum kc_sched_flag */
-    uint32_t stacks_kept; /* free stacks kept for the next spawn; 0 = 256 */
+    uint32_t stacks_kept; /* free stacks kept for the next spawn; 0 = 1,024 */
 } kc_sched_config;
 
 /* config NULL: all zeros. KC_ENOMEM (memory or threads), KC_EINVAL. */
