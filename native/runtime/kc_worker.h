@@ -16,6 +16,7 @@
 
 #include <pthread.h>
 
+#include "kc_blocking.h"
 #include "kc_clock.h"
 #include "kc_coroutine.h"
 #include "kc_deque.h"
@@ -82,6 +83,7 @@ struct kc_sched {
     _Atomic uint64_t submitted, completed;
     kc_stack_cache stacks;
     kc_clock clock;
+    kc_blocking blocking;
     kc_worker workers[];
 };
 
