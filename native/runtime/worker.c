@@ -21,13 +21,26 @@ static kc_co *take_from(kc_ready *q, kc_count *pulls) {
 
 /* ---- adding work ---- */
 
+/* Claims that a sleeper is to search, in one step with the proof that there is one: a claim on whoever has just risen by itself
+ * would stay, and keep everybody from waking those who lie down later. */
+static bool claims_search(kc_sched *s, uint32_t enough) {
+    uint32_t sleep = atomic_fetch_add(&s->sleep, 0);
+    bool claimed = false;
+
+#if KC_MUTANT == 40 /* it is claimed that a sleeper searches, although it has risen meanwhile */
+    (void)sched_yield();
+    if (sleep >= KC_SLEEP_ONE && (sleep & (KC_SLEEP_SEARCHED | enough)) == 0)
+        return (atomic_fetch_or(&s->sleep, KC_SLEEP_SEARCHED) & KC_SLEEP_SEARCHED) == 0;
+#endif
+    while (!claimed && sleep >= KC_SLEEP_ONE && (sleep & (KC_SLEEP_SEARCHED | enough)) == 0)
+        claimed = atomic_compare_exchange_weak(&s->sleep, &sleep, sleep | KC_SLEEP_SEARCHED);
+    return claimed;
+}
+
 /* Wakes a sleeper, unless one was woken already and still searches, or (KC_SLEEP_WATCHED) one will look soon by itself and
  * that is enough. After the work was added. */
 static void alarm_one(kc_sched *s, uint32_t enough) {
-    uint32_t sleep = atomic_fetch_add(&s->sleep, 0);
-
-    if (sleep >= KC_SLEEP_ONE && (sleep & (KC_SLEEP_SEARCHED | enough)) == 0 &&
-        (atomic_fetch_or(&s->sleep, KC_SLEEP_SEARCHED) & KC_SLEEP_SEARCHED) == 0) {
+    if (claims_search(s, enough)) {
         (void)atomic_fetch_add_explicit(&s->wakes, 1, memory_order_relaxed);
         (void)atomic_fetch_add(&s->epoch, 1);
         kc_futex_wake(&s->epoch, 1);
