@@ -26,13 +26,29 @@ SUITES = ("tests/model",)
 NO_FAULT = 0
 
 
+def places() -> list[tuple[int, str, Path]]:
+    """Every line that plants a fault: its number, the words beside it, its file."""
+    return [
+        (int(number), words, path)
+        for path in sorted((ROOT / "native").rglob("*.[ch]"))
+        for number, words in PLANTED.findall(path.read_text())
+    ]
+
+
 def planted() -> dict[int, str]:
     """Every planted fault of native/ by its number, with the words beside it."""
     found: dict[int, str] = {}
-    for path in sorted((ROOT / "native").rglob("*.[ch]")):
-        for number, words in PLANTED.findall(path.read_text()):
-            found[int(number)] = found.get(int(number)) or words or f"{path.name}"
+    for number, words, path in places():
+        found[number] = found.get(number) or words or f"{path.name}"
     return found
+
+
+def quick_tests(number: int) -> tuple[str, list[str]]:
+    """The target of the tests that are nearest to a fault, and what ctest runs of them."""
+    folders = {path.parent.name for planted_as, _, path in places() if planted_as == number}
+    if folders == {"runtime"}:
+        return "runtime_tests", ["-R", "^test_rt_"]
+    return "engine_tests", ["-R", "^test_engine_"]
 
 
 def run(
@@ -62,12 +78,12 @@ def demand(number: int, command: list[str]) -> None:
 def caught_by_c(number: int) -> str | None:
     """The C tests that fail with this fault; None when all pass.
 
-    The engine's own tests are built and run first: they are quick, and seldom miss.
+    Those of the engine or of the runtime are built and run first: they are quick, and seldom miss.
     """
     options = ["-DCMAKE_BUILD_TYPE=Debug", "-DKC_WERROR=OFF", f"-DKC_MUTANT={number}"]
     demand(number, ["cmake", "-S", "native", "-B", str(NATIVE), "-G", "Ninja", *options])
     ctest = ["ctest", "--test-dir", str(NATIVE), "-j", "2", "--stop-on-failure"]
-    for target, only in (("engine_tests", ["-R", "^test_engine_"]), ("all", [])):
+    for target, only in (quick_tests(number), ("all", [])):
         demand(number, ["cmake", "--build", str(NATIVE), "-j", "2", "--target", target])
         done = run([*ctest, *only])
         if done.returncode != 0:

@@ -125,15 +125,23 @@ int kc_chan_send_desc(kc_engine *e, kc_chan chan, const kc_op *op, const kc_desc
     return rc;
 }
 
-int kc_chan_recv_desc(kc_engine *e, kc_chan chan, const kc_op *op, kc_desc *desc_out, kc_result *result) {
-    int rc = kc_chan_recv(e, chan, op, NULL, 0, result);
+int kc_body_received(kc_engine *e, const kc_body *body, kc_desc *desc_out) {
+    int rc = kc_body_desc(e, body, desc_out);
 
-    *desc_out = (kc_desc){0};
-    if (rc == KC_OK && kc_body_desc(e, &result->body, desc_out) == KC_OK) {
+    if (rc == KC_OK) {
         const kc_backend_rec backend = backend_of(e, desc_out->backend);
         if (backend.ops != NULL && backend.ops->received != NULL)
             backend.ops->received(backend.self, desc_out);
     }
+    return rc;
+}
+
+int kc_chan_recv_desc(kc_engine *e, kc_chan chan, const kc_op *op, kc_desc *desc_out, kc_result *result) {
+    int rc = kc_chan_recv(e, chan, op, NULL, 0, result);
+
+    *desc_out = (kc_desc){0};
+    if (rc == KC_OK)
+        (void)kc_body_received(e, &result->body, desc_out); /* a message may be bytes */
     return rc;
 }
 

@@ -14,9 +14,9 @@ uint32_t kc_account_of_scope(kc_engine *engine, kc_scope scope);
 
 static inline void kc_enter(kc_engine *e) { kc_lock_take(&e->lock); }
 void kc_leave_slowly(kc_engine *engine);
-/* Settles, moves dead letters, gives the lock back, rings. */
+/* Settles, moves dead letters, fills seats, gives the lock back, rings and wakes. */
 static inline void kc_leave(kc_engine *e) {
-    if ((e->dirty_head | e->dead_letters.count | e->breach | e->ring_count) != 0)
+    if ((e->dirty_head | e->dead_letters.count | e->breach | e->ring_count | e->seats.due) != 0)
         kc_leave_slowly(e);
     else
         kc_lock_give(&e->lock);

@@ -193,6 +193,15 @@ typedef struct kc_due {
     uint32_t spare;
 } kc_due;
 
+/* The port of seats (kc_seat.h), and those that were served since the lock was taken. */
+typedef struct kc_seats {
+    uint32_t port; /* 0: none */
+    uint32_t due;  /* a token waits to be put into its seat */
+    struct kc_seat *first, *last;
+    void (*waker)(void *self, struct kc_seat *first);
+    void *self;
+} kc_seats;
+
 enum { KC_EVENTS = 64, KC_PARKED_PER_CHANNEL = 16384 /* unless asked otherwise */ };
 struct kc_engine {
     kc_lock lock;
@@ -221,6 +230,7 @@ struct kc_engine {
     uint32_t breach;       /* a channel whose invariant broke */
     uint32_t ring_count;
     int ring[64];          /* eventfds to ring after the lock is given back */
+    kc_seats seats;
     uint32_t dirty_head, dirty_tail; /* channels in which something moved: settled before the lock is given back */
     kc_list dead_letters;  /* messages on their way, moved before the lock is given back */
     kc_event events[KC_EVENTS];

@@ -13,6 +13,7 @@ void kc_port_push(kc_engine *e, uint32_t tok) {
 
     kc_list_push(&e->toks, &port->done, tok);
     t->at_port = 1;
+    e->seats.due |= t->port == e->seats.port;
     atomic_store_explicit(&port->waiting, port->done.count, memory_order_relaxed);
     if (atomic_load_explicit(&port->armed, memory_order_relaxed) != 0) {
         atomic_store_explicit(&port->armed, 0, memory_order_relaxed);
@@ -65,6 +66,8 @@ int kc_port_close(kc_engine *e, uint32_t port) {
         rc = KC_EBUSY;
     } else if (p != NULL) {
         p->used = 0;
+        if (e->seats.port == port)
+            e->seats = (kc_seats){0};
         atomic_store_explicit(&p->armed, 0, memory_order_relaxed);
         e->port_live--;
         rc = KC_OK;

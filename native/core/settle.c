@@ -12,6 +12,7 @@
 #include "kc_account.h"
 #include "kc_flow.h"
 #include "kc_pool.h"
+#include "kc_seat.h"
 
 static void deliver_ready(kc_engine *e, kc_chan_rec *c) {
     while (c->ready.count != 0 && c->waiters[KC_CLAUSE_RECV].count != 0 && e->breach == 0)
@@ -32,7 +33,7 @@ static void promote_senders(kc_engine *e, kc_chan_rec *c) {
     }
 }
 
-static void finish_close(kc_engine *e, kc_chan_rec *c) {
+static KC_APART void finish_close(kc_engine *e, kc_chan_rec *c) {
     uint32_t chan = kc_chan_index(e, c);
 
     if (kc_chan_state_of(c) != KC_CHAN_CLOSING || c->ready.count + c->held != 0)
@@ -67,7 +68,7 @@ void kc_settle(kc_engine *e) {
 }
 
 /* Moves one message to the dead-letter channel of the one it came from, or drops it and says so. */
-static void move_letter(kc_engine *e, uint32_t msg) {
+static KC_APART void move_letter(kc_engine *e, uint32_t msg) {
     kc_msg *m = kc_msg_at(e, msg);
     kc_chan_rec *from = kc_chan_at(e, m->chan);
     kc_chan_rec *to = kc_chan_find(e, from->config.dead_letter);
@@ -104,7 +105,7 @@ static void move_letters(kc_engine *e) {
 }
 
 /* A step that its table forbids was refused: that channel is not to be trusted any more, the others are. */
-static void poison(kc_engine *e) {
+static KC_RARE void poison(kc_engine *e) {
     kc_chan_rec *c = kc_chan_at(e, e->breach);
 
     e->breach = 0;
@@ -112,20 +113,31 @@ static void poison(kc_engine *e) {
     kc_chan_end(e, c, KC_REASON_POISONED);
 }
 
-KC_APART void kc_leave_slowly(kc_engine *e) {
-    int ring[64];
-    uint32_t count = 0;
-
-    while (e->dirty_head != 0 || e->dead_letters.count != 0 || e->breach != 0) {
+static void bring_to_rest(kc_engine *e) {
+    while ((e->dirty_head | e->dead_letters.count | e->breach | e->seats.due) != 0) {
         kc_settle(e);
         move_letters(e);
         if (e->breach != 0)
             poison(e);
+        if (e->seats.due != 0)
+            kc_seats_serve(e);
     }
+}
+
+KC_APART KC_WHOLE void kc_leave_slowly(kc_engine *e) {
+    int ring[64];
+    uint32_t count = 0;
+    kc_seats served;
+
+    bring_to_rest(e);
+    served = e->seats;
+    e->seats.first = e->seats.last = NULL;
     for (; count < e->ring_count; count++)
         ring[count] = e->ring[count];
     e->ring_count = 0;
     kc_lock_give(&e->lock);
+    if (served.first != NULL)
+        served.waker(served.self, served.first);
     for (uint32_t i = 0; i < count; i++) {
         const uint64_t one = 1;
         /* Full counters (EAGAIN) are readable already, which is all a ring has to bring about. */

@@ -96,6 +96,7 @@ NATIVE_ROWS: list[set[str]] = [
     {"core/port"},
     {"core/scope"},
     {"core/flow"},
+    {"core/seat"},
     {"core/settle", "core/waiter", "core/tree"},
     {"core/chan"},
     {"core/desc", "core/region", "core/file"},
@@ -111,12 +112,37 @@ NATIVE_ROWS: list[set[str]] = [
     {"ipc/frame"},
     {"ipc/request", "ipc/writer"},
     {"kcoro/kc_codec"},
+    {"kcoro/kc_co"},
+    {"kcoro/kc_sched", "kcoro/kc_cancel"},
+    {"kcoro/kc_timer", "kcoro/kc_io"},
+    {"kcoro/kc_channel"},
+    {"kcoro/kc_task"},
+    {"kcoro/kc_actor"},
     {"kcoro/kcoro"},
     {"ipc/codec"},
     {"ipc/stream"},
     {"ipc/conn"},
     {"ipc/pump", "ipc/region"},
     {"ipc/turn"},
+    {"arch/arch"},
+    {"arch/switch"},
+    {"runtime/deque", "runtime/ready", "runtime/sanitize", "runtime/stack"},
+    {"runtime/wake"},
+    {"runtime/heap"},
+    {"runtime/timers", "runtime/poller", "runtime/blocking"},
+    {"runtime/coroutine", "runtime/futex"},
+    {"runtime/wait"},
+    {"runtime/clock"},
+    {"runtime/worker"},
+    {"runtime/guard", "runtime/sched", "runtime/timer", "runtime/io", "runtime/block"},
+    {"runtime/cancel", "runtime/latch"},
+    {"runtime/hub"},
+    {"runtime/channel", "runtime/local", "runtime/select"},
+    {"runtime/task"},
+    {"runtime/actor"},
+    {"lab/token"},
+    {"lab/mirror"},
+    {"lab/lab"},
 ]
 KNOW_ONLY_BYTES = {
     f"ipc/{noun}" for noun in ("bytes", "frame", "request", "writer", "codec", "stream")
@@ -246,7 +272,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.MULTILINE)
 
 
 def native_files(native: Path) -> list[Path]:
-    folders = (native / "core", native / "ipc", native / "include" / "kcoro")
+    names = ("core", "ipc", "arch", "runtime", "lab", "include/kcoro")
+    folders = [native / name for name in names]
     return [path for folder in folders for path in sorted(folder.glob("*.[ch]"))]
 
 
@@ -262,7 +289,7 @@ def included(path: Path) -> Iterator[str]:
     """The nouns of our own files that this one includes; a bare name is one of its own folder."""
     for name in INCLUDE.findall(path.read_text()):
         folder, _, _ = name.rpartition("/")
-        if folder.split("/")[-1] in ("core", "ipc", "kcoro"):
+        if folder.split("/")[-1] in ("core", "ipc", "arch", "runtime", "lab", "kcoro"):
             yield noun(Path(name))
         elif (path.parent / name).exists():
             yield noun((path.parent / name).resolve())

@@ -55,6 +55,9 @@ KC_API int kc_body_desc(kc_engine *engine, const kc_body *body, kc_desc *desc_ou
 KC_API int kc_chan_send_desc(kc_engine *engine, kc_chan chan, const kc_op *op, const kc_desc *desc, kc_result *result);
 /* kc_chan_recv; desc_out is filled from a message that is one. The body stays the caller's until it is dropped. */
 KC_API int kc_chan_recv_desc(kc_engine *engine, kc_chan chan, const kc_op *op, kc_desc *desc_out, kc_result *result);
+/* The descriptor of a body that a receive has brought which parked; KC_ENOENT: its message is none. Calls its backend's
+ * `received`, as kc_chan_recv_desc does of those that came at once. */
+KC_API int kc_body_received(kc_engine *engine, const kc_body *body, kc_desc *desc_out);
 
 typedef struct kc_chan_zstats {
     uint64_t zref_sent, zref_received, zref_fallback_small, zref_fallback_capacity, zref_canceled, zref_aborted_close;

@@ -1,0 +1,208 @@
+/* coroutine.c: kc_co.h without a scheduler: make, resume, yield, park, unpark (kc_coroutine.h). */
+#include "kc_coroutine.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A thread's own; the functions that return its address are never folded into others. */
+static _Thread_local kc_here here;
+
+KC_APART kc_here *kc_here_get(void) {
+    kc_here *mine = &here;
+
+    __asm__ volatile("" : "+r"(mine)); /* so no compiler takes two calls for one */
+    return mine;
+}
+
+kc_co *kc_co_self(void) { return kc_here_get()->co; }
+
+/* The lowest frame of every coroutine's stack. */
+static void begin(void *arg) {
+    kc_co *co = arg;
+
+    kc_fibre_enter(&co->fibre, co->back_fibre);
+    co->fn(co->arg);
+    kc_co_leave(co, KC_LEAVE_END);
+}
+
+void kc_co_rename(kc_co *co, const char *name) { (void)snprintf(co->name, sizeof co->name, "%s", name); }
+
+static void name(kc_co *co, const char *wanted) {
+    if (wanted != NULL)
+        kc_co_rename(co, wanted);
+    else
+        (void)snprintf(co->name, sizeof co->name, "co-%zx", (size_t)co >> 4); /* its record's place, as good as a number */
+}
+
+int kc_co_make_on(const kc_co_config *config, kc_stack *stack, kc_co **co_out) {
+    kc_co *co = calloc(1, sizeof *co);
+    int rc = co != NULL ? KC_OK : KC_ENOMEM;
+
+    if (rc == KC_OK) {
+        co->fn = config->fn;
+        co->arg = config->arg;
+        co->refs = 1;
+        co->stack = *stack;
+        name(co, config->name);
+        kc_fibre_make(&co->fibre, stack->bottom, stack->bytes, co->name);
+        kc_context_make(&co->context, kc_stack_top(stack), begin, co);
+        *stack = (kc_stack){0};
+        *co_out = co;
+    }
+    return rc;
+}
+
+int kc_co_make(const kc_co_config *config, kc_co **co_out) {
+    kc_stack stack = {0};
+    int rc = config->fn != NULL ? KC_OK : KC_EINVAL;
+
+    if (rc == KC_OK)
+        rc = kc_stack_map(config->stack_bytes != 0 ? config->stack_bytes : KC_CO_STACK_BYTES, &stack);
+    if (rc == KC_OK && (rc = kc_co_make_on(config, &stack, co_out)) != KC_OK)
+        kc_stack_unmap(&stack);
+    return rc;
+}
+
+void kc_co_keep(kc_co *co) {
+    if (co != NULL)
+        (void)atomic_fetch_add_explicit(&co->refs, 1, memory_order_relaxed);
+}
+
+void kc_co_drop(kc_co *co) {
+    if (co != NULL && atomic_fetch_sub_explicit(&co->refs, 1, memory_order_acq_rel) == 1) {
+        kc_fibre_free(&co->fibre);
+        kc_stack_unmap(&co->stack);
+        free(co);
+    }
+}
+
+uint32_t kc_co_enter(kc_co *co) {
+    kc_here *mine = kc_here_get(); /* whoever runs a coroutine stays on its thread meanwhile */
+    kc_co *outer = mine->co;
+    kc_context back;
+    kc_fibre fibre;
+
+    kc_fibre_here(&fibre);
+    co->back = &back;
+    co->back_fibre = &fibre;
+    mine->co = co;
+    kc_fibre_leave(&fibre, &co->fibre, 0);
+    kc_switch(&back, &co->context);
+    kc_fibre_enter(&fibre, &co->fibre);
+    mine->co = outer;
+    return co->leave;
+}
+
+void kc_co_leave(kc_co *co, uint32_t why) {
+    co->leave = why;
+    kc_fibre_leave(&co->fibre, co->back_fibre, why == KC_LEAVE_END);
+    kc_switch(&co->context, co->back);
+    kc_fibre_enter(&co->fibre, co->back_fibre);
+}
+
+/* What became of a coroutine that nobody schedules, once it has left. */
+static void rest(kc_co *co, uint32_t why) {
+    if (why == KC_LEAVE_YIELD) {
+        kc_co_state_set(co, KC_CO_SUSPENDED);
+    } else if (why == KC_LEAVE_END) {
+        kc_fibre_free(&co->fibre);
+        kc_stack_unmap(&co->stack);
+        kc_co_state_set(co, KC_CO_FINISHED);
+    } else {
+        kc_co_state_set(co, KC_CO_PARKED);
+        if (!kc_co_falls_asleep(co))
+            kc_co_state_set(co, KC_CO_READY);
+    }
+}
+
+static int refusal(uint32_t state) {
+    int rc = KC_EBUSY;
+
+    if (state == KC_CO_PARKED)
+        rc = KC_EAGAIN;
+    else if (state == KC_CO_FINISHED)
+        rc = KC_EPIPE;
+    return rc;
+}
+
+/* Whoever turns the state into RUNNING is the one that runs it. */
+int kc_co_resume(kc_co *co) {
+    uint32_t state = atomic_load_explicit(&co->state, memory_order_acquire);
+    bool can = kc_co_sched(co) == NULL && (state == KC_CO_CREATED || state == KC_CO_SUSPENDED || state == KC_CO_READY);
+    int rc = kc_co_sched(co) == NULL ? refusal(state) : KC_EBUSY;
+
+    if (can && atomic_compare_exchange_strong_explicit(&co->state, &state, KC_CO_RUNNING, memory_order_acq_rel,
+                                                       memory_order_relaxed)) {
+        co->worker = NULL;
+        rest(co, kc_co_enter(co));
+        rc = KC_OK;
+    }
+    return rc;
+}
+
+void kc_co_yield(void) {
+    kc_co *co = kc_co_self();
+
+    if (co != NULL)
+        kc_co_leave(co, KC_LEAVE_YIELD);
+}
+
+int kc_co_park(void) {
+    kc_co *co = kc_co_self();
+    int rc = co != NULL ? KC_OK : KC_EINVAL;
+
+    if (rc == KC_OK && !kc_gate_pass(&co->park))
+        kc_co_leave(co, KC_LEAVE_PARK);
+    return rc;
+}
+
+/* A scheduler's goes into a queue; another can be resumed from now on. */
+static void make_ready(kc_co *co) {
+    if (kc_co_sched(co) != NULL)
+        kc_sched_ready(co);
+    else
+        atomic_store_explicit(&co->state, KC_CO_READY, memory_order_release);
+}
+
+int kc_co_unpark(kc_co *co) {
+    int rc = kc_co_state_of(co) != KC_CO_FINISHED ? KC_OK : KC_EPIPE;
+
+    if (rc == KC_OK && kc_gate_open(&co->park))
+        make_ready(co);
+    return rc;
+}
+
+void kc_co_wait(kc_co *co, _Atomic uint32_t *word, uint32_t seen, uint32_t asleep) {
+    co->word = word;
+    co->seen = seen;
+    co->asleep = asleep;
+    kc_co_leave(co, KC_LEAVE_WAIT);
+}
+
+bool kc_co_falls_asleep(kc_co *co) {
+    uint32_t seen = co->seen;
+
+    if (co->leave == KC_LEAVE_PARK)
+#if KC_MUTANT == 34 /* an unpark that came before the park is forgotten */
+        return sched_yield() != 0 || kc_gate_wait(&co->park) || kc_gate_wait(&co->park);
+#else
+        return kc_gate_wait(&co->park);
+#endif
+    return atomic_compare_exchange_strong_explicit(co->word, &seen, seen | co->asleep, memory_order_acq_rel,
+                                                   memory_order_relaxed);
+}
+
+void kc_co_wake(kc_co *co) { make_ready(co); }
+
+enum kc_co_state kc_co_state_of(const kc_co *co) {
+    return (enum kc_co_state)atomic_load_explicit(&co->state, memory_order_acquire);
+}
+
+const char *kc_co_name(const kc_co *co) { return co->name; }
+
+void kc_co_stack(const kc_co *co, size_t *size_bytes_out, size_t *touched_bytes_out) {
+    *size_bytes_out = co->stack.bytes;
+    *touched_bytes_out = co->stack.bytes != 0 ? kc_stack_touched(&co->stack) : 0;
+}

@@ -1,0 +1,77 @@
+/* kc_hub.h: kc_channel as those see it who implement one: a local one (local.c) here, a daemon's in the C client.
+ *
+ * The front (channel.c) has checked the sizes, the kind of element and the cancel before it calls: what is left is to do it.
+ */
+#ifndef KC_HUB_H
+#define KC_HUB_H
+
+#include "core/kc_seat.h"
+#include "kc_wait.h"
+#include "kcoro/kc_channel.h"
+
+/* How an operation is wanted. */
+typedef struct kc_asked {
+    uint32_t flags; /* KC_OP_TRY, KC_OP_BIASED */
+    int64_t deadline_ns;
+    kc_cancel *cancel; /* may be NULL; was not set a moment ago */
+} kc_asked;
+
+typedef struct kc_channel_ops {
+    /* One clause, its direction as it says. Received bytes go to its buffer, their number to len_bytes; a descriptor to
+     * desc. KC_OK or a code as kc_channel.h has them. */
+    int (*operate)(kc_channel_clause *clause, const kc_asked *asked);
+    /* All clauses are of channels with these very ops. */
+    int (*select)(kc_channel_clause *clauses, uint32_t count, const kc_asked *asked, uint32_t *index_out);
+    int (*close)(kc_channel *channel);
+    int (*destroy)(kc_channel *channel, uint32_t reason);
+    int64_t (*depth)(kc_channel *channel);
+    void (*free)(kc_channel *channel); /* the last reference went */
+} kc_channel_ops;
+
+/* The first member of each implementation's record. */
+struct kc_channel {
+    const kc_channel_ops *ops;
+    _Atomic uint32_t refs;
+    uint32_t elem_bytes; /* 0: pointers and descriptors */
+    kc_chan ticket;      /* of a local one */
+};
+
+struct kc_hub {
+    kc_engine *engine;
+    bool owns_engine;
+    uint32_t port;
+    kc_scope scope;
+};
+
+typedef struct kc_local {
+    kc_channel base;
+    kc_hub *hub;
+} kc_local;
+
+/* An operation that may park: where its result will be put, and who waits for it. */
+typedef struct kc_parking {
+    kc_seat seat;
+    kc_wait wait;
+} kc_parking;
+/* Its kc_op, with the deadline read once: one that has passed refuses to wait, another is kept by the waiter. */
+static inline void kc_parking_begin(kc_parking *p, const kc_hub *hub, const kc_asked *asked, kc_op *op_out) {
+    bool passed = asked->deadline_ns != KC_NEVER && asked->deadline_ns <= kc_now_ns();
+
+    p->seat.result.chan = 0;
+    kc_wait_begin(&p->wait);
+    op_out->scope = hub->scope;
+    op_out->user = (uint64_t)(uintptr_t)&p->seat;
+    op_out->deadline_ns = passed ? INT64_MIN : KC_NEVER;
+    op_out->port = hub->port;
+    op_out->flags = asked->flags;
+    op_out->expires_ns = 0;
+}
+/* After KC_PARKED: until it is decided, one way or the other. The answer is the operation's; KC_OK: see seat.result. */
+int kc_parking_wait(kc_parking *parking, kc_engine *engine, kc_token token, const kc_asked *asked);
+
+int kc_local_operate(kc_channel_clause *clause, const kc_asked *asked);
+int kc_local_select(kc_channel_clause *clauses, uint32_t count, const kc_asked *asked, uint32_t *index_out);
+/* What was received, into the clause; the body is given back. */
+int kc_local_receive(kc_hub *hub, kc_channel_clause *clause, kc_result *result);
+
+#endif

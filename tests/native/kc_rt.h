@@ -1,0 +1,63 @@
+/* kc_rt.h: what tests of the runtime share. No test waits by the clock: threads wait for words, coroutines for unparks. */
+#ifndef KC_RT_H
+#define KC_RT_H
+
+#include <sched.h>
+
+#include "kc_test.h"
+#include "kcoro/kc_sched.h"
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define RT_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define RT_SANITIZED 1
+#endif
+#endif
+
+/* Sanitizers make frames larger and everything slower. */
+#ifdef RT_SANITIZED
+enum { RT_STACK_BYTES = 256 << 10, RT_SCALE = 10 };
+#else
+enum { RT_STACK_BYTES = 64 << 10, RT_SCALE = 1 };
+#endif
+
+static inline kc_sched *rt_sched(uint32_t workers) {
+    kc_sched_config config = {.workers = workers, .stack_bytes = RT_STACK_BYTES};
+    kc_sched *sched = NULL;
+
+    KC_REQUIRE(kc_sched_make(&config, &sched) == KC_OK);
+    return sched;
+}
+
+static inline kc_co *rt_co(kc_co_fn fn, void *arg, const char *name) {
+    kc_co_config config = {.fn = fn, .arg = arg, .name = name, .stack_bytes = RT_STACK_BYTES};
+    kc_co *co = NULL;
+
+    KC_REQUIRE(kc_co_make(&config, &co) == KC_OK);
+    return co;
+}
+
+static inline void rt_spawn(kc_sched *sched, kc_co_fn fn, void *arg) {
+    KC_REQUIRE(kc_sched_spawn(sched, fn, arg, NULL) == KC_OK);
+}
+
+/* Until the other thread has got there. */
+static inline void rt_until(const _Atomic uint32_t *word, uint32_t value) {
+    while (atomic_load(word) != value)
+        (void)sched_yield();
+}
+
+static inline void rt_until_state(kc_co *co, enum kc_co_state state) {
+    while (kc_co_state_of(co) != state)
+        (void)sched_yield();
+}
+
+/* Runs test with 1, 2 and 4 workers. */
+static inline void rt_with_workers(void (*test)(uint32_t workers)) {
+    test(1);
+    test(2);
+    test(4);
+}
+
+#endif

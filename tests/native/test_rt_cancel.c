@@ -1,0 +1,143 @@
+/* test_rt_cancel.c: the tree of cancels, its hooks, and waiting for one. */
+#include <pthread.h>
+
+#include "kc_rt.h"
+#include "kcoro/kc_cancel.h"
+
+static kc_cancel *make(kc_cancel *parent) {
+    kc_cancel *c = NULL;
+
+    KC_REQUIRE(kc_cancel_make(parent, &c) == KC_OK);
+    return c;
+}
+
+KC_TEST(ten_generations_are_set_at_once_and_no_parent_is_touched) {
+    enum { DEEP = 10 };
+    kc_cancel *line[DEEP];
+
+    for (int i = 0; i < DEEP; i++)
+        line[i] = make(i > 0 ? line[i - 1] : NULL);
+    kc_cancel *beside = make(line[4]);
+    KC_CHECK_EQ(kc_cancel_trigger(line[5], KC_REASON_SHUTDOWN), KC_OK);
+    for (int i = 0; i < DEEP; i++) {
+        KC_CHECK_EQ(kc_cancel_is_set(line[i]), i >= 5);
+        KC_CHECK_EQ(kc_cancel_reason(line[i]), i >= 5 ? KC_REASON_SHUTDOWN : 0);
+    }
+    KC_CHECK_EQ(kc_cancel_is_set(beside), 0);
+    KC_CHECK_EQ(kc_cancel_trigger(line[7], KC_REASON_CANCEL), KC_EBUSY);
+    KC_CHECK_EQ(kc_cancel_trigger(line[0], 0), KC_OK);
+    KC_CHECK_EQ(kc_cancel_reason(beside), KC_REASON_CANCEL);
+    KC_CHECK_EQ(kc_cancel_reason(line[9]), KC_REASON_SHUTDOWN);
+    kc_cancel_drop(beside);
+    for (int i = 0; i < DEEP; i++) /* parents first: children keep them */
+        kc_cancel_drop(line[i]);
+}
+
+KC_TEST(the_child_of_a_cancelled_parent_begins_cancelled) {
+    kc_cancel *parent = make(NULL);
+
+    KC_CHECK_EQ(kc_cancel_trigger(parent, KC_REASON_DEAD), KC_OK);
+    kc_cancel *child = make(parent);
+    KC_CHECK_EQ(kc_cancel_reason(child), KC_REASON_DEAD);
+    KC_CHECK_EQ(kc_cancel_wait(child, KC_NEVER), KC_OK);
+    kc_cancel_drop(parent);
+    kc_cancel_drop(child);
+    KC_CHECK_EQ(kc_cancel_is_set(NULL), 0);
+    kc_cancel_drop(NULL);
+}
+
+static void adds_up(void *arg, uint32_t reason) { *(uint32_t *)arg += reason; }
+
+KC_TEST(a_hook_is_called_once_or_forgotten) {
+    kc_cancel *root = make(NULL);
+    kc_cancel *child = make(root);
+    uint32_t sum = 0;
+    kc_cancel_hook hooks[3];
+    kc_cancel_hook late = {.fn = adds_up, .arg = &sum};
+    kc_cancel_hook zero = {0};
+
+    for (int i = 0; i < 3; i++) {
+        hooks[i] = (kc_cancel_hook){.fn = adds_up, .arg = &sum};
+        KC_CHECK_EQ(kc_cancel_add(i == 1 ? root : child, &hooks[i]), KC_OK);
+    }
+    KC_CHECK_EQ(kc_cancel_forget(&hooks[0]), KC_OK);
+    KC_CHECK_EQ(kc_cancel_forget(&hooks[0]), KC_ENOENT);
+    KC_CHECK_EQ(kc_cancel_trigger(root, KC_REASON_PURGED), KC_OK);
+    KC_CHECK_EQ(sum, 2 * KC_REASON_PURGED);
+    KC_CHECK_EQ(kc_cancel_forget(&hooks[1]), KC_ENOENT);
+    KC_CHECK_EQ(kc_cancel_forget(&hooks[2]), KC_ENOENT);
+    KC_CHECK_EQ(kc_cancel_add(child, &late), KC_EBUSY);
+    KC_CHECK_EQ(kc_cancel_forget(&late), KC_ENOENT);
+    KC_CHECK_EQ(kc_cancel_forget(&zero), KC_ENOENT);
+    KC_CHECK_EQ(sum, 2 * KC_REASON_PURGED);
+    kc_cancel_drop(child);
+    kc_cancel_drop(root);
+}
+
+typedef struct waiting {
+    kc_cancel *cancel;
+    _Atomic uint32_t began, woken;
+} waiting;
+
+static void waits(void *arg) {
+    waiting *w = arg;
+
+    (void)atomic_fetch_add(&w->began, 1);
+    KC_CHECK_EQ(kc_cancel_wait(w->cancel, KC_NEVER), KC_OK);
+    (void)atomic_fetch_add(&w->woken, 1);
+}
+
+static void *waits_in_thread(void *arg) {
+    waits(arg);
+    return NULL;
+}
+
+static void all_who_wait_with(uint32_t workers) {
+    enum { WAITERS = 50 };
+    waiting w = {.cancel = make(NULL)};
+    kc_sched *sched = rt_sched(workers);
+    pthread_t thread;
+
+    for (int i = 0; i < WAITERS; i++)
+        rt_spawn(sched, waits, &w);
+    KC_REQUIRE(pthread_create(&thread, NULL, waits_in_thread, &w) == 0);
+    rt_until(&w.began, WAITERS + 1);
+    KC_CHECK_EQ(kc_cancel_trigger(w.cancel, 0), KC_OK);
+    KC_REQUIRE(pthread_join(thread, NULL) == 0);
+    kc_sched_free(sched);
+    KC_CHECK_EQ(w.woken, WAITERS + 1);
+    kc_cancel_drop(w.cancel);
+}
+KC_TEST(all_who_wait_for_it_wake_coroutines_and_threads) { rt_with_workers(all_who_wait_with); }
+
+static void times_out(void *arg) {
+    waiting *w = arg;
+    int64_t deadline_ns = kc_after_ns(2000000);
+
+    KC_CHECK_EQ(kc_cancel_wait(w->cancel, deadline_ns), KC_ETIME);
+    KC_CHECK(kc_now_ns() >= deadline_ns); /* never early */
+    KC_CHECK_EQ(kc_cancel_wait(w->cancel, 0), KC_ETIME);
+    (void)atomic_fetch_add(&w->woken, 1);
+}
+
+static void deadlines_with(uint32_t workers) {
+    waiting w = {.cancel = make(NULL)};
+    kc_sched *sched = rt_sched(workers);
+
+    for (int i = 0; i < 20; i++)
+        rt_spawn(sched, times_out, &w);
+    times_out(&w);
+    kc_sched_free(sched);
+    KC_CHECK_EQ(w.woken, 21);
+    kc_cancel_drop(w.cancel);
+}
+KC_TEST(a_deadline_ends_the_wait_and_is_not_early) { rt_with_workers(deadlines_with); }
+
+int main(void) {
+    KC_RUN(ten_generations_are_set_at_once_and_no_parent_is_touched);
+    KC_RUN(the_child_of_a_cancelled_parent_begins_cancelled);
+    KC_RUN(a_hook_is_called_once_or_forgotten);
+    KC_RUN(all_who_wait_for_it_wake_coroutines_and_threads);
+    KC_RUN(a_deadline_ends_the_wait_and_is_not_early);
+    return kc_test_report();
+}
