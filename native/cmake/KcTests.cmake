@@ -25,12 +25,8 @@ foreach(source IN LISTS KC_TEST_SOURCES)
   add_test(NAME "${name}" COMMAND "${name}")
   set_tests_properties("${name}" PROPERTIES TIMEOUT ${KC_TEST_SECONDS})
   if(name MATCHES "^test_rt_")
-<<<<<<< HEAD
-    target_link_libraries("${name}" PRIVATE kcoro_runtime)
+    target_link_libraries("${name}" PRIVATE kcoro_runtime m)
     add_dependencies(runtime_tests "${name}")
-=======
-    target_link_libraries("${name}" PRIVATE kcoro_arch m)
->>>>>>> rt-arch
   endif()
   if(name MATCHES "^test_engine_")
     add_dependencies(engine_tests "${name}")
