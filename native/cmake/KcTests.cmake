@@ -13,6 +13,7 @@ endif()
 set(KC_EMULATOR_UNABLE "")
 if(CMAKE_CROSSCOMPILING_EMULATOR)
   math(EXPR KC_TEST_SECONDS "4 * ${KC_TEST_SECONDS}")
+  add_compile_definitions(KC_EMULATED) # tests of many repetitions do fewer
 endif()
 add_custom_target(engine_tests) # those of the engine alone: quick to build, quick to run
 add_custom_target(runtime_tests) # likewise, of coroutines and what runs them
