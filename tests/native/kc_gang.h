@@ -18,7 +18,7 @@
 #define KC_GANG_SLOW 1
 #endif
 #endif
-#if !defined(KC_GANG_SLOW) && !defined(__OPTIMIZE__)
+#if !defined(KC_GANG_SLOW) && (!defined(__OPTIMIZE__) || defined(KC_EMULATED))
 #define KC_GANG_SLOW 1
 #endif
 
