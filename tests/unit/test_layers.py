@@ -129,6 +129,7 @@ NATIVE_ROWS: list[set[str]] = [
     {"runtime/coroutine", "runtime/futex"},
     {"runtime/wait"},
     {"runtime/clock"},
+    {"runtime/timer", "runtime/io", "runtime/block"},
     {"runtime/worker"},
     {"runtime/guard", "runtime/sched"},
     {"runtime/cancel", "runtime/latch"},
