@@ -131,7 +131,7 @@ NATIVE_ROWS: list[set[str]] = [
     {"runtime/clock"},
     {"runtime/timer", "runtime/io", "runtime/block"},
     {"runtime/worker"},
-    {"runtime/guard", "runtime/sched"},
+    {"runtime/guard", "runtime/sched", "runtime/timer", "runtime/io", "runtime/block"},
     {"runtime/cancel", "runtime/latch"},
     {"runtime/hub"},
     {"runtime/channel", "runtime/local", "runtime/select"},
