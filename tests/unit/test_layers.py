@@ -129,7 +129,6 @@ NATIVE_ROWS: list[set[str]] = [
     {"runtime/coroutine", "runtime/futex"},
     {"runtime/wait"},
     {"runtime/clock"},
-    {"runtime/timer", "runtime/io", "runtime/block"},
     {"runtime/worker"},
     {"runtime/guard", "runtime/sched", "runtime/timer", "runtime/io", "runtime/block"},
     {"runtime/cancel", "runtime/latch"},
