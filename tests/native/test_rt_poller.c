@@ -263,6 +263,32 @@ KC_TEST(a_file_that_was_closed_in_silence_never_answers_for_the_next_of_its_numb
     close_duct(&next);
 }
 
+/* The same, but nobody waits for the old file any more; epoll does not know that. */
+KC_TEST(an_event_of_a_file_that_is_gone_is_nobodys) {
+    kc_poller p;
+    duct old = duct_of(), next = duct_of();
+    bell before = bell_of(), after = bell_of();
+    int other = dup(old.ends[0]);
+
+    KC_REQUIRE(other >= 0);
+    begin(&p, 0);
+    KC_CHECK_EQ(kc_poller_add(&p, old.ends[0], KC_IO_READABLE, &before.wake), KC_OK);
+    KC_CHECK_EQ(kc_poller_cancel(&p, old.ends[0], &before.wake), 1);
+    KC_REQUIRE(dup2(next.ends[0], old.ends[0]) == old.ends[0]);
+    KC_CHECK_EQ(kc_poller_add(&p, old.ends[0], KC_IO_READABLE, &after.wake), KC_OK);
+    put(old.ends[1]);
+    KC_CHECK_EQ(kc_poller_wait(&p, 0), 0);
+    KC_CHECK_EQ(after.rung, 0);
+    put(next.ends[1]);
+    KC_CHECK_EQ(kc_poller_wait(&p, KC_NEVER), 1);
+    KC_CHECK_EQ(after.rung, 1);
+    KC_CHECK_EQ(before.rung, 0);
+    kc_poller_end(&p);
+    KC_CHECK_EQ(close(other), 0);
+    close_duct(&old);
+    close_duct(&next);
+}
+
 KC_TEST(more_files_than_one_look_takes_are_all_told) {
     enum { COUNT = 200 };
     kc_poller p;
@@ -490,6 +516,7 @@ int main(void) {
     KC_RUN(what_cannot_be_waited_for_is_refused);
     KC_RUN(who_waits_for_a_file_that_is_to_be_closed_is_told);
     KC_RUN(a_file_that_was_closed_in_silence_never_answers_for_the_next_of_its_number);
+    KC_RUN(an_event_of_a_file_that_is_gone_is_nobodys);
     KC_RUN(more_files_than_one_look_takes_are_all_told);
     KC_RUN(a_sleep_never_ends_before_its_time);
     KC_RUN(a_wake_before_the_sleep_ends_it_once);
