@@ -13,7 +13,11 @@ file(GLOB KC_TEST_SOURCES CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/../tests/nati
 foreach(source IN LISTS KC_TEST_SOURCES)
   get_filename_component(name "${source}" NAME_WE)
   add_executable("${name}" "${source}")
-  target_link_libraries("${name}" PRIVATE kcoro_ipc kcoro_core kc_flags)
+  if(name MATCHES "^test_client_")
+    target_link_libraries("${name}" PRIVATE kcoro_client kc_flags)
+  else()
+    target_link_libraries("${name}" PRIVATE kcoro_ipc kcoro_core kc_flags)
+  endif()
   target_compile_options("${name}" PRIVATE -UNDEBUG) # assert() stays on in every build type
   add_test(NAME "${name}" COMMAND "${name}")
   set_tests_properties("${name}" PROPERTIES TIMEOUT ${KC_TEST_SECONDS})

@@ -107,16 +107,27 @@ NATIVE_ROWS: list[set[str]] = [
     {"ipc/frame"},
     {"ipc/request", "ipc/writer"},
     {"kcoro/kc_codec"},
+    {"kcoro/kc_ipc"},
     {"kcoro/kcoro"},
     {"ipc/codec"},
     {"ipc/stream"},
     {"ipc/conn"},
     {"ipc/pump", "ipc/region"},
     {"ipc/turn"},
+    {"client/client"},
+    {
+        f"client/{noun}"
+        for noun in (
+            "address advice ask base call chan connect control credit input judge mapping message "
+            "op output pair region reply unix wait"
+        ).split()
+    },
 ]
 KNOW_ONLY_BYTES = {
     f"ipc/{noun}" for noun in ("bytes", "frame", "request", "writer", "codec", "stream")
 }
+# The client of the daemon: nothing of the engine, and of the daemon's frames only how they are read.
+CLIENT_MAY_KNOW = {"ipc/bytes", "ipc/frame", "kcoro/kc_ipc", "kcoro/kc_types", "kcoro/kc_wire"}
 BYTES_MAY_KNOW = KNOW_ONLY_BYTES | {"kcoro/kc_wire", "kcoro/kc_types", "kcoro/kc_codec"}
 
 
@@ -242,7 +253,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.MULTILINE)
 
 
 def native_files(native: Path) -> list[Path]:
-    folders = (native / "core", native / "ipc", native / "include" / "kcoro")
+    parts = ("core", "ipc", "client", "include/kcoro")
+    folders = [native / part for part in parts]
     return [path for folder in folders for path in sorted(folder.glob("*.[ch]"))]
 
 
@@ -258,7 +270,7 @@ def included(path: Path) -> Iterator[str]:
     """The nouns of our own files that this one includes; a bare name is one of its own folder."""
     for name in INCLUDE.findall(path.read_text()):
         folder, _, _ = name.rpartition("/")
-        if folder.split("/")[-1] in ("core", "ipc", "kcoro"):
+        if folder.split("/")[-1] in ("core", "ipc", "client", "kcoro"):
             yield noun(Path(name))
         elif (path.parent / name).exists():
             yield noun((path.parent / name).resolve())
@@ -279,6 +291,10 @@ def native_faults(native: Path) -> Iterator[str]:
                 yield f"{label} includes {target}, which does not stand below it"
             elif name in KNOW_ONLY_BYTES and target not in BYTES_MAY_KNOW:
                 yield f"{label} includes {target}, but {name} knows only bytes"
+            elif name.startswith("client/") and not (
+                target in CLIENT_MAY_KNOW or target.startswith("client/")
+            ):
+                yield f"{label} includes {target}, which no client may know"
 
 
 # --- the claims ---------------------------------------------------------------------------------
@@ -359,6 +375,11 @@ def test_the_python_checker_reports_a_planted_cycle(tmp_path: Path) -> None:
         ("ipc/frame.c", '#include "core/chan.h"', "ipc/frame.c includes core/chan, but ipc/frame"),
         ("core/oddity.c", "", "core/oddity.c: core/oddity has no row"),
         (
+            "client/op.c",
+            '#include "ipc/kc_conn.h"',
+            "client/op.c includes ipc/conn, which no client may know",
+        ),
+        (
             "include/kcoro/kc_types.h",
             "#include <kcoro/kc_chan.h>",
             "include/kcoro/kc_types.h includes",
@@ -368,7 +389,7 @@ def test_the_python_checker_reports_a_planted_cycle(tmp_path: Path) -> None:
 def test_the_native_checker_reports_a_planted_include(
     tmp_path: Path, name: str, text: str, fault: str
 ) -> None:
-    for folder in ("core", "ipc", "include/kcoro"):
+    for folder in ("core", "ipc", "client", "include/kcoro"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "core" / "chan.h").touch()
     (tmp_path / "core" / "chan.c").write_text('#include "chan.h"\n#include <kcoro/kc_chan.h>\n')

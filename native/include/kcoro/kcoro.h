@@ -16,5 +16,8 @@
 #include <kcoro/kc_codec.h>  /* the frame reader, for comparison with the definition of the wire */
 #include <kcoro/kc_pump.h>   /* connections: hot frames become operations, results become replies */
 #include <kcoro/kc_turn.h>   /* sockets: one epoll set, drained and written once a turn */
+#ifndef KC_CDEF
+#include <kcoro/kc_ipc.h>    /* the daemon's channels for C programs; Python has clients of its own */
+#endif
 
 #endif
