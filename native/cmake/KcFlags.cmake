@@ -31,8 +31,9 @@ if(NOT KC_SANITIZE STREQUAL "")
 endif()
 
 # Link-time optimisation, where the compiler has it: an engine call crosses eight files, and folding them halves its cost.
-# Not under a sanitizer, whose reports should name what was written, nor for a planted fault, which is built to fail.
-if(KC_SANITIZE STREQUAL "" AND KC_MUTANT STREQUAL "" AND NOT KC_FUZZ)
+# Not for a planted fault, which is built to fail; and in the module alone: a library for others must not hold what one
+# compiler alone can read, and the many small test programs would spend two minutes in it.
+if(SKBUILD AND KC_SANITIZE STREQUAL "" AND KC_MUTANT STREQUAL "")
   include(CheckIPOSupported)
   check_ipo_supported(RESULT KC_IPO LANGUAGES C OUTPUT KC_IPO_WHY)
   if(KC_IPO)
