@@ -139,8 +139,10 @@ static void kc_output_advance(kc_ipc *ipc, size_t taken)
         kc_client_close_files(op->files, op->file_count);
         op->file_count = 0;
         op->stage = ipc->out_at == ipc->out_length ? KC_OP_SENT : KC_OP_LEAVING;
-        op->deadline_ns = kc_op_deadline(op->timeout_ms, ipc->grace_ns);
-        kc_client_arm(ipc, op->deadline_ns);
+        if (op != ipc->greeting) { /* whose time counts from the connect */
+            op->deadline_ns = kc_op_deadline(op->timeout_ms, ipc->grace_ns);
+            kc_client_arm(ipc, op->deadline_ns);
+        }
     }
     if (ipc->out_at == ipc->out_length) {
         kc_output_done(ipc);

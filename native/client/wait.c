@@ -70,10 +70,23 @@ void kc_client_arm(kc_ipc *ipc, int64_t deadline_ns)
 
 static void kc_op_expire(kc_ipc *ipc, kc_ipc_op *op)
 {
-    if (op->stage == KC_OP_QUEUED && kc_output_forget(ipc, op)) {
+    if (op != ipc->greeting && kc_output_forget(ipc, op)) {
         kc_op_end(op, KC_ETIME);
     } else {
         kc_client_end(ipc, KC_ECONNRESET);
+    }
+}
+
+/* Ends it if its time is over, else counts its deadline. */
+static void kc_timer_look(kc_ipc *ipc, kc_ipc_op *op, int64_t now_ns, int64_t *next_ns)
+{
+    if (op == NULL || ipc->ended != KC_OK) {
+        return;
+    }
+    if (op->deadline_ns <= now_ns) {
+        kc_op_expire(ipc, op);
+    } else if (op->deadline_ns < *next_ns) {
+        *next_ns = op->deadline_ns;
     }
 }
 
@@ -85,18 +98,11 @@ static void kc_timer_ring(kc_ipc *ipc)
         return;
     }
     kc_credit_expire(ipc, now_ns, &next_ns);
-    for (uint32_t i = 0; ipc->ended == KC_OK && i <= ipc->table_mask; i++) {
-        kc_ipc_op *op = ipc->table[i];
-        if (op != NULL && op->deadline_ns <= now_ns) {
-            kc_op_expire(ipc, op);
-        } else if (op != NULL && op->deadline_ns < next_ns) {
-            next_ns = op->deadline_ns;
-        }
+    for (uint32_t i = 0; i <= ipc->table_mask; i++) {
+        kc_timer_look(ipc, ipc->table[i], now_ns, &next_ns);
     }
-    if (ipc->ended == KC_OK && ipc->greeting != NULL && ipc->greeting->deadline_ns <= now_ns) {
-        kc_client_end(ipc, KC_ECONNRESET);
-    }
-    kc_timer_set(ipc, next_ns);
+    kc_timer_look(ipc, ipc->greeting, now_ns, &next_ns);
+    kc_timer_set(ipc, ipc->ended != KC_OK ? 1 : next_ns); /* the pilot of what has ended is woken */
 }
 
 /* --- the pilot ---------------------------------------------------------------------------------------------------- */
