@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Lowest first. Names are relative to kcoro_ipc.
 PYTHON_ROWS: list[set[str]] = [
     {"_kcoro"},
-    {"errors", "_wire", "forks", "journal", "access", "identity", "strict"},
+    {"errors", "_wire", "forks", "journal", "access", "identity", "strict", "building"},
     {"exposition"},
     {
         "tlv",
