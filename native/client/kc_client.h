@@ -269,6 +269,13 @@ int kc_ask_recv(kc_ipc_chan *chan, uint32_t max_items, bool batch, const kc_ipc_
 int kc_ask_select(kc_ipc *ipc, const kc_ipc_clause *clauses, uint32_t count, const kc_ipc_wish *wish,
                   kc_ipc_op **op_out);
 uint64_t kc_ask_payload_bytes(const kc_ipc_payload *payload);
+enum { KC_ASK_HEAD_BYTES = 128 }; /* header and scalars of any request */
+int kc_ask_sum(const kc_ipc *ipc, const kc_ipc_payload *payload, uint64_t *bytes); /* or why it cannot be sent */
+int kc_ask_put_payload(kc_writer *writer, kc_ipc_op *op, const kc_ipc_payload *payload, uint32_t at);
+int kc_ask_loans(kc_ipc_op *op, uint32_t count);
+int kc_ask_messages(kc_ipc_op *op, uint32_t max_items);
+uint32_t kc_ask_recv_flags(uint32_t wished);
+int kc_ask_done(kc_ipc_op *op, int code, kc_ipc_op **op_out); /* what is not asked leaves loans as they were */
 kc_ipc_wish kc_ask_wish(const kc_ipc_wish *wish);
 
 /* control.c: requests that are answered at once */
@@ -277,6 +284,29 @@ int kc_control_ask(kc_ipc_op *op, kc_writer *writer, bool may_wait); /* freed un
 int kc_control_done(kc_ipc_op *op, kc_writer *writer);               /* asks, waits and frees */
 
 /* region.c, mapping.c */
+enum kc_loan_state { KC_LOAN_WRITING, KC_LOAN_SENDING, KC_LOAN_SENT };
+
+struct kc_ipc_loan {
+    kc_ipc_region *region;
+    kc_ipc_loan *next;
+    uint64_t offset;
+    uint64_t length; /* as it was asked for */
+    uint64_t room;   /* what it takes */
+    enum kc_loan_state state;
+    bool freed; /* the daemon's word came before the answer to the send */
+};
+
+/* Its loans stand in the order of their offsets and do not overlap. */
+struct kc_ipc_region {
+    kc_ipc *ipc;
+    kc_ipc_region *next; /* in kc_ipc.regions */
+    uint64_t id;
+    uint8_t *memory;
+    size_t bytes;
+    kc_ipc_loan *loans;
+    bool dropping;
+};
+
 int kc_loan_begin(kc_ipc_loan *loan, size_t length, kc_desc_value *range_out); /* with the lock */
 void kc_loan_settle(kc_ipc_loan *loan, int outcome);
 enum { KC_LOAN_REFUSED, KC_LOAN_ACCEPTED, KC_LOAN_DOUBTFUL };

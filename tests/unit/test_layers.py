@@ -117,16 +117,13 @@ NATIVE_ROWS: list[set[str]] = [
     {"client/client"},
     {
         f"client/{noun}"
-        for noun in (
-            "address advice ask base call chan connect control credit input judge mapping message "
-            "op output pair region reply unix wait"
-        ).split()
+        for noun in ["address", "advice", "ask", "base", "call", "chan", "connect", "control", "credit", "input", "judge", "loan", "mapping", "message", "op", "output", "pair", "region", "reply", "unix", "wait"]
     },
 ]
 KNOW_ONLY_BYTES = {
     f"ipc/{noun}" for noun in ("bytes", "frame", "request", "writer", "codec", "stream")
 }
-# The client of the daemon: nothing of the engine, and of the daemon's frames only how they are read.
+# The client of the daemon: nothing of the engine, and of the wire only how frames are read.
 CLIENT_MAY_KNOW = {"ipc/bytes", "ipc/frame", "kcoro/kc_ipc", "kcoro/kc_types", "kcoro/kc_wire"}
 BYTES_MAY_KNOW = KNOW_ONLY_BYTES | {"kcoro/kc_wire", "kcoro/kc_types", "kcoro/kc_codec"}
 
