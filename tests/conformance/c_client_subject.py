@@ -1,5 +1,5 @@
-"""The daemon once more, its users C programs: each is a process of client_driver.c, which is asked line
-by line and speaks to the daemon by the C client.
+"""The daemon once more, its users C programs: each is a process of client_driver.c, which is asked
+line by line and speaks to the daemon by the C client.
 
 Who dies is killed. Channels are made, and turns counted, by users of daemon_subject.
 """

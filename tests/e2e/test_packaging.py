@@ -1,4 +1,5 @@
-"""What a C programmer gets: a stranger's program in an empty folder, built each way with each compiler, runs.
+"""What a C programmer gets: a stranger's program in an empty folder, built each way with each
+compiler, runs.
 
 The ways: pkg-config and find_package of what `cmake --install` put into a folder that was then
 moved, and `python -m kcoro_ipc.config` of the wheel. And libkcoro shows what its headers mark, and

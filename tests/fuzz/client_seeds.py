@@ -2,8 +2,8 @@
 
     python -m tests.fuzz.client_seeds     writes tests/fuzz/corpus/fuzz_client/NAME for each
 
-The requests under way there: 2 a send of two, 3 a receive, 4 up to three with ack, 5 up to four, 6 one
-with its sender, 7 a select (receive, send, receive with ack).
+The requests under way there: 2 a send of two, 3 a receive, 4 up to three with ack, 5 up to four,
+6 one with its sender, 7 a select (receive, send, receive with ack).
 """
 
 from pathlib import Path

@@ -116,8 +116,27 @@ NATIVE_ROWS: list[set[str]] = [
     {"ipc/turn"},
     {"client/client"},
     {
-        f"client/{noun}"
-        for noun in ["address", "advice", "ask", "base", "call", "chan", "connect", "control", "credit", "input", "judge", "loan", "mapping", "message", "op", "output", "pair", "region", "reply", "unix", "wait"]
+        "client/address",
+        "client/advice",
+        "client/ask",
+        "client/base",
+        "client/call",
+        "client/chan",
+        "client/connect",
+        "client/control",
+        "client/credit",
+        "client/input",
+        "client/judge",
+        "client/loan",
+        "client/mapping",
+        "client/message",
+        "client/op",
+        "client/output",
+        "client/pair",
+        "client/region",
+        "client/reply",
+        "client/unix",
+        "client/wait",
     },
 ]
 KNOW_ONLY_BYTES = {
