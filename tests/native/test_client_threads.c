@@ -169,6 +169,51 @@ KC_TEST(who_waits_by_a_table_of_his_own_is_parked_and_woken_by_it)
     KC_CHECK(atomic_load(&wakes) > 0);
 }
 
+static void *wait_until_done(void *arg)
+{
+    KC_CHECK_EQ(kc_ipc_op_wait(arg, NULL), KC_OK);
+    return NULL;
+}
+
+/* Always a "coroutine", so that what each thread does is counted. */
+static void *own_self_always(void)
+{
+    return &own_parker;
+}
+
+static void until_more_than(atomic_long *counter, long before)
+{
+    while (atomic_load(counter) <= before) {
+        sched_yield();
+    }
+}
+
+KC_TEST(who_reads_for_all_hands_that_over_when_his_answer_is_there)
+{
+    static const kc_ipc_waiting waiting = {own_self_always, own_park, own_wake, own_wait};
+    peer *p = open_bounded(2, &waiting);
+    kc_ipc_chan *chan = peer_channel(p, 1, FIRST_CHAN);
+    const kc_ipc_payload payload = {.bytes = "x", .length = 1};
+    kc_ipc_op *ops[2];
+    pthread_t threads[2];
+    long waited = atomic_load(&waits), parked = atomic_load(&parks);
+    for (int i = 0; i < 2; i++) {
+        KC_REQUIRE(kc_ipc_send_begin(chan, &payload, 1, NULL, &ops[i]) == KC_OK);
+    }
+    KC_REQUIRE(pthread_create(&threads[0], NULL, wait_until_done, ops[0]) == 0);
+    until_more_than(&waits, waited); /* it reads for all */
+    KC_REQUIRE(pthread_create(&threads[1], NULL, wait_until_done, ops[1]) == 0);
+    until_more_than(&parks, parked);
+    peer_answer(p, KC_CMD_CHAN_SEND, 2, KC_OK);
+    pthread_join(threads[0], NULL);
+    peer_answer(p, KC_CMD_CHAN_SEND, 3, KC_OK);
+    pthread_join(threads[1], NULL);
+    kc_ipc_op_free(ops[0]);
+    kc_ipc_op_free(ops[1]);
+    peer_free_channel(p, chan, 4);
+    peer_close(p);
+}
+
 /* --- the end while others wait ------------------------------------------------------------------------------------ */
 
 static void *receive_until_the_end(void *arg)
@@ -292,6 +337,7 @@ int main(void)
 {
     KC_RUN(threads_that_share_a_connection_get_their_own_answers);
     KC_RUN(who_waits_by_a_table_of_his_own_is_parked_and_woken_by_it);
+    KC_RUN(who_reads_for_all_hands_that_over_when_his_answer_is_there);
     KC_RUN(disconnecting_ends_those_who_wait);
     KC_RUN(another_thread_cancels_what_is_waited_for);
     KC_RUN(a_signal_cuts_no_call_short);
