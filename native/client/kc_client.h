@@ -25,6 +25,7 @@
 enum {
     KC_CLIENT_INPUT_BYTES = 160 << 10, /* more than the longest packet */
     KC_CLIENT_NOTE_BYTES = 4096,
+    KC_CLIENT_PLACES_MAX = 1 << 20, /* requests under way: far beyond what a daemon takes */
     KC_CLIENT_FILES = KC_MAX_FILES, /* that may wait for the frame that names them */
     KC_CLIENT_CONTROL_MS = 30000,   /* the daemon answers control frames at once; after so long it is stuck */
     KC_CLIENT_REQ_ID_AT = KC_FRAME_HEADER_BYTES + KC_ATTR_HEAD_BYTES

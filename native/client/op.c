@@ -82,16 +82,35 @@ int kc_op_files(kc_ipc_op *op, const int *files, uint32_t count)
 
 /* --- beginning ---------------------------------------------------------------------------------------------------- */
 
-static bool kc_op_find_place(kc_ipc *ipc, uint32_t *id_out)
+/* Ids differ in the bits of the smaller table, so they do in those of the larger one. */
+static int kc_op_grow(kc_ipc *ipc)
 {
-    for (uint32_t tries = 0; tries <= ipc->table_mask; tries++) {
-        ipc->last_id = ipc->last_id == UINT32_MAX ? 1 : ipc->last_id + 1;
-        if (ipc->table[ipc->last_id & ipc->table_mask] == NULL) {
-            *id_out = ipc->last_id;
-            return true;
+    uint32_t places = (ipc->table_mask + 1) * 2;
+    kc_ipc_op **table = places > KC_CLIENT_PLACES_MAX ? NULL : kc_client_take(ipc, places * sizeof(kc_ipc_op *));
+    if (table == NULL) {
+        return places > KC_CLIENT_PLACES_MAX ? KC_EAGAIN : KC_ENOMEM;
+    }
+    for (uint32_t i = 0; i <= ipc->table_mask; i++) {
+        if (ipc->table[i] != NULL) {
+            table[ipc->table[i]->req_id & (places - 1)] = ipc->table[i];
         }
     }
-    return false;
+    kc_client_give(ipc, ipc->table);
+    ipc->table = table;
+    ipc->table_mask = places - 1;
+    return KC_OK;
+}
+
+static int kc_op_find_place(kc_ipc *ipc, uint32_t *id_out)
+{
+    int code = ipc->under_way <= ipc->table_mask ? KC_OK : kc_op_grow(ipc);
+    if (code == KC_OK) {
+        do {
+            ipc->last_id = ipc->last_id == UINT32_MAX ? 1 : ipc->last_id + 1;
+        } while (ipc->table[ipc->last_id & ipc->table_mask] != NULL);
+        *id_out = ipc->last_id;
+    }
+    return code;
 }
 
 static void kc_op_enter(kc_ipc *ipc, kc_ipc_op *op)
@@ -148,8 +167,8 @@ static int kc_op_start(kc_ipc *ipc, kc_ipc_op *op, bool counted, bool may_wait)
     if (code == KC_OK && ipc->ended != KC_OK) {
         code = ipc->ended;
     }
-    if (code == KC_OK && !kc_op_find_place(ipc, &op->req_id)) {
-        code = KC_EAGAIN;
+    if (code == KC_OK) {
+        code = kc_op_find_place(ipc, &op->req_id);
     }
     if (code != KC_OK && op->counted) {
         kc_credit_give(ipc, op->chan, op->bytes);

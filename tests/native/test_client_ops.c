@@ -1,4 +1,5 @@
 /* What becomes of operations: answered, refused, cancelled, overdue, lost with the connection; who may be in flight. */
+#include "client/kc_client.h"
 #include "kc_client_peer.h"
 
 static const kc_ipc_payload ab = {.bytes = "ab", .length = 2};
@@ -516,6 +517,26 @@ KC_TEST(who_waits_for_room_gives_up_in_time_and_nothing_was_sent)
     peer_close(p);
 }
 
+KC_TEST(requests_that_are_answered_at_once_are_never_too_many)
+{
+    enum { MANY = 300 };
+    peer *p = bounded(1, 0, 0); /* a table of 64 places, which grows twice */
+    kc_ipc_op *ops[MANY];
+    for (uint32_t i = 0; i < MANY; i++) {
+        kc_writer writer;
+        ops[i] = kc_control_make(p->ipc, NULL, KC_CMD_PING, 0, &writer);
+        KC_REQUIRE(ops[i] != NULL && kc_control_ask(ops[i], &writer, false) == KC_OK);
+        KC_CHECK_EQ(peer_expect(p, KC_CMD_PING), i + 1);
+    }
+    for (uint32_t i = MANY; i > 0; i--) {
+        peer_answer(p, KC_CMD_PING, i, i % 2 == 0 ? KC_OK : KC_ENOSYS);
+    }
+    for (uint32_t i = 0; i < MANY; i++) {
+        KC_CHECK_EQ(kc_op_finish(ops[i], NULL), i % 2 == 1 ? KC_OK : KC_ENOSYS);
+    }
+    peer_close(p);
+}
+
 /* --- what is refused here ----------------------------------------------------------------------------------------- */
 
 KC_TEST(what_cannot_be_asked_is_refused_without_a_frame)
@@ -600,6 +621,7 @@ int main(void)
     KC_RUN(a_bound_of_one_channel_leaves_room_for_others);
     KC_RUN(bytes_in_flight_are_bounded_but_one_alone_may_be_longer);
     KC_RUN(who_waits_for_room_gives_up_in_time_and_nothing_was_sent);
+    KC_RUN(requests_that_are_answered_at_once_are_never_too_many);
     KC_RUN(what_cannot_be_asked_is_refused_without_a_frame);
     KC_RUN(a_child_of_fork_is_refused_and_says_nothing);
     return kc_test_report();
