@@ -143,7 +143,6 @@ struct kc_ipc_op {
     bool counted;
     bool confirm;
     bool cancel_owed; /* CANCEL is still to be said */
-    bool told;
 };
 
 struct kc_ipc_chan {
@@ -153,7 +152,6 @@ struct kc_ipc_chan {
     uint32_t requests;
     uint64_t bytes;
     unsigned refs; /* the handle, and operations on it */
-    bool freed;
 };
 
 /* --- the connection ----------------------------------------------------------------------------------------------- */

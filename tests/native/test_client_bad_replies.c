@@ -148,6 +148,12 @@ static void index_beyond(peer *p)
     element(out, "x");
     peer_end(p);
 }
+static void index_beyond_and_no_message(peer *p)
+{
+    kc_put_u32(peer_reply(p, KC_CMD_SELECT, SELECT_ID, 0), KC_ATTR_INDEX, 2);
+    peer_end(p);
+}
+static void no_index_and_no_message(peer *p) { peer_answer(p, KC_CMD_SELECT, SELECT_ID, 0); }
 static void no_index(peer *p)
 {
     element(peer_reply(p, KC_CMD_SELECT, SELECT_ID, 0), "x");
@@ -284,7 +290,8 @@ static const bad_case cases[] = {
     CASE(positive_result), CASE(answered_twice), CASE(second_hello), CASE(words_that_are_good), CASE(counts_too_much),
     CASE(counts_none), CASE(drops_too_much), CASE(send_with_message), CASE(refusal_with_message),
     CASE(nothing_received), CASE(one_too_many), CASE(batch_too_long), CASE(item_not_asked), CASE(element_for_item),
-    CASE(no_delivery), CASE(item_without_body), CASE(nested_twice), CASE(index_beyond), CASE(no_index),
+    CASE(no_delivery), CASE(item_without_body), CASE(nested_twice), CASE(index_beyond),
+    CASE(index_beyond_and_no_message), CASE(no_index_and_no_message), CASE(no_index),
     CASE(message_for_a_sending_clause), CASE(no_message_for_a_receiving_clause), CASE(unknown_region),
     CASE(desc_of_no_length), CASE(region_without_file), CASE(region_that_may_shrink),
     CASE(region_longer_than_its_file), CASE(region_of_no_memory), CASE(region_announced_twice),
