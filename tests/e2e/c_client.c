@@ -367,6 +367,22 @@ static void test_fork(kc_ipc *a, kc_ipc_chan *at, kc_ipc_chan *bt)
     take(bt, "still", 5);
 }
 
+/* What is under way on a handle goes on when the handle is given back. */
+static void test_giving_back(kc_ipc *a, kc_ipc_chan *bt)
+{
+    kc_ipc_chan *chan;
+    kc_ipc_op *op;
+    kc_ipc_result result;
+    OK(kc_ipc_open(a, "shared", 0, 0, &chan));
+    OK(kc_ipc_recv_begin(chan, 1, NULL, &op));
+    kc_ipc_chan_free(chan);
+    OK(kc_ipc_send(bt, "late", 4, NULL));
+    OK(kc_ipc_op_wait(op, &result));
+    CHECK(result.message_count == 1 && memcmp(result.messages[0].bytes, "late", 4) == 0);
+    kc_ipc_result_free(&result);
+    kc_ipc_op_free(op);
+}
+
 static int test_all(void)
 {
     int before = open_files();
@@ -389,6 +405,7 @@ static int test_all(void)
     test_the_longest_element(a, at, bt);
     test_threads_and_signals(at);
     test_fork(a, at, bt);
+    test_giving_back(a, bt);
     OK(kc_ipc_close(at));
     CODE(kc_ipc_send(at, "x", 1, NULL), KC_EPIPE);
     kc_ipc_message message;

@@ -1,6 +1,7 @@
 """The C client against a real daemon: its examples, and a program that checks itself (c_client.c),
 each built with what the installation names."""
 
+import ctypes
 import os
 import shutil
 import signal
@@ -10,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from kcoro_ipc.building import compile_words, link_words
+from kcoro_ipc.building import SHARED, compile_words, get_library_dir, link_words
+from kcoro_ipc.errors import KcoroError
+from kcoro_ipc.protocol.address import find_address
 
 pytestmark = pytest.mark.e2e
 
@@ -146,3 +149,57 @@ def test_a_python_and_a_c_program_talk(start_daemon: Any, programs: Path) -> Non
         with file:
             assert data == b"file"
             assert os.readlink(f"/proc/self/fd/{file.fileno()}") == os.devnull
+
+
+# --- where the daemon is ---
+
+
+def found_by_c(address: str | None) -> object:
+    library = ctypes.CDLL(f"{get_library_dir()}/{SHARED}")
+    path, seqpacket = ctypes.create_string_buffer(128), ctypes.c_int(-1)
+    given = None if address is None else address.encode()
+    code = library.kc_ipc_address(given, path, ctypes.byref(seqpacket))
+    return code or ("seqpacket" if seqpacket.value else "stream", path.value.decode())
+
+
+def found_by_python(address: str | None) -> object:
+    try:
+        return tuple(find_address(address, os.environ))
+    except KcoroError as error:
+        return error.code
+
+
+@pytest.mark.parametrize("named", ["argument", "environment"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("a/b.sock", "/x", "stream:/x", "seqpacket:/x", "stream:x", "seqpacket:x", "a:b", "a1:/x"),
+        *("unix:/x", "Stream:/x", "stream:", "seqpacket:", ":/x", ":", "stream:unix:/x", ""),
+        *("/" + "x" * 106, "/" + "x" * 107, "seqpacket:/" + "x" * 106, "seqpacket:/" + "x" * 107),
+    ],
+)
+def test_an_address_means_the_same_in_c(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, named: str
+) -> None:
+    monkeypatch.delenv("KCORO_SOCKET", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    if named == "environment":
+        monkeypatch.setenv("KCORO_SOCKET", address)
+    given = address if named == "argument" else None
+    assert found_by_c(given) == found_by_python(given)
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("directory", ["runtime", "", None])
+def test_without_an_address_the_same_place_is_found(
+    monkeypatch: pytest.MonkeyPatch, socket_dir: Path, directory: str | None, there: bool
+) -> None:
+    monkeypatch.delenv("KCORO_SOCKET", raising=False)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    if directory is not None:
+        runtime = socket_dir / directory if directory else ""
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    if directory and there:
+        (socket_dir / directory / "kcoro").mkdir(parents=True)
+        (socket_dir / directory / "kcoro" / "kcoro.sock").touch()
+    assert found_by_c(None) == found_by_python(None)
