@@ -1,5 +1,5 @@
 """The daemon once more, its users C programs: each is a process of client_driver.c, which is asked
-line by line and speaks to the daemon by the C client.
+line by line and speaks to the daemon by the C client, with bytes or with loans of shared memory.
 
 Who dies is killed. Channels are made, and turns counted, by users of daemon_subject.
 """
@@ -20,14 +20,16 @@ ACK, CONFIRM, BIASED = 1, 4, 8  # enum kc_ipc_wish_flag
 
 
 class CClientSubject(DaemonSubject):
-    def __init__(self, process: DaemonProcess, transport: str, driver: Path) -> None:
+    def __init__(
+        self, process: DaemonProcess, transport: str, driver: Path, loans: bool = False
+    ) -> None:
         self._drivers: list[CUser] = []
-        self._driver = driver
+        self._driver = [str(driver), *(["loans"] if loans else [])]
         self._plain = True
         super().__init__(process, transport)
         self._maker = self.user()  # an ordinary one: what follows are C programs
         self._plain = False
-        self.label = f"c-client-{transport}"
+        self.label = f"c-client-{'descriptors-' if loans else ''}{transport}"
 
     def user(self) -> Any:
         if self._plain:
@@ -53,11 +55,11 @@ class CClientSubject(DaemonSubject):
 class CUser(User):
     _numbers = itertools.count(1)
 
-    def __init__(self, subject: CClientSubject, driver: Path) -> None:
+    def __init__(self, subject: CClientSubject, driver: Sequence[str]) -> None:
         self.subject = subject
         address = subject.process.address(subject.transport)
         self._process = subprocess.Popen(
-            [str(driver)],
+            driver,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"KCORO_SOCKET": address},

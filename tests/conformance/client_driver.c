@@ -7,7 +7,7 @@
  *
  * What is asked at once is answered "= CODE [NUMBER...]". Collect and wait answer a line for each operation that has
  * ended, "end ID CODE INDEX DROPPED COUNT REASON (HEX DELIVERY ATTEMPTS)...", then "."; wait waits for one. Texts and
- * bytes are in hex, "-" for none.
+ * bytes are in hex, "-" for none. With an argument what is not empty is sent as a loan of shared memory.
  */
 #include <kcoro/kc_ipc.h>
 #include <poll.h>
@@ -15,11 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_OPS = 4096, MOST_CHANS = 1024, MOST_PARTS = 1100 };
+enum { MOST_OPS = 4096, MOST_CHANS = 1024, MOST_PARTS = 1100, REGION_BYTES = 8 << 20 };
 
 typedef struct operation {
     unsigned long id;
     kc_ipc_op *op;
+    kc_ipc_loan **loans; /* of a select by clause, else in order */
+    uint32_t loan_count;
+    int is_select;
 } operation;
 
 static kc_ipc *ipc;
@@ -27,6 +30,7 @@ static operation ops[MOST_OPS];
 static int op_count;
 static kc_ipc_chan *chans[MOST_CHANS];
 static int chan_count;
+static kc_ipc_region *region; /* NULL: all goes as bytes */
 
 static void must(int good, const char *what)
 {
@@ -66,6 +70,48 @@ static kc_ipc_payload bytes(void)
     return (kc_ipc_payload){.bytes = out, .length = length};
 }
 
+/* --- loans -------------------------------------------------------------------------------------------------------- */
+
+static kc_ipc_payload lend(kc_ipc_payload plain)
+{
+    kc_ipc_loan *loan;
+    int code;
+    if (region == NULL || plain.length == 0) {
+        return plain;
+    }
+    while ((code = kc_ipc_loan_take(region, plain.length, &loan)) == KC_ENOSPC) {
+        must(kc_ipc_ping(ipc) == KC_OK, "no daemon any more");
+    }
+    must(code == KC_OK, "no loan");
+    memcpy(kc_ipc_loan_bytes(loan), plain.bytes, plain.length);
+    return (kc_ipc_payload){.loan = loan};
+}
+
+static void keep_loans(operation *one, const kc_ipc_payload *parts, uint32_t count, int is_select)
+{
+    one->loans = calloc(count, sizeof(kc_ipc_loan *));
+    must(one->loans != NULL, "no memory");
+    one->loan_count = count;
+    one->is_select = is_select;
+    for (uint32_t i = 0; i < count; i++) {
+        one->loans[i] = parts[i].loan;
+    }
+}
+
+/* Those that were not sent are ours as before. */
+static void give_loans(const operation *one, const kc_ipc_result *result)
+{
+    uint32_t sent = result->code == KC_OK ? result->count : 0;
+    int gone = result->code == KC_EINPROGRESS || (result->flags & KC_IPC_IN_DOUBT) != 0;
+    for (uint32_t i = 0; i < one->loan_count && !gone; i++) {
+        int taken = one->is_select ? result->code == KC_OK && result->index == i : i < sent;
+        if (!taken && result->code != KC_ECANCELED) { /* of a confirmed send nobody knows */
+            kc_ipc_loan_give(one->loans[i]);
+        }
+    }
+    free(one->loans);
+}
+
 static void say_hex(const void *data, size_t length)
 {
     const unsigned char *at = data;
@@ -93,14 +139,19 @@ static kc_ipc_chan *channel(int *code_out)
 
 /* --- operations --------------------------------------------------------------------------------------------------- */
 
-static void began(unsigned long id, int code, kc_ipc_op *op)
+static void began(unsigned long id, int code, kc_ipc_op *op, const kc_ipc_payload *parts, uint32_t count,
+                  int is_select)
 {
+    operation one = {.id = id, .op = op};
+    kc_ipc_result refused = {.code = code};
+    keep_loans(&one, parts, count, is_select);
     if (code != KC_OK) {
+        give_loans(&one, &refused);
         printf("= %d\n", code);
         return;
     }
     must(op_count < MOST_OPS, "too many operations");
-    ops[op_count++] = (operation){id, op};
+    ops[op_count++] = one;
     printf("= 0\n");
 }
 
@@ -115,13 +166,18 @@ static void do_send(void)
     wish.flags = (uint32_t)number();
     uint32_t count = (uint32_t)number();
     must(count <= MOST_PARTS, "too many parts");
+    int all = 1; /* one frame holds bytes or ranges */
     for (uint32_t i = 0; i < count; i++) {
         parts[i] = bytes();
+        all = all && parts[i].length != 0;
+    }
+    for (uint32_t i = 0; all && i < count; i++) {
+        parts[i] = lend(parts[i]);
     }
     if (chan != NULL) {
         code = kc_ipc_send_begin(chan, parts, count, &wish, &op);
     }
-    began(id, code, op);
+    began(id, code, op, parts, count, 0);
 }
 
 static void do_recv(void)
@@ -136,7 +192,7 @@ static void do_recv(void)
     if (chan != NULL) {
         code = kc_ipc_recv_begin(chan, most, &wish, &op);
     }
-    began(id, code, op);
+    began(id, code, op, NULL, 0, 0);
 }
 
 static void do_select(void)
@@ -152,8 +208,9 @@ static void do_select(void)
     must(count <= 128, "too many clauses");
     for (uint32_t i = 0; i < count; i++) {
         clauses[i] = (kc_ipc_clause){.chan = channel(&code)};
+        payloads[i] = (kc_ipc_payload){0};
         if (*word() == 's') {
-            payloads[i] = bytes();
+            payloads[i] = lend(bytes());
             clauses[i].payload = &payloads[i];
         } else {
             clauses[i].flags = (uint32_t)number();
@@ -162,7 +219,7 @@ static void do_select(void)
     if (code == KC_OK) {
         code = kc_ipc_select_begin(ipc, clauses, count, &wish, &op);
     }
-    began(id, code, op);
+    began(id, code, op, payloads, count, 1);
 }
 
 static void do_cancel(void)
@@ -181,6 +238,7 @@ static void say_end(const operation *one)
 {
     kc_ipc_result result;
     kc_ipc_op_wait(one->op, &result);
+    give_loans(one, &result);
     printf("end %lu %d %d %u %u", one->id, result.code, (int)result.index, result.dropped, result.count);
     say_hex(result.reason, strlen(result.reason));
     for (uint32_t i = 0; i < result.message_count; i++) {
@@ -286,11 +344,13 @@ static void obey(const char *command)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     char *line = NULL;
     size_t room = 0;
+    (void)argv;
     must(kc_ipc_connect(NULL, &ipc) == KC_OK, "no daemon");
+    must(argc < 2 || kc_ipc_region_make(ipc, REGION_BYTES, &region) == KC_OK, "no region");
     while (getline(&line, &room, stdin) > 0) {
         obey(strtok(line, " \n"));
         fflush(stdout);

@@ -20,7 +20,7 @@ from tests.e2e.harness import DaemonProcess, running_daemon
 
 BY_BYTES = ("pump", "daemon-stream", "daemon-seqpacket", "io-thread-stream")
 ON_WIRE = (*BY_BYTES, "descriptors-stream", "descriptors-seqpacket")
-BY_C = ("c-client-stream", "c-client-seqpacket")
+BY_C = ("c-client-stream", "c-client-seqpacket", "c-client-descriptors-stream")
 SUBJECTS = ("engine", *ON_WIRE, *BY_C)
 # What does not hold for payloads that go by descriptor.
 ABOUT_SIZES = {
@@ -79,7 +79,8 @@ def daemons(conformance_daemon: DaemonProcess, threaded_daemon: DaemonProcess) -
 def make_subject(label: str, request: pytest.FixtureRequest, daemons: Daemons) -> Subject:
     if label in BY_C:
         driver = request.getfixturevalue("c_driver")
-        return CClientSubject(daemons["daemon"], label.rpartition("-")[2], driver)
+        loans = "descriptors" in label
+        return CClientSubject(daemons["daemon"], label.rpartition("-")[2], driver, loans)
     if label == "engine":
         return EngineSubject()
     if label == "pump":
@@ -92,7 +93,7 @@ def make_subject(label: str, request: pytest.FixtureRequest, daemons: Daemons) -
 
 def skip_what_does_not_apply(request: pytest.FixtureRequest) -> None:
     reason = ABOUT_SIZES.get(request.node.originalname)
-    if reason is not None and request.param.startswith("descriptors"):
+    if reason is not None and "descriptors" in request.param:
         pytest.skip(f"about sizes: {reason}")
     reason = ABOUT_HANDLES.get(request.node.originalname)
     if reason is not None and request.param in BY_C:
