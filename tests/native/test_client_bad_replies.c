@@ -262,15 +262,17 @@ static void files_that_no_frame_names(peer *p)
     p->file_count = 1;
     peer_end(p);
 }
-static void more_files_than_a_message_has(peer *p)
+static void many_files(peer *p, uint8_t count)
 {
     element(peer_reply(p, KC_CMD_CHAN_RECV, RECV_ID, 0), "x");
-    p->out[3] = 17;
-    for (p->file_count = 0; p->file_count < 17; p->file_count++) {
+    p->out[3] = count;
+    for (p->file_count = 0; p->file_count < count; p->file_count++) {
         p->files[p->file_count] = STDERR_FILENO;
     }
     peer_end(p);
 }
+static void more_files_than_a_message_has(peer *p) { many_files(p, 17); }
+static void far_more_files(peer *p) { many_files(p, 200); }
 static void a_notice_that_nobody_knows(peer *p)
 {
     kc_put_u64(peer_begin(p, KC_CMD_PING, 0), KC_ATTR_REGION_ID, 5);
@@ -297,7 +299,7 @@ static const bad_case cases[] = {
     CASE(region_longer_than_its_file), CASE(region_of_no_memory), CASE(region_announced_twice),
     CASE(beyond_the_region), CASE(so_far_that_it_wraps), CASE(second_range_is_wrong), CASE(files_for_two_messages),
     CASE(files_without_a_message), CASE(names_without_files), CASE(files_that_no_frame_names),
-    CASE(more_files_than_a_message_has), CASE(a_notice_that_nobody_knows), CASE(freed_with_a_short_range),
+    CASE(more_files_than_a_message_has), CASE(far_more_files), CASE(a_notice_that_nobody_knows), CASE(freed_with_a_short_range),
 };
 
 static int open_files(void)
