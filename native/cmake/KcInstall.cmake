@@ -2,9 +2,11 @@
 #
 # The shared one shows KC_API alone and has a version for each name (kcoro.map). The static one holds machine code, not a
 # compiler's own form of the program, so that any compiler may link it.
+set(KC_HEADERS "${PROJECT_SOURCE_DIR}/include/kcoro")
 set(KC_PARTS kcoro_core kcoro_wire kcoro_ipc kcoro_client)
 if(TARGET kcoro_runtime)
-  list(APPEND KC_PARTS kcoro_runtime)
+  list(APPEND KC_PARTS kcoro_runtime kcoro_remote)
+  list(APPEND KC_HEADERS "${PROJECT_SOURCE_DIR}/remote/include/kcoro")
 endif()
 set(KC_OBJECTS)
 foreach(part IN LISTS KC_PARTS)
@@ -36,7 +38,7 @@ if(SKBUILD)
   # A wheel holds no links: one file, by the name that programs ask the loader for.
   install(PROGRAMS "$<TARGET_FILE:kcoro>" DESTINATION kcoro_ipc/lib RENAME "libkcoro.so.${PROJECT_VERSION_MAJOR}")
   install(FILES "$<TARGET_FILE:kcoro_static>" DESTINATION kcoro_ipc/lib)
-  install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/kcoro" DESTINATION kcoro_ipc/include FILES_MATCHING PATTERN "*.h"
+  install(DIRECTORY ${KC_HEADERS} DESTINATION kcoro_ipc/include FILES_MATCHING PATTERN "*.h"
     PATTERN "*.hpp")
   return()
 endif()
@@ -55,5 +57,5 @@ install(EXPORT kcoroTargets NAMESPACE kcoro:: DESTINATION "${KC_CMAKE_DIR}")
 install(FILES "${PROJECT_BINARY_DIR}/kcoroConfig.cmake" "${PROJECT_BINARY_DIR}/kcoroConfigVersion.cmake"
   DESTINATION "${KC_CMAKE_DIR}")
 install(FILES "${PROJECT_BINARY_DIR}/kcoro.pc" DESTINATION "${KC_PC_DIR}")
-install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/kcoro" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+install(DIRECTORY ${KC_HEADERS} DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
   FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")

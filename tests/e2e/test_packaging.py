@@ -120,10 +120,10 @@ def test_a_strangers_program_is_built_and_runs(
     assert run(str(program), KCORO_SOCKET=f"stream:{running.path}") == "hello, stranger"
 
 
-def declared() -> set[str]:
+def declared(include: Path) -> set[str]:
     """The functions that the headers mark KC_API."""
     found = set()
-    for header in (ROOT / "native/include/kcoro").glob("*.h"):
+    for header in (include / "kcoro").glob("*.h"):
         text = re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.S)
         found |= set(re.findall(r"KC_API\s[^;({]*?\b(kc_\w+)\s*\(", text))
     return found
@@ -138,24 +138,29 @@ def shown(library: Path) -> set[tuple[str, str]]:
 
 def test_the_shared_library_shows_what_the_headers_mark_and_nothing_else(installed: Path) -> None:
     library = libraries(installed) / "libkcoro.so.0"
-    assert shown(library) == {(name, VERSION) for name in declared()}
-    assert "kc_ipc_connect" in declared()
+    marked = declared(installed / "include")
+    assert shown(library) == {(name, VERSION) for name in marked}
+    assert "kc_ipc_connect" in marked
     assert "Library soname: [libkcoro.so.0]" in run(tool("readelf"), "-d", str(library))
 
 
-def test_the_library_of_the_wheel_shows_the_same(installed: Path) -> None:
+def test_the_library_of_the_wheel_shows_the_same() -> None:
     from kcoro_ipc.building import get_library_dir
 
     own = Path(get_library_dir()) / "libkcoro.so.0"
-    assert shown(own) == {(name, VERSION) for name in declared()}
+    marked = declared(Path(kcoro_ipc.get_include()))
+    assert shown(own) == {(name, VERSION) for name in marked}
 
 
 def test_every_public_header_is_installed_and_can_stand_alone(
     installed: Path, tmp_path: Path
 ) -> None:
-    names = sorted(path.name for path in (ROOT / "native/include/kcoro").glob("*.h"))
-    for folder in (installed / "include", Path(kcoro_ipc.get_include())):
-        assert sorted(path.name for path in (folder / "kcoro").glob("*.h")) == names
+    written = [path for path in (ROOT / "native").glob("**/include/kcoro/*.h")]
+    names = sorted(path.name for path in (installed / "include/kcoro").glob("*.h"))
+    in_wheel = Path(kcoro_ipc.get_include()) / "kcoro"
+    assert sorted(path.name for path in in_wheel.glob("*.h")) == names
+    assert {path.name for path in (ROOT / "native/include/kcoro").glob("*.h")} <= set(names)
+    assert set(names) <= {path.name for path in written}
     for name in names:
         alone = tmp_path / "alone.c"
         alone.write_text(f"#include <kcoro/{name}>\nint main(void) {{ return 0; }}\n")
