@@ -155,7 +155,7 @@ def test_the_library_of_the_wheel_shows_the_same() -> None:
 def test_every_public_header_is_installed_and_can_stand_alone(
     installed: Path, tmp_path: Path
 ) -> None:
-    written = [path for path in (ROOT / "native").glob("**/include/kcoro/*.h")]
+    written = list((ROOT / "native").glob("**/include/kcoro/*.h"))
     names = sorted(path.name for path in (installed / "include/kcoro").glob("*.h"))
     in_wheel = Path(kcoro_ipc.get_include()) / "kcoro"
     assert sorted(path.name for path in in_wheel.glob("*.h")) == names
