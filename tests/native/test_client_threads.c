@@ -79,6 +79,7 @@ static peer *open_bounded(uint32_t requests, const kc_ipc_waiting *waiting)
     atomic_store(&memory_until, -1);
     kc_ipc_config config = peer_pair(p, PEER_ROOM);
     config.max_requests = requests;
+    config.connect_timeout_ms = 1000000; /* no timer of the connect's wakes anybody */
     config.waiting = waiting;
     return peer_open_as(config, p);
 }
