@@ -1,4 +1,5 @@
-/* kc_client.h: one connection as the client's files see it. What they do together stands in kcoro/kc_ipc.h.
+/* kc_client.h: one connection as the client's files see it. What they do together stands in kcoro/kc_ipc.h. It is
+ * longer than its neighbours because a connection is one state, seen by all of them.
  *
  * One lock guards all of a connection. It is held over calls of the transport, which return at once, and never while
  * anybody waits. Of the callers that wait one is the pilot: it alone reads, writes and sleeps on the descriptor, and
