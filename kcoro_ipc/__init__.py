@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kcoro_ipc import blocking, engine, errors
+    from kcoro_ipc.building import get_include
     from kcoro_ipc.client import Channel, Clause, Client, Inbox, Job, Selected, open_client
     from kcoro_ipc.errors import KcoroError
     from kcoro_ipc.files import File, Message, Sender
@@ -40,6 +41,7 @@ _HOMES = {
     "blocking": "blocking",
     "engine": "engine",
     "errors": "errors",
+    "get_include": "building",
     "open_client": "client",
 }
 
@@ -60,6 +62,7 @@ __all__ = [
     "blocking",
     "engine",
     "errors",
+    "get_include",
     "open_client",
 ]
 

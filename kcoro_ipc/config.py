@@ -267,3 +267,9 @@ def _pattern_fault(pattern: str) -> str | None:
     if "[" in re.sub(r"\[!?\]?[^]]*\]", "", pattern):
         return "has a [ that no ] closes; write [[] for the sign itself"
     return None
+
+
+if __name__ == "__main__":  # the other configuration: python -m kcoro_ipc.config --cflags --libs
+    from kcoro_ipc.building import main
+
+    main()

@@ -20,9 +20,9 @@ from tests.conformance.wire_user import WireSubject
 
 
 @of(BUFFERED)
-def test_a_batch_that_tries_settles_what_fits(wire_subject: WireSubject, spec: Spec) -> None:
+def test_a_batch_that_tries_settles_what_fits(batch_subject: WireSubject, spec: Spec) -> None:
     """Contract 4.14: COUNT elements from the front are settled, RESULT is 0 as write(2) has it."""
-    user, chan = wire_subject.user(), spec.make(wire_subject)
+    user, chan = batch_subject.user(), spec.make(batch_subject)
     outcome = user.send_many(chan, numbered(spec.capacity + 5), timeout_ms=0).ok()
     assert (outcome.count, outcome.dropped) == (spec.capacity, 0)
     assert user.send_many(chan, numbered(2), timeout_ms=0).code == EAGAIN
@@ -31,10 +31,10 @@ def test_a_batch_that_tries_settles_what_fits(wire_subject: WireSubject, spec: S
 
 @of(BLOCKING)
 def test_a_batch_waits_and_goes_on_element_by_element(
-    wire_subject: WireSubject, spec: Spec
+    batch_subject: WireSubject, spec: Spec
 ) -> None:
     """Contract 4.14: single operations in order; the answer comes when the last one is settled."""
-    (sender, receiver), chan = wire_subject.users(2), spec.make(wire_subject)
+    (sender, receiver), chan = batch_subject.users(2), spec.make(batch_subject)
     count = spec.capacity + 4
     parked = sender.send_many(chan, numbered(count))
     for place in range(4):
@@ -46,10 +46,10 @@ def test_a_batch_waits_and_goes_on_element_by_element(
 
 @of(BLOCKING)
 def test_a_cancelled_batch_says_how_many_were_settled(
-    wire_subject: WireSubject, spec: Spec
+    batch_subject: WireSubject, spec: Spec
 ) -> None:
     """Contract 4.14: with COUNT > 0 it succeeded that far; with 0 it is ECANCELED."""
-    (sender, receiver), chan = wire_subject.users(2), spec.make(wire_subject)
+    (sender, receiver), chan = batch_subject.users(2), spec.make(batch_subject)
     parked = sender.send_many(chan, numbered(spec.capacity + 3))
     assert receiver.receive(chan).data == b"0"
     sender.cancel(parked)
@@ -64,9 +64,9 @@ def test_a_cancelled_batch_says_how_many_were_settled(
 
 
 @of(BLOCKING)
-def test_one_deadline_counts_for_the_whole_batch(wire_subject: WireSubject, spec: Spec) -> None:
+def test_one_deadline_counts_for_the_whole_batch(batch_subject: WireSubject, spec: Spec) -> None:
     """Contract 4.14, 4.1: it ends a batch that has settled something without an error."""
-    (sender, receiver), chan = wire_subject.users(2), spec.make(wire_subject)
+    (sender, receiver), chan = batch_subject.users(2), spec.make(batch_subject)
     parked = sender.send_many(chan, numbered(spec.capacity + 3), timeout_ms=50)
     if spec.capacity:
         assert parked.wait().count == spec.capacity
@@ -78,10 +78,10 @@ def test_one_deadline_counts_for_the_whole_batch(wire_subject: WireSubject, spec
 
 @of(BUFFERED)
 def test_closing_a_channel_lets_the_parked_element_of_a_batch_drain_and_ends_it(
-    wire_subject: WireSubject, spec: Spec
+    batch_subject: WireSubject, spec: Spec
 ) -> None:
     """Contract 4.14, 4.5: the element that is parked was a parked sender; the next one is new."""
-    (sender, receiver), chan = wire_subject.users(2), spec.make(wire_subject)
+    (sender, receiver), chan = batch_subject.users(2), spec.make(batch_subject)
     parked = sender.send_many(chan, numbered(spec.capacity + 3))
     receiver.close(chan)
     assert drain(receiver, chan) == numbered(spec.capacity + 1)
@@ -90,19 +90,19 @@ def test_closing_a_channel_lets_the_parked_element_of_a_batch_drain_and_ends_it(
 
 
 @of(DROP_NEWEST)
-def test_a_batch_tells_how_many_drop_newest_dropped(wire_subject: WireSubject, spec: Spec) -> None:
+def test_a_batch_tells_how_many_drop_newest_dropped(batch_subject: WireSubject, spec: Spec) -> None:
     """Contract 4.14: COUNT has them all, DROPPED how many of them were dropped."""
-    user, chan = wire_subject.user(), spec.make(wire_subject)
+    user, chan = batch_subject.user(), spec.make(batch_subject)
     outcome = user.send_many(chan, numbered(10)).ok()
     assert (outcome.count, outcome.dropped) == (10, 10 - spec.capacity)
 
 
 @of(DROP_OLDEST)
 def test_a_batch_does_not_count_evicted_elements_as_its_own(
-    wire_subject: WireSubject, spec: Spec
+    batch_subject: WireSubject, spec: Spec
 ) -> None:
     """Contract 4.14: evicted older ones are counted on the channel only."""
-    user, chan = wire_subject.user(), spec.make(wire_subject)
+    user, chan = batch_subject.user(), spec.make(batch_subject)
     outcome = user.send_many(chan, numbered(10)).ok()
     assert (outcome.count, outcome.dropped) == (10, 0)
     assert user.statistics(chan)["drops_oldest"] == 10 - spec.capacity
@@ -110,9 +110,9 @@ def test_a_batch_does_not_count_evicted_elements_as_its_own(
 
 
 @of([*BUFFERED, UNLIMITED])
-def test_receive_many_takes_what_is_there(wire_subject: WireSubject, spec: Spec) -> None:
+def test_receive_many_takes_what_is_there(batch_subject: WireSubject, spec: Spec) -> None:
     """Contract 4.14: up to MAX_ITEMS, in order, without waiting for more."""
-    user, chan = wire_subject.user(), spec.make(wire_subject)
+    user, chan = batch_subject.user(), spec.make(batch_subject)
     room = min(spec.room, 64)
     for message in numbered(room):
         user.try_send(chan, message).ok()
@@ -125,10 +125,10 @@ def test_receive_many_takes_what_is_there(wire_subject: WireSubject, spec: Spec)
 
 @of(BLOCKING)
 def test_receive_many_waits_for_the_first_and_returns_with_it(
-    wire_subject: WireSubject, spec: Spec
+    batch_subject: WireSubject, spec: Spec
 ) -> None:
     """Contract 4.14: one message ends the wait."""
-    (sender, receiver), chan = wire_subject.users(2), spec.make(wire_subject)
+    (sender, receiver), chan = batch_subject.users(2), spec.make(batch_subject)
     parked = receiver.receive_many(chan, 10)
     assert parked.waiting
     sender.send(chan, b"first").ok()
@@ -136,9 +136,9 @@ def test_receive_many_waits_for_the_first_and_returns_with_it(
 
 
 @of(BLOCKING)
-def test_receive_many_takes_from_parked_senders_too(wire_subject: WireSubject, spec: Spec) -> None:
+def test_receive_many_takes_from_parked_senders_too(batch_subject: WireSubject, spec: Spec) -> None:
     """Contract 4.14, 4.4: buffered first, then those who wait, in their order."""
-    users, chan = wire_subject.users(4), spec.make(wire_subject)
+    users, chan = batch_subject.users(4), spec.make(batch_subject)
     for message in numbered(spec.capacity):
         users[0].try_send(chan, message).ok()
     parked = [
@@ -150,9 +150,9 @@ def test_receive_many_takes_from_parked_senders_too(wire_subject: WireSubject, s
 
 
 @of(BUFFERED)
-def test_an_acked_batch_holds_every_item(wire_subject: WireSubject, spec: Spec) -> None:
+def test_an_acked_batch_holds_every_item(batch_subject: WireSubject, spec: Spec) -> None:
     """Contract 4.14, 4.9: each has a delivery of its own; death puts all of them back in order."""
-    (dead, alive), chan = wire_subject.users(2), spec.make(wire_subject)
+    (dead, alive), chan = batch_subject.users(2), spec.make(batch_subject)
     sent = numbered(spec.capacity)
     for message in sent:
         alive.try_send(chan, message).ok()
@@ -163,9 +163,9 @@ def test_an_acked_batch_holds_every_item(wire_subject: WireSubject, spec: Spec) 
     assert (list(got.items), got.attempts) == (sent, 1)
 
 
-def test_a_batch_of_1024_elements_passes_whole(wire_subject: WireSubject) -> None:
+def test_a_batch_of_1024_elements_passes_whole(batch_subject: WireSubject) -> None:
     """Contract 4.14: the largest receive; several answers may be needed on a small MAX_FRAME."""
-    user, chan = wire_subject.user(), UNLIMITED.make(wire_subject)
+    user, chan = batch_subject.user(), UNLIMITED.make(batch_subject)
     sent = [b"%04d" % number * 40 for number in range(1024)]
     for start in range(0, 1024, 256):
         assert user.send_many(chan, sent[start : start + 256]).ok().count == 256
@@ -175,18 +175,18 @@ def test_a_batch_of_1024_elements_passes_whole(wire_subject: WireSubject) -> Non
     assert got == sent
 
 
-def test_a_batch_of_more_than_1024_items_is_refused(wire_subject: WireSubject) -> None:
+def test_a_batch_of_more_than_1024_items_is_refused(batch_subject: WireSubject) -> None:
     """PROTOCOL, commands: MAX_ITEMS is 1 to 1,024; the connection lives."""
-    user, chan = wire_subject.user(), RENDEZVOUS.make(wire_subject)
+    user, chan = batch_subject.user(), RENDEZVOUS.make(batch_subject)
     assert user.receive_many(chan, 1025).code == EINVAL
     assert user.try_receive(chan).code == EAGAIN
 
 
 def test_batches_of_two_senders_may_mingle_but_each_keeps_its_order(
-    wire_subject: WireSubject,
+    batch_subject: WireSubject,
 ) -> None:
     """Contract 4.14: others may come between the elements of a batch."""
-    (one, two, receiver), chan = wire_subject.users(3), BUFFERED[1].make(wire_subject)
+    (one, two, receiver), chan = batch_subject.users(3), BUFFERED[1].make(batch_subject)
     first = one.send_many(chan, [b"a%d" % number for number in range(10)])
     second = two.send_many(chan, [b"b%d" % number for number in range(10)])
     got: list[bytes] = []

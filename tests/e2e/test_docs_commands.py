@@ -5,6 +5,7 @@ A fenced block takes part by its info string:
     console serve    one command that starts a daemon; the rest of the page talks to it
     console run      lines after `$ ` are commands for one bash, the others their output
     python run       a program
+    c file NAME      a file that the commands below use
     text output      what the program before it prints
     console booted   as `console run`, but on a machine with systemd (test_docs_booted.py)
 
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(
-    r"^```(console serve|console run|python run|text output)\n(.*?)^```$", re.M | re.S
+    r"^```(console serve|console run|python run|text output|c file [\w.]+)\n(.*?)^```$", re.M | re.S
 )
 PAGES = sorted(
     page
@@ -51,6 +52,8 @@ def steps(page: str) -> Iterator[Step]:
         elif kind == "python run":
             shown = following[1] if following[0] == "text output" else None
             yield Step("python", body, shown)
+        elif kind.startswith("c file "):
+            yield Step(kind, body, None)
 
 
 class Daemon:
@@ -121,6 +124,9 @@ class Reader:
         if step.kind == "serve":
             self._daemon = Daemon(step.text, self._folder, self._environment)
             return
+        if step.kind.startswith("c file "):
+            (self._folder / step.kind.removeprefix("c file ")).write_text(step.text)
+            return
         command = step.text
         if step.kind == "python":
             (self._folder / "example.py").write_text(step.text)
@@ -183,13 +189,14 @@ def test_a_page_is_taken_apart_into_its_steps() -> None:
     page = (
         "```console serve\n$ kcoro serve\n```\n```console\n$ not run\n```\n"
         "```console run\n$ one \\\n> two\nout\n\nput\n$ three\n```\n"
-        "```python run\nprint(1)\n```\n\n```text output\n1\n```\n"
+        "```python run\nprint(1)\n```\n\n```text output\n1\n```\n```c file x.c\nint x;\n```\n"
     )
     assert list(steps(page)) == [
         Step("serve", "kcoro serve", None),
         Step("command", "one \\\ntwo", "out\n\nput\n"),
         Step("command", "three", ""),
         Step("python", "print(1)\n", "1\n"),
+        Step("c file x.c", "int x;\n", None),
     ]
 
 

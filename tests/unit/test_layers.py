@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Lowest first. Names are relative to kcoro_ipc.
 PYTHON_ROWS: list[set[str]] = [
     {"_kcoro"},
-    {"errors", "_wire", "forks", "journal", "access", "identity", "strict"},
+    {"errors", "_wire", "forks", "journal", "access", "identity", "strict", "building"},
     {"exposition"},
     {
         "tlv",
@@ -118,6 +118,7 @@ NATIVE_ROWS: list[set[str]] = [
     {"kcoro/kc_channel"},
     {"kcoro/kc_task"},
     {"kcoro/kc_actor"},
+    {"kcoro/kc_ipc"},
     {"kcoro/kcoro"},
     {"ipc/codec"},
     {"ipc/stream"},
@@ -143,10 +144,39 @@ NATIVE_ROWS: list[set[str]] = [
     {"lab/token"},
     {"lab/mirror"},
     {"lab/lab"},
+    {"client/client"},
+    {
+        "client/address",
+        "client/advice",
+        "client/ask",
+        "client/base",
+        "client/call",
+        "client/chan",
+        "client/connect",
+        "client/control",
+        "client/credit",
+        "client/input",
+        "client/judge",
+        "client/loan",
+        "client/mapping",
+        "client/message",
+        "client/op",
+        "client/output",
+        "client/pair",
+        "client/region",
+        "client/reply",
+        "client/unix",
+        "client/wait",
+    },
+    {"kcoro/kc_remote"},
+    {"remote/remote"},
 ]
+NATIVE_FOLDERS = ("core", "ipc", "arch", "runtime", "client", "remote", "lab")
 KNOW_ONLY_BYTES = {
     f"ipc/{noun}" for noun in ("bytes", "frame", "request", "writer", "codec", "stream")
 }
+# The client of the daemon: nothing of the engine, and of the wire only how frames are read.
+CLIENT_MAY_KNOW = {"ipc/bytes", "ipc/frame", "kcoro/kc_ipc", "kcoro/kc_types", "kcoro/kc_wire"}
 BYTES_MAY_KNOW = KNOW_ONLY_BYTES | {"kcoro/kc_wire", "kcoro/kc_types", "kcoro/kc_codec"}
 
 
@@ -272,8 +302,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.MULTILINE)
 
 
 def native_files(native: Path) -> list[Path]:
-    names = ("core", "ipc", "arch", "runtime", "lab", "include/kcoro")
-    folders = [native / name for name in names]
+    folders = [native / name for name in (*NATIVE_FOLDERS, "include/kcoro")]
     return [path for folder in folders for path in sorted(folder.glob("*.[ch]"))]
 
 
@@ -289,7 +318,7 @@ def included(path: Path) -> Iterator[str]:
     """The nouns of our own files that this one includes; a bare name is one of its own folder."""
     for name in INCLUDE.findall(path.read_text()):
         folder, _, _ = name.rpartition("/")
-        if folder.split("/")[-1] in ("core", "ipc", "arch", "runtime", "lab", "kcoro"):
+        if folder.split("/")[-1] in (*NATIVE_FOLDERS, "kcoro"):
             yield noun(Path(name))
         elif (path.parent / name).exists():
             yield noun((path.parent / name).resolve())
@@ -310,6 +339,10 @@ def native_faults(native: Path) -> Iterator[str]:
                 yield f"{label} includes {target}, which does not stand below it"
             elif name in KNOW_ONLY_BYTES and target not in BYTES_MAY_KNOW:
                 yield f"{label} includes {target}, but {name} knows only bytes"
+            elif name.startswith("client/") and not (
+                target in CLIENT_MAY_KNOW or target.startswith("client/")
+            ):
+                yield f"{label} includes {target}, which no client may know"
 
 
 # --- the claims ---------------------------------------------------------------------------------
@@ -390,6 +423,11 @@ def test_the_python_checker_reports_a_planted_cycle(tmp_path: Path) -> None:
         ("ipc/frame.c", '#include "core/chan.h"', "ipc/frame.c includes core/chan, but ipc/frame"),
         ("core/oddity.c", "", "core/oddity.c: core/oddity has no row"),
         (
+            "client/op.c",
+            '#include "ipc/kc_conn.h"',
+            "client/op.c includes ipc/conn, which no client may know",
+        ),
+        (
             "include/kcoro/kc_types.h",
             "#include <kcoro/kc_chan.h>",
             "include/kcoro/kc_types.h includes",
@@ -399,7 +437,7 @@ def test_the_python_checker_reports_a_planted_cycle(tmp_path: Path) -> None:
 def test_the_native_checker_reports_a_planted_include(
     tmp_path: Path, name: str, text: str, fault: str
 ) -> None:
-    for folder in ("core", "ipc", "include/kcoro"):
+    for folder in ("core", "ipc", "client", "include/kcoro"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "core" / "chan.h").touch()
     (tmp_path / "core" / "chan.c").write_text('#include "chan.h"\n#include <kcoro/kc_chan.h>\n')

@@ -16,6 +16,9 @@
 #include <kcoro/kc_codec.h>  /* the frame reader, for comparison with the definition of the wire */
 #include <kcoro/kc_pump.h>   /* connections: hot frames become operations, results become replies */
 #include <kcoro/kc_turn.h>   /* sockets: one epoll set, drained and written once a turn */
+#ifndef KC_CDEF
+#include <kcoro/kc_ipc.h>    /* the daemon's channels for C programs; Python has clients of its own */
+#endif
 
 #ifndef KC_CDEF              /* the runtime: a library of its own, of which Python knows nothing */
 #include <kcoro/kc_co.h>      /* coroutines */

@@ -1,0 +1,100 @@
+/* base.c: lists, memory, the lock and the clock of a connection (kc_client.h). */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/kc_client.h"
+
+void kc_link_init(kc_link *head)
+{
+    head->next = head;
+    head->before = head;
+}
+
+bool kc_link_empty(const kc_link *head)
+{
+    return head->next == head;
+}
+
+void kc_link_append(kc_link *head, kc_link *link)
+{
+    link->next = head;
+    link->before = head->before;
+    head->before->next = link;
+    head->before = link;
+}
+
+void kc_link_remove(kc_link *link)
+{
+    link->before->next = link->next;
+    link->next->before = link->before;
+    kc_link_init(link);
+}
+
+void *kc_client_take(kc_ipc *ipc, size_t bytes)
+{
+    void *memory = ipc->memory.take(ipc->memory.self, bytes);
+    if (memory != NULL) {
+        memset(memory, 0, bytes);
+    }
+    return memory;
+}
+
+void kc_client_give(kc_ipc *ipc, void *memory)
+{
+    if (memory != NULL) {
+        ipc->memory.give(ipc->memory.self, memory);
+    }
+}
+
+void kc_client_keep(kc_ipc *ipc)
+{
+    atomic_fetch_add_explicit(&ipc->refs, 1, memory_order_relaxed);
+}
+
+void kc_client_drop(kc_ipc *ipc)
+{
+    if (atomic_fetch_sub_explicit(&ipc->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    kc_client_give(ipc, ipc->table);
+    kc_client_give(ipc, ipc->in);
+    kc_client_give(ipc, ipc->owed);
+    if (ipc->pid == getpid()) { /* in a child the parent's threads may hold it */
+        pthread_mutex_destroy(&ipc->lock);
+    }
+    kc_client_give(ipc, ipc);
+}
+
+bool kc_client_enter(kc_ipc *ipc)
+{
+    if (ipc->pid != getpid()) {
+        return false;
+    }
+    pthread_mutex_lock(&ipc->lock);
+    return true;
+}
+
+void kc_client_leave(kc_ipc *ipc)
+{
+    pthread_mutex_unlock(&ipc->lock);
+}
+
+int64_t kc_client_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void kc_client_close_files(int *files, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (files[i] >= 0) {
+            close(files[i]);
+            files[i] = -1;
+        }
+    }
+}

@@ -1,0 +1,246 @@
+/* connect.c: the life of a connection (kcoro/kc_ipc.h): the link, HELLO, and the end. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "client/kc_client.h"
+
+enum { KC_CONNECT_MS = 10000, KC_GRACE_MS = 5000, KC_REQUESTS = 1024, KC_REQUESTS_MAX = 1 << 16 };
+enum { KC_BYTES_IN_FLIGHT = 64 << 20, KC_HELLO_BYTES = 320 };
+
+static void *kc_malloc_take(void *self, size_t bytes)
+{
+    (void)self;
+    return malloc(bytes);
+}
+
+static void kc_malloc_give(void *self, void *memory)
+{
+    (void)self;
+    free(memory);
+}
+
+static const kc_ipc_memory kc_malloc_memory = {kc_malloc_take, kc_malloc_give, NULL};
+
+/* --- making ------------------------------------------------------------------------------------------------------- */
+
+static void kc_connect_bounds(kc_ipc *ipc, const kc_ipc_config *config)
+{
+    uint32_t requests = config->max_requests != 0 ? config->max_requests : KC_REQUESTS;
+    ipc->max_requests = requests < KC_REQUESTS_MAX ? requests : KC_REQUESTS_MAX;
+    ipc->max_chan_requests = config->max_chan_requests != 0 ? config->max_chan_requests : ipc->max_requests;
+    ipc->max_bytes = config->max_bytes != 0 ? config->max_bytes : KC_BYTES_IN_FLIGHT;
+    ipc->max_chan_bytes = config->max_chan_bytes != 0 ? config->max_chan_bytes : ipc->max_bytes;
+    ipc->grace_ns = (int64_t)(config->grace_ms > 0 ? config->grace_ms : KC_GRACE_MS) * 1000000;
+}
+
+/* Some more places than requests that may wait, for those that are answered at once; it grows if these are not enough. */
+static bool kc_connect_tables(kc_ipc *ipc)
+{
+    uint32_t places = 64;
+    while (places < 2 * ipc->max_requests) {
+        places *= 2;
+    }
+    ipc->table_mask = places - 1;
+    ipc->table = kc_client_take(ipc, places * sizeof(kc_ipc_op *));
+    ipc->in = ipc->memory.take(ipc->memory.self, KC_CLIENT_INPUT_BYTES);
+    return ipc->table != NULL && ipc->in != NULL;
+}
+
+static kc_ipc *kc_connect_new(const kc_ipc_config *config)
+{
+    const kc_ipc_memory *memory = config->memory != NULL ? config->memory : &kc_malloc_memory;
+    kc_ipc *ipc = memory->take(memory->self, sizeof *ipc);
+    if (ipc == NULL) {
+        return NULL;
+    }
+    memset(ipc, 0, sizeof *ipc);
+    ipc->memory = *memory;
+    ipc->waiting = config->waiting != NULL ? *config->waiting : kc_thread_waiting;
+    ipc->pid = getpid();
+    ipc->epoll = -1;
+    ipc->timer = -1;
+    ipc->armed_ns = INT64_MAX;
+    atomic_init(&ipc->refs, 1);
+    pthread_mutex_init(&ipc->lock, NULL);
+    kc_link_init(&ipc->waiters);
+    kc_link_init(&ipc->callers);
+    kc_link_init(&ipc->lanes);
+    kc_link_init(&ipc->own.link);
+    kc_link_init(&ipc->own.ops);
+    kc_connect_bounds(ipc, config);
+    return ipc;
+}
+
+static int kc_connect_open(kc_ipc *ipc)
+{
+    struct epoll_event input = {.events = EPOLLIN};
+    if (!kc_connect_tables(ipc)) {
+        return KC_ENOMEM;
+    }
+    ipc->epoll = epoll_create1(EPOLL_CLOEXEC);
+    ipc->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (ipc->epoll < 0 || ipc->timer < 0 || epoll_ctl(ipc->epoll, EPOLL_CTL_ADD, ipc->timer, &input) != 0) {
+        return KC_ENOMEM;
+    }
+    return ipc->transport.watch(ipc->link, ipc->epoll, 0);
+}
+
+void kc_client_shut(kc_ipc *ipc)
+{
+    if (ipc->link != NULL) {
+        ipc->transport.close(ipc->link);
+        ipc->link = NULL;
+    }
+    kc_client_close_files(&ipc->epoll, 1);
+    kc_client_close_files(&ipc->timer, 1);
+    kc_client_close_files(ipc->files, ipc->file_count);
+    ipc->file_count = 0;
+    kc_client_give(ipc, ipc->out_memory);
+    ipc->out_memory = NULL;
+    kc_mappings_forget(ipc);
+    kc_client_frame_drop(ipc->growing);
+    ipc->growing = NULL;
+    kc_client_frame_drop(ipc->last_words);
+    ipc->last_words = NULL;
+}
+
+/* --- HELLO -------------------------------------------------------------------------------------------------------- */
+
+static int kc_connect_write_hello(kc_ipc_op *op, const char *name)
+{
+    kc_writer writer;
+    size_t length = name != NULL ? strnlen(name, KC_MAX_TEXT_BYTES + 1) : 0;
+    if (length > KC_MAX_TEXT_BYTES) {
+        return KC_ENAMETOOLONG;
+    }
+    kc_writer_init(&writer, op->out, KC_HELLO_BYTES, 1, KC_HELLO_BYTES);
+    kc_frame_begin(&writer, KC_CMD_HELLO, 0);
+    kc_put_u32(&writer, KC_ATTR_ABI_MAJOR, KC_ABI_MAJOR);
+    kc_put_u32(&writer, KC_ATTR_ABI_MINOR, KC_ABI_MINOR);
+    kc_put_u32(&writer, KC_ATTR_CAPS, KC_CAP_DESCRIPTORS | KC_CAP_FILES);
+    if (length != 0) {
+        kc_put_bytes(&writer, KC_ATTR_CLIENT_NAME, name, (uint32_t)length);
+    }
+    return kc_ask_finish(&writer, op);
+}
+
+static int kc_connect_greet(kc_ipc *ipc, const char *name, int64_t deadline_ns)
+{
+    kc_ipc_op *op = kc_op_make(ipc, NULL, KC_CMD_HELLO, KC_HELLO_BYTES);
+    if (op == NULL) {
+        return KC_ENOMEM;
+    }
+    int code = kc_connect_write_hello(op, name);
+    if (code != KC_OK) {
+        kc_op_unmake(op);
+        return code;
+    }
+    int64_t left_ms = (deadline_ns - kc_client_now_ns()) / 1000000;
+    kc_client_enter(ipc);
+    op->timeout_ms = left_ms < 1 ? 1 : (int32_t)left_ms;
+    op->deadline_ns = deadline_ns;
+    ipc->greeting = op;
+    kc_client_arm(ipc, deadline_ns);
+    kc_output_queue(ipc, op);
+    kc_client_leave(ipc);
+    return kc_op_finish(op, NULL);
+}
+
+/* --- for the caller ----------------------------------------------------------------------------------------------- */
+
+static int kc_connect_link(kc_ipc *ipc, const kc_ipc_config *config, int64_t deadline_ns)
+{
+    char path[128];
+    int seqpacket;
+    if (config->transport != NULL) {
+        ipc->transport = *config->transport;
+        ipc->link = config->link;
+    } else {
+        int code = kc_ipc_address(config->address, path, &seqpacket);
+        if (code == KC_OK) {
+            ipc->transport = *kc_unix_transport(seqpacket != 0);
+            code = kc_unix_connect(path, seqpacket != 0, deadline_ns, &ipc->link);
+        }
+        if (code != KC_OK) {
+            return code;
+        }
+    }
+    ipc->max_frame_bytes = ipc->transport.max_frame_bytes;
+    return kc_connect_open(ipc);
+}
+
+KC_API int kc_ipc_connect(const kc_ipc_config *config, kc_ipc **ipc_out)
+{
+    kc_ipc_config wanted = config != NULL ? *config : (kc_ipc_config){0};
+    int32_t timeout_ms = wanted.connect_timeout_ms > 0 ? wanted.connect_timeout_ms : KC_CONNECT_MS;
+    int64_t deadline_ns = kc_op_deadline(timeout_ms, 0);
+    *ipc_out = NULL;
+    kc_ipc *ipc = kc_connect_new(&wanted);
+    if (ipc == NULL) {
+        if (wanted.transport != NULL) {
+            wanted.transport->close(wanted.link);
+        }
+        return KC_ENOMEM;
+    }
+    int code = kc_connect_link(ipc, &wanted, deadline_ns);
+    if (code == KC_OK) {
+        code = kc_connect_greet(ipc, wanted.client_name, deadline_ns);
+    }
+    if (code != KC_OK) {
+        kc_client_shut(ipc);
+        kc_client_drop(ipc);
+        return code;
+    }
+    *ipc_out = ipc;
+    return KC_OK;
+}
+
+KC_API void kc_ipc_disconnect(kc_ipc *ipc)
+{
+    if (ipc == NULL) {
+        return;
+    }
+    if (!kc_client_enter(ipc)) {
+        kc_client_shut(ipc); /* a child's copies of the descriptors; the parent's connection goes on */
+        kc_client_drop(ipc);
+        return;
+    }
+    kc_client_end(ipc, KC_EBADF);
+    ipc->disconnected = true;
+    if (ipc->pilot == NULL) {
+        kc_client_shut(ipc); /* else the pilot does, who sleeps on it */
+    }
+    kc_client_leave(ipc);
+    kc_client_drop(ipc);
+}
+
+KC_API int kc_ipc_handle(const kc_ipc *ipc)
+{
+    return ipc->epoll;
+}
+
+KC_API int kc_ipc_step(kc_ipc *ipc)
+{
+    if (!kc_client_enter(ipc)) {
+        return KC_EBADF;
+    }
+    kc_client_step(ipc);
+    int code = ipc->ended;
+    kc_client_leave(ipc);
+    return code;
+}
+
+KC_API void kc_ipc_measure(kc_ipc *ipc, kc_ipc_usage *usage_out)
+{
+    *usage_out = (kc_ipc_usage){.ended = KC_EBADF};
+    if (kc_client_enter(ipc)) {
+        *usage_out = (kc_ipc_usage){
+            .requests = ipc->requests, .callers = ipc->caller_count, .bytes = ipc->bytes, .leases = ipc->leases,
+            .mappings = ipc->mapping_count, .frames_out = ipc->frames_out, .frames_in = ipc->frames_in,
+            .max_frame_bytes = ipc->max_frame_bytes, .caps = ipc->caps, .ended = ipc->ended};
+        kc_client_leave(ipc);
+    }
+}

@@ -1,0 +1,135 @@
+/* loan.c: ranges of a region while they are ours (kcoro/kc_ipc.h).
+ *
+ * Invariant: a range is given out again only when it came back unsent, or the daemon said that nobody uses it any more.
+ * What is in doubt is never used again.
+ */
+#include "client/kc_client.h"
+
+enum { KC_LOAN_ALIGN_BYTES = 64 };
+
+kc_ipc *kc_loan_ipc(const kc_ipc_loan *loan)
+{
+    return loan->region->ipc;
+}
+
+/* Where so many bytes fit: the place in the list, and the offset. */
+static kc_ipc_loan **kc_region_gap(kc_ipc_region *region, uint64_t room, uint64_t *offset_out)
+{
+    kc_ipc_loan **at = &region->loans;
+    uint64_t from = 0;
+    while (*at != NULL && (*at)->offset - from < room) {
+        from = (*at)->offset + (*at)->room;
+        at = &(*at)->next;
+    }
+    *offset_out = from;
+    return region->bytes - from < room ? NULL : at;
+}
+
+static void kc_loan_remove(kc_ipc_loan *loan)
+{
+    kc_ipc_loan **at = &loan->region->loans;
+    while (*at != loan) {
+        at = &(*at)->next;
+    }
+    *at = loan->next;
+    kc_client_give(loan->region->ipc, loan);
+}
+
+static int kc_loan_place(kc_ipc_region *region, kc_ipc_loan *loan)
+{
+    kc_client_step(region->ipc); /* something may have been freed */
+    kc_ipc_loan **at = region->dropping ? NULL : kc_region_gap(region, loan->room, &loan->offset);
+    if (at == NULL) {
+        return KC_ENOSPC;
+    }
+    loan->next = *at;
+    *at = loan;
+    return KC_OK;
+}
+
+KC_API int kc_ipc_loan_take(kc_ipc_region *region, size_t length, kc_ipc_loan **loan_out)
+{
+    kc_ipc *ipc = region->ipc;
+    *loan_out = NULL;
+    if (length == 0) {
+        return KC_EINVAL;
+    }
+    if (length > region->bytes) {
+        return KC_ENOSPC;
+    }
+    kc_ipc_loan *loan = kc_client_take(ipc, sizeof *loan);
+    if (loan == NULL) {
+        return KC_ENOMEM;
+    }
+    loan->region = region;
+    loan->length = length;
+    loan->room = (length + KC_LOAN_ALIGN_BYTES - 1) / KC_LOAN_ALIGN_BYTES * KC_LOAN_ALIGN_BYTES;
+    int code = KC_EBADF;
+    if (kc_client_enter(ipc)) {
+        code = kc_loan_place(region, loan);
+        kc_client_leave(ipc);
+    }
+    if (code != KC_OK) {
+        kc_client_give(ipc, loan);
+        return code;
+    }
+    *loan_out = loan;
+    return KC_OK;
+}
+
+KC_API void *kc_ipc_loan_bytes(kc_ipc_loan *loan)
+{
+    return loan->region->memory + loan->offset;
+}
+
+KC_API void kc_ipc_loan_give(kc_ipc_loan *loan)
+{
+    kc_ipc *ipc = loan != NULL ? loan->region->ipc : NULL;
+    if (ipc != NULL && kc_client_enter(ipc)) {
+        if (loan->state == KC_LOAN_WRITING) {
+            kc_loan_remove(loan);
+        }
+        kc_client_leave(ipc);
+    }
+}
+
+int kc_loan_begin(kc_ipc_loan *loan, size_t length, kc_desc_value *range_out)
+{
+    if (loan->state != KC_LOAN_WRITING || loan->region->dropping) {
+        return KC_EBUSY;
+    }
+    if (length > loan->length) {
+        return KC_EINVAL;
+    }
+    loan->state = KC_LOAN_SENDING;
+    *range_out = (kc_desc_value){.region = loan->region->id, .offset = loan->offset,
+                                 .length = length != 0 ? length : loan->length};
+    return KC_OK;
+}
+
+void kc_loan_settle(kc_ipc_loan *loan, int outcome)
+{
+    if (loan->freed) {
+        kc_loan_remove(loan); /* so it was sent, whatever the answer */
+    } else {
+        loan->state = outcome == KC_LOAN_REFUSED ? KC_LOAN_WRITING : KC_LOAN_SENT;
+    }
+}
+
+void kc_region_freed(kc_ipc *ipc, const kc_desc_value *range)
+{
+    for (kc_ipc_region *region = ipc->regions; region != NULL; region = region->next) {
+        kc_ipc_loan *loan = region->id == range->region ? region->loans : NULL;
+        while (loan != NULL && loan->offset != range->offset) {
+            loan = loan->next;
+        }
+        if (loan != NULL && loan->state == KC_LOAN_SENT) {
+            kc_loan_remove(loan);
+            return;
+        }
+        if (loan != NULL && loan->state == KC_LOAN_SENDING) {
+            loan->freed = true;
+            return;
+        }
+    }
+}

@@ -1,0 +1,137 @@
+/* mapping.c: regions of others that messages lie in (kc_client.h): each is mapped once, read only.
+ *
+ * The daemon sends a region's file before the first range in it, and says when none will come any more. A mapping lives
+ * until then and until the last message in it is freed. Nobody is trusted with the seal and the size, and every page is
+ * there before anybody reads: a hole that found no memory then would be a SIGBUS.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "client/kc_client.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+static kc_mapping **kc_mapping_find(kc_ipc *ipc, uint64_t region)
+{
+    kc_mapping **at = &ipc->mappings;
+    while (*at != NULL && (*at)->region != region) {
+        at = &(*at)->next;
+    }
+    return at;
+}
+
+static bool kc_mapping_is_safe(int file, uint64_t bytes)
+{
+    struct stat status;
+    int seals = fcntl(file, F_GET_SEALS);
+    return bytes != 0 && bytes <= SIZE_MAX / 2 && seals >= 0 && (seals & F_SEAL_SHRINK) != 0 &&
+           fstat(file, &status) == 0 && status.st_size > 0 && (uint64_t)status.st_size >= bytes;
+}
+
+static void *kc_mapping_map(int file, size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ, MAP_SHARED, file, 0);
+    if (memory == MAP_FAILED) {
+        return NULL;
+    }
+    if (madvise(memory, bytes, MADV_POPULATE_READ) != 0 && errno != EINVAL) { /* EINVAL: a kernel before 5.14 */
+        munmap(memory, bytes);
+        return NULL;
+    }
+    return memory;
+}
+
+int kc_mapping_add(kc_ipc *ipc, kc_client_frame *frame, const kc_reply *reply)
+{
+    if (frame->file_count != 1 || reply->region == 0 || *kc_mapping_find(ipc, reply->region) != NULL ||
+        !kc_mapping_is_safe(frame->files[0], reply->size)) {
+        return KC_EPROTO;
+    }
+    kc_mapping *mapping = kc_client_take(ipc, sizeof *mapping);
+    if (mapping == NULL) {
+        return KC_ENOMEM;
+    }
+    mapping->bytes = (size_t)reply->size;
+    mapping->memory = kc_mapping_map(frame->files[0], mapping->bytes);
+    if (mapping->memory == NULL) {
+        kc_client_give(ipc, mapping);
+        return KC_ENOMEM;
+    }
+    mapping->region = reply->region;
+    atomic_init(&mapping->refs, 1);
+    mapping->next = ipc->mappings;
+    ipc->mappings = mapping;
+    ipc->mapping_count++;
+    return KC_OK;
+}
+
+void kc_mapping_drop(kc_ipc *ipc, kc_mapping *mapping)
+{
+    if (atomic_fetch_sub_explicit(&mapping->refs, 1, memory_order_acq_rel) == 1) {
+        munmap(mapping->memory, mapping->bytes);
+        kc_client_give(ipc, mapping);
+    }
+}
+
+void kc_mapping_gone(kc_ipc *ipc, uint64_t region)
+{
+    kc_mapping **at = kc_mapping_find(ipc, region);
+    kc_mapping *mapping = *at;
+    if (mapping != NULL) {
+        *at = mapping->next;
+        ipc->mapping_count--;
+        kc_mapping_drop(ipc, mapping);
+    }
+}
+
+void kc_mappings_forget(kc_ipc *ipc)
+{
+    while (ipc->mappings != NULL) {
+        kc_mapping_gone(ipc, ipc->mappings->region);
+    }
+}
+
+/* Room for every lease that is open or owed: giving one back must not need memory. */
+static bool kc_mapping_reserve(kc_ipc *ipc)
+{
+    uint32_t needed = ipc->leases + ipc->owed_count + 1;
+    if (needed <= ipc->owed_room) {
+        return true;
+    }
+    uint32_t room = ipc->owed_room == 0 ? 64 : ipc->owed_room * 2;
+    uint64_t *owed = kc_client_take(ipc, room * sizeof *owed);
+    if (owed == NULL) {
+        return false;
+    }
+    if (ipc->owed_count != 0) {
+        memcpy(owed, ipc->owed, ipc->owed_count * sizeof *owed);
+    }
+    kc_client_give(ipc, ipc->owed);
+    ipc->owed = owed;
+    ipc->owed_room = room;
+    return true;
+}
+
+int kc_mapping_lend(kc_ipc *ipc, const kc_desc_value *range, kc_ipc_message *message_out)
+{
+    kc_mapping *mapping = *kc_mapping_find(ipc, range->region);
+    if (mapping == NULL || range->fourth == 0 || range->length == 0 || range->offset > mapping->bytes ||
+        range->length > mapping->bytes - range->offset) {
+        return KC_EPROTO;
+    }
+    if (!kc_mapping_reserve(ipc)) {
+        return KC_ENOMEM;
+    }
+    atomic_fetch_add_explicit(&mapping->refs, 1, memory_order_relaxed);
+    ipc->leases++;
+    message_out->bytes = (const uint8_t *)mapping->memory + range->offset;
+    message_out->length = (size_t)range->length;
+    message_out->mapping = mapping;
+    message_out->lease = range->fourth;
+    return KC_OK;
+}

@@ -1,0 +1,156 @@
+/* op_tell.c: an operation as its caller sees it: waited for, told, cancelled, freed (kcoro/kc_ipc.h). */
+#include <string.h>
+
+#include "client/kc_client.h"
+
+static void kc_op_text(char out[256], const kc_attr *attr)
+{
+    size_t length = attr->length < 255 ? attr->length : 255;
+    if (length != 0) {
+        memcpy(out, attr->value, length);
+    }
+    out[length] = '\0';
+}
+
+static void kc_op_tell(kc_ipc_op *op, kc_ipc_result *result)
+{
+    const kc_reply *reply = &op->reply;
+    *result = (kc_ipc_result){.code = op->code, .flags = op->flags, .index = UINT32_MAX};
+    if (op->reply_frame == NULL) {
+        return;
+    }
+    result->index = reply->index;
+    result->count = (reply->seen & KC_REPLY_COUNT) != 0 ? reply->count
+                    : op->code == KC_OK && op->cmd == KC_CMD_CHAN_SEND ? op->sent_items : 0;
+    result->dropped = reply->dropped;
+    result->flags |= reply->dropped != 0 ? KC_IPC_DROPPED : 0;
+    result->quota_limit = reply->quota_limit;
+    result->quota_usage = reply->quota_usage;
+    kc_op_text(result->reason, &reply->reason);
+    kc_op_text(result->quota_name, &reply->quota_name);
+    kc_op_text(result->quota_setting, &reply->quota_setting);
+    if (op->message_count != 0) {
+        result->messages = op->messages;
+        result->message_count = op->message_count;
+        result->owner = op->ipc;
+        op->messages = NULL;
+        op->message_count = 0;
+        kc_client_keep(op->ipc);
+    }
+}
+
+static int kc_op_await(kc_ipc_op *op)
+{
+    kc_ipc *ipc = op->ipc;
+    if (op->stage != KC_OP_ENDED) {
+        if (op->waiter != NULL) {
+            return KC_EBUSY;
+        }
+        kc_waiter waiter = {.ready = false};
+        op->waiter = &waiter;
+        kc_client_wait(ipc, &waiter);
+        op->waiter = NULL;
+    }
+    return op->code;
+}
+
+KC_API int kc_ipc_op_wait(kc_ipc_op *op, kc_ipc_result *result_out)
+{
+    if (result_out != NULL) {
+        *result_out = (kc_ipc_result){.code = KC_EBADF, .index = UINT32_MAX};
+    }
+    if (!kc_client_enter(op->ipc)) {
+        return KC_EBADF;
+    }
+    int code = kc_op_await(op);
+    if (op->stage == KC_OP_ENDED && result_out != NULL) {
+        kc_op_tell(op, result_out);
+    } else if (result_out != NULL) {
+        result_out->code = code;
+    }
+    kc_client_leave(op->ipc);
+    return code;
+}
+
+KC_API int kc_ipc_op_ended(kc_ipc_op *op)
+{
+    bool ended = true;
+    if (kc_client_enter(op->ipc)) {
+        kc_client_step(op->ipc);
+        ended = op->stage == KC_OP_ENDED;
+        kc_client_leave(op->ipc);
+    }
+    return ended;
+}
+
+static void kc_op_ask_cancel(kc_ipc *ipc, kc_ipc_op *op)
+{
+    if (op->stage == KC_OP_ENDED || op->cancel_owed) {
+        return;
+    }
+    if (kc_output_forget(ipc, op)) {
+        kc_op_end(op, KC_ECANCELED);
+        return;
+    }
+    op->cancel_owed = true;
+    ipc->cancels_owed++;
+    op->timeout_ms = 0;
+    op->deadline_ns = kc_op_deadline(0, ipc->grace_ns);
+    kc_client_arm(ipc, op->deadline_ns);
+    kc_output_move(ipc);
+}
+
+KC_API int kc_ipc_op_cancel(kc_ipc_op *op)
+{
+    if (!kc_client_enter(op->ipc)) {
+        return KC_EBADF;
+    }
+    kc_op_ask_cancel(op->ipc, op);
+    kc_client_leave(op->ipc);
+    return KC_OK;
+}
+
+/* Frees what has ended, or in a child of fork; the channel's part with the lock. */
+static void kc_op_release(kc_ipc_op *op)
+{
+    kc_ipc *ipc = op->ipc;
+    kc_ipc_chan *chan = op->chan;
+    bool last = false;
+    if (chan != NULL && kc_client_enter(ipc)) {
+        last = --chan->refs == 0;
+        kc_client_leave(ipc);
+    }
+    kc_op_unmake(op);
+    if (last) {
+        kc_client_give(ipc, chan);
+        kc_client_drop(ipc);
+    }
+}
+
+int kc_op_finish(kc_ipc_op *op, kc_ipc_result *result_out)
+{
+    int code = kc_ipc_op_wait(op, result_out);
+    kc_op_release(op);
+    return code;
+}
+
+KC_API void kc_ipc_op_free(kc_ipc_op *op)
+{
+    uint64_t deliveries[KC_MAX_ITEMS];
+    uint32_t count = 0;
+    if (op == NULL) {
+        return;
+    }
+    if (kc_ipc_op_cancel(op) == KC_OK) {
+        kc_ipc_op_wait(op, NULL);
+        for (uint32_t i = 0; i < op->message_count && i < KC_MAX_ITEMS; i++) {
+            if (op->messages[i].delivery != 0) {
+                deliveries[count++] = op->messages[i].delivery;
+            }
+        }
+    }
+    if (count != 0) {
+        kc_ipc_nack(op->ipc, deliveries, count);
+    }
+    kc_op_release(op);
+}

@@ -1,0 +1,192 @@
+/* output.c: what leaves a connection (kc_client.h): one frame at a time, from each lane in turn.
+ *
+ * A lane is a channel's queue of requests, or that of the requests of no channel; each in turn gives one frame, so a
+ * channel with a thousand requests delays another's by one frame. Notes (CANCEL, RELEASE: frames without an answer) go
+ * before the next request, always after the request that they speak of.
+ */
+#include "client/kc_client.h"
+
+void kc_output_queue(kc_ipc *ipc, kc_ipc_op *op)
+{
+    kc_lane *lane = op->chan != NULL ? &op->chan->lane : &ipc->own;
+    if (kc_link_empty(&lane->ops)) {
+        kc_link_append(&ipc->lanes, &lane->link);
+    }
+    kc_link_append(&lane->ops, &op->link);
+}
+
+static kc_ipc_op *kc_output_next(kc_ipc *ipc)
+{
+    if (kc_link_empty(&ipc->lanes)) {
+        return NULL;
+    }
+    kc_lane *lane = KC_LINK_OWNER(ipc->lanes.next, kc_lane, link);
+    kc_ipc_op *op = KC_LINK_OWNER(lane->ops.next, kc_ipc_op, link);
+    kc_link_remove(&op->link);
+    kc_link_remove(&lane->link);
+    if (!kc_link_empty(&lane->ops)) {
+        kc_link_append(&ipc->lanes, &lane->link);
+    }
+    return op;
+}
+
+bool kc_output_forget(kc_ipc *ipc, kc_ipc_op *op)
+{
+    if (op->stage != KC_OP_QUEUED) {
+        return false;
+    }
+    if (ipc->current == op) {
+        kc_client_give(ipc, ipc->out_memory);
+        ipc->out_memory = NULL;
+        ipc->out = NULL;
+        ipc->current = NULL;
+        return true;
+    }
+    kc_lane *lane = op->chan != NULL ? &op->chan->lane : &ipc->own;
+    kc_link_remove(&op->link);
+    if (kc_link_empty(&lane->ops)) {
+        kc_link_remove(&lane->link);
+    }
+    return true;
+}
+
+/* --- notes -------------------------------------------------------------------------------------------------------- */
+
+static void kc_note_cancels(kc_ipc *ipc, kc_writer *writer)
+{
+    for (uint32_t i = 0; ipc->cancels_owed != 0 && i <= ipc->table_mask; i++) {
+        kc_ipc_op *op = ipc->table[i];
+        if (op == NULL || !op->cancel_owed || op->stage != KC_OP_SENT) {
+            continue;
+        }
+        kc_frame_begin(writer, KC_CMD_CANCEL, 0);
+        kc_put_u32(writer, KC_ATTR_REQ_ID, op->req_id);
+        if (kc_frame_finish(writer) != KC_OK) {
+            return; /* the buffer is full: the next note goes on */
+        }
+        op->cancel_owed = false;
+        ipc->cancels_owed--;
+    }
+}
+
+static void kc_note_leases(kc_ipc *ipc, kc_writer *writer)
+{
+    enum { EACH_BYTES = KC_ATTR_HEAD_BYTES + 8 };
+    size_t room = writer->capacity - writer->length;
+    size_t most = room < KC_FRAME_HEADER_BYTES ? 0 : (room - KC_FRAME_HEADER_BYTES) / EACH_BYTES;
+    uint32_t count = ipc->owed_count < most ? ipc->owed_count : (uint32_t)most;
+    if (count == 0) {
+        return;
+    }
+    kc_frame_begin(writer, KC_CMD_RELEASE, 0);
+    for (uint32_t i = 0; i < count; i++) {
+        kc_put_u64(writer, KC_ATTR_LEASE_ID, ipc->owed[ipc->owed_count - 1 - i]);
+    }
+    kc_frame_finish(writer);
+    ipc->owed_count -= count;
+}
+
+static bool kc_output_take_note(kc_ipc *ipc)
+{
+    kc_writer writer;
+    if (ipc->cancels_owed == 0 && ipc->owed_count == 0) {
+        return false;
+    }
+    kc_writer_init(&writer, ipc->note, sizeof ipc->note, 1, KC_CLIENT_NOTE_BYTES);
+    kc_note_cancels(ipc, &writer);
+    kc_note_leases(ipc, &writer);
+    if (writer.length == 0) {
+        return false; /* of requests that have not left yet */
+    }
+    ipc->current = NULL;
+    ipc->out = ipc->note;
+    ipc->out_at = 0;
+    ipc->out_length = writer.length;
+    return true;
+}
+
+/* --- frames ------------------------------------------------------------------------------------------------------- */
+
+static bool kc_output_take_frame(kc_ipc *ipc)
+{
+    kc_ipc_op *op = kc_output_next(ipc);
+    if (op == NULL) {
+        return false;
+    }
+    ipc->current = op;
+    ipc->out_memory = op->out;
+    ipc->out = op->out;
+    ipc->out_at = 0;
+    ipc->out_length = (size_t)op->bytes;
+    op->out = NULL;
+    return true;
+}
+
+static void kc_output_done(kc_ipc *ipc)
+{
+    kc_client_give(ipc, ipc->out_memory);
+    ipc->out_memory = NULL;
+    ipc->out = NULL;
+    ipc->current = NULL;
+    ipc->frames_out++;
+}
+
+static void kc_output_advance(kc_ipc *ipc, size_t taken)
+{
+    kc_ipc_op *op = ipc->current;
+    ipc->out_at += taken;
+    if (op != NULL) {
+        kc_client_close_files(op->files, op->file_count);
+        op->file_count = 0;
+        op->stage = ipc->out_at == ipc->out_length ? KC_OP_SENT : KC_OP_LEAVING;
+        if (op != ipc->greeting) { /* whose time counts from the connect */
+            op->deadline_ns = kc_op_deadline(op->timeout_ms, ipc->grace_ns);
+            kc_client_arm(ipc, op->deadline_ns);
+        }
+    }
+    if (ipc->out_at == ipc->out_length) {
+        kc_output_done(ipc);
+    }
+}
+
+static void kc_output_fail(kc_ipc *ipc, int code)
+{
+    kc_ipc_op *op = ipc->current;
+    if (code == KC_EINVAL && op != NULL && ipc->out_at == 0 && op->file_count != 0) {
+        kc_output_forget(ipc, op);
+        kc_op_end(op, KC_EINVAL);
+        return;
+    }
+    ipc->deaf = true;
+}
+
+static void kc_output_watch(kc_ipc *ipc, bool output)
+{
+    if (ipc->watching_output != output) {
+        ipc->watching_output = output;
+        if (ipc->transport.watch(ipc->link, ipc->epoll, output) != KC_OK) {
+            ipc->deaf = true; /* nobody would hear that there is room again */
+            kc_client_end(ipc, KC_ENOMEM);
+        }
+    }
+}
+
+void kc_output_move(kc_ipc *ipc)
+{
+    bool stuck = false;
+    while (!ipc->deaf && !stuck &&
+           (ipc->out != NULL || kc_output_take_note(ipc) || kc_output_take_frame(ipc))) {
+        const kc_ipc_op *op = ipc->current;
+        bool first = op != NULL && ipc->out_at == 0;
+        int64_t taken = ipc->transport.send(ipc->link, ipc->out + ipc->out_at, ipc->out_length - ipc->out_at,
+                                            first ? op->files : NULL, first ? op->file_count : 0);
+        if (taken > 0) {
+            kc_output_advance(ipc, (size_t)taken);
+        } else if (taken == KC_EAGAIN) {
+            stuck = true;
+        } else {
+            kc_output_fail(ipc, (int)taken);
+        }
+    }
+    kc_output_watch(ipc, stuck && !ipc->deaf);
+}

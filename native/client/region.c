@@ -1,0 +1,204 @@
+/* region.c: shared memory of our own: made, sealed, made known, dropped (kcoro/kc_ipc.h). */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "client/kc_client.h"
+
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+/* --- memory ------------------------------------------------------------------------------------------------------- */
+
+static int kc_region_file(size_t bytes)
+{
+    unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+    int file = memfd_create("kcoro-region", flags | MFD_NOEXEC_SEAL);
+    if (file < 0 && errno == EINVAL) {
+        file = memfd_create("kcoro-region", flags); /* a kernel before 6.3 */
+    }
+    if (file >= 0 && posix_fallocate(file, 0, (off_t)bytes) != 0) {
+        close(file);
+        file = -1;
+    }
+    return file;
+}
+
+/* Sealed once it is mapped: this mapping is the only one that may write. */
+static int kc_region_map(kc_ipc_region *region, int *file_out)
+{
+    int file = kc_region_file(region->bytes);
+    if (file < 0) {
+        return KC_ENOMEM;
+    }
+    void *memory = mmap(NULL, region->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (memory == MAP_FAILED) {
+        close(file);
+        return KC_ENOMEM;
+    }
+    region->memory = memory;
+    *file_out = file;
+    int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
+    return fcntl(file, F_ADD_SEALS, seals) == 0 ? KC_OK : KC_ENOTSUP;
+}
+
+static void kc_region_unmake(kc_ipc_region *region)
+{
+    kc_ipc *ipc = region->ipc;
+    while (region->loans != NULL) {
+        kc_ipc_loan *loan = region->loans;
+        region->loans = loan->next;
+        kc_client_give(ipc, loan);
+    }
+    if (region->memory != NULL) {
+        munmap(region->memory, region->bytes);
+    }
+    kc_client_give(ipc, region);
+    kc_client_drop(ipc);
+}
+
+/* --- making and dropping ------------------------------------------------------------------------------------------ */
+
+static int kc_region_register(kc_ipc_region *region, int file)
+{
+    kc_writer writer;
+    kc_ipc_op *op = kc_control_make(region->ipc, NULL, KC_CMD_REGION_ADD, 16, &writer);
+    if (op == NULL) {
+        return KC_ENOMEM;
+    }
+    kc_put_u64(&writer, KC_ATTR_SIZE, region->bytes);
+    op->out[3] = 1; /* files of the frame */
+    int code = kc_op_files(op, &file, 1);
+    if (code != KC_OK) {
+        kc_op_unmake(op);
+        return code;
+    }
+    code = kc_control_ask(op, &writer, false);
+    if (code != KC_OK) {
+        return code;
+    }
+    code = kc_ipc_op_wait(op, NULL);
+    region->id = op->reply.region;
+    kc_op_finish(op, NULL);
+    return code;
+}
+
+static int kc_region_enlist(kc_ipc_region *region)
+{
+    kc_ipc *ipc = region->ipc;
+    if (!kc_client_enter(ipc)) {
+        return KC_EBADF;
+    }
+    region->next = ipc->regions;
+    ipc->regions = region;
+    kc_client_leave(ipc);
+    return KC_OK;
+}
+
+KC_API int kc_ipc_region_make(kc_ipc *ipc, size_t bytes, kc_ipc_region **region_out)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    int file = -1;
+    *region_out = NULL;
+    if (bytes == 0 || bytes > SIZE_MAX / 4) {
+        return KC_EINVAL;
+    }
+    if ((ipc->caps & KC_CAP_DESCRIPTORS) == 0) {
+        return KC_ENOTSUP;
+    }
+    kc_ipc_region *region = kc_client_take(ipc, sizeof *region);
+    if (region == NULL) {
+        return KC_ENOMEM;
+    }
+    kc_client_keep(ipc);
+    region->ipc = ipc;
+    region->bytes = (bytes + page - 1) / page * page;
+    int code = kc_region_map(region, &file);
+    if (code == KC_OK) {
+        code = kc_region_register(region, file);
+    }
+    if (code == KC_OK) {
+        code = kc_region_enlist(region);
+    }
+    if (file >= 0) {
+        close(file);
+    }
+    if (code != KC_OK) {
+        kc_region_unmake(region);
+        return code;
+    }
+    *region_out = region;
+    return KC_OK;
+}
+
+/* KC_OK: nothing may be taken from it from now on. */
+static int kc_region_claim(kc_ipc_region *region)
+{
+    int code = region->dropping ? KC_EBUSY : KC_OK;
+    for (const kc_ipc_loan *loan = region->loans; loan != NULL; loan = loan->next) {
+        code = loan->state == KC_LOAN_SENT && !loan->freed ? code : KC_EBUSY;
+    }
+    region->dropping = region->dropping || code == KC_OK;
+    return code;
+}
+
+static int kc_region_drop(kc_ipc_region *region)
+{
+    kc_writer writer;
+    kc_ipc_op *op = kc_control_make(region->ipc, NULL, KC_CMD_REGION_DROP, 16, &writer);
+    if (op == NULL) {
+        return KC_ENOMEM;
+    }
+    kc_put_u64(&writer, KC_ATTR_REGION_ID, region->id);
+    int code = kc_control_done(op, &writer);
+    return code == KC_ENOENT ? KC_OK : code; /* the daemon does not know it: it is dropped */
+}
+
+static void kc_region_delist(kc_ipc_region *region)
+{
+    kc_ipc_region **at = &region->ipc->regions;
+    while (*at != NULL && *at != region) {
+        at = &(*at)->next;
+    }
+    if (*at != NULL) {
+        *at = region->next;
+    }
+}
+
+KC_API int kc_ipc_region_free(kc_ipc_region *region)
+{
+    int code = KC_OK;
+    if (region == NULL) {
+        return KC_OK;
+    }
+    kc_ipc *ipc = region->ipc;
+    if (!kc_client_enter(ipc)) {
+        kc_region_unmake(region); /* in a child the parent goes on with it */
+        return KC_EBADF;
+    }
+    code = kc_region_claim(region);
+    bool alive = ipc->ended == KC_OK;
+    kc_client_leave(ipc);
+    if (code == KC_OK && alive) {
+        code = kc_region_drop(region);
+    }
+    kc_client_enter(ipc);
+    if (ipc->ended != KC_OK && region->dropping) {
+        code = KC_OK;
+    }
+    if (code == KC_OK) {
+        kc_region_delist(region);
+    } else if (alive) {
+        region->dropping = false;
+    }
+    kc_client_leave(ipc);
+    if (code == KC_OK) {
+        kc_region_unmake(region);
+    }
+    return code;
+}

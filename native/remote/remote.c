@@ -1,0 +1,212 @@
+/* remote.c: a daemon's channel behind kc_channel.h (kcoro/kc_remote.h). It joins the runtime and the C client, which know
+ * nothing of each other.
+ *
+ * Invariant: a hook of a cancel stands on the caller's stack only while its operation is under way, and an operation is
+ * freed after its hook was forgotten.
+ */
+#include "kcoro/kc_remote.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/kc_client.h"
+#include "kcoro/kc_io.h"
+#include "runtime/kc_hub.h"
+
+typedef struct kc_remote {
+    kc_channel base;
+    kc_ipc *ipc;
+    kc_ipc_chan *chan;
+} kc_remote;
+
+/* --- waiting ------------------------------------------------------------------------------------------------------ */
+
+/* A coroutine that no scheduler has blocks its thread, so it waits as one. */
+static void *kc_remote_self(void)
+{
+    return kc_sched_self() != NULL ? kc_co_self() : NULL;
+}
+
+static void kc_remote_park(void *who)
+{
+    (void)who;
+    kc_co_park();
+}
+
+static void kc_remote_wake(void *who)
+{
+    kc_co_unpark(who);
+}
+
+static void kc_remote_wait(int fd)
+{
+    kc_io_wait(fd, KC_IO_READABLE, KC_NEVER);
+}
+
+KC_API const kc_ipc_waiting *kc_remote_waiting(void)
+{
+    static const kc_ipc_waiting waiting = {kc_remote_self, kc_remote_park, kc_remote_wake, kc_remote_wait};
+    return &waiting;
+}
+
+/* --- operations --------------------------------------------------------------------------------------------------- */
+
+/* A deadline that has passed is a try whose failure has another name. */
+static kc_ipc_wish kc_remote_wish(const kc_asked *asked)
+{
+    kc_ipc_wish wish = {.timeout_ms = -1, .flags = (asked->flags & KC_OP_BIASED) != 0 ? KC_IPC_BIASED : 0};
+    if ((asked->flags & KC_OP_TRY) != 0) {
+        wish.timeout_ms = 0;
+    } else if (asked->deadline_ns != KC_NEVER) {
+        int64_t left_ns = asked->deadline_ns - kc_now_ns();
+        int64_t left_ms = left_ns <= 0 ? 0 : left_ns / 1000000 + (left_ns % 1000000 != 0);
+        wish.timeout_ms = left_ms > INT32_MAX ? INT32_MAX : (int32_t)left_ms;
+    }
+    return wish;
+}
+
+static int kc_remote_code(const kc_asked *asked, int code)
+{
+    return code == KC_EAGAIN && (asked->flags & KC_OP_TRY) == 0 ? KC_ETIME : code;
+}
+
+static void kc_remote_cancelled(void *op, uint32_t reason)
+{
+    (void)reason;
+    kc_ipc_op_cancel(op);
+}
+
+/* Waits for an operation that has begun, and frees it. */
+static int kc_remote_finish(kc_ipc_op *op, kc_cancel *cancel, kc_ipc_result *result_out)
+{
+    kc_cancel_hook hook = {.fn = kc_remote_cancelled, .arg = op};
+    bool hooked = cancel != NULL && kc_cancel_add(cancel, &hook) == KC_OK;
+    if (cancel != NULL && !hooked) {
+        kc_ipc_op_cancel(op);
+    }
+    int code = kc_ipc_op_wait(op, result_out);
+    if (hooked) {
+        kc_cancel_forget(&hook);
+    }
+    kc_ipc_op_free(op);
+    return code;
+}
+
+static int kc_remote_run(kc_ipc_op *op, const kc_asked *asked, kc_ipc_result *result_out)
+{
+    int code = kc_op_begin(op, true, true);
+    if (code != KC_OK) {
+        kc_op_unmake(op);
+        return code;
+    }
+    return kc_remote_finish(op, asked->cancel, result_out);
+}
+
+/* The front has seen that the buffer holds an element. */
+static int kc_remote_receive(kc_channel_clause *clause, kc_ipc_result *result)
+{
+    const kc_ipc_message *message = &result->messages[0];
+    int code = message->length <= clause->buffer_bytes ? KC_OK : KC_EMSGSIZE;
+    if (code == KC_OK && message->length != 0) {
+        memcpy(clause->buffer, message->bytes, message->length);
+    }
+    clause->len_bytes = code == KC_OK ? (uint32_t)message->length : 0;
+    return code;
+}
+
+static int kc_remote_operate(kc_channel_clause *clause, const kc_asked *asked)
+{
+    kc_remote *remote = (kc_remote *)clause->channel;
+    kc_ipc_wish wish = kc_remote_wish(asked);
+    kc_ipc_payload payload = {.bytes = clause->data, .length = clause->len_bytes};
+    kc_ipc_result result = {0};
+    kc_ipc_op *op = NULL;
+    bool sends = clause->dir == KC_CLAUSE_SEND;
+    int code = sends ? kc_ask_send(remote->chan, &payload, 1, &wish, &op)
+                     : kc_ask_recv(remote->chan, 1, false, &wish, &op);
+    if (code == KC_OK) {
+        code = kc_remote_run(op, asked, &result);
+    }
+    if (code == KC_OK && !sends) {
+        code = kc_remote_receive(clause, &result);
+    }
+    kc_ipc_result_free(&result);
+    return kc_remote_code(asked, code);
+}
+
+static int kc_remote_select(kc_channel_clause *clauses, uint32_t count, const kc_asked *asked, uint32_t *index_out)
+{
+    kc_ipc_clause arms[KC_MAX_CLAUSES];
+    kc_ipc_payload payloads[KC_MAX_CLAUSES];
+    kc_ipc_wish wish = kc_remote_wish(asked);
+    kc_ipc_result result = {.index = UINT32_MAX};
+    kc_ipc_op *op = NULL;
+    kc_ipc *ipc = ((kc_remote *)clauses[0].channel)->ipc;
+    for (uint32_t i = 0; i < count; i++) {
+        payloads[i] = (kc_ipc_payload){.bytes = clauses[i].data, .length = clauses[i].len_bytes};
+        arms[i] = (kc_ipc_clause){.chan = ((kc_remote *)clauses[i].channel)->chan,
+                                  .payload = clauses[i].dir == KC_CLAUSE_SEND ? &payloads[i] : NULL};
+    }
+    int code = kc_ask_select(ipc, arms, count, &wish, &op); /* KC_EINVAL: of several connections */
+    if (code == KC_OK) {
+        code = kc_remote_run(op, asked, &result);
+    }
+    if (result.index < count) {
+        *index_out = result.index;
+    }
+    if (code == KC_OK && result.message_count != 0) {
+        code = kc_remote_receive(&clauses[result.index], &result);
+    }
+    kc_ipc_result_free(&result);
+    return kc_remote_code(asked, code);
+}
+
+/* --- the channel -------------------------------------------------------------------------------------------------- */
+
+static int kc_remote_close(kc_channel *channel)
+{
+    return kc_ipc_close(((kc_remote *)channel)->chan);
+}
+
+static int kc_remote_destroy(kc_channel *channel, uint32_t reason)
+{
+    (void)reason; /* the daemon's reasons are texts; "destroyed" says itself */
+    int code = kc_ipc_destroy(((kc_remote *)channel)->chan, NULL);
+    return code == KC_ECANCELED ? KC_OK : code; /* it was destroyed before */
+}
+
+static int64_t kc_remote_depth(kc_channel *channel)
+{
+    uint64_t stats[KC_STAT_END];
+    int code = kc_ipc_statistics(((kc_remote *)channel)->chan, stats);
+    return code == KC_OK ? (int64_t)stats[KC_STAT_DEPTH] : code;
+}
+
+static void kc_remote_free(kc_channel *channel)
+{
+    kc_ipc_chan_free(((kc_remote *)channel)->chan);
+    free(channel);
+}
+
+KC_API int kc_remote_channel(kc_ipc *ipc, kc_ipc_chan *chan, kc_channel **channel_out)
+{
+    static const kc_channel_ops ops = {kc_remote_operate, kc_remote_select, kc_remote_close,
+                                       kc_remote_destroy, kc_remote_depth,  kc_remote_free};
+    kc_ipc_chan_info info;
+    *channel_out = NULL;
+    kc_ipc_chan_look(chan, &info);
+    if (info.elem_size == 0 || info.elem_size >= KC_MAX_ELEMENT_BYTES) {
+        return KC_EINVAL;
+    }
+    kc_remote *remote = calloc(1, sizeof *remote);
+    if (remote == NULL) {
+        return KC_ENOMEM;
+    }
+    remote->base.ops = &ops;
+    remote->base.elem_bytes = info.elem_size;
+    atomic_init(&remote->base.refs, 1);
+    remote->ipc = ipc;
+    remote->chan = chan;
+    *channel_out = &remote->base;
+    return KC_OK;
+}

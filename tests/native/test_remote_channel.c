@@ -1,0 +1,156 @@
+/* A daemon's channel by the calls of kc_channel.h, against a scripted daemon. Built where the runtime is. */
+#include "kc_client_peer.h"
+#include "kcoro/kc_remote.h"
+
+static kc_channel *remote_channel(peer *p, uint32_t req_id, uint32_t chan_id, uint32_t elem_size)
+{
+    kc_ipc_chan *chan = NULL;
+    kc_channel *channel = NULL;
+    kc_writer *out = peer_reply(p, KC_CMD_CHAN_OPEN, req_id, KC_OK);
+    kc_put_u32(out, KC_ATTR_CHAN_ID, chan_id);
+    kc_put_u32(out, KC_ATTR_ELEM_SIZE, elem_size);
+    peer_end(p);
+    KC_REQUIRE(kc_ipc_open_id(p->ipc, chan_id, 0, &chan) == KC_OK);
+    peer_expect(p, KC_CMD_CHAN_OPEN);
+    KC_REQUIRE(kc_remote_channel(p->ipc, chan, &channel) == KC_OK);
+    return channel;
+}
+
+static peer *open_remote(void)
+{
+    peer *p = malloc(sizeof *p);
+    KC_REQUIRE(p != NULL);
+    atomic_store(&memory_until, -1);
+    kc_ipc_config config = peer_pair(p, PEER_ROOM);
+    config.waiting = kc_remote_waiting();
+    return peer_open_as(config, p);
+}
+
+KC_TEST(bytes_go_and_come_with_the_deadline_of_the_caller)
+{
+    peer *p = open_remote();
+    kc_channel *channel = remote_channel(p, 1, 1001, 16);
+    kc_frame_header header;
+    kc_request request;
+    uint8_t buffer[16];
+    uint32_t length = 0;
+    peer_answer(p, KC_CMD_CHAN_SEND, 2, KC_OK);
+    KC_CHECK_EQ(kc_channel_send(channel, "ab", 2, kc_after_ns(1500000)), KC_OK);
+    KC_REQUIRE(peer_next(p, &header, &request));
+    KC_CHECK_EQ(request.chan_id, 1001);
+    KC_CHECK(request.timeout_ms >= 1 && request.timeout_ms <= 2);
+    kc_put_bytes(peer_reply(p, KC_CMD_CHAN_RECV, 3, KC_OK), KC_ATTR_ELEMENT, "xyz", 3);
+    peer_end(p);
+    KC_CHECK_EQ(kc_channel_recv(channel, buffer, sizeof buffer, &length, KC_NEVER), KC_OK);
+    KC_REQUIRE(peer_next(p, &header, &request));
+    KC_CHECK_EQ(request.timeout_ms, -1);
+    KC_CHECK_EQ(length, 3);
+    KC_CHECK_MEM(buffer, "xyz", 3);
+    peer_answer(p, KC_CMD_CHAN_RECV, 4, KC_EAGAIN);
+    KC_CHECK_EQ(kc_channel_try_recv(channel, buffer, sizeof buffer, &length), KC_EAGAIN);
+    peer_answer(p, KC_CMD_CHAN_SEND, 5, KC_EAGAIN);
+    KC_CHECK_EQ(kc_channel_send(channel, "ab", 2, 1), KC_ETIME); /* the deadline has passed */
+    KC_CHECK_EQ(kc_channel_recv(channel, buffer, 15, &length, KC_NEVER), KC_EMSGSIZE);
+    peer_answer(p, KC_CMD_CHAN_RELEASE, 6, KC_OK);
+    kc_channel_drop(channel);
+    peer_close(p);
+}
+
+KC_TEST(a_select_is_one_request_and_says_which_clause)
+{
+    peer *p = open_remote();
+    kc_channel *one = remote_channel(p, 1, 1001, 16), *two = remote_channel(p, 2, 1002, 16);
+    uint8_t buffer[16];
+    uint32_t index = 9;
+    kc_channel_clause clauses[] = {{.channel = one, .dir = KC_CLAUSE_SEND, .data = "s", .len_bytes = 1},
+                                   {.channel = two, .dir = KC_CLAUSE_RECV, .buffer = buffer, .buffer_bytes = 16}};
+    kc_writer *out = peer_reply(p, KC_CMD_SELECT, 3, KC_OK);
+    kc_put_u32(out, KC_ATTR_INDEX, 1);
+    kc_put_bytes(out, KC_ATTR_ELEMENT, "sel", 3);
+    peer_end(p);
+    KC_CHECK_EQ(kc_channel_select(clauses, 2, 0, KC_NEVER, NULL, &index), KC_OK);
+    KC_CHECK_EQ(index, 1);
+    KC_CHECK_EQ(clauses[1].len_bytes, 3);
+    KC_CHECK_MEM(buffer, "sel", 3);
+    kc_put_u32(peer_reply(p, KC_CMD_SELECT, 4, KC_EPIPE), KC_ATTR_INDEX, 0);
+    peer_end(p);
+    KC_CHECK_EQ(kc_channel_select(clauses, 2, 0, KC_NEVER, NULL, &index), KC_EPIPE);
+    KC_CHECK_EQ(index, 0);
+    peer_hang_up(p);
+    kc_channel_drop(one);
+    kc_channel_drop(two);
+    peer_close(p);
+}
+
+/* --- coroutines --------------------------------------------------------------------------------------------------- */
+
+typedef struct scene {
+    peer *p;
+    kc_channel *channel;
+    kc_cancel *cancel;
+    int code;
+} scene;
+
+static void receive_cancelled(void *arg)
+{
+    scene *s = arg;
+    uint8_t buffer[16];
+    s->code = kc_channel_recv_c(s->channel, buffer, sizeof buffer, NULL, KC_NEVER, s->cancel);
+}
+
+static void *answer_the_cancel(void *arg)
+{
+    scene *s = arg;
+    kc_frame_header header;
+    kc_request request;
+    KC_REQUIRE(peer_await(s->p, &header, &request));
+    KC_CHECK_EQ(header.cmd, KC_CMD_CHAN_RECV);
+    uint32_t id = request.req_id;
+    KC_CHECK_EQ(kc_cancel_trigger(s->cancel, 0), KC_OK);
+    KC_REQUIRE(peer_await(s->p, &header, &request));
+    KC_CHECK_EQ(header.cmd, KC_CMD_CANCEL);
+    KC_CHECK_EQ(request.req_id, id);
+    peer_answer(s->p, KC_CMD_CHAN_RECV, id, KC_ECANCELED);
+    return NULL;
+}
+
+KC_TEST(a_cancel_of_the_runtime_cancels_in_the_daemon)
+{
+    peer *p = open_remote();
+    scene s = {.p = p, .channel = remote_channel(p, 1, 1001, 16)};
+    pthread_t server;
+    kc_sched *sched = NULL;
+    const kc_sched_config config = {.workers = 1};
+    KC_REQUIRE(kc_cancel_make(NULL, &s.cancel) == KC_OK);
+    KC_REQUIRE(pthread_create(&server, NULL, answer_the_cancel, &s) == 0);
+    KC_REQUIRE(kc_sched_make(&config, &sched) == KC_OK);
+    KC_REQUIRE(kc_sched_spawn(sched, receive_cancelled, &s, NULL) == KC_OK);
+    KC_CHECK_EQ(kc_sched_drain(sched, KC_NEVER), KC_OK);
+    pthread_join(server, NULL);
+    KC_CHECK_EQ(s.code, KC_ECANCELED);
+    kc_sched_free(sched);
+    kc_cancel_drop(s.cancel);
+    peer_hang_up(p);
+    kc_channel_drop(s.channel);
+    peer_close(p);
+}
+
+KC_TEST(a_channel_whose_elements_have_no_bound_is_refused)
+{
+    peer *p = open_remote();
+    kc_ipc_chan *chan = peer_channel(p, 1, 1001); /* 16 MiB */
+    kc_channel *channel;
+    KC_CHECK_EQ(kc_remote_channel(p->ipc, chan, &channel), KC_EINVAL);
+    KC_CHECK(channel == NULL);
+    peer_free_channel(p, chan, 2);
+    peer_close(p);
+}
+
+int main(void)
+{
+    KC_RUN(bytes_go_and_come_with_the_deadline_of_the_caller);
+    KC_RUN(a_select_is_one_request_and_says_which_clause);
+    KC_RUN(a_cancel_of_the_runtime_cancels_in_the_daemon);
+    KC_RUN(a_channel_whose_elements_have_no_bound_is_refused);
+    return kc_test_report();
+}
