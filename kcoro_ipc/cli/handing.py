@@ -1,9 +1,10 @@
-"""`kcoro recv --exec` for a message with open files: a shell command that has them as its own.
+"""`kcoro recv --exec`: a shell command that has a message as its own.
 
-The numbers are always the same, so that a script can name them: the first file is 0 (stdin), the
-others are 3, 4, ...; after the last one stands a file with the message's bytes. `$KCORO_FILES`
-lists the numbers of the files, `$KCORO_MESSAGE_FD` is that of the bytes, and `$KCORO_MESSAGE` holds
-the bytes themselves where an environment can: no NUL, at most 64 KiB.
+Its stdin is a file with the message's bytes, or, of a message with open files, the first of these.
+Then the numbers are always the same, so that a script can name them: the others are 3, 4, ...;
+after the last one stands a file with the bytes. `$KCORO_FILES` lists the numbers of the files,
+`$KCORO_MESSAGE_FD` is that of the bytes, and `$KCORO_MESSAGE` holds the bytes themselves where an
+environment can: no NUL, at most 64 KiB.
 """
 
 import fcntl
@@ -41,12 +42,13 @@ def run(command: str, data: bytes, files: Sequence[int]) -> int:
 def _spawn(command: str, data: bytes, files: Sequence[int], mask: Iterable[int]) -> int:
     numbers = [STDIN, *range(FIRST_BESIDE, FIRST_BESIDE + len(files))]
     message = _file_of(data)
+    told = _environment(data, numbers[:-1], numbers[-1]) if files else os.environb
     # Out of the way first: a file may have the number that another is to get.
     sources = Loose(_high(file) for file in [*files, *message])
     return os.posix_spawn(
         "/bin/sh",
         ["/bin/sh", "-c", command],
-        _environment(data, numbers[:-1], numbers[-1]),
+        told,
         file_actions=[
             (os.POSIX_SPAWN_DUP2, source, number)
             for source, number in zip(sources, numbers, strict=True)

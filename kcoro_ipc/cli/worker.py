@@ -1,10 +1,10 @@
 """`kcoro recv --exec`: one shell command per message, and what its end means for the message."""
 
 import os
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
+from kcoro_ipc.cli import handing
 from kcoro_ipc.cli.exits import OutsideError
 from kcoro_ipc.cli.invocation import Invocation
 
@@ -41,15 +41,11 @@ class Worker:
             time.sleep(min(FIRST_PAUSE_S * 2 ** (self._in_a_row - 2), LONGEST_PAUSE_S))
 
     def _run(self, job: "Job") -> int:
-        """The command's exit code. Of a message with open files the first one is its stdin."""
+        """The command's exit code."""
         if job.sender is not None:
             uid, pid = job.sender
             os.environ |= {"KCORO_SENDER_UID": str(uid), "KCORO_SENDER_PID": str(pid)}
         files = job.take_files()
-        if not files:
-            return subprocess.run(["/bin/sh", "-c", self._command], input=job.data).returncode
-        from kcoro_ipc.cli import handing
-
         try:
             return handing.run(self._command, job.data, [file.fileno() for file in files])
         except OSError as error:

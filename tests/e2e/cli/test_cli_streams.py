@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 from typing import Any
@@ -206,9 +207,11 @@ def test_an_interrupted_command_gives_its_message_back(kcoro: Any) -> None:
     name = kcoro.name()
     kcoro("make", name, "--capacity", "4")
     kcoro("send", name, "long")
-    working = kcoro.start("recv", name, "--exec", "echo started; exec sleep 1000")
-    assert working.stdout.readline() == b"started\n"
+    working = kcoro.start("recv", name, "--exec", "echo $$; exec sleep 1000")
+    command = int(working.stdout.readline())
     working.send_signal(signal.SIGINT)
     assert working.wait() == 130
+    with pytest.raises(ProcessLookupError):
+        os.kill(command, 0)
     again = json.loads(kcoro("recv", name, "--json").stdout)
     assert again == {"data": "long", "redelivered": True, "attempts": 1}
