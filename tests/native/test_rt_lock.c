@@ -15,8 +15,8 @@ typedef struct shared {
 
 static void step(shared *s) {
     kc_lock_take(&s->lock);
-    if (s->a != s->b)
-        KC_CHECK(!"two were in at once");
+    if (s->a != s->b) /* two are in at once */
+        KC_CHECK_EQ(s->a, s->b);
     s->a++;
     atomic_signal_fence(memory_order_seq_cst);
     s->b++;
