@@ -1,6 +1,6 @@
 /* kc_gang.h: threads of a test that begin together, and how much work a test asks of them.
  *
- * Under a sanitizer, or with a planted fault, which is compiled without optimisation, a tenth of the work is enough.
+ * Under a sanitizer a tenth of the work is enough.
  */
 #ifndef KC_GANG_H
 #define KC_GANG_H
@@ -17,9 +17,6 @@
 #if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
 #define KC_GANG_SLOW 1
 #endif
-#endif
-#if !defined(KC_GANG_SLOW) && !defined(__OPTIMIZE__)
-#define KC_GANG_SLOW 1
 #endif
 
 #ifdef KC_GANG_SLOW
