@@ -38,6 +38,10 @@ C_SOURCES = {
     "bench_frame": (("bench_frame.c",), ("ipc/frame.c", "ipc/request.c", "ipc/writer.c")),
     "bench_engine": (("bench_engine.c",), ("core/*.c",)),
     "bench_pump": (("bench_pump.c",), ("core/*.c", "ipc/*.c")),
+    "bench_handover": (
+        ("bench_handover.c",),
+        ("runtime/*.c", "core/*.c", f"arch/{platform.machine()}/switch.S"),
+    ),
     "bench_switch": (("bench_switch.c",), (f"arch/{platform.machine()}/switch.S",)),
 }
 

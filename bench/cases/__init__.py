@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from bench.cases import engine, frames, idle, memory, payloads, scale, start, streams, switches
+from bench.cases import (
+    engine,
+    frames,
+    handovers,
+    idle,
+    memory,
+    payloads,
+    scale,
+    start,
+    streams,
+    switches,
+)
 from bench.model import Case
 
 
@@ -10,6 +21,7 @@ def all_cases() -> tuple[Case, ...]:
     return (
         *streams.CASES,
         *payloads.CASES,
+        *handovers.CASES,
         engine.P8,
         frames.P9,
         frames.PUMP,

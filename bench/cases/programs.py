@@ -18,12 +18,12 @@ def native(name: str, mode: str) -> Callable[[Lab], Sample]:
     return lambda lab: printed(lab, str(tools.native(name)), mode)
 
 
-def go(name: str) -> Callable[[Lab], Sample]:
-    """Measures `NAME SECONDS`, compiled by Go."""
+def go(name: str, *mode: str) -> Callable[[Lab], Sample]:
+    """Measures `NAME [MODE] SECONDS`, compiled by Go."""
 
     def measure(lab: Lab) -> Sample:
         tools.program("go", "golang-go", lab.settings)
-        return printed(lab, str(tools.go(name)))
+        return printed(lab, str(tools.go(name)), *mode)
 
     return measure
 

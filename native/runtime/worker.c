@@ -28,7 +28,8 @@ static bool claims_search(kc_sched *s, uint32_t enough) {
     bool claimed = false;
 
 #if KC_MUTANT == 40 /* it is claimed that a sleeper searches, although it has risen meanwhile */
-    (void)sched_yield();
+    for (int i = 0; i < 10; i++)
+        (void)sched_yield();
     if (sleep >= KC_SLEEP_ONE && (sleep & (KC_SLEEP_SEARCHED | enough)) == 0)
         return (atomic_fetch_or(&s->sleep, KC_SLEEP_SEARCHED) & KC_SLEEP_SEARCHED) == 0;
 #endif

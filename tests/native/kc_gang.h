@@ -1,6 +1,6 @@
 /* kc_gang.h: threads of a test that begin together, and how much work a test asks of them.
  *
- * Under a sanitizer, or with a planted fault, which is compiled without optimisation, a tenth of the work is enough.
+ * Under a sanitizer or an emulator a tenth of the work is enough.
  */
 #ifndef KC_GANG_H
 #define KC_GANG_H
@@ -18,7 +18,7 @@
 #define KC_GANG_SLOW 1
 #endif
 #endif
-#if !defined(KC_GANG_SLOW) && (!defined(__OPTIMIZE__) || defined(KC_EMULATED))
+#if !defined(KC_GANG_SLOW) && defined(KC_EMULATED)
 #define KC_GANG_SLOW 1
 #endif
 
