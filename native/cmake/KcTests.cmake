@@ -13,6 +13,7 @@ endif()
 set(KC_EMULATOR_UNABLE "")
 if(CMAKE_CROSSCOMPILING_EMULATOR)
   math(EXPR KC_TEST_SECONDS "4 * ${KC_TEST_SECONDS}")
+  add_compile_definitions(KC_EMULATED) # tests of many repetitions do fewer
 endif()
 add_custom_target(engine_tests) # those of the engine alone: quick to build, quick to run
 add_custom_target(runtime_tests) # likewise, of coroutines and what runs them
@@ -26,9 +27,6 @@ foreach(source IN LISTS KC_TEST_SOURCES)
   set_tests_properties("${name}" PROPERTIES TIMEOUT ${KC_TEST_SECONDS})
   if(name MATCHES "^test_rt_")
     target_link_libraries("${name}" PRIVATE kcoro_runtime m)
-    if(CMAKE_CROSSCOMPILING) # whoever emulates the processor has memory of its own
-      target_compile_definitions("${name}" PRIVATE RT_EMULATED)
-    endif()
     add_dependencies(runtime_tests "${name}")
   endif()
   if(name MATCHES "^test_engine_")
@@ -67,6 +65,7 @@ kc_lab_test(lab_waiter_token lab_waiter_token)
 kc_lab_test(lab_token_vm "lab_token_vm_${KC_ARCH}")
 kc_lab_test(lab_token_vm_bench "lab_token_vm_bench_${KC_ARCH}" 1000)
 kc_lab_test(lab_token_vm_mirror lab_token_vm_mirror)
+kc_lab_test(lab_channel_mirror lab_channel_mirror)
 kc_lab_test(lab_token_vm_mirror lab_token_vm_mirror_narrow 1 500) # a channel of 1: somebody always waits
 
 if(CMAKE_CROSSCOMPILING_EMULATOR)

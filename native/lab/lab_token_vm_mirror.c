@@ -5,8 +5,7 @@
  *
  *     lab_token_vm_mirror [capacity [messages]]        8 and 1,000 of each producer when not said
  *
- * The same scenario on the channels of the runtime belongs beside this file, as lab_channel_mirror.c: producer and consumer
- * below with kc_channel_send and kc_channel_recv in place of kc_mirror_send and kc_mirror_recv, the same lines. */
+ * The same scenario on coroutines and channels of the runtime is lab_channel_mirror.c. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

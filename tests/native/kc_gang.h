@@ -18,6 +18,9 @@
 #define KC_GANG_SLOW 1
 #endif
 #endif
+#if !defined(KC_GANG_SLOW) && defined(KC_EMULATED)
+#define KC_GANG_SLOW 1
+#endif
 
 #ifdef KC_GANG_SLOW
 #define KC_MANY(count) ((count) / 10)

@@ -15,9 +15,11 @@
 #endif
 #endif
 
-/* Sanitizers make frames larger and everything slower. */
+/* Sanitizers make frames larger and everything slower; an emulator is slow and its own memory is the process's. */
 #ifdef RT_SANITIZED
 enum { RT_STACK_BYTES = 256 << 10, RT_SCALE = 10 };
+#elif defined(KC_EMULATED)
+enum { RT_STACK_BYTES = 64 << 10, RT_SCALE = 10 };
 #else
 enum { RT_STACK_BYTES = 64 << 10, RT_SCALE = 1 };
 #endif

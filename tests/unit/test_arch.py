@@ -42,7 +42,7 @@ def test_assembly_uses_every_offset_by_its_name(processor: str) -> None:
     assert unused == {"KC_FRAME_BYTES"}  # the end of a frame, which KC_FRAME_TOP covers
 
 
-@pytest.mark.parametrize("lab", ["lab_waiter_token", "lab_token_vm_mirror"])
+@pytest.mark.parametrize("lab", ["lab_waiter_token", "lab_token_vm_mirror", "lab_channel_mirror"])
 def test_the_page_of_the_labs_shows_what_they_print(lab: str) -> None:
     printed = (ROOT / f"tests/native/lab/{lab}.txt").read_text()
     shown = (ROOT / "docs/arch/labs.md").read_text()
