@@ -1,0 +1,81 @@
+# The C++ face: headers in include/kcoro/cpp, the interface target kcoro::cpp, and its tests. C++ is a language of this
+# project for the tests alone: without a C++ compiler there are none.
+#
+# Each tests/native/cpp/test_*.cpp is one executable and one ctest; in a build without sanitizers the other of g++ and
+# clang++, if there is one, makes and runs them too ("_other").
+add_library(kcoro_cpp INTERFACE)
+add_library(kcoro::cpp ALIAS kcoro_cpp)
+target_link_libraries(kcoro_cpp INTERFACE kcoro_runtime kcoro_core)
+target_include_directories(kcoro_cpp INTERFACE "${PROJECT_SOURCE_DIR}/include")
+
+include(CheckLanguage)
+check_language(CXX)
+if(NOT CMAKE_CXX_COMPILER)
+  message(STATUS "no C++ compiler: the tests of the C++ face are left out")
+  return()
+endif()
+enable_language(CXX)
+
+set(KC_CPP_TESTS "${PROJECT_SOURCE_DIR}/../tests/native/cpp")
+set(KC_CPP_FLAGS -std=c++20 -Wall -Wextra -Wconversion -Wshadow $<$<BOOL:${KC_WERROR}>:-Werror>)
+file(GLOB KC_CPP_HEADERS CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/kcoro/*.h"
+     "${PROJECT_SOURCE_DIR}/include/kcoro/cpp/*.hpp")
+file(GLOB KC_CPP_SOURCES CONFIGURE_DEPENDS "${KC_CPP_TESTS}/test_*.cpp" "${PROJECT_SOURCE_DIR}/../examples/cpp/*.cpp")
+
+# The tour's code blocks are one program.
+set(KC_CPP_TOUR "${PROJECT_BINARY_DIR}/test_cpp_tour.cpp")
+if(EXISTS "${PROJECT_SOURCE_DIR}/../docs/CPP.md")
+  add_custom_command(OUTPUT "${KC_CPP_TOUR}"
+    COMMAND awk -f "${KC_CPP_TESTS}/tour.awk" "${PROJECT_SOURCE_DIR}/../docs/CPP.md" > "${KC_CPP_TOUR}"
+    DEPENDS "${KC_CPP_TESTS}/tour.awk" "${PROJECT_SOURCE_DIR}/../docs/CPP.md" VERBATIM)
+  list(APPEND KC_CPP_SOURCES "${KC_CPP_TOUR}")
+endif()
+
+set(KC_CPP_OTHER)
+if(KC_SANITIZE STREQUAL "" AND KC_MUTANT STREQUAL "" AND NOT CMAKE_CROSSCOMPILING)
+  if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    find_program(KC_CPP_OTHER_COMPILER g++)
+  else()
+    find_program(KC_CPP_OTHER_COMPILER clang++)
+  endif()
+  if(KC_CPP_OTHER_COMPILER)
+    set(KC_CPP_OTHER "${KC_CPP_OTHER_COMPILER}")
+  endif()
+endif()
+
+add_custom_target(cpp_tests)
+foreach(source IN LISTS KC_CPP_SOURCES)
+  get_filename_component(name "${source}" NAME_WE)
+  if(NOT name MATCHES "^test_")
+    set(name "test_cpp_example_${name}")
+  endif()
+  add_executable("${name}" "${source}")
+  target_link_libraries("${name}" PRIVATE kcoro::cpp)
+  target_compile_options("${name}" PRIVATE ${KC_CPP_FLAGS} -UNDEBUG)
+  add_test(NAME "${name}" COMMAND "${name}")
+  set_tests_properties("${name}" PROPERTIES TIMEOUT ${KC_TEST_SECONDS})
+  add_dependencies(cpp_tests "${name}")
+  if(KC_CPP_OTHER)
+    set(other "${PROJECT_BINARY_DIR}/other/${name}")
+    add_custom_command(OUTPUT "${other}"
+      COMMAND "${CMAKE_COMMAND}" -E make_directory "${PROJECT_BINARY_DIR}/other"
+      COMMAND "${KC_CPP_OTHER}" ${KC_CPP_FLAGS} -O1 -g -I "${PROJECT_SOURCE_DIR}/include" -I "${KC_CPP_TESTS}" "${source}" -o "${other}"
+              "$<TARGET_FILE:kcoro_runtime>" "$<TARGET_FILE:kcoro_core>" -pthread
+      DEPENDS "${source}" ${KC_CPP_HEADERS} "${KC_CPP_TESTS}/cpp_test.hpp" kcoro_runtime kcoro_core
+      COMMENT "${name} with ${KC_CPP_OTHER}" VERBATIM COMMAND_EXPAND_LISTS)
+    add_custom_target("${name}_other" ALL DEPENDS "${other}")
+    add_test(NAME "${name}_other" COMMAND "${other}")
+    set_tests_properties("${name}_other" PROPERTIES TIMEOUT ${KC_TEST_SECONDS})
+    add_dependencies(cpp_tests "${name}_other")
+  endif()
+endforeach()
+
+# Every header by itself, twice, and all of them without exceptions, with each compiler.
+foreach(compiler IN ITEMS "${CMAKE_CXX_COMPILER}" ${KC_CPP_OTHER})
+  if(KC_SANITIZE STREQUAL "")
+    get_filename_component(name "${compiler}" NAME)
+    add_test(NAME "test_cpp_headers_${name}"
+      COMMAND sh "${KC_CPP_TESTS}/headers.sh" "${compiler}" "${PROJECT_SOURCE_DIR}/include")
+    set_tests_properties("test_cpp_headers_${name}" PROPERTIES TIMEOUT ${KC_TEST_SECONDS})
+  endif()
+endforeach()

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Compiles every header of the C++ face by itself, included twice; then all of them without exceptions.
+# headers.sh COMPILER INCLUDE_FOLDER
+set -eu
+failed=0
+passed=0
+flags="-std=c++20 -Wall -Wextra -Wconversion -Wshadow -Werror -fsyntax-only"
+try() { # what it is, further flags; the source comes in
+    # shellcheck disable=SC2086 # flags are words
+    if "$compiler" $flags $2 -I "$folder" -x c++ -; then passed=$((passed + 1)); else
+        failed=$((failed + 1))
+        echo "$1: does not compile"
+    fi
+}
+compiler=$1
+folder=$2
+for header in "$folder"/kcoro/cpp/*.hpp; do
+    name=kcoro/cpp/${header##*/}
+    printf '#include "%s"\n#include "%s"\n' "$name" "$name" | try "$name" ""
+done
+echo '#include "kcoro/cpp/kcoro.hpp"' | try "without exceptions" -fno-exceptions
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ] && [ "$passed" -gt 1 ]
