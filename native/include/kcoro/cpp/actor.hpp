@@ -12,8 +12,6 @@
 namespace kcoro {
 
 template <class T> class actor {
-    enum { ended_itself = KC_ECANCELED };
-
 public:
     /* handler(T &&). parent: cancelled with it. */
     template <class F>
@@ -81,7 +79,7 @@ private:
             if (!s->failed.run([&] { more = s->give(*m); }))
                 more = false;
             s->by_handler = !more;
-            return more ? KC_OK : ended_itself;
+            return static_cast<int>(more ? KC_OK : KC_ECANCELED);
         }
         bool give(const kc_actor_message &m) {
             if constexpr (carriage_of<T> == carriage::object) {
