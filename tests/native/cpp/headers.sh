@@ -5,9 +5,9 @@ set -eu
 failed=0
 passed=0
 flags="-std=c++20 -Wall -Wextra -Wconversion -Wshadow -Werror -fsyntax-only"
-try() { # what it is, further flags; the source comes in
+try() { # what it is, further flags, the source
     # shellcheck disable=SC2086 # flags are words
-    if "$compiler" $flags $2 -I "$folder" -x c++ -; then passed=$((passed + 1)); else
+    if printf '%s\n' "$3" | "$compiler" $flags $2 -I "$folder" -x c++ -; then passed=$((passed + 1)); else
         failed=$((failed + 1))
         echo "$1: does not compile"
     fi
@@ -16,8 +16,9 @@ compiler=$1
 folder=$2
 for header in "$folder"/kcoro/cpp/*.hpp; do
     name=kcoro/cpp/${header##*/}
-    printf '#include "%s"\n#include "%s"\n' "$name" "$name" | try "$name" ""
+    try "$name" "" "#include \"$name\"
+#include \"$name\""
 done
-echo '#include "kcoro/cpp/kcoro.hpp"' | try "without exceptions" -fno-exceptions
+try "without exceptions" -fno-exceptions '#include "kcoro/cpp/kcoro.hpp"'
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 1 ]

@@ -12,6 +12,7 @@
 #include <bit>
 #include <cstddef>
 #include <iterator>
+#include <ranges>
 
 #include "kcoro/cpp/cancel.hpp"
 #include "kcoro/cpp/hub.hpp"
@@ -322,4 +323,8 @@ private:
 };
 
 } // namespace kcoro
+
+/* `channel.each() | std::views::filter(...)`. */
+template <class Channel> inline constexpr bool std::ranges::enable_view<kcoro::stream<Channel>> = true;
+
 #endif
