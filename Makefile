@@ -2,6 +2,7 @@
 #   make demo    real data through a daemon between real processes       make test     all that CI runs
 #   make lint    ruff and mypy --strict                                  make bench    figures, side by side with peers
 #   make docs    HTML in build/docs/html, and man/ anew                   make soak    SECONDS=60 of everything at once
+#   make lab     small programs that show how the parts work, one by one
 # PYTHON=/path/to/python3.11 chooses the interpreter of .venv.
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MAKEFLAGS += --no-print-directory
 
-.PHONY: venv build demo test lint docs bench check-long clean soak native-test native-asan native-tsan fuzz mutants pytest
+.PHONY: venv build demo test lint docs bench check-long clean soak native-test native-asan native-tsan native-aarch64 fuzz mutants pytest lab
 
 venv:
 	@tools/venv.sh
@@ -41,8 +42,11 @@ bench: build
 check-long: build
 	@$(BIN)/python tools/lanes.py --long
 
-native-test native-asan native-tsan: venv
+native-test native-asan native-tsan native-aarch64: venv
 	@tools/native.sh $@
+
+lab: venv
+	@tools/lab.sh
 
 fuzz: venv
 	@$(BIN)/python tools/fuzz.py

@@ -6,6 +6,7 @@ Exit code 0 when every measured target was met, 1 when one was missed, 2 for a w
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -31,7 +32,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
         "--case",
         action="append",
         default=[],
-        help="P1 to P9, pump, memory, idle, scale, start",
+        help="P1 to P10, pump, memory, idle, scale, start",
     )
     add("--subject", default="", help="only subjects whose name contains this")
     add("--pin", choices=[str(pin) for pin in Pin], help="only this pinning")
@@ -60,13 +61,10 @@ def settings(chosen: argparse.Namespace) -> Settings:
 
 
 def wanted(names: list[str]) -> list[Case]:
-    """The cases whose key is, or begins with, one of the names; all when there are none."""
-    lowered = [name.lower() for name in names]
-    return [
-        case
-        for case in all_cases()
-        if not lowered or any(case.key.lower().startswith(name) for name in lowered)
-    ]
+    """The cases whose key is, or begins with, one of the names; all when there are none. P1 is not
+    the beginning of P10."""
+    begins = re.compile("|".join(rf"{re.escape(name)}(?!\d)" for name in names), re.IGNORECASE)
+    return [case for case in all_cases() if begins.match(case.key)]
 
 
 def main(words: list[str]) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,7 @@ C_SOURCES = {
     "bench_frame": (("bench_frame.c",), ("ipc/frame.c", "ipc/request.c", "ipc/writer.c")),
     "bench_engine": (("bench_engine.c",), ("core/*.c",)),
     "bench_pump": (("bench_pump.c",), ("core/*.c", "ipc/*.c")),
+    "bench_switch": (("bench_switch.c",), (f"arch/{platform.machine()}/switch.S",)),
 }
 
 

@@ -33,6 +33,7 @@ LANES: dict[str, list[str]] = {
     "native-test": ["tools/native.sh", "native-test"],
     "native-asan": ["tools/native.sh", "native-asan"],
     "native-tsan": ["tools/native.sh", "native-tsan"],
+    "native-aarch64": ["tools/native.sh", "native-aarch64"],
     "soak": [sys.executable, "-m", "tests.soak", "--seconds", "60"],
     "mutants": [sys.executable, "tools/mutants.py"],
     "fuzz": [sys.executable, "tools/fuzz.py", "--seconds", "20"],
@@ -63,7 +64,7 @@ class Outcome:
         counts = f"{self.passed} passed, {self.failed} failed"
         counts += f", {self.skipped} skipped" if self.skipped else ""
         return (
-            f"{word}  {self.name:<12} {counts}  ({self.seconds:.0f} s, build/logs/{self.name}.log)"
+            f"{word}  {self.name:<14} {counts}  ({self.seconds:.0f} s, build/logs/{self.name}.log)"
         )
 
 

@@ -51,6 +51,10 @@ check_test() {
     elif ! links_fuzzer; then
         need optional "clang's fuzzer runtime" libclang-rt-dev "fuzz targets"
     fi
+    have aarch64-linux-gnu-gcc || need optional aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu "native tests for aarch64"
+    [ -e /usr/aarch64-linux-gnu/include/stdio.h ] ||
+        need optional "the C library for aarch64" libc6-dev-arm64-cross "native tests for aarch64"
+    have qemu-aarch64 || need optional qemu-aarch64 qemu-user "native tests for aarch64"
     have strace || need optional strace strace "fault injection into system calls"
     have man || need optional man man-db "the manual is found"
     have zsh || need optional zsh zsh "completion in zsh"

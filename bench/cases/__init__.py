@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.cases import engine, frames, idle, memory, payloads, scale, start, streams
+from bench.cases import engine, frames, idle, memory, payloads, scale, start, streams, switches
 from bench.model import Case
 
 
@@ -13,6 +13,7 @@ def all_cases() -> tuple[Case, ...]:
         engine.P8,
         frames.P9,
         frames.PUMP,
+        switches.P10,
         memory.MEMORY,
         idle.IDLE,
         *scale.CASES,

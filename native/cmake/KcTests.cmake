@@ -8,6 +8,12 @@ set(KC_TEST_SECONDS 300)
 if(NOT KC_MUTANT STREQUAL "")
   set(KC_TEST_SECONDS 20)
 endif()
+# An emulator is about ten times slower, more beside other work, and cannot do everything: "name: why not" of each test
+# that is not run under it. native.sh prints them.
+set(KC_EMULATOR_UNABLE "")
+if(CMAKE_CROSSCOMPILING_EMULATOR)
+  math(EXPR KC_TEST_SECONDS "4 * ${KC_TEST_SECONDS}")
+endif()
 add_custom_target(engine_tests) # those of the engine alone: quick to build, quick to run
 add_custom_target(runtime_tests) # likewise, of coroutines and what runs them
 file(GLOB KC_TEST_SOURCES CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/../tests/native/test_*.c")
@@ -19,7 +25,10 @@ foreach(source IN LISTS KC_TEST_SOURCES)
   add_test(NAME "${name}" COMMAND "${name}")
   set_tests_properties("${name}" PROPERTIES TIMEOUT ${KC_TEST_SECONDS})
   if(name MATCHES "^test_rt_")
-    target_link_libraries("${name}" PRIVATE kcoro_runtime)
+    target_link_libraries("${name}" PRIVATE kcoro_runtime m)
+    if(CMAKE_CROSSCOMPILING) # whoever emulates the processor has memory of its own
+      target_compile_definitions("${name}" PRIVATE RT_EMULATED)
+    endif()
     add_dependencies(runtime_tests "${name}")
   endif()
   if(name MATCHES "^test_engine_")
@@ -38,3 +47,32 @@ foreach(noun ack buffered cancel close confirm kinds rendezvous scope select sen
   set_tests_properties("${name}" PROPERTIES TIMEOUT ${KC_TEST_SECONDS})
   add_dependencies(engine_tests "${name}")
 endforeach()
+
+# What is in a register after a switch only assembly can say.
+target_sources(test_rt_arch_registers PRIVATE "${PROJECT_SOURCE_DIR}/../tests/native/arch/holding_${KC_ARCH}.S")
+
+target_link_libraries(test_rt_token_vm PRIVATE kcoro_lab)
+target_link_libraries(test_rt_mirror PRIVATE kcoro_lab)
+
+# kc_lab_test(LAB EXPECTED ARGUMENTS...): the lab prints what stands in tests/native/lab/EXPECTED.txt, byte by byte.
+function(kc_lab_test lab expected)
+  set(name "${expected}")
+  add_test(NAME "${name}" COMMAND "${CMAKE_COMMAND}"
+    "-DCOMMAND=${CMAKE_CROSSCOMPILING_EMULATOR};$<TARGET_FILE:${lab}>;${ARGN}"
+    "-DEXPECTED=${PROJECT_SOURCE_DIR}/../tests/native/lab/${expected}.txt"
+    -P "${PROJECT_SOURCE_DIR}/cmake/KcLabTest.cmake")
+  set_tests_properties("${name}" PROPERTIES TIMEOUT ${KC_TEST_SECONDS})
+endfunction()
+kc_lab_test(lab_waiter_token lab_waiter_token)
+kc_lab_test(lab_token_vm "lab_token_vm_${KC_ARCH}")
+kc_lab_test(lab_token_vm_bench "lab_token_vm_bench_${KC_ARCH}" 1000)
+kc_lab_test(lab_token_vm_mirror lab_token_vm_mirror)
+kc_lab_test(lab_token_vm_mirror lab_token_vm_mirror_narrow 1 500) # a channel of 1: somebody always waits
+
+if(CMAKE_CROSSCOMPILING_EMULATOR)
+  foreach(unable IN LISTS KC_EMULATOR_UNABLE)
+    message("skipped: ${unable}")
+    string(REGEX REPLACE ":.*" "" name "${unable}")
+    set_tests_properties("${name}" PROPERTIES DISABLED ON)
+  endforeach()
+endif()

@@ -145,7 +145,7 @@ void kc_flow_hold(kc_engine *e, kc_chan_rec *c, uint32_t tok, uint32_t msg) {
         hold(e, c, tok, msg);
 }
 
-KC_APART bool kc_flow_deliver(kc_engine *e, kc_chan_rec *c, uint32_t clause, uint32_t msg) {
+KC_APART KC_WHOLE bool kc_flow_deliver(kc_engine *e, kc_chan_rec *c, uint32_t clause, uint32_t msg) {
     kc_clause_rec *q = kc_clause_at(e, clause);
     uint32_t tok = q->tok;
     kc_tok *t = kc_tok_at(e, tok);
@@ -163,7 +163,7 @@ KC_APART bool kc_flow_deliver(kc_engine *e, kc_chan_rec *c, uint32_t clause, uin
     return true;
 }
 
-KC_APART uint32_t kc_flow_claim_sender(kc_engine *e, kc_chan_rec *c, uint32_t clause) {
+KC_APART KC_WHOLE uint32_t kc_flow_claim_sender(kc_engine *e, kc_chan_rec *c, uint32_t clause) {
     kc_clause_rec *q = kc_clause_at(e, clause);
     uint32_t tok = q->tok;
     uint32_t msg = q->msg;

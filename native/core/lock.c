@@ -4,6 +4,9 @@
 #include "kc_layout.h"
 
 #include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -62,25 +65,96 @@ static KC_RARE void take_slowly(kc_lock *lock, uint32_t me) {
     }
 }
 
-/* While the process has one thread (glibc knows: sys/single_threaded.h) nobody can contend, and a locked instruction costs
- * more than the rest of the operation. No thread is ever started under the lock, so take and give agree. */
-void kc_lock_take(kc_lock *lock) {
+/* ---- a lock of one's own ---- */
+
+enum { STREAK = 64, DOUBLINGS = 10, NEVER_OWNED = 32 };
+
+static int barrier(int command) { return (int)syscall(SYS_membarrier, command, 0, 0); }
+
+/* The word is held. Nobody who does not own it is in, and whoever was is out before this returns. */
+static KC_RARE void take_back(kc_lock *lock) {
+    atomic_store_explicit(&lock->owner, 0, memory_order_relaxed);
+#if KC_MUTANT != 29 /* a lock is taken back from an owner who may not have noticed */
+    (void)barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+#endif
+    while (atomic_load_explicit(&lock->inside, memory_order_acquire) != 0)
+        (void)sched_yield();
+    lock->streak = 0;
+    lock->doublings += lock->doublings < DOUBLINGS;
+}
+
+/* From the next time on. A kernel that has no barriers, or forbids them, leaves all locks as they are. */
+static KC_RARE void give_away(kc_lock *lock, uint32_t me) {
+    lock->streak = 0;
+    if (barrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0) {
+        lock->suitor = me;
+        atomic_store_explicit(&lock->owner, me, memory_order_relaxed);
+    } else {
+        lock->doublings = NEVER_OWNED;
+    }
+}
+
+static void notice(kc_lock *lock, uint32_t me) {
+    if (atomic_load_explicit(&lock->owner, memory_order_relaxed) != 0)
+        take_back(lock);
+    if (lock->suitor == me) /* it is not late any more */
+        lock->suitor = 0;
+    if (lock->last != me) {
+        lock->last = me;
+        lock->streak = 0;
+    } else if (lock->doublings != NEVER_OWNED && lock->suitor == 0 &&
+               ++lock->streak >= (uint32_t)STREAK << lock->doublings) {
+        give_away(lock, me);
+    }
+}
+
+/* The compiler keeps the two in order; the processor need not: whoever takes the lock back makes it pass a barrier. */
+static inline bool enter_own(kc_lock *lock, uint32_t me) {
+    bool mine = atomic_load_explicit(&lock->owner, memory_order_relaxed) == me && me != 0;
+
+    if (mine) {
+        atomic_store_explicit(&lock->inside, 1, memory_order_relaxed);
+        atomic_signal_fence(memory_order_seq_cst);
+        mine = atomic_load_explicit(&lock->owner, memory_order_relaxed) == me;
+        if (!mine)
+            atomic_store_explicit(&lock->inside, 0, memory_order_release);
+    }
+    return mine;
+}
+
+static KC_APART void take_word(kc_lock *lock) {
+    uint32_t me = member_id();
     uint32_t seen = 0;
 
+    if (!atomic_compare_exchange_strong_explicit(&lock->word, &seen, me, memory_order_acquire, memory_order_relaxed))
+        take_slowly(lock, me);
+    notice(lock, me);
+    lock->by_word = 1;
+}
+
+static KC_APART void give_word(kc_lock *lock) {
+    lock->by_word = 0;
+    if ((atomic_exchange_explicit(&lock->word, 0, memory_order_release) & WAITERS) != 0)
+        (void)syscall(SYS_futex, &lock->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* While the process has one thread (glibc knows: sys/single_threaded.h) nobody can contend, and a locked instruction costs
+ * more than the rest of the operation. No thread is ever started under the lock, so take and give agree.
+ *
+ * Never inlined: a coroutine that waits goes on in another thread, and a compiler that had the address of `self` from before
+ * would take the lock in the name of the thread that it left. */
+KC_APART void kc_lock_take(kc_lock *lock) {
     if (IS_ALONE())
         atomic_store_explicit(&lock->word, ALONE, memory_order_relaxed);
-    else if (!atomic_compare_exchange_strong_explicit(&lock->word, &seen, member_id(), memory_order_acquire,
-                                                      memory_order_relaxed))
-        take_slowly(lock, member_id());
+    else if (!enter_own(lock, self))
+        take_word(lock);
 }
 
 void kc_lock_give(kc_lock *lock) {
-    uint32_t seen = 0;
-
     if (IS_ALONE())
         atomic_store_explicit(&lock->word, 0, memory_order_relaxed);
+    else if (lock->by_word != 0)
+        give_word(lock);
     else
-        seen = atomic_exchange_explicit(&lock->word, 0, memory_order_release);
-    if ((seen & WAITERS) != 0)
-        (void)syscall(SYS_futex, &lock->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+        atomic_store_explicit(&lock->inside, 0, memory_order_release);
 }

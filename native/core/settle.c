@@ -33,7 +33,7 @@ static void promote_senders(kc_engine *e, kc_chan_rec *c) {
     }
 }
 
-static void finish_close(kc_engine *e, kc_chan_rec *c) {
+static KC_APART void finish_close(kc_engine *e, kc_chan_rec *c) {
     uint32_t chan = kc_chan_index(e, c);
 
     if (kc_chan_state_of(c) != KC_CHAN_CLOSING || c->ready.count + c->held != 0)
@@ -68,7 +68,7 @@ void kc_settle(kc_engine *e) {
 }
 
 /* Moves one message to the dead-letter channel of the one it came from, or drops it and says so. */
-static void move_letter(kc_engine *e, uint32_t msg) {
+static KC_APART void move_letter(kc_engine *e, uint32_t msg) {
     kc_msg *m = kc_msg_at(e, msg);
     kc_chan_rec *from = kc_chan_at(e, m->chan);
     kc_chan_rec *to = kc_chan_find(e, from->config.dead_letter);
@@ -105,7 +105,7 @@ static void move_letters(kc_engine *e) {
 }
 
 /* A step that its table forbids was refused: that channel is not to be trusted any more, the others are. */
-static void poison(kc_engine *e) {
+static KC_RARE void poison(kc_engine *e) {
     kc_chan_rec *c = kc_chan_at(e, e->breach);
 
     e->breach = 0;
@@ -124,7 +124,7 @@ static void bring_to_rest(kc_engine *e) {
     }
 }
 
-KC_APART void kc_leave_slowly(kc_engine *e) {
+KC_APART KC_WHOLE void kc_leave_slowly(kc_engine *e) {
     int ring[64];
     uint32_t count = 0;
     kc_seats served;

@@ -70,9 +70,6 @@ static int grow(kc_deque *d, int64_t top, int64_t bottom) {
         rc = new != NULL ? KC_OK : KC_ENOMEM;
     }
     if (rc == KC_OK) {
-#if KC_MUTANT == 40 /* a deque that grows forgets its oldest item */
-        top++;
-#endif
         for (int64_t at = top; at < bottom; at++)
             put(new, at, get(old, at));
         atomic_store_explicit(&d->array, new, memory_order_release); /* with what was copied */

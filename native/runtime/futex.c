@@ -6,7 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kc_worker.h"
+#include "kc_futex.h"
+#include "kcoro/kc_sched.h"
 
 int64_t kc_now_ns(void) {
     struct timespec now;
@@ -21,7 +22,7 @@ int64_t kc_after_ns(int64_t delay_ns) {
     return delay_ns < KC_NEVER - now_ns ? now_ns + delay_ns : KC_NEVER;
 }
 
-/* FUTEX_WAIT_BITSET takes an absolute time of CLOCK_MONOTONIC. It may wake for no reason: callers look again. */
+/* FUTEX_WAIT_BITSET takes an absolute time. */
 int kc_futex_wait(_Atomic uint32_t *word, uint32_t seen, int64_t deadline_ns) {
     struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000), .tv_nsec = (long)(deadline_ns % 1000000000)};
     long rc = 0;

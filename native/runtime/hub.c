@@ -56,19 +56,6 @@ void kc_hub_free(kc_hub *hub) {
 
 kc_engine *kc_hub_engine(kc_hub *hub) { return hub->engine; }
 
-kc_op kc_parking_begin(kc_parking *p, const kc_hub *hub, const kc_asked *asked) {
-    bool passed = asked->deadline_ns != KC_NEVER && asked->deadline_ns <= kc_now_ns();
-
-    p->seat.places = NULL;
-    p->seat.result.chan = 0;
-    kc_wait_begin(&p->wait);
-    return (kc_op){.scope = hub->scope,
-                   .user = (uint64_t)(uintptr_t)&p->seat,
-                   .deadline_ns = passed ? INT64_MIN : KC_NEVER,
-                   .port = hub->port,
-                   .flags = asked->flags};
-}
-
 static void cancelled(void *wait, uint32_t reason) {
     (void)reason;
     kc_wait_tell(wait, KC_WAIT_CANCEL);

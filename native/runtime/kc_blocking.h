@@ -16,6 +16,8 @@
 #include "kc_wake.h"
 #include "kcoro/kc_io.h"
 
+struct kc_sched;
+
 /* Whoever waits for it keeps it. */
 typedef struct kc_block_job {
     kc_block_fn fn;
@@ -47,6 +49,9 @@ void kc_blocking_end(kc_blocking *b);
 int kc_blocking_submit(kc_blocking *b, kc_block_job *job);
 /* 1: it had not begun, and never will. 0: too late, its wake was or will be called. */
 int kc_blocking_cancel(kc_blocking *b, kc_block_job *job);
+
+/* A scheduler's. */
+kc_blocking *kc_sched_blocking(struct kc_sched *sched);
 
 typedef struct kc_blocking_usage {
     uint32_t threads, idle, queued;

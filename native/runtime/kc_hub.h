@@ -54,7 +54,18 @@ typedef struct kc_parking {
     kc_wait wait;
 } kc_parking;
 /* Its kc_op, with the deadline read once: one that has passed refuses to wait, another is kept by the waiter. */
-kc_op kc_parking_begin(kc_parking *parking, const kc_hub *hub, const kc_asked *asked);
+static inline void kc_parking_begin(kc_parking *p, const kc_hub *hub, const kc_asked *asked, kc_op *op_out) {
+    bool passed = asked->deadline_ns != KC_NEVER && asked->deadline_ns <= kc_now_ns();
+
+    p->seat.result.chan = 0;
+    kc_wait_begin(&p->wait);
+    op_out->scope = hub->scope;
+    op_out->user = (uint64_t)(uintptr_t)&p->seat;
+    op_out->deadline_ns = passed ? INT64_MIN : KC_NEVER;
+    op_out->port = hub->port;
+    op_out->flags = asked->flags;
+    op_out->expires_ns = 0;
+}
 /* After KC_PARKED: until it is decided, one way or the other. The answer is the operation's; KC_OK: see seat.result. */
 int kc_parking_wait(kc_parking *parking, kc_engine *engine, kc_token token, const kc_asked *asked);
 

@@ -23,13 +23,15 @@ typedef struct kc_timers {
 
 /* `nearer` NULL: nobody sleeps. Its code is 0. */
 void kc_timers_begin(kc_timers *t, uint32_t count_max, kc_wake *nearer);
-/* What still waits is never called. */
+/* What still waits is called with KC_ECANCELED, whatever its time. */
 void kc_timers_end(kc_timers *t);
 
 /* The wake's code will be KC_ETIME. KC_ENOMEM. */
 int kc_timers_add(kc_timers *t, int64_t due_ns, kc_wake *wake, kc_ticket *id_out);
 /* 1: cancelled, it will not be called. 0: too late, it was called or is being called (or there is no such id). */
 int kc_timers_cancel(kc_timers *t, kc_ticket id);
+/* The same, for those whose wakes have something to give back: the wake, NULL when it is too late. */
+kc_wake *kc_timers_take(kc_timers *t, kc_ticket id);
 int64_t kc_timers_next_ns(const kc_timers *t);
 /* Calls what is due at this time, in order; returns how many. Those that are added meanwhile wait for the next run.
  * By one thread at a time, if the order is to hold. */

@@ -4,7 +4,9 @@
  * item anybody may take); `ready` has those who yielded, `inject` those who came from outside. One round in 61 looks at the
  * two shared ones first, so that no own queue, however busy, keeps them waiting for ever.
  *
- * Sleeping: `sleep` counts workers that sleep or are about to, and has a bit for one that was woken and still searches. A
+ * Sleeping: `sleep` counts workers that sleep or are about to, and has bits for one that was woken and still searches, and
+ * for one that is the watch: while others are busy it looks by itself now and then, so that a worker may leave one
+ * coroutine in its queue without waking anybody for it. A
  * worker counts itself first and looks at every queue after; whoever adds work adds first and reads the count after; both by
  * read-modify-write of the one word, so one of the two sees the other. The one who searches and finds something passes the
  * alarm on when there is more.
@@ -14,9 +16,11 @@
 
 #include <pthread.h>
 
+#include "kc_blocking.h"
 #include "kc_clock.h"
 #include "kc_coroutine.h"
 #include "kc_deque.h"
+#include "kc_futex.h"
 #include "kc_ready.h"
 #include "kcoro/kc_sched.h"
 
@@ -57,6 +61,7 @@ struct kc_worker {
     uint32_t index;
     uint32_t round;
     uint64_t dice;
+    int64_t patience_ns; /* of its next sleep, if it is the watch */
     void *alternate; /* memory for signal handlers */
     kc_count switches, steal_probes, steals, steal_failures, fast_path, ready_pulls, inject_pulls, sleeps;
     pthread_t thread;
@@ -66,7 +71,7 @@ struct kc_worker {
 struct kc_sched {
     uint32_t count; /* of workers */
     uint32_t started, flags, stack_bytes;
-    _Alignas(128) _Atomic uint32_t sleep; /* KC_SLEEP_ONE each, and KC_SLEEP_SEARCHED */
+    _Alignas(128) _Atomic uint32_t sleep; /* KC_SLEEP_ONE each, and two bits */
     _Atomic uint32_t epoch;               /* futex of the sleepers */
     _Atomic uint32_t stopping;
     kc_count wakes;
@@ -78,10 +83,11 @@ struct kc_sched {
     _Atomic uint64_t submitted, completed;
     kc_stack_cache stacks;
     kc_clock clock;
+    kc_blocking blocking;
     kc_worker workers[];
 };
 
-enum { KC_SLEEP_ONE = 2, KC_SLEEP_SEARCHED = 1 };
+enum { KC_SLEEP_SEARCHED = 1, KC_SLEEP_WATCHED = 2, KC_SLEEP_ONE = 4 };
 
 void *kc_worker_main(void *worker);
 /* Wakes everybody, for good. */
@@ -97,9 +103,5 @@ void kc_guard_end(void);
 /* This thread's alternate stack; NULL: it has one, or there is no memory. */
 void *kc_guard_thread_begin(void);
 void kc_guard_thread_end(void *alternate);
-
-/* Sleeps while *word is seen, not longer than to the deadline; KC_ETIME then. */
-int kc_futex_wait(_Atomic uint32_t *word, uint32_t seen, int64_t deadline_ns);
-void kc_futex_wake(_Atomic uint32_t *word, int count);
 
 #endif

@@ -90,11 +90,12 @@ int kc_local_operate(kc_channel_clause *clause, const kc_asked *asked) {
     kc_local *l = local_of(clause->channel);
     kc_parking parking;
     kc_place place = {.buffer = clause->buffer, .buffer_bytes = clause->buffer_bytes};
-    kc_op op = kc_parking_begin(&parking, l->hub, asked);
+    kc_op op;
     kc_result now; /* not the seat's: once it has parked, that is somebody else's to write */
     kc_result *result = &now;
     int rc = KC_OK;
 
+    kc_parking_begin(&parking, l->hub, asked, &op);
     parking.seat.places = &place;
     rc = begin(l, clause, &op, &now);
     if (rc == KC_PARKED) {

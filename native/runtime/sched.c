@@ -6,7 +6,9 @@
 
 #include "kc_worker.h"
 
-enum { MOST_WORKERS = 256, STACKS_KEPT = 256, DEQUE_ITEMS = 1 << 16, COROUTINES = 1 << 20 };
+enum { BLOCKED_THREADS = 64 }; /* at once in kc_block_call; the others wait their turn */
+#define BLOCKED_IDLE_NS INT64_C(5000000000)
+enum { MOST_WORKERS = 256, STACKS_KEPT = 1024, DEQUE_ITEMS = 1 << 16, COROUTINES = 1 << 20 };
 
 static uint32_t processors(void) {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
@@ -101,6 +103,7 @@ int kc_sched_make(const kc_sched_config *config, kc_sched **sched_out) {
         return rc;
     s->count = workers;
     (void)pthread_mutex_init(&s->clock.lock, NULL);
+    (void)kc_blocking_begin(&s->blocking, BLOCKED_THREADS, BLOCKED_IDLE_NS); /* starts none, cannot fail */
     rc = prepare(s, &wanted);
     if (rc != KC_OK) {
         free(s);
@@ -136,6 +139,7 @@ void kc_sched_free(kc_sched *s) {
         (void)sched_yield(); /* a few instructions of theirs are left */
     join(s);
     kc_clock_end(&s->clock);
+    kc_blocking_end(&s->blocking);
     if ((s->flags & KC_SCHED_TELL_OVERFLOW) != 0)
         kc_guard_end();
     release(s);
@@ -203,6 +207,7 @@ kc_sched *kc_sched_self(void) {
     return w != NULL ? w->sched : NULL;
 }
 
+kc_blocking *kc_sched_blocking(kc_sched *s) { return &s->blocking; }
 kc_clock *kc_sched_clock(kc_sched *s) { return &s->clock; }
 
 uint32_t kc_sched_workers(const kc_sched *s) { return s->count; }

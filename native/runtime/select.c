@@ -28,12 +28,13 @@ int kc_local_select(kc_channel_clause *clauses, uint32_t count, const kc_asked *
     kc_clause wanted[KC_MAX_CLAUSES];
     kc_place places[KC_MAX_CLAUSES];
     kc_parking parking;
-    kc_op op = kc_parking_begin(&parking, hub, asked);
+    kc_op op;
     kc_result now;
     kc_result *result = &now;
     uint32_t ready = 0;
     int rc = KC_OK;
 
+    kc_parking_begin(&parking, hub, asked, &op);
     parking.seat.places = places;
     for (; ready < count && rc == KC_OK; ready += rc == KC_OK) {
         *index_out = ready;

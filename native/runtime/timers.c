@@ -8,7 +8,13 @@ void kc_timers_begin(kc_timers *t, uint32_t count_max, kc_wake *nearer) {
     kc_heap_begin(&t->heap, count_max);
 }
 
-void kc_timers_end(kc_timers *t) { kc_heap_end(&t->heap); }
+void kc_timers_end(kc_timers *t) {
+    kc_wake *wake = NULL;
+
+    while ((wake = kc_heap_pop(&t->heap, KC_NEVER)) != NULL)
+        wake->call(wake, KC_ECANCELED);
+    kc_heap_end(&t->heap);
+}
 
 /* Under the lock; after every change of the heap. */
 static void publish(kc_timers *t) { atomic_store(&t->next_ns, kc_heap_next_ns(&t->heap)); }
@@ -27,15 +33,17 @@ int kc_timers_add(kc_timers *t, int64_t due_ns, kc_wake *wake, kc_ticket *id_out
     return rc;
 }
 
-int kc_timers_cancel(kc_timers *t, kc_ticket id) {
+kc_wake *kc_timers_take(kc_timers *t, kc_ticket id) {
     kc_wake *wake = NULL;
 
     kc_lock_take(&t->lock);
     wake = kc_heap_remove(&t->heap, id);
     publish(t);
     kc_lock_give(&t->lock);
-    return wake != NULL;
+    return wake;
 }
+
+int kc_timers_cancel(kc_timers *t, kc_ticket id) { return kc_timers_take(t, id) != NULL; }
 
 int64_t kc_timers_next_ns(const kc_timers *t) { return atomic_load(&t->next_ns); }
 

@@ -1,7 +1,9 @@
 /* worker.c: what a worker does: find a coroutine, run it, see what became of it; sleep when there is none (kc_worker.h). */
+#include <sched.h>
+
 #include "kc_worker.h"
 
-enum { LOOK_AROUND = 61 };
+enum { LOOK_AROUND = 61, WATCH_LEAST_NS = 250000, WATCH_MOST_NS = 4000000 };
 
 /* Everybody's queues. A push cannot fail: each brings its own place. */
 static void push_shared(kc_ready *q, kc_co *co) { kc_ready_push(q, co->place, co); }
@@ -19,12 +21,26 @@ static kc_co *take_from(kc_ready *q, kc_count *pulls) {
 
 /* ---- adding work ---- */
 
-/* Wakes a sleeper, unless one was woken already and still searches. After the work was added. */
-static void alarm_one(kc_sched *s) {
+/* Claims that a sleeper is to search, in one step with the proof that there is one: a claim on whoever has just risen by itself
+ * would stay, and keep everybody from waking those who lie down later. */
+static bool claims_search(kc_sched *s, uint32_t enough) {
     uint32_t sleep = atomic_fetch_add(&s->sleep, 0);
+    bool claimed = false;
 
-    if (sleep >= KC_SLEEP_ONE && (sleep & KC_SLEEP_SEARCHED) == 0 &&
-        (atomic_fetch_or(&s->sleep, KC_SLEEP_SEARCHED) & KC_SLEEP_SEARCHED) == 0) {
+#if KC_MUTANT == 40 /* it is claimed that a sleeper searches, although it has risen meanwhile */
+    (void)sched_yield();
+    if (sleep >= KC_SLEEP_ONE && (sleep & (KC_SLEEP_SEARCHED | enough)) == 0)
+        return (atomic_fetch_or(&s->sleep, KC_SLEEP_SEARCHED) & KC_SLEEP_SEARCHED) == 0;
+#endif
+    while (!claimed && sleep >= KC_SLEEP_ONE && (sleep & (KC_SLEEP_SEARCHED | enough)) == 0)
+        claimed = atomic_compare_exchange_weak(&s->sleep, &sleep, sleep | KC_SLEEP_SEARCHED);
+    return claimed;
+}
+
+/* Wakes a sleeper, unless one was woken already and still searches, or (KC_SLEEP_WATCHED) one will look soon by itself and
+ * that is enough. After the work was added. */
+static void alarm_one(kc_sched *s, uint32_t enough) {
+    if (claims_search(s, enough)) {
         (void)atomic_fetch_add_explicit(&s->wakes, 1, memory_order_relaxed);
         (void)atomic_fetch_add(&s->epoch, 1);
         kc_futex_wake(&s->epoch, 1);
@@ -37,7 +53,8 @@ static void push_own(kc_worker *w, kc_co *co) {
     } else {
         if (kc_deque_push(&w->deque, co) != KC_OK) /* no memory: the shared queue needs none */
             push_shared(&w->sched->ready, co);
-        alarm_one(w->sched);
+        /* One alone is most often the partner of whoever runs here and is about to park: moving it would cost more. */
+        alarm_one(w->sched, kc_deque_count(&w->deque) <= 1 ? KC_SLEEP_WATCHED : 0);
     }
 }
 
@@ -47,7 +64,7 @@ static void push_last(kc_worker *w, kc_co *co) {
         kc_line_push(&w->own, co);
     } else {
         push_shared(&w->sched->ready, co);
-        alarm_one(w->sched);
+        alarm_one(w->sched, 0);
     }
 }
 
@@ -55,7 +72,7 @@ static void push_last(kc_worker *w, kc_co *co) {
 static void push_inject(kc_sched *s, kc_co *co) {
     (void)atomic_fetch_add(&s->visitors, 1);
     push_shared(&s->inject, co);
-    alarm_one(s);
+    alarm_one(s, 0);
     (void)atomic_fetch_sub(&s->visitors, 1);
 }
 
@@ -127,7 +144,11 @@ static kc_co *steal(kc_worker *w) {
 
 static kc_co *find(kc_worker *w) {
     uint32_t round = ++w->round % (2 * LOOK_AROUND);
+#if KC_MUTANT == 36 /* those who yield come before those who come from outside, always */
+    kc_co *co = round % LOOK_AROUND == 0 ? take_shared(w, false) : NULL;
+#else
     kc_co *co = round % LOOK_AROUND == 0 ? take_shared(w, round == 0) : NULL;
+#endif
 
     if (co == NULL)
         co = take_own(w);
@@ -153,7 +174,27 @@ static bool is_work(kc_sched *s) {
 static void pass_alarm_on(kc_sched *s) {
     (void)atomic_fetch_and(&s->sleep, ~(uint32_t)KC_SLEEP_SEARCHED);
     if (is_work(s))
-        alarm_one(s);
+        alarm_one(s, 0);
+}
+
+/* One of those who sleep while others are busy looks now and then for what was left to it (push_own); less often the longer
+ * it finds nothing. When all sleep there is nobody who could leave anything, and nobody looks. */
+static bool becomes_watch(kc_sched *s) {
+    uint32_t sleep = atomic_load(&s->sleep);
+
+    return (sleep & KC_SLEEP_WATCHED) == 0 && sleep / KC_SLEEP_ONE < s->count &&
+           (atomic_fetch_or(&s->sleep, KC_SLEEP_WATCHED) & KC_SLEEP_WATCHED) == 0;
+}
+
+static void sleep_until_alarm(kc_worker *w, uint32_t epoch) {
+    kc_sched *s = w->sched;
+    bool watch = becomes_watch(s);
+
+    w->patience_ns = w->patience_ns < WATCH_MOST_NS ? 2 * w->patience_ns : WATCH_MOST_NS;
+    kc_count_up(&w->sleeps);
+    (void)kc_futex_wait(&s->epoch, epoch, watch ? kc_after_ns(w->patience_ns) : KC_NEVER);
+    if (watch)
+        (void)atomic_fetch_and(&s->sleep, ~(uint32_t)KC_SLEEP_WATCHED);
 }
 
 /* NULL: it was woken and has to search, or the end has come. */
@@ -162,14 +203,16 @@ static kc_co *sleep_or_find(kc_worker *w) {
     uint32_t epoch = atomic_load(&s->epoch);
     kc_co *co = NULL;
 
+#if KC_MUTANT == 30 /* a worker looks for the last time before it is counted: what comes in between waits for ever */
+    co = find(w);
+    (void)sched_yield();
     (void)atomic_fetch_add(&s->sleep, KC_SLEEP_ONE);
-#if KC_MUTANT != 30 /* a worker sleeps without a last look: what came in between waits for ever */
+#else
+    (void)atomic_fetch_add(&s->sleep, KC_SLEEP_ONE);
     co = find(w);
 #endif
-    if (co == NULL && atomic_load(&s->stopping) == 0) {
-        kc_count_up(&w->sleeps);
-        (void)kc_futex_wait(&s->epoch, epoch, KC_NEVER);
-    }
+    if (co == NULL && atomic_load(&s->stopping) == 0)
+        sleep_until_alarm(w, epoch);
     (void)atomic_fetch_sub(&s->sleep, KC_SLEEP_ONE);
     return co;
 }
@@ -177,6 +220,7 @@ static kc_co *sleep_or_find(kc_worker *w) {
 static kc_co *wait_for_work(kc_worker *w) {
     kc_co *co = NULL;
 
+    w->patience_ns = WATCH_LEAST_NS;
     while (co == NULL && atomic_load(&w->sched->stopping) == 0) {
         co = sleep_or_find(w);
         if (co == NULL)

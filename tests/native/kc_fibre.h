@@ -21,7 +21,7 @@
 #define F_TSAN 1
 #endif
 
-enum { F_STACK_BYTES = 256 * 1024 };
+enum { F_STACK_BYTES = 256 * 1024, F_SPARE = 0x5a };
 
 typedef struct fibre {
     kc_context context;
@@ -52,7 +52,7 @@ static inline void f_arrive(fibre *from, void *fake) {
     size_t bytes = 0;
 
     __sanitizer_finish_switch_fiber(fake, &bottom, &bytes);
-    if (from->stack == NULL) { /* a thread's own: known only once it was left */
+    if (from->stack == NULL && from->bottom == NULL) { /* a thread's own: known once it was left */
         from->bottom = bottom;
         from->bytes = bytes;
     }
@@ -88,14 +88,20 @@ static inline fibre f_thread(void) {
     return f;
 }
 
-static inline void f_make(fibre *f, fibre *back, void (*body)(fibre *self), void *arg) {
+/* spare: bytes at the upper end that are not its stack. */
+static inline void f_make_below(fibre *f, fibre *back, void (*body)(fibre *self), void *arg, size_t spare) {
     *f = (fibre){.body = body, .arg = arg, .back = back, .stack = malloc(F_STACK_BYTES), .bytes = F_STACK_BYTES};
     KC_REQUIRE(f->stack != NULL);
     f->bottom = f->stack;
+    memset((char *)f->stack + F_STACK_BYTES - spare, F_SPARE, spare);
 #ifdef F_TSAN
     f->tsan = __tsan_create_fiber(0);
 #endif
-    kc_context_make(&f->context, (char *)f->stack + F_STACK_BYTES, f_entry, f);
+    kc_context_make(&f->context, (char *)f->stack + F_STACK_BYTES - spare, f_entry, f);
+}
+
+static inline void f_make(fibre *f, fibre *back, void (*body)(fibre *self), void *arg) {
+    f_make_below(f, back, body, arg, 0);
 }
 
 static inline void f_free(fibre *f) {

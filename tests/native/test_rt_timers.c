@@ -248,6 +248,19 @@ KC_TEST(who_sleeps_hears_of_a_nearer_time_and_of_no_other) {
     kc_timers_end(&t);
 }
 
+KC_TEST(what_still_waits_at_the_end_is_told_that_it_never_comes) {
+    kc_timers t;
+    bell a = bell_of(10), b = bell_of(KC_NEVER);
+
+    kc_timers_begin(&t, 10, NULL);
+    add_bell(&t, &a);
+    add_bell(&t, &b);
+    kc_timers_end(&t);
+    KC_CHECK_EQ(a.code, KC_ECANCELED);
+    KC_CHECK_EQ(b.code, KC_ECANCELED);
+    KC_CHECK_EQ(a.rung + b.rung, 2);
+}
+
 typedef struct eager {
     bell b;
     kc_timers *timers;
@@ -271,6 +284,7 @@ KC_TEST(a_timer_that_comes_back_at_once_waits_for_the_next_run) {
     KC_CHECK_EQ(kc_timers_run(&t, 1), 1);
     KC_CHECK_EQ(kc_timers_run(&t, 1), 1);
     KC_CHECK_EQ(e.b.rung, 2);
+    KC_CHECK_EQ(kc_timers_cancel(&t, e.b.id), 1);
     kc_timers_end(&t);
 }
 
@@ -361,6 +375,7 @@ int main(void) {
     KC_RUN(timers_are_called_in_order_once_and_never_early_whatever_the_clock_does);
     KC_RUN(a_cancel_says_whether_it_was_in_time);
     KC_RUN(who_sleeps_hears_of_a_nearer_time_and_of_no_other);
+    KC_RUN(what_still_waits_at_the_end_is_told_that_it_never_comes);
     KC_RUN(a_timer_that_comes_back_at_once_waits_for_the_next_run);
     KC_RUN(a_cancel_that_races_the_call_is_in_time_or_the_call_is_made);
     return kc_test_report();

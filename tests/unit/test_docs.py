@@ -93,9 +93,9 @@ def test_every_file_named_in_a_page_exists(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=label)
 def test_every_make_target_named_in_a_page_exists(path: Path) -> None:
-    targets = set(re.findall(r"^([a-z-]+(?: [a-z-]+)*):", page("Makefile"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+(?: [a-z0-9-]+)*):", page("Makefile"), re.MULTILINE))
     known = {word for line in targets for word in line.split()}
-    named = set(re.findall(r"(?:`|^ {4}|^\$ |&& )make ([a-z][a-z-]*)", path.read_text(), re.M))
+    named = set(re.findall(r"(?:`|^ {4}|^\$ |&& )make ([a-z][a-z0-9-]*)", path.read_text(), re.M))
     assert named - known == set()
 
 

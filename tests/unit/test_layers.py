@@ -110,6 +110,7 @@ NATIVE_ROWS: list[set[str]] = [
     {"kcoro/kc_codec"},
     {"kcoro/kc_co"},
     {"kcoro/kc_sched", "kcoro/kc_cancel"},
+    {"kcoro/kc_timer", "kcoro/kc_io"},
     {"kcoro/kc_channel"},
     {"kcoro/kc_task"},
     {"kcoro/kc_actor"},
@@ -122,13 +123,22 @@ NATIVE_ROWS: list[set[str]] = [
     {"arch/arch"},
     {"arch/switch"},
     {"runtime/deque", "runtime/ready", "runtime/sanitize", "runtime/stack"},
-    {"kcoro/kc_io"},
     {"runtime/wake"},
     {"runtime/heap"},
     {"runtime/timers", "runtime/poller", "runtime/blocking"},
-    {"runtime/coroutine"},
+    {"runtime/coroutine", "runtime/futex"},
+    {"runtime/wait"},
+    {"runtime/clock"},
     {"runtime/worker"},
-    {"runtime/futex", "runtime/guard", "runtime/sched"},
+    {"runtime/guard", "runtime/sched", "runtime/timer", "runtime/io", "runtime/block"},
+    {"runtime/cancel", "runtime/latch"},
+    {"runtime/hub"},
+    {"runtime/channel", "runtime/local", "runtime/select"},
+    {"runtime/task"},
+    {"runtime/actor"},
+    {"lab/token"},
+    {"lab/mirror"},
+    {"lab/lab"},
 ]
 KNOW_ONLY_BYTES = {
     f"ipc/{noun}" for noun in ("bytes", "frame", "request", "writer", "codec", "stream")
@@ -258,7 +268,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.MULTILINE)
 
 
 def native_files(native: Path) -> list[Path]:
-    names = ("core", "ipc", "arch", "runtime", "include/kcoro")
+    names = ("core", "ipc", "arch", "runtime", "lab", "include/kcoro")
     folders = [native / name for name in names]
     return [path for folder in folders for path in sorted(folder.glob("*.[ch]"))]
 
@@ -275,7 +285,7 @@ def included(path: Path) -> Iterator[str]:
     """The nouns of our own files that this one includes; a bare name is one of its own folder."""
     for name in INCLUDE.findall(path.read_text()):
         folder, _, _ = name.rpartition("/")
-        if folder.split("/")[-1] in ("core", "ipc", "arch", "runtime", "kcoro"):
+        if folder.split("/")[-1] in ("core", "ipc", "arch", "runtime", "lab", "kcoro"):
             yield noun(Path(name))
         elif (path.parent / name).exists():
             yield noun((path.parent / name).resolve())

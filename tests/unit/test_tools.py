@@ -78,6 +78,7 @@ def test_setup_names_the_package_for_what_is_missing(tmp_path: Path) -> None:
         "a C compiler (cc) is missing (the native part): apt-get install gcc libc6-dev",
         "make is missing (the commands): apt-get install make",
         "clang is missing (fuzz targets): apt-get install clang libclang-rt-dev",
+        "qemu-aarch64 is missing (native tests for aarch64): apt-get install qemu-user",
         "redis-server is missing (a peer of the benchmarks): apt-get install redis-server",
         "install what is named above, then run make again",
     ):

@@ -1,26 +1,29 @@
-/* switch.S (x86_64, System V ABI): kc_switch, kc_context_make, the first frame of a stack, kc_token_apply.
+/* switch.S (x86_64, System V ABI): the body of kc_switch, kc_context_make, the first frame of a stack, kc_token_apply.
  *
- * The description of a frame for unwinders is the same before and after the change of stacks inside kc_switch, because
+ * The description of a frame for unwinders is the same before and after the change of stacks inside the switch, because
  * both stacks carry a frame of one layout. A backtrace ends at kc_entry, whose return address is declared undefined. */
 #include "arch/kc_arch.h"
 
     .text
 
-    .globl kc_switch
-    .hidden kc_switch
-    .type kc_switch, @function
+    .globl kc_switch_jump
+    .hidden kc_switch_jump
+    .type kc_switch_jump, @function
     .p2align 4
-kc_switch: /* rdi: from, rsi: to */
+kc_switch_jump: /* rdi: from, rsi: to, rdx: where from goes on; jumped to, so sp is the caller's own */
     .cfi_startproc
-    endbr64
-    leaq -KC_FRAME_RIP(%rsp), %rsp
-    .cfi_adjust_cfa_offset KC_FRAME_RIP
+    .cfi_def_cfa_offset 0
+    .cfi_register rip, rdx
+    leaq -KC_FRAME_TOP(%rsp), %rsp
+    .cfi_def_cfa_offset KC_FRAME_TOP
+    movq %rdx, KC_FRAME_RIP(%rsp)
     movq %r12, KC_FRAME_R12(%rsp)
     movq %r13, KC_FRAME_R13(%rsp)
     movq %r14, KC_FRAME_R14(%rsp)
     movq %r15, KC_FRAME_R15(%rsp)
     movq %rbx, KC_FRAME_RBX(%rsp)
     movq %rbp, KC_FRAME_RBP(%rsp)
+    .cfi_rel_offset rip, KC_FRAME_RIP
     .cfi_rel_offset r12, KC_FRAME_R12
     .cfi_rel_offset r13, KC_FRAME_R13
     .cfi_rel_offset r14, KC_FRAME_R14
@@ -29,15 +32,12 @@ kc_switch: /* rdi: from, rsi: to */
     .cfi_rel_offset rbp, KC_FRAME_RBP
     stmxcsr KC_FRAME_MXCSR(%rsp)
     fnstcw KC_FRAME_X87CW(%rsp)
-    movl KC_FRAME_MXCSR(%rsp), %eax /* loads as wide as the stores: they are forwarded */
-    movzwl KC_FRAME_X87CW(%rsp), %ecx
+    movzwl KC_FRAME_X87CW(%rsp), %ecx /* as wide as the store: it is forwarded */
     movq %rsp, (%rdi)
     movq (%rsi), %rsp
-    xorl KC_FRAME_MXCSR(%rsp), %eax
-    xorw KC_FRAME_X87CW(%rsp), %cx
-    andl $KC_MXCSR_CONTROL, %eax
-    orl %ecx, %eax
-    jnz 2f /* loading either register costs more than the rest of the switch */
+    ldmxcsr KC_FRAME_MXCSR(%rsp)
+    cmpw KC_FRAME_X87CW(%rsp), %cx
+    jne 2f /* fldcw takes longer than the comparison; ldmxcsr does not */
 1:
     movq KC_FRAME_R12(%rsp), %r12
     movq KC_FRAME_R13(%rsp), %r13
@@ -45,31 +45,34 @@ kc_switch: /* rdi: from, rsi: to */
     movq KC_FRAME_R15(%rsp), %r15
     movq KC_FRAME_RBX(%rsp), %rbx
     movq KC_FRAME_RBP(%rsp), %rbp
-    leaq KC_FRAME_RIP(%rsp), %rsp
+    movq KC_FRAME_RIP(%rsp), %rdx
+    leaq KC_FRAME_TOP(%rsp), %rsp
     .cfi_remember_state
-    .cfi_adjust_cfa_offset -KC_FRAME_RIP
+    .cfi_def_cfa_offset 0
+    .cfi_register rip, rdx
     .cfi_restore r12
     .cfi_restore r13
     .cfi_restore r14
     .cfi_restore r15
     .cfi_restore rbx
     .cfi_restore rbp
-    ret
+    jmp *%rdx
 2:
     .cfi_restore_state
-    ldmxcsr KC_FRAME_MXCSR(%rsp)
     fldcw KC_FRAME_X87CW(%rsp)
     jmp 1b
     .cfi_endproc
-    .size kc_switch, . - kc_switch
+    .size kc_switch_jump, . - kc_switch_jump
 
 /* The first frame of a stack. r12: entry, r13: its argument, as kc_context_make left them; sp is aligned. */
     .type kc_entry, @function
     .p2align 4
+kc_entry:
     .cfi_startproc
     .cfi_undefined rip
     nop /* an unwinder looks up the address before the one it returns to */
-kc_entry:
+1:
+    endbr64
     movq %r13, %rdi
     call *%r12
     ud2
@@ -87,7 +90,7 @@ kc_context_make: /* rdi: context, rsi: stack_top, rdx: entry, rcx: arg */
     xorl %eax, %eax
     movq %rax, -8(%rsi) /* no caller: for those who follow frame pointers or guess */
     movq %rax, -16(%rsi)
-    leaq -(KC_FRAME_BYTES + 16)(%rsi), %rsi /* the return through rip leaves sp at a multiple of 16 */
+    leaq -(KC_FRAME_TOP + 16)(%rsi), %rsi
     stmxcsr KC_FRAME_MXCSR(%rsi)
     movl %eax, KC_FRAME_X87CW(%rsi)
     fnstcw KC_FRAME_X87CW(%rsi)
@@ -97,7 +100,7 @@ kc_context_make: /* rdi: context, rsi: stack_top, rdx: entry, rcx: arg */
     movq %rax, KC_FRAME_R15(%rsi)
     movq %rax, KC_FRAME_RBX(%rsi)
     movq %rax, KC_FRAME_RBP(%rsi)
-    leaq kc_entry(%rip), %rax
+    leaq 1b(%rip), %rax
     movq %rax, KC_FRAME_RIP(%rsi)
     movq %rsi, (%rdi)
     ret

@@ -23,7 +23,7 @@ typedef struct kc_sched_config {
     uint32_t workers;     /* 0 = processors of this machine; at most 256 */
     uint32_t stack_bytes; /* of coroutines spawned here, 0 = 64 KiB */
     uint32_t flags;       /* enum kc_sched_flag */
-    uint32_t stacks_kept; /* free stacks kept for the next spawn; 0 = 256 */
+    uint32_t stacks_kept; /* free stacks kept for the next spawn; 0 = 1,024 */
 } kc_sched_config;
 
 /* config NULL: all zeros. KC_ENOMEM (memory or threads), KC_EINVAL. */
@@ -33,7 +33,7 @@ KC_API int kc_sched_make(const kc_sched_config *config, kc_sched **sched_out);
 KC_API void kc_sched_free(kc_sched *sched);
 
 /* A new coroutine that is ready at once. co_out NULL: nobody keeps it, else one reference is the caller's.
- * KC_ENOMEM, KC_EINVAL, KC_ECANCELED (the scheduler is being freed, and the caller is none of its coroutines). */
+ * KC_ENOMEM (memory, or 1,048,576 coroutines), KC_EINVAL. While the scheduler is being freed its coroutines alone may call. */
 KC_API int kc_sched_spawn(kc_sched *sched, kc_co_fn fn, void *arg, kc_co **co_out);
 /* The same with a name and a stack of another size. */
 KC_API int kc_sched_spawn_as(kc_sched *sched, const kc_co_config *config, kc_co **co_out);

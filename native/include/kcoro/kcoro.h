@@ -17,4 +17,15 @@
 #include <kcoro/kc_pump.h>   /* connections: hot frames become operations, results become replies */
 #include <kcoro/kc_turn.h>   /* sockets: one epoll set, drained and written once a turn */
 
+#ifndef KC_CDEF              /* the runtime: a library of its own, of which Python knows nothing */
+#include <kcoro/kc_co.h>      /* coroutines */
+#include <kcoro/kc_sched.h>   /* threads that run them */
+#include <kcoro/kc_timer.h>   /* sleeping, and being unparked at a time */
+#include <kcoro/kc_io.h>      /* waiting for open files; calls that block */
+#include <kcoro/kc_cancel.h>  /* a tree of wishes that something end */
+#include <kcoro/kc_channel.h> /* sends, receives and selects of coroutines and threads */
+#include <kcoro/kc_task.h>    /* scopes of coroutines */
+#include <kcoro/kc_actor.h>   /* coroutines that receive from one channel */
+#endif
+
 #endif

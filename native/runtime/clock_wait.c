@@ -1,8 +1,6 @@
-/* wait.c: kc_wait.h. */
-#include "kc_wait.h"
-
+/* clock_wait.c: telling and waiting (kc_wait.h); a deadline is an alarm of the scheduler's clock. */
 #include "kc_clock.h"
-#include "kc_worker.h"
+#include "kc_futex.h"
 
 void kc_wait_tell(kc_wait *w, uint32_t what) {
     kc_co *co = w->co; /* before the word: after it the record may be gone */

@@ -1,0 +1,105 @@
+/* test_rt_lock.c: the lock that becomes the own of whoever takes it alone, and is taken back by whoever else wants it. */
+#include <pthread.h>
+
+#include "core/kc_lock.h"
+#include "kc_rt.h"
+
+enum { ROUNDS = 400000 / RT_SCALE, RACED_ROUNDS = 40 * ROUNDS, ALONE_ROUNDS = 200 };
+
+typedef struct shared {
+    kc_lock lock;
+    uint64_t a, b; /* equal whenever nobody is in */
+    _Atomic uint32_t stage;
+    int rounds; /* of each thread */
+} shared;
+
+static void step(shared *s) {
+    kc_lock_take(&s->lock);
+    if (s->a != s->b) /* two are in at once */
+        KC_CHECK_EQ(s->a, s->b);
+    s->a++;
+    atomic_signal_fence(memory_order_seq_cst);
+    s->b++;
+    kc_lock_give(&s->lock);
+}
+
+static void *steps(void *arg) {
+    shared *s = arg;
+
+    for (int i = 0; i < s->rounds; i++)
+        step(s);
+    (void)atomic_fetch_add(&s->stage, 1);
+    return NULL;
+}
+
+/* As often as can be: what was taken back is given away again after the shortest streak. */
+static void step_and_forget(shared *s) {
+    step(s);
+    kc_lock_take(&s->lock);
+    s->lock.doublings = 0;
+    kc_lock_give(&s->lock);
+}
+
+/* Alone long enough to own it; then this thread comes in between, again and again. */
+KC_TEST(an_owner_and_whoever_takes_it_back_are_never_in_together) {
+    shared s = {.rounds = RACED_ROUNDS};
+    uint64_t mine = 0;
+    pthread_t thread;
+
+    KC_REQUIRE(pthread_create(&thread, NULL, steps, &s) == 0);
+    for (; atomic_load(&s.stage) == 0; mine++) {
+        step_and_forget(&s);
+        for (int i = 0; i < 300 && atomic_load(&s.stage) == 0; i++)
+            atomic_signal_fence(memory_order_seq_cst);
+    }
+    KC_REQUIRE(pthread_join(thread, NULL) == 0);
+    KC_CHECK_EQ(s.a, mine + RACED_ROUNDS);
+    KC_CHECK_EQ(s.b, mine + RACED_ROUNDS);
+}
+
+KC_TEST(many_threads_count_together) {
+    shared s = {.rounds = ROUNDS};
+    pthread_t threads[4];
+
+    for (int i = 0; i < 4; i++)
+        KC_REQUIRE(pthread_create(&threads[i], NULL, steps, &s) == 0);
+    for (int i = 0; i < 4; i++)
+        KC_REQUIRE(pthread_join(threads[i], NULL) == 0);
+    KC_CHECK_EQ(s.a, 4ULL * ROUNDS);
+    KC_CHECK_EQ(s.b, 4ULL * ROUNDS);
+}
+
+static void *becomes_owner(void *arg) {
+    shared *s = arg;
+
+    for (int i = 0; i < ALONE_ROUNDS; i++)
+        step(s);
+    atomic_store(&s->stage, 1);
+    rt_until(&s->stage, 2);
+    step(s); /* it was taken back meanwhile */
+    return NULL;
+}
+
+KC_TEST(a_lock_becomes_its_only_users_own_until_another_wants_it) {
+    shared s = {.a = 0};
+    pthread_t thread;
+
+    KC_REQUIRE(pthread_create(&thread, NULL, becomes_owner, &s) == 0);
+    rt_until(&s.stage, 1);
+    KC_CHECK(atomic_load(&s.lock.owner) != 0);
+    step(&s);
+    KC_CHECK_EQ(atomic_load(&s.lock.owner), 0);
+    KC_CHECK_EQ(s.lock.doublings, 1);
+    atomic_store(&s.stage, 2);
+    KC_REQUIRE(pthread_join(thread, NULL) == 0);
+    KC_CHECK_EQ(s.a, ALONE_ROUNDS + 2);
+    KC_CHECK_EQ(atomic_load(&s.lock.inside), 0);
+    KC_CHECK_EQ(atomic_load(&s.lock.word), 0);
+}
+
+int main(void) {
+    KC_RUN(an_owner_and_whoever_takes_it_back_are_never_in_together);
+    KC_RUN(many_threads_count_together);
+    KC_RUN(a_lock_becomes_its_only_users_own_until_another_wants_it);
+    return kc_test_report();
+}

@@ -1,0 +1,272 @@
+/* Sleeping and being unparked at a time: never early, in order, and others run meanwhile. */
+#include <stdbool.h>
+
+#include "kc_rt.h"
+#include "kcoro/kc_timer.h"
+
+enum { MANY = 1000 };
+#define MS INT64_C(1000000)
+
+static void run_one(uint32_t workers, kc_co_fn fn, void *arg) {
+    kc_sched *sched = rt_sched(workers);
+
+    rt_spawn(sched, fn, arg);
+    kc_sched_free(sched);
+}
+
+/* ---- sleep ---- */
+
+static void sleeps_a_little(void *arg) {
+    (void)arg;
+    for (int i = 0; i < 20; i++) {
+        int64_t at_ns = kc_after_ns(i * MS / 20);
+        KC_CHECK_EQ(kc_sleep_until_ns(at_ns), KC_OK);
+        KC_CHECK(kc_now_ns() >= at_ns);
+        at_ns = kc_now_ns() + MS / 10;
+        KC_CHECK_EQ(kc_sleep_ns(MS / 10), KC_OK);
+        KC_CHECK(kc_now_ns() >= at_ns);
+    }
+}
+
+static void sleeps_in_a_crowd(uint32_t workers) {
+    kc_sched *sched = rt_sched(workers);
+
+    for (int i = 0; i < 50; i++)
+        rt_spawn(sched, sleeps_a_little, NULL);
+    kc_sched_free(sched);
+}
+
+KC_TEST(a_sleep_never_ends_before_its_time) {
+    rt_with_workers(sleeps_in_a_crowd);
+    sleeps_a_little(NULL); /* a thread without a scheduler, too */
+}
+
+static void sleeps_until_set(void *arg) {
+    _Atomic uint32_t *flag = arg;
+
+    for (int i = 0; i < 1000 && atomic_load(flag) == 0; i++)
+        KC_CHECK_EQ(kc_sleep_ns(MS / 10), KC_OK);
+    KC_REQUIRE(atomic_load(flag) == 1);
+}
+
+static void sets(void *arg) { atomic_store((_Atomic uint32_t *)arg, 1); }
+
+KC_TEST(whoever_sleeps_lets_others_run) {
+    kc_sched *sched = rt_sched(1);
+    _Atomic uint32_t flag = 0;
+
+    rt_spawn(sched, sleeps_until_set, &flag);
+    rt_spawn(sched, sets, &flag);
+    kc_sched_free(sched);
+}
+
+static void sleeps_oddly(void *arg) {
+    (void)arg;
+    KC_CHECK_EQ(kc_sleep_until_ns(KC_NEVER), KC_EINVAL);
+    KC_CHECK_EQ(kc_sleep_ns(KC_NEVER), KC_EINVAL);
+    KC_CHECK_EQ(kc_sleep_until_ns(0), KC_OK);
+    KC_CHECK_EQ(kc_sleep_ns(0), KC_OK);
+    KC_CHECK_EQ(kc_sleep_ns(-MS), KC_OK);
+    KC_CHECK_EQ(kc_sleep_until_ns(INT64_MIN), KC_OK);
+}
+
+KC_TEST(a_time_that_has_passed_is_a_yield_and_one_that_never_comes_is_refused) {
+    run_one(1, sleeps_oddly, NULL);
+    sleeps_oddly(NULL);
+}
+
+/* One worker, so that the order of the wakes is the order of the runs. The last to come says when the night begins. */
+typedef struct dormitory {
+    kc_co *beds[MANY];
+    int64_t delay_ns, first_ns;
+    uint32_t taken, woken;
+    bool late;
+    uint32_t order[MANY];
+} dormitory;
+
+static uint32_t time_of(uint32_t number) { return number * 379 % MANY; } /* each of 0 .. 999 once */
+
+static void goes_to_bed(void *arg) {
+    dormitory *house = arg;
+    uint32_t mine = house->taken++;
+
+    house->beds[mine] = kc_co_self();
+    if (house->taken < MANY) {
+        KC_CHECK_EQ(kc_co_park(), KC_OK);
+    } else {
+        house->first_ns = kc_after_ns(house->delay_ns);
+        for (uint32_t i = 0; i < mine; i++)
+            KC_CHECK(kc_co_unpark(house->beds[i]) == KC_OK);
+    }
+    house->late |= kc_now_ns() >= house->first_ns;
+    KC_CHECK_EQ(kc_sleep_until_ns(house->first_ns + time_of(mine) * 1000), KC_OK);
+    house->order[house->woken++] = time_of(mine);
+}
+
+/* false: the machine was too slow for this test to tell; the evening grows longer until it can. */
+static bool night(int64_t delay_ns) {
+    static dormitory house;
+    kc_sched *sched = rt_sched(1);
+    uint32_t wrong = 0;
+
+    house = (dormitory){.delay_ns = delay_ns};
+    for (uint32_t i = 0; i < MANY; i++)
+        rt_spawn(sched, goes_to_bed, &house);
+    kc_sched_free(sched);
+    KC_CHECK_EQ(house.woken, MANY);
+    for (uint32_t i = 0; i < MANY; i++)
+        wrong += house.order[i] != i;
+    if (!house.late)
+        KC_CHECK_EQ(wrong, 0);
+    return !house.late;
+}
+
+KC_TEST(a_thousand_sleepers_wake_in_the_order_of_their_times) {
+    int64_t delay_ns = 20 * MS;
+
+    while (!night(delay_ns)) /* once, as a rule */
+        delay_ns *= 2;
+}
+
+typedef struct pair {
+    kc_co *sleeper;
+    _Atomic uint32_t asleep, unparked, woken;
+    int64_t at_ns;
+} pair;
+
+static void sleeps_then_parks(void *arg) {
+    pair *p = arg;
+
+    p->at_ns = kc_after_ns(20 * MS);
+    atomic_store(&p->asleep, 1);
+    KC_CHECK_EQ(kc_sleep_until_ns(p->at_ns), KC_OK);
+    KC_CHECK(kc_now_ns() >= p->at_ns);
+    rt_until(&p->unparked, 1);
+    KC_CHECK_EQ(kc_co_park(), KC_OK); /* for the unpark that came meanwhile */
+    atomic_store(&p->woken, 1);
+}
+
+KC_TEST(an_unpark_does_not_end_a_sleep_and_is_kept_for_the_next_park) {
+    kc_sched *sched = rt_sched(1);
+    pair p = {.asleep = 0};
+
+    KC_REQUIRE(kc_sched_spawn(sched, sleeps_then_parks, &p, &p.sleeper) == KC_OK);
+    rt_until(&p.asleep, 1);
+    KC_CHECK_EQ(kc_co_unpark(p.sleeper), KC_OK);
+    atomic_store(&p.unparked, 1);
+    kc_sched_free(sched);
+    KC_CHECK_EQ(p.woken, 1);
+    kc_co_drop(p.sleeper);
+}
+
+/* ---- timers that unpark ---- */
+
+static void parks_until_timers_unpark(void *arg) {
+    (void)arg;
+    for (int i = 0; i < 20; i++) {
+        int64_t at_ns = kc_after_ns(i * MS / 20);
+        kc_ticket id = 0;
+        KC_CHECK_EQ(kc_timer_wake_at(kc_co_self(), at_ns, &id), KC_OK);
+        KC_CHECK_EQ(kc_co_park(), KC_OK);
+        KC_CHECK(kc_now_ns() >= at_ns);
+        KC_CHECK_EQ(kc_timer_cancel(kc_co_self(), id), 0);
+    }
+}
+
+static void parks_in_a_crowd(uint32_t workers) {
+    kc_sched *sched = rt_sched(workers);
+
+    for (int i = 0; i < 50; i++)
+        rt_spawn(sched, parks_until_timers_unpark, NULL);
+    kc_sched_free(sched);
+}
+
+KC_TEST(a_timer_unparks_once_and_never_early) { rt_with_workers(parks_in_a_crowd); }
+
+static void cancels_and_parks(void *arg) {
+    int64_t later_ns = kc_after_ns(10 * MS);
+    kc_ticket first = 0, second = 0, third = 0;
+
+    (void)arg;
+    KC_CHECK_EQ(kc_timer_wake_after(kc_co_self(), MS, &first), KC_OK);
+    KC_CHECK_EQ(kc_timer_cancel(kc_co_self(), first), 1);
+    KC_CHECK_EQ(kc_timer_cancel(kc_co_self(), first), 0);
+    KC_CHECK_EQ(kc_timer_wake_at(kc_co_self(), later_ns, &second), KC_OK);
+    KC_CHECK(first != second && second != 0);
+    KC_CHECK_EQ(kc_co_park(), KC_OK);
+    KC_CHECK(kc_now_ns() >= later_ns); /* so it was not the first */
+    KC_CHECK_EQ(kc_timer_wake_at(kc_co_self(), KC_NEVER, &third), KC_OK);
+    KC_CHECK_EQ(kc_timer_cancel(kc_co_self(), second), 0);
+    KC_CHECK_EQ(kc_timer_cancel(kc_co_self(), third), 1);
+}
+
+KC_TEST(a_cancelled_timer_does_not_unpark) { run_one(1, cancels_and_parks, NULL); }
+
+KC_TEST(a_coroutine_without_a_scheduler_has_no_timers) {
+    kc_co *co = rt_co(cancels_and_parks, NULL, NULL);
+    kc_ticket id = 0;
+
+    KC_CHECK_EQ(kc_timer_wake_after(co, MS, &id), KC_EINVAL);
+    KC_CHECK_EQ(kc_timer_cancel(co, id), 0);
+    kc_co_drop(co);
+}
+
+static void leaves_timers_behind(void *arg) {
+    (void)arg;
+    for (int i = 0; i < 10; i++) {
+        kc_ticket id = 0;
+        KC_CHECK_EQ(kc_timer_wake_after(kc_co_self(), i < 5 ? 0 : INT64_C(3600000000000), &id), KC_OK);
+    }
+}
+
+/* The address sanitizer is the judge. */
+KC_TEST(timers_of_whoever_has_finished_do_no_harm_and_leave_nothing) {
+    kc_sched *sched = rt_sched(2);
+
+    for (int i = 0; i < 20; i++)
+        rt_spawn(sched, leaves_timers_behind, NULL);
+    kc_sched_free(sched);
+}
+
+static void cancels_in_a_hurry(void *arg) {
+    _Atomic uint32_t *cancelled = arg;
+    uint32_t parks = 0;
+
+    for (int i = 0; i < 2000 / RT_SCALE; i++) {
+        kc_ticket id = 0;
+        KC_REQUIRE(kc_timer_wake_after(kc_co_self(), i % 3 * 5000, &id) == KC_OK);
+        if (i % 2 == 0)
+            kc_co_yield();
+        if (kc_timer_cancel(kc_co_self(), id) == 1)
+            (void)atomic_fetch_add(cancelled, 1);
+        else
+            KC_CHECK(kc_co_park() == KC_OK && ++parks != 0); /* it unparks, so this ends */
+    }
+    (void)atomic_fetch_add(cancelled, parks);
+}
+
+static void hurry(uint32_t workers) {
+    kc_sched *sched = rt_sched(workers);
+    _Atomic uint32_t ended = 0;
+
+    for (int i = 0; i < 4; i++)
+        rt_spawn(sched, cancels_in_a_hurry, (void *)&ended);
+    kc_sched_free(sched);
+    KC_CHECK_EQ(ended, 4 * (2000 / RT_SCALE));
+}
+
+KC_TEST(each_timer_was_cancelled_or_unparks) { rt_with_workers(hurry); }
+
+int main(void) {
+    KC_RUN(a_sleep_never_ends_before_its_time);
+    KC_RUN(whoever_sleeps_lets_others_run);
+    KC_RUN(a_time_that_has_passed_is_a_yield_and_one_that_never_comes_is_refused);
+    KC_RUN(a_thousand_sleepers_wake_in_the_order_of_their_times);
+    KC_RUN(an_unpark_does_not_end_a_sleep_and_is_kept_for_the_next_park);
+    KC_RUN(a_timer_unparks_once_and_never_early);
+    KC_RUN(a_cancelled_timer_does_not_unpark);
+    KC_RUN(a_coroutine_without_a_scheduler_has_no_timers);
+    KC_RUN(timers_of_whoever_has_finished_do_no_harm_and_leave_nothing);
+    KC_RUN(each_timer_was_cancelled_or_unparks);
+    return kc_test_report();
+}
