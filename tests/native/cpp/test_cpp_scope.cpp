@@ -299,6 +299,19 @@ CPP_TEST(an_actor_ends_by_stop_by_cancel_by_itself_and_by_an_exception) {
     CPP_EMPTY(h);
 }
 
+CPP_TEST(an_actor_that_has_ended_is_done_with_its_channel) {
+    const kcoro::scheduler s = test::workers(2);
+    for (int i = 0; i < 300 / test::scale; i++) {
+        kcoro::hub h;
+        std::optional<channel<int>> c(std::in_place, h, kcoro::buffered(1));
+        const kcoro::actor a(s, *c, [](int &&) {});
+        (void)c->close();
+        c.reset();
+        CPP_EQ(a.wait(), errc::closed);
+        CPP_EMPTY(h);
+    }
+}
+
 int main() {
     CPP_RUN(a_spawned_function_runs_and_is_destroyed);
     CPP_RUN(leaving_a_scope_leaves_no_child);
@@ -312,5 +325,6 @@ int main() {
     CPP_RUN(sleeping_ends_at_its_deadline_or_when_it_is_cancelled);
     CPP_RUN(an_actor_gets_every_message_once_and_in_order);
     CPP_RUN(an_actor_ends_by_stop_by_cancel_by_itself_and_by_an_exception);
+    CPP_RUN(an_actor_that_has_ended_is_done_with_its_channel);
     return test::report();
 }

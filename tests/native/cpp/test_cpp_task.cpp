@@ -180,6 +180,24 @@ CPP_TEST(deadlines_cancels_and_closing_end_what_a_task_awaits) {
     CPP_EMPTY(h);
 }
 
+CPP_TEST(what_was_cancelled_before_has_no_effect) {
+    kcoro::hub h;
+    {
+        const kcoro::scheduler s = test::workers(1);
+        const channel<int> c(h, kcoro::buffered(1));
+        const cancellation stop;
+        const executor run(s);
+        CPP_CHECK(c.send(1).has_value());
+        CPP_CHECK(stop.trigger());
+        const auto takes = [](const channel<int> &of, const cancellation &end) -> task<errc> {
+            co_return (co_await async::receive(of, end)).code();
+        };
+        CPP_EQ(run.run(takes(c, stop)), errc::cancelled);
+        CPP_EQ(c.depth(), 1);
+    }
+    CPP_EMPTY(h);
+}
+
 static task<int> selects(const channel<int> &numbers, const channel<std::string> &words, int rounds) {
     int sum = 0;
     for (int i = 0; i < rounds; i++) {
@@ -307,6 +325,7 @@ int main() {
     CPP_RUN(tasks_talk_through_channels);
     CPP_RUN(a_task_talks_to_a_coroutine_with_a_stack_and_to_a_thread);
     CPP_RUN(deadlines_cancels_and_closing_end_what_a_task_awaits);
+    CPP_RUN(what_was_cancelled_before_has_no_effect);
     CPP_RUN(a_task_selects_over_channels_of_several_types);
     CPP_RUN(any_function_may_wait_while_other_tasks_go_on);
     CPP_RUN(an_executor_waits_for_its_tasks_and_tells_the_first_failure);

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "kcoro/cpp/cancel.hpp"
+#include "kcoro/kc_timer.h"
 
 namespace kcoro {
 
@@ -145,6 +146,8 @@ inline void yield() noexcept {
 
 /* errc::ok at the deadline, errc::cancelled when the patience's cancel is set before; errc::no_memory. */
 inline result<void> sleep(patience how) noexcept {
+    if (how.cancel() == nullptr && how.deadline_ns() != KC_NEVER)
+        return code_of(detail::parked([&] { return kc_sleep_until_ns(how.deadline_ns()); }));
     result<cancellation> never = cancellation::make(how.cancel());
     if (!never)
         return never.code();

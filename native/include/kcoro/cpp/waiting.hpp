@@ -41,10 +41,13 @@ template <class F> auto parked(F &&f) noexcept(noexcept(f())) {
 template <class F> auto parked(F &&f) { return f(); }
 #endif
 
-inline std::int64_t nanoseconds(time_point t) noexcept {
-    return t == time_point::max() ? KC_NEVER
-                                  : std::chrono::ceil<std::chrono::nanoseconds>(t.time_since_epoch()).count();
+/* Rounded up; KC_NEVER near the end of 64 bits. */
+template <class Rep, class Period> std::int64_t nanoseconds(std::chrono::duration<Rep, Period> d) noexcept {
+    if (std::chrono::duration_cast<std::chrono::duration<double>>(d).count() > 9e9)
+        return KC_NEVER;
+    return std::chrono::ceil<std::chrono::nanoseconds>(d).count();
 }
+inline std::int64_t nanoseconds(time_point t) noexcept { return nanoseconds(t.time_since_epoch()); }
 
 } // namespace detail
 
@@ -56,7 +59,7 @@ public:
     constexpr patience() noexcept = default;
     patience(time_point deadline) noexcept : deadline_ns_(detail::nanoseconds(deadline)) {}
     template <class Rep, class Period>
-    patience(std::chrono::duration<Rep, Period> delay) noexcept : deadline_ns_(after(delay)) {}
+    patience(std::chrono::duration<Rep, Period> delay) noexcept : deadline_ns_(kc_after_ns(detail::nanoseconds(delay))) {}
     patience(const cancellation &c) noexcept;
     patience(kc_cancel *cancel) noexcept : cancel_(cancel) {}
 
@@ -67,12 +70,6 @@ public:
     kc_cancel *cancel() const noexcept { return cancel_; }
 
 private:
-    template <class Rep, class Period> static std::int64_t after(std::chrono::duration<Rep, Period> delay) noexcept {
-        using seconds = std::chrono::duration<double>;
-        if (std::chrono::duration_cast<seconds>(delay).count() > 9e9) /* near the end of 64 bits of nanoseconds */
-            return KC_NEVER;
-        return kc_after_ns(std::chrono::ceil<std::chrono::nanoseconds>(delay).count());
-    }
     std::int64_t deadline_ns_ = KC_NEVER;
     kc_cancel *cancel_ = nullptr;
 };
