@@ -318,6 +318,21 @@ CPP_TEST(yielding_lets_the_others_go_first) {
     CPP_CHECK(order_of == "ababab");
 }
 
+CPP_TEST(an_unpark_that_was_meant_for_a_task_does_not_confuse_its_driver) {
+    const kcoro::scheduler s = test::workers(2);
+    const auto strays = []() -> task<> {
+        (void)kc_co_unpark(kc_co_self()); /* the driver will not wait at its next park */
+        co_return;
+    };
+    for (int i = 0; i < 50; i++) {
+        const executor run(s, 2);
+        for (int n = 0; n < 4; n++)
+            run.spawn(strays());
+        run.join();
+        CPP_EQ(run.run(answer(i)), i);
+    }
+}
+
 int main() {
     CPP_RUN(a_task_answers_what_it_returns_or_throws);
     CPP_RUN(a_task_that_was_not_begun_is_destroyed_with_its_arguments);
@@ -330,5 +345,6 @@ int main() {
     CPP_RUN(any_function_may_wait_while_other_tasks_go_on);
     CPP_RUN(an_executor_waits_for_its_tasks_and_tells_the_first_failure);
     CPP_RUN(yielding_lets_the_others_go_first);
+    CPP_RUN(an_unpark_that_was_meant_for_a_task_does_not_confuse_its_driver);
     return test::report();
 }

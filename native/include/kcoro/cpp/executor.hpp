@@ -2,6 +2,7 @@
  *
  * A driver is a coroutine of the runtime; with nothing ready it parks. Appending allocates nothing and cannot fail, so
  * whoever completes an operation may do it. The mutex is held for a few instructions, never while anybody waits.
+ * Invariant: a driver stands in the list of idle ones only while it is in take().
  */
 #ifndef KCORO_CPP_EXECUTOR_HPP
 #define KCORO_CPP_EXECUTOR_HPP
@@ -47,19 +48,13 @@ public:
 
     /* Its `handle` is ready. From anywhere. */
     void post(root_task &r) noexcept {
-        driver *woken = nullptr;
+        const std::lock_guard hold(lock_);
         r.home = this;
         r.after = nullptr;
-        {
-            const std::lock_guard hold(lock_);
-            (last_ != nullptr ? last_->after : first_) = &r;
-            last_ = &r;
-            woken = idle_;
-            if (woken != nullptr)
-                idle_ = woken->next;
-        }
-        if (woken != nullptr)
-            (void)kc_co_unpark(woken->co);
+        (last_ != nullptr ? last_->after : first_) = &r;
+        last_ = &r;
+        if (idle_ != nullptr)
+            wake();
     }
     void began() noexcept {
         const std::lock_guard hold(lock_);
@@ -84,17 +79,12 @@ public:
     }
     /* Waits, ends the drivers, and is gone. */
     void stop() noexcept {
-        driver *woken = nullptr;
         wait();
         {
             const std::lock_guard hold(lock_);
             stopping_ = true;
-            woken = std::exchange(idle_, nullptr);
-        }
-        while (woken != nullptr) {
-            driver *next = woken->next; /* before: it leaves its stack */
-            (void)kc_co_unpark(woken->co);
-            woken = next;
+            while (idle_ != nullptr)
+                wake();
         }
         (void)crew_.wait();
         delete this;
@@ -105,6 +95,7 @@ private:
     struct driver {
         driver *next;
         kc_co *co;
+        bool idle; /* it is in the list */
     };
     struct waiting {
         waiting *next = nullptr;
@@ -119,21 +110,40 @@ private:
             (void)told.trigger(); /* whoever waited is gone after this */
         }
     }
+    /* Under the lock, so that the driver, which is on its own stack, cannot leave meanwhile. */
+    void wake() noexcept {
+        driver *d = std::exchange(idle_, idle_->next);
+        d->idle = false;
+        (void)kc_co_unpark(d->co);
+    }
     /* NULL at the end. */
     root_task *take() noexcept {
-        driver me{nullptr, kc_co_self()};
+        driver me{nullptr, kc_co_self(), false};
         std::unique_lock hold(lock_);
-        while (first_ == nullptr && !stopping_) {
-            me.next = idle_;
-            idle_ = &me;
-            hold.unlock();
-            (void)kc_co_park();
-            hold.lock();
-        }
+        while (first_ == nullptr && !stopping_)
+            sleep(me, hold);
+        if (me.idle)
+            leave(me);
         root_task *r = first_;
         if (r != nullptr && (first_ = r->after) == nullptr)
             last_ = nullptr;
         return r;
+    }
+    /* Until it is woken, or by an unpark that was meant for what ran on this driver. */
+    void sleep(driver &me, std::unique_lock<std::mutex> &hold) noexcept {
+        if (!me.idle) {
+            me.idle = true;
+            me.next = std::exchange(idle_, &me);
+        }
+        hold.unlock();
+        (void)kc_co_park();
+        hold.lock();
+    }
+    void leave(const driver &me) noexcept {
+        driver **at = &idle_;
+        while (*at != &me)
+            at = &(*at)->next;
+        *at = me.next;
     }
     void drive() noexcept {
         while (root_task *r = take()) {
