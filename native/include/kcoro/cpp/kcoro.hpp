@@ -20,5 +20,6 @@
 #include "kcoro/cpp/task.hpp"      /* task<T> of C++20 */
 #include "kcoro/cpp/async.hpp"     /* what a task awaits */
 #include "kcoro/cpp/look.hpp"      /* tokens and cells, for tools */
+#include "kcoro/cpp/ipc.hpp"       /* the daemon's channels */
 
 #endif
