@@ -1,4 +1,4 @@
-"""Who may know whom in the C++ face: kcoro.hpp lists the headers, each uses what stands above it."""
+"""Who may know whom in the C++ face: kcoro.hpp lists the headers, each uses what is above it."""
 
 import re
 from collections.abc import Iterator

@@ -290,10 +290,16 @@ CPP_TEST(an_executor_waits_for_its_tasks_and_tells_the_first_failure) {
             CPP_EQ(ended, 200);
             for (int i = 0; i < 10; i++)
                 run.spawn(takes(c, ended));
-            for (int i = 0; i < 10; i++)
-                c.send(i).value();
+            s.spawn([&c] {
+                for (int i = 0; i < 1000; i++) {
+                    kcoro::yield();
+                    if (i % 100 == 99)
+                        c.send(i).value();
+                }
+            }).value();
         }
         CPP_EQ(ended, 210); /* leaving it waited for them */
+        CPP_CHECK(s.drain().has_value());
     }
     CPP_EMPTY(h);
 }
