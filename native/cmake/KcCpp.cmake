@@ -37,6 +37,11 @@ endif()
 enable_language(CXX)
 
 set(KC_CPP_TESTS "${PROJECT_SOURCE_DIR}/../tests/native/cpp")
+set(KC_CPP_FOLDERS "${PROJECT_SOURCE_DIR}/include")
+if(TARGET kcoro_remote)
+  list(APPEND KC_CPP_FOLDERS "${PROJECT_SOURCE_DIR}/remote/include")
+endif()
+list(TRANSFORM KC_CPP_FOLDERS PREPEND "-I" OUTPUT_VARIABLE KC_CPP_INCLUDES)
 set(KC_CPP_FLAGS -std=c++20 -Wall -Wextra -Wconversion -Wshadow $<$<BOOL:${KC_WERROR}>:-Werror>)
 # Clang before 17 cannot emit the checks of indirect calls in a coroutine of C++20.
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 17 AND KC_SANITIZE MATCHES "undefined")
@@ -87,8 +92,8 @@ foreach(source IN LISTS KC_CPP_SOURCES)
     set(other "${PROJECT_BINARY_DIR}/other/${name}")
     add_custom_command(OUTPUT "${other}"
       COMMAND "${CMAKE_COMMAND}" -E make_directory "${PROJECT_BINARY_DIR}/other"
-      COMMAND "${KC_CPP_OTHER}" ${KC_CPP_FLAGS} -O1 -g -I "${PROJECT_SOURCE_DIR}/include" -I "${KC_CPP_TESTS}" "${source}" -o "${other}"
-              "$<TARGET_FILE:kcoro_runtime>" "$<TARGET_FILE:kcoro_core>" -pthread
+      COMMAND "${KC_CPP_OTHER}" ${KC_CPP_FLAGS} -O1 -g ${KC_CPP_INCLUDES} "-I${KC_CPP_TESTS}" "${source}"
+              -o "${other}" "$<TARGET_FILE:kcoro_runtime>" "$<TARGET_FILE:kcoro_core>" -pthread
       DEPENDS "${source}" ${KC_CPP_HEADERS} "${KC_CPP_TESTS}/cpp_test.hpp" kcoro_runtime kcoro_core
       COMMENT "${name} with ${KC_CPP_OTHER}" VERBATIM COMMAND_EXPAND_LISTS)
     add_custom_target("${name}_other" ALL DEPENDS "${other}")
@@ -109,7 +114,7 @@ foreach(compiler IN ITEMS "${CMAKE_CXX_COMPILER}" ${KC_CPP_OTHER})
   if(KC_SANITIZE STREQUAL "")
     get_filename_component(name "${compiler}" NAME)
     add_test(NAME "test_cpp_headers_${name}"
-      COMMAND sh "${KC_CPP_TESTS}/headers.sh" "${compiler}" "${PROJECT_SOURCE_DIR}/include")
+      COMMAND sh "${KC_CPP_TESTS}/headers.sh" "${compiler}" ${KC_CPP_FOLDERS})
     set_tests_properties("test_cpp_headers_${name}" PROPERTIES TIMEOUT ${KC_TEST_SECONDS})
   endif()
 endforeach()
