@@ -88,7 +88,7 @@ def parse_config(data: bytes, path: str) -> Config:
         tables = tomllib.loads(data.decode())
     except UnicodeDecodeError:
         raise ConfigError(path, [Problem("", "is no UTF-8 text")]) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of 5,000 digits
         raise ConfigError(path, [Problem("", f"is no TOML: {error}")]) from None
     return Reading(path, tables).config(path)
 
@@ -157,7 +157,8 @@ class Reading:
     def _policy(self) -> Policy:
         table = self.tables.get("access", {})
         access = self._table("access", table, Access) or Access()
-        admin_gid = self._admin_gid(access.admin_group, "admin_group" in table)
+        given = isinstance(table, dict) and "admin_group" in table
+        admin_gid = self._admin_gid(access.admin_group, given)
         rules = [self._rule(where, rule) for where, rule in self._list("rule")]
         return Policy(tuple(filter(None, rules)), admin_gid, access.allow_unmapped)
 

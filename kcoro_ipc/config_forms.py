@@ -72,7 +72,7 @@ class Declaration(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     name: str
     kind: Literal["rendezvous", "buffered", "conflated", "unlimited"] | None = None
-    capacity: int = 0
+    capacity: Annotated[int, msgspec.Meta(le=(1 << 63) - 1, ge=-(1 << 63))] = 0
     owner: Uid | None = None
     group: Gid | None = None
     mode: Mode = Mode(0o600)
@@ -130,7 +130,7 @@ def hook(form: type, value: Any) -> Any:
 
 def _seconds(value: object) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= float(value) <= MAX_TTL_S:  # type: ignore[arg-type]
+    if not number or not 0 <= value <= MAX_TTL_S:  # type: ignore[operator]
         raise ValueError(f"must be a number of seconds, 49 days at most, not {value!r}")
     return float(value)  # type: ignore[arg-type]
 

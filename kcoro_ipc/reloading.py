@@ -53,6 +53,9 @@ class Reloader:
             new = await trio.to_thread.run_sync(self._read, abandon_on_cancel=True)
         except ConfigError as error:
             say_refused(error)
+        except Exception as error:  # noqa: BLE001  a fault of ours: the manager waits for READY
+            say(logging.ERROR, "fault", error)
+            say_kept()
         else:
             await daemon.between_turns(lambda: self._apply(daemon, new))
         if not daemon.broker.draining:
@@ -77,7 +80,11 @@ def say_refused(error: ConfigError) -> None:
             key=problem.where or None,
             why=problem.what,
         )
-    say(logging.ERROR, "configuration not reloaded: the old one stays in force", file=error.path)
+    say_kept(error.path)
+
+
+def say_kept(path: str | None = None) -> None:
+    say(logging.ERROR, "configuration not reloaded: the old one stays in force", file=path)
 
 
 def declare_all(broker: Broker, channels: Iterable[Declared]) -> None:

@@ -146,6 +146,45 @@ def test_any_bytes_are_a_config_or_a_config_error(data: bytes) -> None:
         assert error.problems
 
 
+# Every shape that TOML has, among them the extreme ones of each.
+SHAPES = (
+    *("5", "0", "-1", "0x7fffffffffffffff", f"0x{'f' * 5000}", "9" * 5000),
+    *("true", "false", "1.5", "1e300", "inf", "nan", '""', '"x"', '"\\u0000"', f'"{"x" * 5000}"'),
+    *("[]", "[1]", '["x"]', '["all"]', "[[]]", "[{}]", "{}", "{x = 1}", '{name = "x"}'),
+    *("1979-05-27", "07:32:00", "1979-05-27T07:32:00", "1979-05-27T07:32:00Z"),
+)
+PLACES = [
+    *(f"{key} = {{}}" for key in (*keys(Top), *TABLES, *LISTS)),
+    *(f"{key} = [{{}}]" for key in (*keys(Top), *TABLES, *LISTS)),
+    *(f"[{table}]\n{key} = {{}}" for table, form in TABLES.items() for key in keys(form)),
+    *(
+        f"[[{table}]]\n{required}{key} = {{}}"
+        for table, form in LISTS.items()
+        for key in keys(form)
+        for required in {"", 'name = "x"\n' if key != "name" else ""}
+    ),
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_shape_at_every_place_is_a_config_or_a_config_error(place: str) -> None:
+    for shape in SHAPES:
+        text = place.replace("{}", shape, 1)
+        try:
+            parsed(text)
+        except ConfigError as error:
+            assert error.problems, text[:80]
+        except Exception as error:
+            raise AssertionError(f"{text[:80]}: {error!r}") from error
+
+
+@pytest.mark.parametrize("shape", ["5", "true", "[]", '"x"', "1979-05-27"])
+def test_a_table_that_is_none_is_told_as_one(shape: str) -> None:
+    for table in TABLES:
+        (line,) = problems(f"{table} = {shape}")
+        assert line.startswith(f"k.toml: {table}: must be a table, not ")
+
+
 def test_a_deeply_nested_file_is_a_config_error() -> None:
     assert "k.toml: " in problems("x = " + "[" * 100_000)[0]
 
