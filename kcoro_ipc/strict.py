@@ -67,7 +67,8 @@ def _explained(where: str, table: object, form: type, said: str) -> Problem:
     if what.startswith("Invalid enum value"):
         what = f"{_shown(value)} is not possible; choose {listed(_choices(form, at))}"
     elif expected := _EXPECTED.fullmatch(what):
-        what = f"must be {_WORDS.get(expected[1], expected[1])}{expected[2] or ''}, not {_shown(value)}"
+        wanted = _WORDS.get(expected[1], expected[1]) + (expected[2] or "")
+        what = f"must be {wanted}, not {_shown(value)}"
     return Problem(join(where, at), what)
 
 
