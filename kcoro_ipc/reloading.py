@@ -178,7 +178,7 @@ def _change(broker: Broker, channel: Channel, one: Declared) -> None:
         say(logging.INFO, "channel changed", **about, **one.owner._asdict(), mode=mode)
 
 
-def _bind_letters(broker: Broker, channel: Channel, about: dict[str, object]) -> None:
+def _bind_letters(broker: Broker, channel: Channel, about: Mapping[str, object]) -> None:
     """Its dead letter may have been destroyed and declared again."""
     name = channel.settings.dead_letter
     try:
