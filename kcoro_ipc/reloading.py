@@ -66,7 +66,12 @@ class Reloader:
         """Nothing any more once it drains."""
         if daemon.broker.draining:
             return
-        self.config = apply(daemon.broker, self.config, new)
+        try:
+            self.config = apply(daemon.broker, self.config, new)
+        except Exception as error:  # noqa: BLE001  a fault of ours: what is served goes on
+            say(logging.ERROR, "fault", error)
+            say(logging.ERROR, "configuration reloaded in part: restart to have it whole")
+            return
         daemon.going.seconds = new.drain
         say(logging.INFO, "configuration reloaded", file=new.path or "none")
 
