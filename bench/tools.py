@@ -64,7 +64,7 @@ def native(name: str) -> Path:
 @functools.cache
 def go(name: str) -> Path:
     """The compiled program bench/native/NAME.go; program("go", ...) comes first."""
-    target = OUT / name
+    target = OUT / f"{name}-go"  # some have a sister in C of the same name
     cache = {"GOCACHE": str(OUT / "go-cache"), "GO111MODULE": "off", "GOFLAGS": ""}
     _build(["go", "build", "-o", str(target), str(NATIVE / f"{name}.go")], cache)
     return target
