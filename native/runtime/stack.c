@@ -96,7 +96,7 @@ void kc_stack_cache_end(kc_stack_cache *cache) {
 }
 
 int kc_stack_cache_take(kc_stack_cache *cache, size_t bytes, kc_stack *stack_out) {
-    bool mine = round_up(bytes) == cache->bytes;
+    bool mine = bytes == cache->bytes || round_up(bytes) == cache->bytes; /* the page's size takes a call */
     free_stack *first = NULL;
     int rc = KC_OK;
 
