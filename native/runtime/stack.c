@@ -39,10 +39,10 @@ int kc_stack_map(size_t bytes, kc_stack *stack_out) {
 }
 
 void kc_stack_unmap(kc_stack *stack) {
-    size_t guard = page_bytes();
-
-    if (stack->bytes != 0)
+    if (stack->bytes != 0) {
+        size_t guard = page_bytes();
         (void)munmap(stack->bottom - guard, stack->bytes + guard);
+    }
     *stack = (kc_stack){0};
 }
 
