@@ -38,9 +38,6 @@ enable_language(CXX)
 
 set(KC_CPP_TESTS "${PROJECT_SOURCE_DIR}/../tests/native/cpp")
 set(KC_CPP_FOLDERS "${PROJECT_SOURCE_DIR}/include")
-if(TARGET kcoro_remote)
-  list(APPEND KC_CPP_FOLDERS "${PROJECT_SOURCE_DIR}/remote/include")
-endif()
 list(TRANSFORM KC_CPP_FOLDERS PREPEND "-I" OUTPUT_VARIABLE KC_CPP_INCLUDES)
 set(KC_CPP_FLAGS -std=c++20 -Wall -Wextra -Wconversion -Wshadow $<$<BOOL:${KC_WERROR}>:-Werror>)
 # Clang before 17 cannot emit the checks of indirect calls in a coroutine of C++20.
