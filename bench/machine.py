@@ -12,12 +12,23 @@ from pathlib import Path
 
 from bench import tools
 
+
+def _package(name: str) -> tuple[str, ...]:
+    """What tells the version of a package of Debian's; nothing on its stdout if it is not there."""
+    return ("dpkg-query", "-W", "-f", "${Version}", name)
+
+
 MODULES = ("trio", "construct", "cffi", "redis", "pyzmq", "jeepney")
 PROGRAMS = {
     "cc": ("cc", "--version"),
     "redis-server": ("redis-server", "--version"),
     "go": ("go", "version"),
     "dbus-daemon": ("dbus-daemon", "--version"),
+    "rustc": ("rustc", "--version"),
+    "crossbeam": _package("librust-crossbeam-channel-dev"),
+    "java": ("java", "--version"),
+    "kotlin": _package("kotlin"),
+    "kotlinx": _package("libkotlinx-coroutines-java"),
 }
 
 

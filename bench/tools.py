@@ -24,6 +24,7 @@ NATIVE = Path(__file__).resolve().parent / "native"
 OUT = ROOT / "build" / "bench"
 INSTALL_LIMIT_S = 300.0
 BUILD_LIMIT_S = 120.0
+APT = ("apt-get", "install", "-y", "-qq", "--no-install-recommends")
 
 # The flags of the wheel (CMake's Release), so that C programs measure what is shipped.
 C_FLAGS = (
@@ -32,16 +33,17 @@ C_FLAGS = (
     "-mmemcpy-strategy=unrolled_loop:512:noalign,libcall:-1:noalign",
 )
 C_INCLUDES = (f"-I{ROOT / 'native' / 'include'}", f"-I{ROOT / 'native'}")
+RUNTIME = ("runtime/*.c", "core/*.c", f"arch/{platform.machine()}/switch.S")
 # What each program is made of: sources of the bench, and of the product.
 C_SOURCES = {
     "floor_broker": (("floor_broker.c", "floor_queue.c"), ()),
     "bench_frame": (("bench_frame.c",), ("ipc/frame.c", "ipc/request.c", "ipc/writer.c")),
     "bench_engine": (("bench_engine.c",), ("core/*.c",)),
     "bench_pump": (("bench_pump.c",), ("core/*.c", "ipc/*.c")),
-    "bench_handover": (
-        ("bench_handover.c",),
-        ("runtime/*.c", "core/*.c", f"arch/{platform.machine()}/switch.S"),
-    ),
+    "bench_handover": (("bench_handover.c",), RUNTIME),
+    "bench_tasks": (("bench_tasks.c",), RUNTIME),
+    "bench_parked": (("bench_parked.c",), RUNTIME),
+    "bench_timer": (("bench_timer.c",), RUNTIME),
     "bench_switch": (("bench_switch.c",), (f"arch/{platform.machine()}/switch.S",)),
 }
 
@@ -57,20 +59,21 @@ def native(name: str) -> Path:
     compiler = os.environ.get("CC", "cc")
     files = [NATIVE / file for file in own] + [file for group in product for file in group]
     words = (compiler, *C_FLAGS, *C_INCLUDES, *map(str, files), "-lpthread", "-o", str(target))
-    _build(words)
+    build(words)
     return target
 
 
 @functools.cache
 def go(name: str) -> Path:
     """The compiled program bench/native/NAME.go; program("go", ...) comes first."""
-    target = OUT / name
+    target = OUT / f"{name}-go"  # some have a sister in C of the same name
     cache = {"GOCACHE": str(OUT / "go-cache"), "GO111MODULE": "off", "GOFLAGS": ""}
-    _build(["go", "build", "-o", str(target), str(NATIVE / f"{name}.go")], cache)
+    build(["go", "build", "-o", str(target), str(NATIVE / f"{name}.go")], cache)
     return target
 
 
-def _build(words: Sequence[str], environment: dict[str, str] | None = None) -> None:
+def build(words: Sequence[str], environment: dict[str, str] | None = None) -> None:
+    """Runs a compiler. Raises SkippedError when there is none, FailedError with what it said."""
     OUT.mkdir(parents=True, exist_ok=True)
     variables = {**os.environ, **(environment or {})}
     try:
@@ -83,6 +86,21 @@ def _build(words: Sequence[str], environment: dict[str, str] | None = None) -> N
         raise FailedError(f"{' '.join(words)}: not built within {BUILD_LIMIT_S:g} s") from None
     if done.returncode:
         raise FailedError(f"{' '.join(words)}\n{done.stderr[-3000:]}")
+
+
+def debian_file(directory: Path, pattern: str, package: str, settings: Settings) -> Path:
+    """What matches the pattern there, of Debian's `package`. Raises SkippedError."""
+    reason = f"apt-get install {package}"
+    if not list(directory.glob(pattern)) and _may_install(settings):
+        reason = _install((*APT, package))
+    found = sorted(directory.glob(pattern))
+    if not found:
+        raise SkippedError(f"{pattern} is missing ({reason})")
+    return found[-1]
+
+
+def _may_install(settings: Settings) -> bool:
+    return settings.install and os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
 def module(name: str, package: str, settings: Settings) -> None:
@@ -100,9 +118,8 @@ def module(name: str, package: str, settings: Settings) -> None:
 def program(name: str, package: str, settings: Settings, also: str = "") -> str:
     """The path of program `name`, or of `also`, from Debian's `package`. Raises SkippedError."""
     found = shutil.which(name) or (shutil.which(also) if also else None)
-    if found is None and settings.install and os.geteuid() == 0 and shutil.which("apt-get"):
-        apt = ("apt-get", "install", "-y", "-qq", "--no-install-recommends", package)
-        reason = _install(apt)
+    if found is None and _may_install(settings):
+        reason = _install((*APT, package))
         found = shutil.which(name) or (shutil.which(also) if also else None)
     else:
         reason = f"apt-get install {package}"

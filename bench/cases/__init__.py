@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.cases import (
+    coroutines,
     engine,
     frames,
     handovers,
@@ -26,6 +27,7 @@ def all_cases() -> tuple[Case, ...]:
         frames.P9,
         frames.PUMP,
         switches.P10,
+        *coroutines.CASES,
         memory.MEMORY,
         idle.IDLE,
         *scale.CASES,

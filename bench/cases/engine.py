@@ -83,7 +83,10 @@ P8 = Case(
     (
         Subject("floor (mutex and ring)", "floor", programs.native("bench_engine", "floor")),
         Subject("ours, C", "ours", programs.native("bench_engine", "ours")),
+        Subject("ours, C, in a coroutine", "ours", programs.native("bench_handover", "pair")),
         Subject("Go", "peer", programs.go("bench_chan")),
+        Subject("crossbeam", "peer", programs.crossbeam("pair")),
+        Subject("kotlinx", "peer", programs.kotlinx("pair")),
         Subject("queue.SimpleQueue", "peer", python_loop("simple_queue", simple_queue)),
         Subject("trio memory channel", "peer", python_loop("trio_channel", trio_channel)),
         Subject("ours, Python", "ours", python_loop("engine_channel", engine_channel)),

@@ -21,6 +21,8 @@ def case(mode: str, title: str, ratio: float) -> Case:
         (
             Subject("ours, C", "ours", programs.native("bench_handover", mode)),
             Subject("Go", "peer", programs.go("bench_handover", mode)),
+            Subject("crossbeam (threads)", "peer", programs.crossbeam(mode)),
+            Subject("kotlinx", "peer", programs.kotlinx(mode)),
         ),
         (Target("ours, C", "Go", ratio, at_most=True),),
         pins=(Pin.SAME,),

@@ -39,10 +39,10 @@ int kc_stack_map(size_t bytes, kc_stack *stack_out) {
 }
 
 void kc_stack_unmap(kc_stack *stack) {
-    size_t guard = page_bytes();
-
-    if (stack->bytes != 0)
+    if (stack->bytes != 0) {
+        size_t guard = page_bytes();
         (void)munmap(stack->bottom - guard, stack->bytes + guard);
+    }
     *stack = (kc_stack){0};
 }
 
@@ -96,7 +96,7 @@ void kc_stack_cache_end(kc_stack_cache *cache) {
 }
 
 int kc_stack_cache_take(kc_stack_cache *cache, size_t bytes, kc_stack *stack_out) {
-    bool mine = round_up(bytes) == cache->bytes;
+    bool mine = bytes == cache->bytes || round_up(bytes) == cache->bytes; /* the page's size takes a call */
     free_stack *first = NULL;
     int rc = KC_OK;
 
