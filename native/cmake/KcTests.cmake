@@ -58,6 +58,11 @@ endforeach()
 # What is in a register after a switch only assembly can say.
 target_sources(test_rt_arch_registers PRIVATE "${PROJECT_SOURCE_DIR}/../tests/native/arch/holding_${KC_ARCH}.S")
 
+# The scripted scenarios that Kotlin ran too, and what it said.
+file(GLOB KC_PARITY_SOURCES CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/../tests/native/parity/*.c")
+target_sources(test_rt_parity PRIVATE ${KC_PARITY_SOURCES})
+target_compile_definitions(test_rt_parity PRIVATE "KC_PARITY_DIR=\"${PROJECT_SOURCE_DIR}/../tests/parity\"")
+
 target_link_libraries(test_rt_token_vm PRIVATE kcoro_lab)
 target_link_libraries(test_rt_mirror PRIVATE kcoro_lab)
 
