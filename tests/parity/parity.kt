@@ -750,12 +750,14 @@ fun deadlines() {
     }
     scenario("value-after-the-deadline-passed-and-before-anybody-looked") {
         val c = Channel<Int>()
-        launch { receivesUntil("r", c, 30) }
+        val r = launch { receivesUntil("r", c, 30) }
         settle()
         val until = System.nanoTime() + 60_000_000
         while (System.nanoTime() < until);
-        sends("s", c, 1)
+        sender("s", c, 1)
+        r.join()
         settle()
+        triesToReceive("q", c)
     }
     scenario("deadline-of-now-and-a-value-is-there") {
         val c = Channel<Int>(1)

@@ -171,13 +171,15 @@ static void value_before(play *p) {
 }
 
 static void value_after(play *p) {
-    const part *r = receiver_until(p, "r", 30);
+    part *r = receiver_until(p, "r", 30);
 
     settle();
     while (kc_now_ns() < r->deadline_ns + 30000000)
         ; /* the one worker does nothing else */
-    sends(p, "s", p->channel, 1, NULL);
+    sender_of(p, "s", p->channel, 1);
+    join(r);
     settle();
+    tries_to_receive(p, "q", p->channel);
 }
 
 static void of_now(play *p) {
