@@ -58,15 +58,35 @@ static void produce_buffered(play *p) {
     kc_task_scope_destroy(scope);
 }
 
-static void produce_and_scope_cancelled(play *p) {
-    kc_task_scope *scope = scope_of(p, NULL);
-    kc_channel *c = producer(p, scope, produces, 0);
+/* A part has the scope; whoever plays waits until it was given what is in it. */
+static void has_producer(part *me) {
+    kc_task_scope *scope = scope_of(me->p, me->cancel);
 
-    receives(p, "r", c, NULL);
+    me->channel = producer(me->p, scope, produces, 0);
+    me->count = 1;
+    (void)kc_co_unpark(me->joiner);
+    KC_REQUIRE(kc_task_scope_wait(scope, KC_NEVER) == KC_OK);
+    kc_task_scope_destroy(scope);
+}
+
+static part *given(play *p, part_fn act) {
+    part *parent = launch(p, "parent", act, p->channel, NULL);
+
+    parent->joiner = kc_co_self();
+    while (parent->count == 0)
+        KC_REQUIRE(kc_co_park() == KC_OK);
+    return parent;
+}
+
+static void produce_and_scope_cancelled(play *p) {
+    part *parent = given(p, has_producer);
+
+    receives(p, "r", parent->channel, NULL);
     settle();
     say(p, "cancel");
-    kc_task_scope_destroy(scope);
-    receives(p, "r", c, NULL);
+    cancel_part(parent);
+    join(parent);
+    receives(p, "r", parent->channel, NULL);
 }
 
 static void produce_and_channel_destroyed(play *p) {
@@ -165,16 +185,26 @@ static void cancelled_with_messages(play *p) {
     kc_actor_free(a);
 }
 
-static void in_a_scope(play *p) {
-    kc_task_scope *scope = scope_of(p, NULL);
-    kc_actor_config config = actor_config(p, p->channel);
+static void has_actor(part *me) {
+    kc_task_scope *scope = scope_of(me->p, me->cancel);
+    kc_actor_config config = actor_config(me->p, me->channel);
 
     KC_REQUIRE(kc_actor_launch(scope, &config) == KC_OK);
+    me->count = 1;
+    (void)kc_co_unpark(me->joiner);
+    KC_REQUIRE(kc_task_scope_wait(scope, KC_NEVER) == KC_OK);
+    kc_task_scope_destroy(scope);
+}
+
+static void in_a_scope(play *p) {
+    part *parent = given(p, has_actor);
+
     sends(p, "s", p->channel, 1, NULL);
     sends(p, "s", p->channel, 2, NULL);
     settle();
     say(p, "cancel");
-    kc_task_scope_destroy(scope);
+    cancel_part(parent);
+    join(parent);
     say(p, "joined");
 }
 
