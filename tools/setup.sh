@@ -51,6 +51,7 @@ check_test() {
     elif ! links_fuzzer; then
         need optional "clang's fuzzer runtime" libclang-rt-dev "fuzz targets"
     fi
+    have c++ || need optional c++ g++ "tests of the C++ face"
     have aarch64-linux-gnu-gcc || need optional aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu "native tests for aarch64"
     [ -e /usr/aarch64-linux-gnu/include/stdio.h ] ||
         need optional "the C library for aarch64" libc6-dev-arm64-cross "native tests for aarch64"

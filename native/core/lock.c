@@ -74,11 +74,11 @@ static int barrier(int command) { return (int)syscall(SYS_membarrier, command, 0
 /* The word is held. Nobody who does not own it is in, and whoever was is out before this returns. */
 static KC_RARE void take_back(kc_lock *lock) {
     atomic_store_explicit(&lock->owner, 0, memory_order_relaxed);
-#if KC_MUTANT != 29 /* a lock is taken back from an owner who may not have noticed */
     (void)barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
-#endif
+#if KC_MUTANT != 29 /* a lock is taken back while its owner is in */
     while (atomic_load_explicit(&lock->inside, memory_order_acquire) != 0)
         (void)sched_yield();
+#endif
     lock->streak = 0;
     lock->doublings += lock->doublings < DOUBLINGS;
 }

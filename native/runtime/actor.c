@@ -57,6 +57,8 @@ static void live(kc_actor *a) {
     a->code = serve(a);
     if (a->config.on_done != NULL)
         a->config.on_done(a->config.arg, a->code);
+    kc_channel_drop(a->config.channel); /* before anybody is told: its hub may go then */
+    a->config.channel = NULL;
     kc_latch_down(&a->running);
     drop(a);
 }

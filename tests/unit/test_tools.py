@@ -77,6 +77,7 @@ def test_setup_names_the_package_for_what_is_missing(tmp_path: Path) -> None:
     for words in (
         "a C compiler (cc) is missing (the native part): apt-get install gcc libc6-dev",
         "make is missing (the commands): apt-get install make",
+        "c++ is missing (tests of the C++ face): apt-get install g++",
         "clang is missing (fuzz targets): apt-get install clang libclang-rt-dev",
         "qemu-aarch64 is missing (native tests for aarch64): apt-get install qemu-user",
         "redis-server is missing (a peer of the benchmarks): apt-get install redis-server",

@@ -1,0 +1,124 @@
+/* cpp_client.cpp: the C++ face against a real daemon ($KCORO_SOCKET); checks itself. test_cpp_client.py builds and runs it. */
+#include <unistd.h>
+
+#include <cstring>
+#include <string>
+
+#include "cpp_test.hpp"
+#include "kcoro/cpp/ipc.hpp"
+
+using kcoro::channel;
+using kcoro::errc;
+using namespace std::chrono_literals;
+
+static kcoro::time_point soon() { return std::chrono::steady_clock::now() + 1ms; }
+
+/* Of this run alone. */
+static std::string named(const char *name) { return name + ("." + std::to_string(getpid())); }
+
+struct reading {
+    std::int64_t number;
+    double value;
+};
+
+CPP_TEST(a_daemons_channel_is_a_channel) {
+    const kcoro::connection here, there;
+    CPP_CHECK(here.ping().has_value());
+    const auto out = here.make_channel<reading>(named("cpp.readings").c_str(), kcoro::buffered(2)).value();
+    const auto in = there.open_channel<reading>(named("cpp.readings").c_str()).value();
+    CPP_CHECK(out.send(reading{1, 0.5}).has_value());
+    CPP_CHECK(out.try_send(reading{2, 1.5}).has_value());
+    CPP_EQ(out.try_send(reading{3, 2.5}).code(), errc::again);
+    CPP_EQ(out.send(reading{3, 2.5}, 1ms).code(), errc::time);
+    CPP_EQ(in.receive()->number, 1);
+    CPP_CHECK(in.receive()->value == 1.5);
+    CPP_EQ(in.try_receive().code(), errc::again);
+    const kcoro::cancellation stop;
+    CPP_CHECK(stop.trigger());
+    CPP_EQ(in.receive(stop).code(), errc::cancelled);
+    CPP_CHECK(out.close().has_value());
+    CPP_EQ(in.receive().code(), errc::closed);
+    CPP_EQ(there.open_channel<int>(named("cpp.readings").c_str()).code(), errc::invalid); /* elements of another size */
+    CPP_EQ(there.open_channel<int>(named("cpp.nowhere").c_str(), soon()).code(), errc::time);
+}
+
+CPP_TEST(coroutines_park_for_the_daemon_and_tasks_await_it) {
+    const kcoro::connection c;
+    const kcoro::scheduler on(1); /* one worker: if anybody blocked it, nobody would answer */
+    const auto there = c.make_channel<int>(named("cpp.there").c_str()).value();
+    const auto back = c.make_channel<int>(named("cpp.back").c_str()).value();
+    const int rounds = 200;
+    int sum = 0;
+    {
+        const kcoro::scope all(on);
+        all.launch([&] {
+            for (int n : there)
+                back.send(n * 2).value();
+        }).value();
+        const kcoro::executor tasks(on);
+        const auto asks = [](const channel<int> &to, const channel<int> &from, int count, int &total) -> kcoro::task<> {
+            for (int i = 0; i < count; i++) {
+                int n = i;
+                (co_await kcoro::async::send(to, n)).value();
+                total += (co_await kcoro::async::receive(from)).value();
+            }
+            (void)to.close();
+        };
+        tasks.run(asks(there, back, rounds, sum));
+        all.join();
+    }
+    CPP_EQ(sum, rounds * (rounds - 1));
+}
+
+CPP_TEST(a_select_stands_at_two_channels_of_the_daemon) {
+    const kcoro::connection c;
+    const auto numbers = c.make_channel<int>(named("cpp.numbers").c_str(), kcoro::buffered(1)).value();
+    const auto readings = c.make_channel<reading>(named("cpp.select").c_str(), kcoro::buffered(1)).value();
+    int got = 0;
+    CPP_CHECK(readings.send(reading{7, 0}).has_value());
+    const auto made = kcoro::select(kcoro::on_receive(numbers, [&](int) { got = -1; }),
+                                    kcoro::on_receive(readings, [&](reading &&r) { got = static_cast<int>(r.number); }));
+    CPP_EQ(made.value(), 1);
+    CPP_EQ(got, 7);
+    CPP_EQ(kcoro::try_select(kcoro::order::fair, kcoro::on_receive(numbers)).code, errc::again);
+}
+
+CPP_TEST(loans_and_deliveries_are_given_back_once) {
+    const kcoro::connection here, there;
+    const auto out = here.make_bytes(named("cpp.bytes").c_str(), kcoro::buffered(4)).value();
+    const auto in = there.open_bytes(named("cpp.bytes").c_str()).value();
+    kcoro::shared_region region = kcoro::shared_region::make(here, 1 << 20).value();
+    {
+        kcoro::shared_loan whole = region.take(1 << 20).value();
+        CPP_CHECK(!region.take(1)); /* no room */
+        CPP_EQ(region.free().code(), errc::busy);
+        std::memset(whole.bytes().data(), 'x', 1 << 20);
+        CPP_CHECK(out.send(std::move(whole)).has_value());
+        CPP_CHECK(!whole);
+        CPP_EQ(out.send(std::move(whole)).code(), errc::invalid);
+        const kcoro::delivery got = in.receive().value();
+        CPP_EQ(got.bytes().size(), 1 << 20);
+        CPP_EQ(static_cast<char>(got.bytes().back()), 'x');
+    }
+    CPP_CHECK(out.send(std::as_bytes(std::span("abc", 3))).has_value());
+    {
+        const kcoro::delivery unread = in.receive_to_ack().value(); /* goes back */
+        CPP_EQ(unread.attempts(), 0);
+    }
+    kcoro::delivery again = in.receive_to_ack().value();
+    CPP_EQ(again.attempts(), 1);
+    CPP_CHECK(std::memcmp(again.bytes().data(), "abc", 3) == 0);
+    CPP_CHECK(again.ack().has_value());
+    CPP_EQ(again.ack().code(), errc::invalid);
+    CPP_EQ(in.receive(soon()).code(), errc::time);
+    CPP_CHECK(here.ping().has_value());
+    test::until([&] { return region.free().has_value(); }); /* the lease's end travels by the other connection */
+}
+
+int main() {
+    CPP_RUN(a_daemons_channel_is_a_channel);
+    CPP_RUN(coroutines_park_for_the_daemon_and_tasks_await_it);
+    CPP_RUN(a_select_stands_at_two_channels_of_the_daemon);
+    CPP_RUN(loans_and_deliveries_are_given_back_once);
+    return test::report();
+}

@@ -1,0 +1,97 @@
+/* test_cpp_result.cpp: results, errors, deadlines. */
+#include <memory>
+#include <string>
+
+#include "cpp_test.hpp"
+
+using kcoro::errc;
+using kcoro::result;
+using namespace std::chrono_literals;
+
+CPP_TEST(a_result_has_a_value_or_a_code) {
+    result<int> good(7);
+    result<int> bad(errc::closed);
+    CPP_CHECK(good.has_value());
+    CPP_EQ(*good, 7);
+    CPP_EQ(good.code(), errc::ok);
+    CPP_CHECK(!bad);
+    CPP_EQ(bad.code(), errc::closed);
+    CPP_EQ(bad.value_or(3), 3);
+    CPP_EQ(good.value_or(3), 7);
+}
+
+CPP_TEST(value_throws_the_code_of_a_result_without_one) {
+    int caught = 0;
+    try {
+        (void)result<int>(errc::time).value();
+    } catch (const kcoro::error &e) {
+        caught += e.kc() == errc::time && e.code().value() == -KC_ETIME;
+    }
+    try {
+        result<void>(errc::cancelled).value();
+    } catch (const std::system_error &e) {
+        caught += e.code().value() == -KC_ECANCELED;
+    }
+    CPP_EQ(caught, 2);
+    result<void>().value();
+}
+
+CPP_TEST(a_result_of_what_moves_only_moves) {
+    result<std::unique_ptr<int>> r(std::make_unique<int>(5));
+    std::unique_ptr<int> taken = std::move(r).value();
+    CPP_EQ(*taken, 5);
+    auto next = result<std::unique_ptr<int>>(std::move(taken)).and_then([](std::unique_ptr<int> &&p) {
+        return result<std::string>(std::to_string(*p));
+    });
+    CPP_CHECK(*next == "5");
+    auto none = result<int>(errc::closed).and_then([](int) { return result<std::string>("no"); });
+    CPP_EQ(none.code(), errc::closed);
+}
+
+CPP_TEST(codes_are_those_of_the_wire) {
+    CPP_EQ(static_cast<int>(errc::closed), KC_EPIPE);
+    CPP_EQ(kcoro::code_of(KC_PARKED), errc::ok);
+    CPP_EQ(kcoro::code_of(KC_EAGAIN), errc::again);
+    CPP_CHECK(std::string(to_string(errc::closed)) == "closed");
+    CPP_CHECK(std::string(to_string(static_cast<errc>(-9999))) == "another code");
+}
+
+CPP_TEST(deadlines_are_the_monotonic_clock_and_never_early) {
+    const auto now = std::chrono::steady_clock::now();
+    CPP_EQ(kcoro::until(now).deadline_ns(), now.time_since_epoch().count());
+    CPP_EQ(kcoro::patience().deadline_ns(), KC_NEVER);
+    CPP_EQ(kcoro::until(kcoro::time_point::max()).deadline_ns(), KC_NEVER);
+    CPP_EQ(kcoro::within(std::chrono::hours::max()).deadline_ns(), KC_NEVER);
+    CPP_EQ(kcoro::detail::nanoseconds(std::chrono::duration<double, std::pico>(500)), 1); /* rounded up */
+    CPP_EQ(kcoro::detail::nanoseconds(std::chrono::duration<int, std::ratio<1, 3>>(1)), 333'333'334);
+    const std::int64_t before = kc_now_ns();
+    CPP_CHECK(kcoro::within(1s).deadline_ns() >= before + 1'000'000'000);
+}
+
+CPP_TEST(a_patience_has_a_deadline_and_a_cancel) {
+    const kcoro::cancellation c;
+    const kcoro::patience both = kcoro::within(1h).unless(c);
+    CPP_CHECK(both.cancel() == c.native());
+    CPP_CHECK(both.deadline_ns() != KC_NEVER);
+    CPP_EQ(kcoro::unless(c).deadline_ns(), KC_NEVER);
+}
+
+static_assert(!std::is_copy_constructible_v<kcoro::cancellation> && std::is_nothrow_move_constructible_v<kcoro::cancellation>);
+static_assert(!std::is_copy_constructible_v<kcoro::scheduler> && std::is_nothrow_move_constructible_v<kcoro::scheduler>);
+static_assert(!std::is_copy_constructible_v<kcoro::hub> && std::is_nothrow_move_constructible_v<kcoro::hub>);
+static_assert(!std::is_copy_constructible_v<kcoro::channel<int>> && std::is_nothrow_move_constructible_v<kcoro::channel<int>>);
+static_assert(!std::is_copy_constructible_v<kcoro::scope> && std::is_nothrow_move_constructible_v<kcoro::scope>);
+static_assert(!std::is_copy_constructible_v<kcoro::actor<int>> && std::is_nothrow_move_constructible_v<kcoro::actor<int>>);
+static_assert(!std::is_copy_constructible_v<kcoro::loan> && std::is_nothrow_move_constructible_v<kcoro::loan>);
+static_assert(!std::is_copy_constructible_v<kcoro::lease> && std::is_nothrow_move_constructible_v<kcoro::lease>);
+static_assert(!std::is_copy_constructible_v<kcoro::task<int>> && std::is_nothrow_move_constructible_v<kcoro::task<int>>);
+
+int main() {
+    CPP_RUN(a_result_has_a_value_or_a_code);
+    CPP_RUN(value_throws_the_code_of_a_result_without_one);
+    CPP_RUN(a_result_of_what_moves_only_moves);
+    CPP_RUN(codes_are_those_of_the_wire);
+    CPP_RUN(deadlines_are_the_monotonic_clock_and_never_early);
+    CPP_RUN(a_patience_has_a_deadline_and_a_cancel);
+    return test::report();
+}
