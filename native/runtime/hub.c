@@ -68,8 +68,7 @@ typedef struct claim {
 static void cancelled(void *arg, uint32_t reason) {
     claim mine = *(claim *)arg;
 
-    (void)reason;
-    if (kc_waiter_token_cancel(mine.engine, mine.token, KC_REASON_CANCEL, NULL) == KC_OK)
+    if (kc_waiter_token_cancel(mine.engine, mine.token, reason, NULL) == KC_OK)
         kc_wait_tell(mine.wait, KC_WAIT_CANCEL);
 }
 
@@ -90,7 +89,7 @@ int kc_parking_wait(kc_parking *p, kc_engine *e, kc_token token, const kc_asked 
     int rc = KC_ETIME;
 
     if (asked->cancel != NULL && kc_cancel_add(asked->cancel, &hook) == KC_EBUSY)
-        cancelled(&mine, 0);
+        cancelled(&mine, kc_cancel_reason(asked->cancel));
     told = kc_wait_for(&p->wait, KC_WAIT_DONE | KC_WAIT_CANCEL, asked->deadline_ns);
     if ((told & (KC_WAIT_DONE | KC_WAIT_CANCEL)) == 0)
         told = run_out(&mine, told);
