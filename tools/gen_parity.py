@@ -7,6 +7,7 @@ ours.txt) and why they may differ (differences.txt). A native test holds the run
 import hashlib
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,7 +71,7 @@ def told(line: str, other: str) -> str:
     return f"{events} ({numbers})" if events == other.split(" | ")[0] and line != other else events
 
 
-def table(rows: list[tuple[str, ...]]) -> str:
+def table(rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
