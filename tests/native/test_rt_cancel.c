@@ -87,7 +87,7 @@ static void writes_its_name(void *arg, uint32_t reason) {
 }
 
 KC_TEST(hooks_are_called_in_the_order_in_which_they_came_and_of_children_in_theirs) {
-    kc_cancel *root = make(NULL), *first = make(root), *gone = make(root), *second = make(root);
+    kc_cancel *root = make(NULL), *first = make(root), *second = make(root), *gone = make(root);
     kc_cancel *of[6] = {second, root, first, root, second, root};
     named_hook hooks[6];
     char order[8] = "", *end = order;
@@ -97,7 +97,7 @@ KC_TEST(hooks_are_called_in_the_order_in_which_they_came_and_of_children_in_thei
         KC_CHECK_EQ(kc_cancel_add(of[i], &hooks[i].hook), KC_OK);
     }
     KC_CHECK_EQ(kc_cancel_forget(&hooks[5].hook), KC_OK); /* the last one of the root */
-    kc_cancel_drop(gone);
+    kc_cancel_drop(gone); /* the last child */
     kc_cancel *third = make(root);
     hooks[5].hook.fn = writes_its_name;
     KC_CHECK_EQ(kc_cancel_add(third, &hooks[5].hook), KC_OK);

@@ -750,9 +750,9 @@ fun deadlines() {
     }
     scenario("value-after-the-deadline-passed-and-before-anybody-looked") {
         val c = Channel<Int>()
-        val r = launch { receivesUntil("r", c, 30) }
+        val r = launch { receivesUntil("r", c, 100) }
         settle()
-        val until = System.nanoTime() + 60_000_000
+        val until = System.nanoTime() + 200_000_000
         while (System.nanoTime() < until);
         sender("s", c, 1)
         r.join()
@@ -767,7 +767,7 @@ fun deadlines() {
     }
     scenario("deadlines-end-in-the-order-of-time") {
         val c = Channel<Int>()
-        val jobs = listOf("r" to 60L, "q" to 20L, "p" to 40L).map { (who, ms) ->
+        val jobs = listOf("r" to 150L, "q" to 50L, "p" to 100L).map { (who, ms) ->
             launch { receivesUntil(who, c, ms) }
         }
         jobs.forEach { it.join() }

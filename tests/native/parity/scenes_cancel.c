@@ -171,10 +171,10 @@ static void value_before(play *p) {
 }
 
 static void value_after(play *p) {
-    part *r = receiver_until(p, "r", 30);
+    part *r = receiver_until(p, "r", 100);
 
     settle();
-    while (kc_now_ns() < r->deadline_ns + 30000000)
+    while (kc_now_ns() < r->deadline_ns + 100000000)
         ; /* the one worker does nothing else */
     sender_of(p, "s", p->channel, 1);
     join(r);
@@ -191,7 +191,7 @@ static void of_now(play *p) {
 }
 
 static void order_of_time(play *p) {
-    part *all[3] = {receiver_until(p, "r", 60), receiver_until(p, "q", 20), receiver_until(p, "p", 40)};
+    part *all[3] = {receiver_until(p, "r", 150), receiver_until(p, "q", 50), receiver_until(p, "p", 100)};
 
     for (int i = 0; i < 3; i++)
         join(all[i]);
