@@ -339,7 +339,7 @@ static void is_cancelled_while_it_waits(void *arg) {
 }
 
 static void decided_with(uint32_t workers) {
-    for (int round = 0; round < 50; round++) {
+    for (int round = 0; round < 50 / RT_SCALE; round++) {
         crowd c = gather(workers, KC_KIND_RENDEZVOUS, 0);
         raced r = {.crowd = &c};
         uint32_t value = 7;

@@ -206,7 +206,7 @@ static void sends_seven(void *arg) {
 KC_TEST(the_first_try_meets_a_sender_who_waits) {
     kc_channel_config config = {.kind = KC_KIND_RENDEZVOUS, .elem_size = 4};
 
-    for (int round = 0; round < 200; round++) {
+    for (int round = 0; round < 200 / RT_SCALE; round++) {
         world w = begin(1, &config);
         uint32_t got = 0;
         kc_co *co = NULL;
