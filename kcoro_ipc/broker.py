@@ -86,6 +86,13 @@ def account_limits(limits: Limits) -> dict[str, int]:
     }
 
 
+def _unfit(settings: Settings) -> InvalidArgument:
+    return InvalidArgument(
+        f"{settings.dead_letter} cannot take its dead letters: that must be open, unlimited, "
+        "without a dead letter, and take messages as long; destroy that channel, then reload"
+    )
+
+
 class Broker:
     def __init__(
         self,
@@ -259,16 +266,46 @@ class Broker:
         return channel
 
     def declare(self, name: str, settings: Settings, owner: Owner) -> Channel:
-        """A channel that nobody's client made, in nobody's quota. Its dead letter is there."""
-        dead_letter = (
-            self.registry.names[settings.dead_letter].ticket if settings.dead_letter else 0
-        )
-        channel = self._add(name, settings, owner, None, dead_letter)
+        """A channel that nobody's client made, in nobody's quota. InvalidArgument unless its
+        dead letter is one, too, and fits."""
+        letters = self._declared_letters(settings)
+        try:
+            channel = self._add(name, settings, owner, None, letters)
+        except InvalidArgument:
+            if letters:
+                raise _unfit(settings) from None
+            raise
         channel.declared = True
         self.registry.arrive(channel)
         about = {"chan_id": channel.chan_id, "name": name, "uid": owner.uid}
         say(logging.INFO, "channel declared", **about)
         return channel
+
+    def bind_letters(self, channel: Channel) -> bool:
+        """What a declared channel cannot deliver goes to the channel that has the name of its dead
+        letter by now; False: it does. InvalidArgument as of `declare`; then nothing changed."""
+        letters = self._declared_letters(channel.settings)
+        if letters == channel.letters:
+            return False
+        try:
+            self.engine.chan_set_dead_letter(channel.ticket, letters)
+        except InvalidArgument:
+            raise _unfit(channel.settings) from None
+        channel.letters = letters
+        return True
+
+    def _declared_letters(self, settings: Settings) -> int:
+        """Never a channel that a client made: its maker would read what others sent."""
+        name = settings.dead_letter
+        if name is None:
+            return 0
+        target = self.registry.names.get(name)
+        if target is None:
+            raise InvalidArgument(f"there is no channel {name} for its dead letters")
+        if not target.declared:
+            why = f"its dead letters would go to {name}, which uid {target.uid} made"
+            raise InvalidArgument(f"{why}; destroy that channel, then reload")
+        return target.ticket
 
     def give(self, channel: Channel, owner: Owner, mode: int) -> None:
         """Another owner, group or mode. Handles that are there keep their rights, as open files
@@ -310,7 +347,7 @@ class Broker:
         ticket = self.engine.chan_make(config)
         if source is not None:
             self._tap(source, ticket)
-        channel = Channel(chan_id, ticket, name, *owner, settings, payer=payer)
+        channel = Channel(chan_id, ticket, name, *owner, settings, payer=payer, letters=dead_letter)
         self.registry.add(channel)
         self.books.begin_channel(chan_id, owner.uid, name, charged=payer is not None)
         if payer is not None:

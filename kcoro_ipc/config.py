@@ -7,7 +7,6 @@ users and groups (kcoro_ipc/identity.py), so it does not belong on the thread th
 Invariant: a Config that exists is whole and consistent; there is no half-read one.
 """
 
-import math
 import os
 import re
 import stat
@@ -21,6 +20,7 @@ from kcoro_ipc.config_forms import (
     LISTS,
     PLAIN_KEYS,
     TABLES,
+    WAITING_BYTES,
     Access,
     Config,
     ConfigError,
@@ -34,7 +34,13 @@ from kcoro_ipc.config_forms import (
 )
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.identity import group_id, primary_group
-from kcoro_ipc.protocol.channels import ACKNOWLEDGING, KINDS, OVERFLOWS, UNDELIVERED
+from kcoro_ipc.protocol.channels import (
+    ACKNOWLEDGING,
+    KINDS,
+    OVERFLOWS,
+    UNDELIVERED,
+    milliseconds,
+)
 from kcoro_ipc.quotas import Limits, limit
 from kcoro_ipc.records import Owner, Settings
 from kcoro_ipc.registry import check_name
@@ -88,7 +94,7 @@ def parse_config(data: bytes, path: str) -> Config:
         tables = tomllib.loads(data.decode())
     except UnicodeDecodeError:
         raise ConfigError(path, [Problem("", "is no UTF-8 text")]) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of 5,000 digits
         raise ConfigError(path, [Problem("", f"is no TOML: {error}")]) from None
     return Reading(path, tables).config(path)
 
@@ -157,7 +163,8 @@ class Reading:
     def _policy(self) -> Policy:
         table = self.tables.get("access", {})
         access = self._table("access", table, Access) or Access()
-        admin_gid = self._admin_gid(access.admin_group, "admin_group" in table)
+        given = isinstance(table, dict) and "admin_group" in table
+        admin_gid = self._admin_gid(access.admin_group, given)
         rules = [self._rule(where, rule) for where, rule in self._list("rule")]
         return Policy(tuple(filter(None, rules)), admin_gid, access.allow_unmapped)
 
@@ -234,9 +241,9 @@ def _settings(table: Declaration) -> Settings:
         overflow=OVERFLOWS[table.overflow],
         undelivered=UNDELIVERED[undelivered] if undelivered else _wire.UNDELIVERED_BY_KIND,
         max_attempts=table.max_attempts,
-        max_bytes=table.max_bytes or 0,
-        ttl_ms=math.ceil((table.ttl or 0) * 1000),
-        file_ttl_ms=math.ceil((table.file_ttl or 0) * 1000),
+        max_bytes=0 if table.max_bytes in (None, WAITING_BYTES) else table.max_bytes,
+        ttl_ms=0 if table.ttl is None else milliseconds("ttl", table.ttl),
+        file_ttl_ms=0 if table.file_ttl is None else milliseconds("file_ttl", table.file_ttl),
         mode=table.mode,
         flags=fixed | ACKNOWLEDGING[table.ack],
         dead_letter=table.dead_letter,
@@ -256,6 +263,8 @@ def _dead_letter_fault(table: Declaration, by_name: dict[str, Declaration]) -> s
         return "is not declared; add a [[channel]] of that name with kind = 'unlimited'"
     if target.kind_word != "unlimited":
         return f"must be unlimited, it is {target.kind_word}"
+    if target.elem_size < table.elem_size or target.fixed_size:
+        return f"must take messages of up to {table.elem_size} bytes"
     if target.dead_letter is not None:
         return "has a dead letter channel itself"
     return None

@@ -24,10 +24,16 @@ from kcoro_ipc.strict import Problem, keys
 
 ADMIN_GROUP = "kcoro-admin"  # by default, where it exists
 MAX_TTL_S = 0xFFFFFFFF / 1000  # milliseconds that a u32 holds
+LEAST_TTL_S = 0.001
+WAITING_BYTES = 64 << 20  # the engine's own, of a channel that says nothing else
 
 
 class Amount(int):
     """64, "64K"."""
+
+
+class Size(int):
+    """An Amount from 1 on: without one the key is left out."""
 
 
 class Mode(int):
@@ -46,8 +52,16 @@ class Where(str):
     """stream:PATH, seqpacket:PATH or PATH."""
 
 
+class SocketPath(str):
+    """An absolute path where a socket can stand."""
+
+
 class Seconds(float):
     """10, 0.5."""
+
+
+class Lifetime(float):
+    """Seconds that something may wait, 0.001 at least: for ever is said by leaving the key out."""
 
 
 class Top(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -59,7 +73,7 @@ class Top(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     drain: Seconds = Seconds(10)
     io: Literal["trio", "thread"] = "trio"
-    metrics: str | None = None
+    metrics: SocketPath | None = None
 
 
 class Access(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -72,7 +86,7 @@ class Declaration(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     name: str
     kind: Literal["rendezvous", "buffered", "conflated", "unlimited"] | None = None
-    capacity: int = 0
+    capacity: Annotated[int, msgspec.Meta(le=(1 << 63) - 1, ge=-(1 << 63))] = 0
     owner: Uid | None = None
     group: Gid | None = None
     mode: Mode = Mode(0o600)
@@ -81,11 +95,11 @@ class Declaration(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     ack: Literal["optional", "required"] = "optional"
     dead_letter: str | None = None
     max_attempts: Annotated[int, msgspec.Meta(ge=0, le=_wire.MAX_ATTEMPTS)] = 0
-    max_bytes: Amount | None = None
+    max_bytes: Size | None = None
     elem_size: Amount = Amount(_wire.MAX_ELEMENT_BYTES)
     fixed_size: bool = False
-    ttl: Seconds | None = None
-    file_ttl: Seconds | None = None
+    ttl: Lifetime | None = None
+    file_ttl: Lifetime | None = None
 
     @property
     def kind_word(self) -> str:
@@ -117,12 +131,18 @@ def hook(form: type, value: Any) -> Any:
     """The words of our own types; ValueError says what is wrong with a value."""
     if form is Amount:
         return Amount(amount(value, least=0))
+    if form is Size:
+        return Size(amount(value))
     if form is Mode:
         return Mode(mode_bits(value))
     if form is Seconds:
         return Seconds(_seconds(value))
+    if form is Lifetime:
+        return Lifetime(_lifetime(value))
     if form is Where:
         return Where(_address(value))
+    if form is SocketPath:
+        return SocketPath(_socket_path(value))
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError(f"must be a name in quotes or a number, not {value!r}")
     return Uid(user_id(value)) if form is Uid else Gid(group_id(value))
@@ -130,9 +150,22 @@ def hook(form: type, value: Any) -> Any:
 
 def _seconds(value: object) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= float(value) <= MAX_TTL_S:  # type: ignore[arg-type]
+    if not number or not 0 <= value <= MAX_TTL_S:  # type: ignore[operator]
         raise ValueError(f"must be a number of seconds, 49 days at most, not {value!r}")
     return float(value)  # type: ignore[arg-type]
+
+
+def _lifetime(value: object) -> float:
+    seconds = _seconds(value)
+    if seconds < LEAST_TTL_S:
+        raise ValueError(f"must be {LEAST_TTL_S} s at least, not {value!r}; leave it out for ever")
+    return seconds
+
+
+def _socket_path(value: object) -> str:
+    if isinstance(value, str) and not os.path.isabs(value):
+        raise ValueError(f"{value!r} is no absolute path")
+    return _address(value)
 
 
 def _address(value: object) -> str:

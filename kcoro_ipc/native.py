@@ -265,6 +265,11 @@ class NativeEngine:
         """From now on `tap` gets a copy of all that passes `source`."""
         checked(lib.kc_chan_tap(self.handle, source, tap), what="the channel cannot be tapped")
 
+    def chan_set_dead_letter(self, chan: int, dead_letter: int) -> None:
+        """Another one from now on, for a channel that was made with one."""
+        code = lib.kc_chan_set_dead_letter(self.handle, chan, dead_letter)
+        checked(code, what="the dead-letter channel does not fit")
+
     # --- scopes and tokens ---
 
     def scope_begin(self, parent: int = 0, account: int = 0, parked: int = 0, held: int = 0) -> int:

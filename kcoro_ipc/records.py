@@ -167,7 +167,8 @@ class Channel:
     """`uid`, `gid`: owner and group. `payer`: whose quota it counts in; None: nobody's.
 
     `legacy`: made by a 1.0 connection, outlives its handles until its user is idle for long.
-    `declared`: by the configuration. `taps`: how many channels get copies of it.
+    `declared`: by the configuration. `letters`: the ticket of its dead-letter channel, or 0.
+    `taps`: how many channels get copies of it.
     """
 
     chan_id: int
@@ -179,6 +180,7 @@ class Channel:
     legacy: bool = False
     payer: User | None = None
     declared: bool = False
+    letters: int = 0
     readers: int = 0
     writers: int = 0
     holders: int = 0

@@ -130,8 +130,10 @@ class Registry:
             raise AccessDenied("only its owner, root and the admin group change mode and owner")
 
     def permit_making(self, peer: Peer, name: str | None, wanted: int) -> None:
-        """AccessDenied when the rules forbid making it, or what its maker wants to do with it."""
+        """AccessDenied when the rules forbid making it, or seeing it, which would hide it from its
+        maker, or what its maker wants to do with it."""
         self._permit(peer, name, MAKE, "making")
+        self._permit(peer, name, SEE, "seeing")
         self.permit_by_rules(peer, name, wanted)
 
     def permit_by_rules(self, peer: Peer, name: str | None, wanted: int) -> None:

@@ -7,7 +7,7 @@ channel where it is, a handle keeps its rights. A file that is wrong changes not
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import trio
@@ -16,6 +16,7 @@ from kcoro_ipc import logs, service
 from kcoro_ipc.broker import Broker
 from kcoro_ipc.config import read_config
 from kcoro_ipc.config_forms import Config, ConfigError, Declared, with_options
+from kcoro_ipc.config_shown import shown_setting, shown_settings
 from kcoro_ipc.daemon import Daemon
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.logs import say
@@ -53,6 +54,9 @@ class Reloader:
             new = await trio.to_thread.run_sync(self._read, abandon_on_cancel=True)
         except ConfigError as error:
             say_refused(error)
+        except Exception as error:  # noqa: BLE001  a fault of ours: the manager waits for READY
+            say(logging.ERROR, "fault", error)
+            say_kept()
         else:
             await daemon.between_turns(lambda: self._apply(daemon, new))
         if not daemon.broker.draining:
@@ -62,7 +66,12 @@ class Reloader:
         """Nothing any more once it drains."""
         if daemon.broker.draining:
             return
-        self.config = apply(daemon.broker, self.config, new)
+        try:
+            self.config = apply(daemon.broker, self.config, new)
+        except Exception as error:  # noqa: BLE001  a fault of ours: what is served goes on
+            say(logging.ERROR, "fault", error)
+            say(logging.ERROR, "configuration reloaded in part: restart to have it whole")
+            return
         daemon.going.seconds = new.drain
         say(logging.INFO, "configuration reloaded", file=new.path or "none")
 
@@ -77,7 +86,11 @@ def say_refused(error: ConfigError) -> None:
             key=problem.where or None,
             why=problem.what,
         )
-    say(logging.ERROR, "configuration not reloaded: the old one stays in force", file=error.path)
+    say_kept(error.path)
+
+
+def say_kept(path: str | None = None) -> None:
+    say(logging.ERROR, "configuration not reloaded: the old one stays in force", file=path)
 
 
 def declare_all(broker: Broker, channels: Iterable[Declared]) -> None:
@@ -113,12 +126,15 @@ def apply(broker: Broker, old: Config, new: Config) -> Config:
 
 
 def _say_kept(key: str, is_now: object, asked: object) -> None:
-    now, file = _plain(is_now), _plain(asked)
+    now, file = _plain(key, is_now), _plain(key, asked)
     say(logging.WARNING, "setting needs a restart", key=key, now=now, file=file)
 
 
-def _plain(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def _plain(key: str, value: object) -> str:
+    shown = shown_setting(key, value)
+    if isinstance(shown, list):
+        return " ".join(shown)
+    return "default" if shown is None else str(shown)
 
 
 # --- declared channels ---
@@ -156,16 +172,28 @@ def _change(broker: Broker, channel: Channel, one: Declared) -> None:
         why = f"uid {channel.uid} made a channel of this name; destroy it, then reload"
         say(logging.WARNING, "channel not declared", **about, why=why)
         return
-    for key in _differences(channel.settings, one.settings):
-        is_now, asked = getattr(channel.settings, key), getattr(one.settings, key)
+    for key, (is_now, asked) in _differences(channel.settings, one.settings).items():
         why = "destroy the channel, then reload"
         say(logging.WARNING, "channel kept", **about, key=key, now=is_now, file=asked, why=why)
+    if one.settings.dead_letter == channel.settings.dead_letter:
+        _bind_letters(broker, channel, about)
     if (channel.uid, channel.gid, channel.settings.mode) != (*one.owner, one.settings.mode):
         broker.give(channel, one.owner, one.settings.mode)
         mode = f"{one.settings.mode:04o}"
         say(logging.INFO, "channel changed", **about, **one.owner._asdict(), mode=mode)
 
 
-def _differences(is_now: Settings, asked: Settings) -> list[str]:
-    names = [field.name for field in fields(Settings) if field.name != "mode"]
-    return [name for name in names if getattr(is_now, name) != getattr(asked, name)]
+def _bind_letters(broker: Broker, channel: Channel, about: Mapping[str, object]) -> None:
+    """Its dead letter may have been destroyed and declared again."""
+    name = channel.settings.dead_letter
+    try:
+        if broker.bind_letters(channel):
+            say(logging.INFO, "channel changed", **about, dead_letter=name)
+    except KcoroError as error:
+        say(logging.WARNING, "channel kept", **about, key="dead_letter", why=error.message)
+
+
+def _differences(is_now: Settings, asked: Settings) -> dict[str, tuple[object, object]]:
+    """In the words of the file."""
+    now, file = shown_settings(is_now), shown_settings(asked)
+    return {key: (now[key], file[key]) for key in now if key != "mode" and now[key] != file[key]}

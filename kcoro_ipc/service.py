@@ -137,7 +137,11 @@ def notify(state: str, environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def ready(status: str = "", environ: Mapping[str, str] = os.environ) -> bool:
-    """Clients are served: for the first time, or again after `reloading`."""
+    """Clients are served: for the first time, or again after `reloading`. For whoever looks when
+    we have ended (ExecStopPost=), the file $KCORO_READY says so, too."""
+    if mark := environ.get("KCORO_READY"):
+        with suppress(OSError):
+            os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     said = f"READY=1\nMAINPID={os.getpid()}"
     return notify(f"{said}\nSTATUS={status}" if status else said, environ)
 

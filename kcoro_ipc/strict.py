@@ -65,9 +65,10 @@ def _explained(where: str, table: object, form: type, said: str) -> Problem:
         return Problem(join(where, f".{missing[1]}"), "is missing")
     value = _value(table, at)
     if what.startswith("Invalid enum value"):
-        what = f"{value!r} is not possible; choose {listed(_choices(form, at))}"
+        what = f"{_shown(value)} is not possible; choose {listed(_choices(form, at))}"
     elif expected := _EXPECTED.fullmatch(what):
-        what = f"must be {_WORDS.get(expected[1], expected[1])}{expected[2] or ''}, not {value!r}"
+        wanted = _WORDS.get(expected[1], expected[1]) + (expected[2] or "")
+        what = f"must be {wanted}, not {_shown(value)}"
     return Problem(join(where, at), what)
 
 
@@ -91,6 +92,13 @@ def _value(table: object, at: str) -> object:
         elif isinstance(table, list):
             table = table[int(place)]
     return table
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        return "that"
 
 
 def _choices(form: type, at: str) -> list[str]:

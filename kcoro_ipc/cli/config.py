@@ -1,7 +1,6 @@
 """`kcoro config check` and `kcoro config show`: the daemon's file, without the daemon."""
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,8 +9,7 @@ from kcoro_ipc.cli.invocation import Invocation, common
 from kcoro_ipc.cli.output import json_line, write_all
 
 if TYPE_CHECKING:
-    from kcoro_ipc.access import Rule
-    from kcoro_ipc.config_forms import Config, Declared
+    from kcoro_ipc.config_forms import Config
 
 file_argument = click.argument("file", metavar="[FILE]", required=False)
 
@@ -46,13 +44,15 @@ def check(context: click.Context, file: str | None) -> None:
 @common
 @click.pass_context
 def show(context: click.Context, file: str | None, as_json: bool) -> None:
-    """Print every setting as a daemon with FILE has it, defaults included."""
-    values = settings(read(context, file))
-    if as_json:
-        write_all(json_line(values))
-        return
-    for key, value in flat("", values):
-        click.echo(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    """Print every setting as a daemon with FILE has it, defaults included: as a file that says the
+    same. Of a key that stands in a comment the daemon finds the value by itself.
+    """
+    from kcoro_ipc.config_shown import shown_config, toml
+
+    values = shown_config(read(context, file))
+    write_all(
+        json_line(values) if as_json else "".join(f"{line}\n" for line in toml(values)).encode()
+    )
 
 
 def usual() -> str:
@@ -73,69 +73,3 @@ def read(context: click.Context, file: str | None) -> "Config":
         for line in error.lines():
             invocation.say(line)
         context.exit(exits.OUTSIDE if isinstance(error, UnreadableConfig) else exits.USAGE)
-
-
-def settings(found: "Config") -> dict[str, Any]:
-    """In the shape of the file: users and groups by number, amounts in bytes, None for what the
-    daemon finds out by itself."""
-    import dataclasses
-
-    from kcoro_ipc.config_forms import PLAIN_KEYS
-
-    plain = {key: getattr(found, key) for key in PLAIN_KEYS}
-    return {
-        **plain,
-        "listen": list(found.listen),
-        "socket_mode": octal(found.socket_mode),
-        "limits": dataclasses.asdict(found.limits),
-        "access": {
-            "admin_group": found.policy.admin_gid,
-            "allow_unmapped": found.policy.allow_unmapped,
-        },
-        "channel": [channel(one) for one in found.channels],
-        "rule": [rule(one) for one in found.policy.rules],
-    }
-
-
-def channel(one: "Declared") -> dict[str, Any]:
-    import dataclasses
-
-    from kcoro_ipc.protocol.channels import KIND_NAMES, OVERFLOW_NAMES
-
-    settings = dataclasses.asdict(one.settings)
-    return {
-        "name": one.name,
-        "owner": one.owner.uid,
-        "group": one.owner.gid,
-        **settings,
-        "kind": KIND_NAMES[one.settings.kind],
-        "overflow": OVERFLOW_NAMES[one.settings.overflow],
-        "mode": octal(one.settings.mode),
-    }
-
-
-def rule(one: "Rule") -> dict[str, Any]:
-    from kcoro_ipc.access import OPERATIONS
-
-    words = [word for word, bit in OPERATIONS.items() if one.operations & bit]
-    return {
-        "allow" if one.allow else "deny": words,
-        "name": one.pattern,
-        "users": sorted(one.uids),
-        "groups": sorted(one.gids),
-    }
-
-
-def octal(mode: int | None) -> str | None:
-    return None if mode is None else f"{mode:04o}"
-
-
-def flat(path: str, value: Any) -> list[tuple[str, Any]]:
-    """Keys as `kcoro config check` names them: channel[0].name."""
-    if isinstance(value, dict):
-        parts = [(f"{path}.{key}".lstrip("."), one) for key, one in value.items()]
-    elif isinstance(value, list) and value and isinstance(value[0], dict):
-        parts = [(f"{path}[{place}]", one) for place, one in enumerate(value)]
-    else:
-        return [(path, value)]
-    return [found for key, one in parts for found in flat(key, one)]

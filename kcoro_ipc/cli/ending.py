@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kcoro_ipc.cli import exits
 from kcoro_ipc.cli.invocation import Invocation, channel_argument, common
+from kcoro_ipc.errors import ConnectionLost, KcoroError, NoDaemon
 
 if TYPE_CHECKING:
     from kcoro_ipc.blocking import Client
@@ -44,8 +46,17 @@ def purge(invocation: Invocation, names: tuple[str, ...]) -> None:
 def each(
     invocation: Invocation, names: tuple[str, ...], act: "Callable[[Client, str], None]"
 ) -> None:
-    """In order; the first that fails ends it, so what stands after it was not touched. Without a
-    handle, because who may manage a channel may have no other right."""
+    """In order, all of them: of each that fails there is a line, and the first decides the exit
+    code. Without a handle, because who may manage a channel may have no other right."""
+    failed: list[int] = []
     with invocation.client() as client:
         for name in names:
-            act(client, name)
+            try:
+                act(client, name)
+            except (ConnectionLost, NoDaemon):
+                raise  # and so would all the others
+            except KcoroError as error:
+                invocation.say(exits.line_of(error))
+                failed.append(exits.code_of(error))
+    if failed:
+        click.get_current_context().exit(failed[0])

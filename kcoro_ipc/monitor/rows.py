@@ -51,16 +51,19 @@ class Row(NamedTuple):
         return one.drops_oldest + one.drops_newest + one.undelivered
 
     def as_dict(self) -> dict[str, Any]:
-        """One sample of `kcoro top --json`; docs/top.schema.json describes it."""
+        """One sample of `kcoro top --json`; docs/top.schema.json describes it. Without a round
+        before this one there is no rate, which is not the same as a rate of 0."""
+        since = self.rates
+        known = since.interval_sec > 0
         return {
             **self.snapshot.as_dict(),
             "name": self.name,
             "oldest_wait_ns": self.oldest_ns,
-            "sends_per_sec": self.rates.sends,
-            "recvs_per_sec": self.rates.recvs,
-            "bytes_sent_per_sec": self.rates.bytes_sent,
-            "bytes_recv_per_sec": self.rates.bytes_recv,
-            "interval_sec": self.rates.interval_sec,
+            "sends_per_sec": since.sends if known else None,
+            "recvs_per_sec": since.recvs if known else None,
+            "bytes_sent_per_sec": since.bytes_sent if known else None,
+            "bytes_recv_per_sec": since.bytes_recv if known else None,
+            "interval_sec": since.interval_sec,
         }
 
 

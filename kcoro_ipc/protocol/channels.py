@@ -119,10 +119,11 @@ def ttl_ms_of(ttl: float | None) -> int:
 
 
 def milliseconds(option: str, seconds: float) -> int:
-    """Rounded up: never early. 49 days at most, what a u32 holds."""
+    """Rounded up, but for what a float adds to a decimal number: never early. 49 days at most, what
+    a u32 holds."""
     if not 0 < seconds <= 0xFFFFFFFF / 1000:  # also not for nan
         raise InvalidArgument(f"{option} cannot be {seconds!r}; give seconds, more than 0")
-    return math.ceil(seconds * 1000)
+    return max(math.ceil(round(seconds * 1000, 6)), 1)
 
 
 def flags_of(options: ChannelOptions) -> int:

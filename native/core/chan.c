@@ -134,6 +134,36 @@ int kc_chan_drop(kc_engine *e, kc_chan chan) {
     return rc;
 }
 
+/* The new one is referred to before the old one is let go: they may be the same. */
+static int bind_letters(kc_engine *e, kc_chan_rec *c, kc_chan dead_letter) {
+    kc_chan_config config = c->config;
+    kc_chan_rec *before = config.dead_letter != 0 ? kc_chan_find(e, config.dead_letter) : NULL;
+    int rc = KC_EINVAL;
+
+    config.dead_letter = dead_letter;
+    if (kc_chan_state_of(c) == KC_CHAN_DESTROYED) {
+        rc = KC_ECANCELED;
+    } else if (before != NULL && dead_letter != 0 && dead_letter_fits(e, &config)) {
+        kc_chan_find(e, dead_letter)->refs++;
+        c->config.dead_letter = dead_letter;
+        unref(e, before);
+        rc = KC_OK;
+    }
+    return rc;
+}
+
+int kc_chan_set_dead_letter(kc_engine *e, kc_chan chan, kc_chan dead_letter) {
+    kc_chan_rec *c = NULL;
+    int rc = KC_ENOENT;
+
+    kc_enter(e);
+    c = kc_chan_find(e, chan);
+    if (c != NULL)
+        rc = bind_letters(e, c, dead_letter);
+    kc_leave(e);
+    return rc;
+}
+
 void kc_chan_reap(kc_engine *e, uint32_t chan) {
     kc_chan_rec *c = kc_chan_at(e, chan);
     kc_chan_rec *letters = NULL;

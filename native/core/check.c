@@ -73,6 +73,7 @@ static bool could_meet(kc_check *k, const kc_chan_rec *c) {
 static void check_rest(kc_check *k, uint32_t chan, kc_chan_rec *c) {
     const kc_list *senders = &c->waiters[KC_CLAUSE_SEND];
     uint32_t state = kc_chan_state_of(c);
+    const kc_chan_rec *letters = NULL;
 
     kc_require(k, c->ready.count == 0 || c->waiters[KC_CLAUSE_RECV].count == 0,
             "chan %u: I1 a message is READY beside a parked receive", chan);
@@ -102,6 +103,9 @@ static void check_rest(kc_check *k, uint32_t chan, kc_chan_rec *c) {
                    c->stat[KC_STAT_UNDELIVERED_DROPPED] + c->stat[KC_STAT_UNDELIVERED_DEAD_LETTERED],
             "chan %u: conservation: undelivered", chan);
     kc_require(k, !c->dirty && c->pending == 0, "chan %u: not settled", chan);
+    letters = c->config.dead_letter != 0 ? kc_chan_find(k->e, c->config.dead_letter) : NULL;
+    kc_require(k, c->config.dead_letter == 0 || (letters != NULL && letters->refs != 0),
+            "chan %u: its dead letter channel is gone", chan);
 }
 
 /* A tap is in its source's list, an open drop_oldest channel or one that ends, and never tapped itself. */

@@ -16,7 +16,8 @@ from tests.conformance.daemon_subject import DaemonSubject, DaemonUser
 from tests.conformance.subject import FOREVER, Arm, Operation, Outcome, User
 from tests.e2e.harness import DaemonProcess
 
-ACK, CONFIRM, BIASED = 1, 4, 8  # enum kc_ipc_wish_flag
+ACK, SENDER, CONFIRM, BIASED = 1, 2, 4, 8  # enum kc_ipc_wish_flag
+NOBODY = (1 << 32) - 1  # KC_NOBODY
 
 
 class CClientSubject(DaemonSubject):
@@ -123,26 +124,43 @@ class CUser(User):
 
     # --- operations ---
 
+    @property
+    def identity(self) -> tuple[int, int]:
+        return os.getuid(), self._process.pid
+
     def send(
-        self, chan: int, data: bytes, timeout_ms: int = FOREVER, confirm: bool = False
+        self,
+        chan: int,
+        data: bytes,
+        timeout_ms: int = FOREVER,
+        confirm: bool = False,
+        ttl_ms: int = 0,
     ) -> Operation:
-        flags = CONFIRM if confirm else 0
-        return self._begin(f"send {data[:16]!r}", "send", chan, timeout_ms, flags, 1, hexed(data))
+        words = chan, timeout_ms, CONFIRM if confirm else 0, ttl_ms, 1, hexed(data)
+        return self._begin(f"send {data[:16]!r}", "send", *words)
 
     def send_many(
         self, chan: int, elements: Sequence[bytes], timeout_ms: int = FOREVER
     ) -> Operation:
         parts = map(hexed, elements)
         label = f"send {len(elements)}"
-        return self._begin(label, "send", chan, timeout_ms, 0, len(elements), *parts)
+        return self._begin(label, "send", chan, timeout_ms, 0, 0, len(elements), *parts)
 
-    def receive(self, chan: int, timeout_ms: int = FOREVER, ack: bool = False) -> Operation:
-        return self.receive_many(chan, 1, timeout_ms, ack)
+    def receive(
+        self, chan: int, timeout_ms: int = FOREVER, ack: bool = False, sender: bool = False
+    ) -> Operation:
+        return self._receive(chan, 1, timeout_ms, ack, sender)
 
     def receive_many(
         self, chan: int, most: int, timeout_ms: int = FOREVER, ack: bool = False
     ) -> Operation:
-        return self._begin("receive", "recv", chan, timeout_ms, ACK if ack else 0, most)
+        return self._receive(chan, most, timeout_ms, ack)
+
+    def _receive(
+        self, chan: int, most: int, timeout_ms: int, ack: bool, sender: bool = False
+    ) -> Operation:
+        flags = (ACK if ack else 0) | (SENDER if sender else 0)
+        return self._begin("receive", "recv", chan, timeout_ms, flags, most)
 
     def select(
         self, arms: Sequence[Arm], timeout_ms: int = FOREVER, biased: bool = False
@@ -200,7 +218,8 @@ def unhexed(text: str) -> bytes:
 def outcome_of(words: list[str]) -> Outcome:
     code, index, dropped, count = map(int, words[:4])
     reason, messages = unhexed(words[4]).decode(), words[5:]
-    items = tuple(map(unhexed, messages[0::3]))
+    items = tuple(map(unhexed, messages[0::5]))
+    uid, pid = map(int, messages[3:5]) if items else (NOBODY, 0)
     return Outcome(
         code=code,
         data=items[0] if items else None,
@@ -211,4 +230,5 @@ def outcome_of(words: list[str]) -> Outcome:
         reason=reason,
         count=count,
         items=items,
+        sender=None if uid == NOBODY else (uid, pid),
     )

@@ -1,13 +1,13 @@
 /* One user of the conformance suite by way of the C client: commands on stdin, answers on stdout, a line each.
  *
- *     send ID CHAN TIMEOUT_MS FLAGS N HEX...        recv ID CHAN TIMEOUT_MS FLAGS MAX
+ *     send ID CHAN TIMEOUT_MS FLAGS TTL_MS N HEX...        recv ID CHAN TIMEOUT_MS FLAGS MAX
  *     select ID TIMEOUT_MS FLAGS N (CHAN s HEX | CHAN r FLAGS)...
  *     cancel ID    ack D    nack D    close CHAN    destroy CHAN HEX    purge CHAN    stats CHAN    open CHAN
  *     collect      wait
  *
  * What is asked at once is answered "= CODE [NUMBER...]". Collect and wait answer a line for each operation that has
- * ended, "end ID CODE INDEX DROPPED COUNT REASON (HEX DELIVERY ATTEMPTS)...", then "."; wait waits for one. Texts and
- * bytes are in hex, "-" for none. With an argument what is not empty is sent as a loan of shared memory.
+ * ended, "end ID CODE INDEX DROPPED COUNT REASON (HEX DELIVERY ATTEMPTS UID PID)...", then "."; wait waits for one. Texts
+ * and bytes are in hex, "-" for none. With an argument what is not empty is sent as a loan of shared memory.
  */
 #include <kcoro/kc_ipc.h>
 #include <poll.h>
@@ -164,6 +164,7 @@ static void do_send(void)
     kc_ipc_chan *chan = channel(&code);
     kc_ipc_wish wish = {.timeout_ms = (int32_t)number()};
     wish.flags = (uint32_t)number();
+    wish.ttl_ms = (uint32_t)number();
     uint32_t count = (uint32_t)number();
     must(count <= MOST_PARTS, "too many parts");
     int all = 1; /* one frame holds bytes or ranges */
@@ -245,6 +246,7 @@ static void say_end(const operation *one)
         const kc_ipc_message *message = &result.messages[i];
         say_hex(message->bytes, message->length);
         printf(" %llu %u", (unsigned long long)message->delivery, message->attempts);
+        printf(" %u %u", message->sender_uid, message->sender_pid);
     }
     printf("\n");
     kc_ipc_result_free(&result);

@@ -237,3 +237,19 @@ def test_limits_of_a_connection_that_is_there_change_too(configure: Configure) -
             assert (refused.value.limit, refused.value.usage) == (1, 1)
             first.ack()
             inbox.try_receive().ack()
+
+
+def test_modes_are_said_as_the_file_writes_them(configure: Configure) -> None:
+    daemon = configure("")
+    with daemon.file.open() as file:
+        rest = file.read().replace("0666", "0660")
+    said = daemon.reload("# listen =\n" + rest)
+    assert "setting needs a restart key=socket_mode now=0666 file=0660" in said
+
+
+def test_no_shape_of_a_table_keeps_the_manager_waiting(configure: Configure) -> None:
+    daemon = configure("")
+    for table in ("access", "limits", "channel", "rule"):
+        said = daemon.reload(f"{table} = 5\n")
+        assert "configuration not reloaded: the old one stays in force" in said
+        assert f"key={table} " in said

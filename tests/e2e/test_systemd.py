@@ -153,6 +153,41 @@ def test_it_is_back_after_a_kill_and_the_log_says_what_was_lost(
     )
 
 
+@pytest.mark.parametrize(
+    ("starts_by", "ended"),
+    [
+        ("Environment=CONFIGURATION_DIRECTORY=/srv/wrong", "exited 2, exit-code"),
+        ("ExecStart=\nExecStart=/bin/sh -c 'exit 70'", "exited 70, exit-code"),
+        ("ExecStart=\nExecStart=/bin/sh -c 'kill -KILL $$$$'", "killed KILL, signal"),
+    ],
+)
+def test_one_that_was_never_ready_says_nothing_of_lost_messages(
+    service: Service, starts_by: str, ended: str
+) -> None:
+    service.pid()
+    service.machine.run("systemctl", "stop", "kcoro.service")  # what an earlier life left is gone
+    service.machine.write("/srv/wrong/kcoro.toml", "access = 5\n")
+    service.change(*starts_by.split("\n"), "Restart=no")
+    assert service.machine.run("systemctl", "start", "kcoro.service", status=None).returncode
+    assert f"the daemon ended by itself ({ended}) before it was ready" in service.log()
+    assert "are lost" not in service.log()
+
+
+def test_a_wrong_file_ends_no_daemon_and_starts_none_again_and_again(service: Service) -> None:
+    pid = service.pid()
+    service.machine.write("/etc/kcoro/kcoro.toml", "access = 5\n")
+    try:
+        service.machine.run("systemctl", "reload", "kcoro.service")
+        assert service.pid() == pid
+        assert "configuration not reloaded: the old one stays in force" in service.log()
+        service.machine.run("systemctl", "restart", "kcoro.service", status=None)
+        until(lambda: service.state() == "failed", "an end")
+        shown = service.show("ExecMainStatus", "NRestarts")
+        assert shown == {"ExecMainStatus": "2", "NRestarts": "0"}
+    finally:
+        service.machine.run("rm", "-f", "/etc/kcoro/kcoro.toml")
+
+
 def test_a_client_that_comes_while_it_restarts_waits_and_is_served(service: Service) -> None:
     before = service.pid()
     done = service.machine.run("/opt/kcoro/bin/python", "-c", BETWEEN, str(before))

@@ -343,6 +343,51 @@ KC_TEST(a_dead_letter_channel_lives_as_long_as_a_channel_that_names_it) {
     w_close(&w);
 }
 
+KC_TEST(another_dead_letter_channel_gets_what_comes_from_then_on) {
+    kc_world w = w_open();
+    kc_chan letters = w_chan(&w, KC_KIND_UNLIMITED, 0);
+    kc_chan c = with(&w, KC_UNDELIVERED_DEAD_LETTER, letters, 0);
+    kc_chan next = 0;
+
+    KC_CHECK_EQ(kc_chan_destroy(w.e, letters, KC_REASON_DESTROYED, NULL, 0), KC_OK);
+    KC_CHECK_EQ(kc_chan_drop(w.e, letters), KC_OK);
+    KC_CHECK_EQ(w_usage(&w).channels, 2); /* the channel still refers to it */
+    next = w_chan(&w, KC_KIND_UNLIMITED, 0);
+    KC_CHECK_EQ(kc_chan_set_dead_letter(w.e, c, next), KC_OK);
+    w_check(&w);
+    KC_CHECK_EQ(w_usage(&w).channels, 2); /* the old one is gone */
+    KC_CHECK_EQ(kc_chan_set_dead_letter(w.e, c, next), KC_OK);
+    (void)w_try_send(&w, c, "1");
+    KC_CHECK_EQ(kc_chan_drop(w.e, c), KC_OK);
+    w_check(&w);
+    KC_CHECK_STR(w_try_text(&w, next), "1");
+    KC_CHECK_EQ(kc_chan_drop(w.e, next), KC_OK); /* its last reference: none was left behind */
+    w_check(&w);
+    KC_CHECK_EQ(w_usage(&w).channels, 0);
+    w_close(&w);
+}
+
+KC_TEST(another_dead_letter_channel_must_fit_as_the_first_one_did) {
+    kc_world w = w_open();
+    kc_chan letters = w_chan(&w, KC_KIND_UNLIMITED, 0);
+    kc_chan c = with(&w, KC_UNDELIVERED_DEAD_LETTER, letters, 0);
+    kc_chan plain = w_buffered(&w, 1);
+    kc_chan gone = w_chan(&w, KC_KIND_UNLIMITED, 0);
+
+    KC_CHECK_EQ(kc_chan_destroy(w.e, gone, KC_REASON_DESTROYED, NULL, 0), KC_OK);
+    KC_CHECK_EQ(kc_chan_set_dead_letter(w.e, c, plain), KC_EINVAL);
+    KC_CHECK_EQ(kc_chan_set_dead_letter(w.e, c, gone), KC_EINVAL);
+    KC_CHECK_EQ(kc_chan_set_dead_letter(w.e, c, c), KC_EINVAL);
+    KC_CHECK_EQ(kc_chan_set_dead_letter(w.e, c, 0), KC_EINVAL);
+    KC_CHECK_EQ(kc_chan_set_dead_letter(w.e, c, 12345), KC_EINVAL);
+    KC_CHECK_EQ(kc_chan_set_dead_letter(w.e, plain, letters), KC_EINVAL); /* it was made without one */
+    KC_CHECK_EQ(kc_chan_set_dead_letter(w.e, 12345, letters), KC_ENOENT);
+    KC_CHECK_EQ(kc_chan_destroy(w.e, c, KC_REASON_DESTROYED, NULL, 0), KC_OK);
+    KC_CHECK_EQ(kc_chan_set_dead_letter(w.e, c, letters), KC_ECANCELED);
+    w_check(&w);
+    w_close(&w);
+}
+
 int main(void) {
     KC_RUN(an_acknowledged_message_is_done);
     KC_RUN(a_held_message_does_not_count_against_the_capacity);
@@ -362,5 +407,7 @@ int main(void) {
     KC_RUN(a_full_or_closed_dead_letter_channel_loses_the_message_and_logs_it);
     KC_RUN(a_dead_letter_channel_must_be_unlimited_open_and_without_one_of_its_own);
     KC_RUN(a_dead_letter_channel_lives_as_long_as_a_channel_that_names_it);
+    KC_RUN(another_dead_letter_channel_gets_what_comes_from_then_on);
+    KC_RUN(another_dead_letter_channel_must_fit_as_the_first_one_did);
     return kc_test_report();
 }

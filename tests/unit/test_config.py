@@ -1,5 +1,6 @@
 """kcoro.toml: what each mistake is called, what comes of a good file, and the sample."""
 
+import json
 import os
 import re
 from dataclasses import fields, replace
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from kcoro_ipc import _wire
 from kcoro_ipc.access import ALL, MAKE, SEND, Rule
-from kcoro_ipc.config import parse_config, read_config, usual_path
+from kcoro_ipc.config import Reading, parse_config, read_config, usual_path
 from kcoro_ipc.config_forms import (
     LISTS,
     TABLES,
@@ -22,6 +23,7 @@ from kcoro_ipc.config_forms import (
     UnreadableConfig,
     with_options,
 )
+from kcoro_ipc.config_shown import shown_config, toml
 from kcoro_ipc.quotas import Limits, amount, is_fixed, mode_bits
 from kcoro_ipc.records import Owner, Settings
 from kcoro_ipc.strict import keys
@@ -64,6 +66,8 @@ def channel(keys: str) -> str:
         ("drain = nan", "drain: must be a number of seconds, 49 days at most, not nan"),
         ("drain = true", "drain: must be a number of seconds, 49 days at most, not True"),
         ('io = ["trio"]', "io: must be a text in quotes, not ['trio']"),
+        ('metrics = "rel"', "metrics: 'rel' is no absolute path"),
+        ('metrics = ""', "metrics: '' is no absolute path"),
         ("limits = 3", "limits: must be a table, not 3"),
         ("[limits]\nwishes = 3", "limits.wishes: no such key; there are connections_per_uid, "),
         ("[limits]\nbytes = 0", "limits.bytes: 0 is no whole number from 1 on; it may end in K"),
@@ -109,6 +113,14 @@ def channel(keys: str) -> str:
             channel("dead_letter = 'b'") + "[[channel]]\nname = 'b'\ncapacity = 3",
             "channel[0].dead_letter: 'b' must be unlimited, it is buffered",
         ),
+        (channel("ttl = 0"), "channel[0].ttl: must be 0.001 s at least, not 0; leave it out for"),
+        (channel("file_ttl = 0.0"), "channel[0].file_ttl: must be 0.001 s at least, not 0.0"),
+        (channel("max_bytes = 0"), "channel[0].max_bytes: 0 is no whole number from 1 on"),
+        (
+            channel("dead_letter = 'b'")
+            + "[[channel]]\nname = 'b'\nkind = 'unlimited'\nelem_size = 8",
+            "channel[0].dead_letter: 'b' must take messages of up to 16777216 bytes",
+        ),
         (channel("") + channel(""), "channel[1].name: 'a' is declared by channel[0]"),
         ("[limits]\nchannels = 1\n" + channel("") + "[[channel]]\nname = 'b'", "channel: 2 chann"),
         ("[[rule]]", "rule[0]: give either allow or deny, a list of make, send, receive, see or"),
@@ -146,8 +158,85 @@ def test_any_bytes_are_a_config_or_a_config_error(data: bytes) -> None:
         assert error.problems
 
 
+# Every shape that TOML has, among them the extreme ones of each.
+SHAPES = (
+    *("5", "0", "-1", "0x7fffffffffffffff", f"0x{'f' * 5000}", "9" * 5000),
+    *("true", "false", "1.5", "1e300", "inf", "nan", '""', '"x"', '"\\u0000"', f'"{"x" * 5000}"'),
+    *("[]", "[1]", '["x"]', '["all"]', "[[]]", "[{}]", "{}", "{x = 1}", '{name = "x"}'),
+    *("1979-05-27", "07:32:00", "1979-05-27T07:32:00", "1979-05-27T07:32:00Z"),
+)
+PLACES = [
+    *(f"{key} = {{}}" for key in (*keys(Top), *TABLES, *LISTS)),
+    *(f"{key} = [{{}}]" for key in (*keys(Top), *TABLES, *LISTS)),
+    *(f"[{table}]\n{key} = {{}}" for table, form in TABLES.items() for key in keys(form)),
+    *(
+        f"[[{table}]]\n{required}{key} = {{}}"
+        for table, form in LISTS.items()
+        for key in keys(form)
+        for required in {"", 'name = "x"\n' if key != "name" else ""}
+    ),
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_shape_at_every_place_is_a_config_or_a_config_error(place: str) -> None:
+    for shape in SHAPES:
+        text = place.replace("{}", shape, 1)
+        try:
+            parsed(text)
+        except ConfigError as error:
+            assert error.problems, text[:80]
+        except Exception as error:
+            raise AssertionError(f"{text[:80]}: {error!r}") from error
+
+
+@pytest.mark.parametrize("shape", ["5", "true", "[]", '"x"', "1979-05-27"])
+def test_a_table_that_is_none_is_told_as_one(shape: str) -> None:
+    for table in TABLES:
+        (line,) = problems(f"{table} = {shape}")
+        assert line.startswith(f"k.toml: {table}: must be a table, not ")
+
+
 def test_a_deeply_nested_file_is_a_config_error() -> None:
     assert "k.toml: " in problems("x = " + "[" * 100_000)[0]
+
+
+# --- what is shown ---
+
+SHOWN = (
+    "",
+    'listen = ["/a\\u007f\\n\\"", "seqpacket:/b"]\nsocket_mode = "0660"\n'
+    'socket_group = 5\nio = "thread"\n'
+    'metrics = "/run/m.sock"\ndrain = 0\nlog_level = "error"\n[access]\nadmin_group = "30001"\n'
+    'allow_unmapped = true\n[limits]\nbytes = "1G"\nframes_per_second_per_uid = 7\n',
+    channel(
+        'capacity = 4\nundelivered = "drop"\noverflow = "drop_newest"\nfixed_size = true\n'
+        'elem_size = 8\nack = "required"\nttl = 0.07\nfile_ttl = 4294967.295\nmax_bytes = "1K"'
+    ),
+    channel('dead_letter = "b"') + "[[channel]]\nname = 'b'\nkind = 'unlimited'\n",
+    channel('dead_letter = "b"\nmax_attempts = 3\nmax_bytes = "64M"')
+    + "[[channel]]\nname = 'b'\nkind = 'unlimited'\nowner = 7\nmode = '0777'\n",
+    "[[channel]]\nname = 'c'\nkind = 'conflated'\nundelivered = 'requeue'\n",
+    "[[rule]]\nallow = ['all']\nname = 'a*'\nusers = [7, 3]\n"
+    "[[rule]]\ndeny = ['make', 'see']\ngroups = [5]\n",
+)
+
+
+@pytest.mark.parametrize("text", SHOWN)
+def test_what_is_shown_is_a_file_that_says_the_same(text: str) -> None:
+    config = parsed(text)
+    shown = shown_config(config)
+    assert parsed("\n".join(toml(shown))) == config
+    assert Reading("k.toml", json.loads(json.dumps(shown))).config("k.toml") == config
+
+
+def test_what_is_shown_has_the_keys_of_the_file() -> None:
+    shown = shown_config(parsed(channel("") + "[[rule]]\ndeny = ['see']\n"))
+    assert set(shown) == {*keys(Top), *TABLES, *LISTS}
+    for name, form in TABLES.items():
+        assert set(shown[name]) == set(keys(form))
+    assert set(shown["channel"][0]) == set(keys(LISTS["channel"]))
+    assert set(shown["rule"][0]) == set(keys(LISTS["rule"])) - {"allow"}
 
 
 # --- what comes of a good file ---

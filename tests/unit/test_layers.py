@@ -43,6 +43,7 @@ PYTHON_ROWS: list[set[str]] = [
     {"scrape", "telling"},
     {"control"},
     {"config_forms"},
+    {"config_shown"},
     {"transport", "regions", "config", "layouts"},
     {"service", "acceptor", "units"},
     {"draining", "trimming", "closing", "arrays", "metrics_http"},

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from kcoro_ipc import service
+from kcoro_ipc import logs, reloading, service
 from kcoro_ipc.config_forms import Config
 from kcoro_ipc.reloading import Reloader
 
@@ -64,3 +64,47 @@ async def test_a_file_that_does_not_come_does_not_keep_the_daemon(told: list[str
     finally:
         come.set()
     assert [state.split("=")[0] for state in told] == ["RELOADING"]
+
+
+async def test_a_fault_in_reading_leaves_the_old_one_and_is_followed_by_ready(
+    told: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs.log, "propagate", True)
+    daemon, asked = Daemon(), reloader()
+    before = asked.config
+
+    def read() -> Config:
+        raise TypeError("a fault of ours")
+
+    asked._read = read  # type: ignore[method-assign]
+    await asked.reload(daemon)  # type: ignore[arg-type]
+    assert asked.config is before
+    assert [state.split("=")[0] for state in told] == ["RELOADING", "READY"]
+    assert caplog.messages == [
+        "fault",
+        "configuration not reloaded: the old one stays in force",
+    ]
+
+
+async def test_a_fault_half_way_is_said_and_followed_by_ready(
+    told: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs.log, "propagate", True)
+
+    class Serving(Daemon):
+        async def between_turns(self, function: Any) -> None:
+            function()
+
+    def apply(*_: object) -> Config:
+        raise TypeError("a fault of ours")
+
+    monkeypatch.setattr(reloading, "apply", apply)
+    asked = reloader()
+    before = asked.config
+    await asked.reload(Serving())  # type: ignore[arg-type]
+    assert asked.config is before
+    assert [state.split("=")[0] for state in told] == ["RELOADING", "READY"]
+    assert caplog.messages == [
+        "fault",
+        "configuration reloaded in part: restart to have it whole",
+    ]

@@ -167,6 +167,18 @@ def test_every_state_is_one_datagram_of_assignments(manager: socket.socket) -> N
     ]
 
 
+def test_a_file_says_that_it_was_ready_to_whoever_looks_afterwards(tmp_path: Path) -> None:
+    mark = tmp_path / "ready"
+    environ = {"KCORO_READY": str(mark)}
+    service.reloading(environ)
+    service.stopping(0.0, environ)
+    assert not mark.exists()
+    service.ready(environ=environ)
+    service.ready(environ=environ)
+    assert mark.read_bytes() == b""
+    service.ready(environ={"KCORO_READY": str(tmp_path / "absent" / "ready")})  # is no error
+
+
 def test_a_reload_tells_its_time_in_the_same_datagram(manager: socket.socket) -> None:
     before_us = time.monotonic_ns() // 1000
     assert service.reloading({"NOTIFY_SOCKET": manager.getsockname()})

@@ -81,6 +81,9 @@ KC_API int kc_chan_purge(kc_engine *engine, kc_chan chan, uint32_t *count_out);
  * Nothing changes for the source. The tap is an open buffered drop_oldest channel without a dead letter; it closes when
  * nothing passes the source any more. KC_EINVAL, KC_EPIPE and KC_ECANCELED (the source is over), KC_ENOENT. */
 KC_API int kc_chan_tap(kc_engine *engine, kc_chan source, kc_chan tap);
+/* Another dead-letter channel from now on, for a channel that was made with one; it fits as at kc_chan_make. KC_EINVAL,
+ * KC_ECANCELED (destroyed), KC_ENOENT. */
+KC_API int kc_chan_set_dead_letter(kc_engine *engine, kc_chan chan, kc_chan dead_letter);
 /* KC_CHAN_TELL_DROPPED: the next dropped message's body, now the caller's. KC_EAGAIN when there is none. */
 KC_API int kc_chan_take_dropped(kc_engine *engine, kc_chan chan, kc_body *body_out);
 

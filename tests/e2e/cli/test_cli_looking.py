@@ -176,6 +176,22 @@ def test_select_says_which_clause_was_closed(kcoro: Any) -> None:
     assert b"index 1" in finished.stderr
 
 
+def test_of_several_channels_those_that_fail_are_said_and_the_others_done(kcoro: Any) -> None:
+    first, second, absent = kcoro.name(), kcoro.name(), kcoro.name()
+    for name in (first, second):
+        kcoro("make", name, "--capacity", "3")
+        kcoro("send", name, "a", "b")
+    for command, said in (("purge", b"2\n2\n"), ("close", b""), ("destroy", b"")):
+        finished = kcoro(command, first, absent, f"{absent}/", second)
+        assert (finished.returncode, finished.stdout) == (8, said)
+        lines = finished.stderr.decode().splitlines()
+        assert len(lines) == 2
+        assert lines[0].startswith(f"kcoro: channel {absent}: there is no such channel")
+        assert lines[1].startswith(f"kcoro: channel {absent}/: ")
+    assert kcoro("purge", f"{absent}/", absent).returncode == 2
+    assert kcoro("stat", first).returncode == kcoro("stat", second).returncode == 8
+
+
 def test_purge_says_how_many_it_dropped(kcoro: Any) -> None:
     name = kcoro.name()
     kcoro("make", name, "--capacity", "4")

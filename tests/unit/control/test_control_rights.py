@@ -62,6 +62,16 @@ def test_who_may_not_make_hears_the_same_of_a_hidden_name_and_of_a_free_one(flag
     assert refused(answers[0], _wire.KC_EACCES)
 
 
+def test_who_may_not_see_a_name_may_not_make_it_either() -> None:
+    house = ruled(Rule(0, False, SEE, "secret*", uids=frozenset({STRANGER})))
+    stranger = house.peer(STRANGER)
+    answer = house.ask(stranger, "CHAN_MAKE", NAME="secret.b")
+    assert refused(answer, _wire.KC_EACCES)
+    assert b"rule[0]" in answer["REASON"]
+    assert "secret.b" not in house.registry.names
+    assert house.ask(stranger, "CHAN_MAKE", NAME="plain")["RESULT"] == 0
+
+
 def test_a_name_that_a_rule_hides_is_as_one_that_is_not_there() -> None:
     house = ruled(Rule(0, False, SEE, "secret*", uids=frozenset({STRANGER})))
     house.ask(house.peer(), "CHAN_MAKE", NAME="secret", MODE=0o777)
