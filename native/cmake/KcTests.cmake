@@ -55,8 +55,18 @@ foreach(noun ack buffered cancel close confirm kinds rendezvous scope select sen
   add_dependencies(engine_tests "${name}")
 endforeach()
 
+# Memory that was not set shows (glibc): what malloc gives is not zero by chance.
+foreach(name test_rt_cancel test_rt_channel test_rt_defects test_rt_task test_rt_parity)
+  set_tests_properties("${name}" PROPERTIES ENVIRONMENT "MALLOC_PERTURB_=165")
+endforeach()
+
 # What is in a register after a switch only assembly can say.
 target_sources(test_rt_arch_registers PRIVATE "${PROJECT_SOURCE_DIR}/../tests/native/arch/holding_${KC_ARCH}.S")
+
+# The scripted scenarios that Kotlin ran too, and what it said.
+file(GLOB KC_PARITY_SOURCES CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/../tests/native/parity/*.c")
+target_sources(test_rt_parity PRIVATE ${KC_PARITY_SOURCES})
+target_compile_definitions(test_rt_parity PRIVATE "KC_PARITY_DIR=\"${PROJECT_SOURCE_DIR}/../tests/parity\"")
 
 target_link_libraries(test_rt_token_vm PRIVATE kcoro_lab)
 target_link_libraries(test_rt_mirror PRIVATE kcoro_lab)

@@ -13,8 +13,8 @@ struct kc_cancel {
     _Atomic uint32_t refs;
     _Atomic uint32_t reason; /* 0: not set */
     kc_cancel *root, *parent;
-    kc_cancel *child, *next, *prev; /* the first below; beside it */
-    kc_cancel_hook *hooks;
+    kc_cancel *child, *last, *next, *prev; /* the first and the last below; beside it */
+    kc_cancel_hook *hooks, *last_hook;     /* in the order in which they came: so they are called */
 };
 
 static void enter_parent(kc_cancel *c, kc_cancel *parent) {
@@ -23,10 +23,12 @@ static void enter_parent(kc_cancel *c, kc_cancel *parent) {
     c->root = parent->root;
     kc_lock_take(&c->root->lock);
     atomic_store_explicit(&c->reason, kc_cancel_reason(parent), memory_order_release);
-    c->next = parent->child;
-    if (c->next != NULL)
-        c->next->prev = c;
-    parent->child = c;
+    c->prev = parent->last;
+    if (c->prev != NULL)
+        c->prev->next = c;
+    else
+        parent->child = c;
+    parent->last = c;
     kc_lock_give(&c->root->lock);
 }
 
@@ -57,6 +59,8 @@ static void leave_parent(kc_cancel *c) {
         c->parent->child = c->next;
     if (c->next != NULL)
         c->next->prev = c->prev;
+    else
+        c->parent->last = c->prev;
     kc_lock_give(&c->root->lock);
 }
 
@@ -78,6 +82,8 @@ static void call_hooks(kc_cancel *c, uint32_t reason) {
         c->hooks = hook->next;
         if (c->hooks != NULL)
             c->hooks->prev = NULL;
+        else
+            c->last_hook = NULL;
         hook->fn = NULL; /* called: what kc_cancel_forget looks for */
         fn(hook->arg, reason);
     }
@@ -132,11 +138,13 @@ int kc_cancel_add(kc_cancel *c, kc_cancel_hook *hook) {
     hook->of = c;
     kc_lock_take(&c->root->lock);
     if (kc_cancel_reason(c) == 0) {
-        hook->prev = NULL;
-        hook->next = c->hooks;
-        if (hook->next != NULL)
-            hook->next->prev = hook;
-        c->hooks = hook;
+        hook->next = NULL;
+        hook->prev = c->last_hook;
+        if (hook->prev != NULL)
+            hook->prev->next = hook;
+        else
+            c->hooks = hook;
+        c->last_hook = hook;
         rc = KC_OK;
     } else {
         hook->fn = NULL;
@@ -159,6 +167,8 @@ int kc_cancel_forget(kc_cancel_hook *hook) {
             c->hooks = hook->next;
         if (hook->next != NULL)
             hook->next->prev = hook->prev;
+        else
+            c->last_hook = hook->prev;
         rc = KC_OK;
     }
     kc_lock_give(&c->root->lock);

@@ -56,37 +56,47 @@ void kc_hub_free(kc_hub *hub) {
 
 kc_engine *kc_hub_engine(kc_hub *hub) { return hub->engine; }
 
-static void cancelled(void *wait, uint32_t reason) {
-    (void)reason;
-    kc_wait_tell(wait, KC_WAIT_CANCEL);
+/* What a cancel needs to end an operation that waits. */
+typedef struct claim {
+    kc_engine *engine;
+    kc_token token;
+    kc_wait *wait;
+} claim;
+
+/* Under the lock of the cancel's tree, which is taken before an engine's. Whoever sets the cancel claims the token in that step:
+ * nothing can happen to the waiter afterwards (decision 0053). If it was decided before, its result comes to the seat. */
+static void cancelled(void *arg, uint32_t reason) {
+    claim mine = *(claim *)arg;
+
+    if (kc_waiter_token_cancel(mine.engine, mine.token, reason, NULL) == KC_OK)
+        kc_wait_tell(mine.wait, KC_WAIT_CANCEL);
 }
 
-/* Whoever was interrupted claims its own token: then it did not happen; or somebody decided it before: then it did. */
-static int interrupt(kc_parking *p, kc_engine *e, kc_token token, uint32_t told) {
-    uint32_t reason = (told & KC_WAIT_CANCEL) != 0 ? KC_REASON_CANCEL : KC_REASON_TIMEOUT;
-    kc_result result;
-    int rc = kc_waiter_token_cancel(e, token, reason, &result);
-
-    if (rc == KC_OK)
-        return reason == KC_REASON_CANCEL ? KC_ECANCELED : KC_ETIME;
-#if KC_MUTANT != 32 /* a result that came while it was being cancelled is not waited for */
-    (void)kc_wait_for(&p->wait, KC_WAIT_DONE, KC_NEVER);
+/* Its time is over: it claims its own token, and nothing happened; or somebody was faster, and will tell. */
+static uint32_t run_out(const claim *mine, uint32_t told) {
+    if (kc_waiter_token_cancel(mine->engine, mine->token, KC_REASON_TIMEOUT, NULL) == KC_OK)
+        return told;
+#if KC_MUTANT != 32 /* a result that came while its time ran out is not waited for */
+    told = kc_wait_for(mine->wait, KC_WAIT_DONE | KC_WAIT_CANCEL, KC_NEVER);
 #endif
-    return p->seat.result.code;
+    return told;
 }
 
 int kc_parking_wait(kc_parking *p, kc_engine *e, kc_token token, const kc_asked *asked) {
-    kc_cancel_hook hook = {.fn = cancelled, .arg = &p->wait};
+    claim mine = {.engine = e, .token = token, .wait = &p->wait};
+    kc_cancel_hook hook = {.fn = cancelled, .arg = &mine};
     uint32_t told = 0;
-    int rc = KC_OK;
+    int rc = KC_ETIME;
 
     if (asked->cancel != NULL && kc_cancel_add(asked->cancel, &hook) == KC_EBUSY)
-        kc_wait_tell(&p->wait, KC_WAIT_CANCEL);
+        cancelled(&mine, kc_cancel_reason(asked->cancel));
     told = kc_wait_for(&p->wait, KC_WAIT_DONE | KC_WAIT_CANCEL, asked->deadline_ns);
+    if ((told & (KC_WAIT_DONE | KC_WAIT_CANCEL)) == 0)
+        told = run_out(&mine, told);
     if ((told & KC_WAIT_DONE) != 0)
         rc = p->seat.result.code;
-    else
-        rc = interrupt(p, e, token, told);
+    else if ((told & KC_WAIT_CANCEL) != 0)
+        rc = KC_ECANCELED;
     (void)kc_cancel_forget(&hook);
     return rc;
 }

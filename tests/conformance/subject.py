@@ -195,6 +195,7 @@ class Subject(ABC):
 
     label: str
     batches = True  # whether users are `BatchUser`s
+    most_bytes = 16 << 20  # of an element
 
     @abstractmethod
     def user(self) -> User: ...

@@ -228,7 +228,8 @@ def test_deadlines_end_waiters_in_the_order_of_time_not_of_arrival(
 def test_a_message_of_any_length_arrives_whole(subject: Subject, spec: Spec) -> None:
     """Contract 4.13: 0 to elem_size bytes; lengths round the wire's and the blocks' borders."""
     (sender, receiver), chan = subject.users(2), spec.make(subject)
-    for size in (0, 1, 255, 4096, 65_534, 65_535, 65_536, 65_537, 100_000):
+    sizes = (0, 1, 255, 4096, 65_534, 65_535, 65_536, 65_537, 100_000)
+    for size in [size for size in sizes if size <= subject.most_bytes]:
         body = (bytes(range(256)) * (size // 256 + 1))[:size]
         parked = receiver.receive(chan)
         sender.send(chan, body).ok()

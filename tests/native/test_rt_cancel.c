@@ -74,6 +74,41 @@ KC_TEST(a_hook_is_called_once_or_forgotten) {
     kc_cancel_drop(root);
 }
 
+typedef struct named_hook {
+    kc_cancel_hook hook;
+    char name, **end;
+} named_hook;
+
+static void writes_its_name(void *arg, uint32_t reason) {
+    named_hook *mine = arg;
+
+    KC_CHECK_EQ(reason, KC_REASON_CANCEL);
+    *(*mine->end)++ = mine->name;
+}
+
+KC_TEST(hooks_are_called_in_the_order_in_which_they_came_and_of_children_in_theirs) {
+    kc_cancel *root = make(NULL), *first = make(root), *second = make(root), *gone = make(root);
+    kc_cancel *of[6] = {second, root, first, root, second, root};
+    named_hook hooks[6];
+    char order[8] = "", *end = order;
+
+    for (int i = 0; i < 6; i++) {
+        hooks[i] = (named_hook){.hook = {.fn = writes_its_name, .arg = &hooks[i]}, .name = (char)('a' + i), .end = &end};
+        KC_CHECK_EQ(kc_cancel_add(of[i], &hooks[i].hook), KC_OK);
+    }
+    KC_CHECK_EQ(kc_cancel_forget(&hooks[5].hook), KC_OK); /* the last one of the root */
+    kc_cancel_drop(gone); /* the last child */
+    kc_cancel *third = make(root);
+    hooks[5].hook.fn = writes_its_name;
+    KC_CHECK_EQ(kc_cancel_add(third, &hooks[5].hook), KC_OK);
+    KC_CHECK_EQ(kc_cancel_trigger(root, 0), KC_OK);
+    KC_CHECK_STR(order, "bdcaef");
+    kc_cancel_drop(first);
+    kc_cancel_drop(second);
+    kc_cancel_drop(third);
+    kc_cancel_drop(root);
+}
+
 typedef struct waiting {
     kc_cancel *cancel;
     _Atomic uint32_t began, woken;
@@ -137,6 +172,7 @@ int main(void) {
     KC_RUN(ten_generations_are_set_at_once_and_no_parent_is_touched);
     KC_RUN(the_child_of_a_cancelled_parent_begins_cancelled);
     KC_RUN(a_hook_is_called_once_or_forgotten);
+    KC_RUN(hooks_are_called_in_the_order_in_which_they_came_and_of_children_in_theirs);
     KC_RUN(all_who_wait_for_it_wake_coroutines_and_threads);
     KC_RUN(a_deadline_ends_the_wait_and_is_not_early);
     return kc_test_report();

@@ -331,6 +331,33 @@ static void cancel_with(uint32_t workers) {
 }
 KC_TEST(a_cancel_that_races_a_match_loses_and_doubles_nothing) { rt_with_workers(cancel_with); }
 
+static void is_cancelled_while_it_waits(void *arg) {
+    raced *r = arg;
+    uint32_t value = 0;
+
+    KC_CHECK_EQ(kc_channel_recv_c(r->crowd->in, &value, sizeof value, NULL, KC_NEVER, r->cancel), KC_ECANCELED);
+}
+
+static void decided_with(uint32_t workers) {
+    for (int round = 0; round < 50 / RT_SCALE; round++) {
+        crowd c = gather(workers, KC_KIND_RENDEZVOUS, 0);
+        raced r = {.crowd = &c};
+        uint32_t value = 7;
+        kc_co *co = NULL;
+        KC_REQUIRE(kc_cancel_make(NULL, &r.cancel) == KC_OK);
+        KC_REQUIRE(kc_sched_spawn(c.w.sched, is_cancelled_while_it_waits, &r, &co) == KC_OK);
+        rt_until_state(co, KC_CO_PARKED);
+        KC_CHECK_EQ(kc_cancel_trigger(r.cancel, 0), KC_OK);
+        KC_CHECK_EQ(kc_channel_try_send(c.in, &value, sizeof value), KC_EAGAIN); /* whether or not it has run meanwhile */
+        KC_CHECK_EQ(stat_of(&c.w, c.in, KC_STAT_CANCELLED_CANCEL), 1);
+        KC_CHECK_EQ(kc_sched_drain(c.w.sched, KC_NEVER), KC_OK);
+        kc_co_drop(co);
+        kc_cancel_drop(r.cancel);
+        disperse(&c);
+    }
+}
+KC_TEST(who_waits_is_cancelled_in_the_step_that_sets_the_cancel) { rt_with_workers(decided_with); }
+
 KC_TEST(an_operation_that_is_cancelled_before_it_began_has_no_effect) {
     world w = begin(1);
     kc_channel *c = channel_of(&w, KC_KIND_BUFFERED, 4, sizeof(int));
@@ -530,6 +557,7 @@ int main(void) {
     KC_RUN(one_sender_is_received_in_order);
     KC_RUN(a_deadline_that_races_a_match_loses_and_doubles_nothing);
     KC_RUN(a_cancel_that_races_a_match_loses_and_doubles_nothing);
+    KC_RUN(who_waits_is_cancelled_in_the_step_that_sets_the_cancel);
     KC_RUN(an_operation_that_is_cancelled_before_it_began_has_no_effect);
     KC_RUN(the_end_of_a_channel_wakes_all_who_wait);
     KC_RUN(pointers_change_hands_and_no_byte_moves);
