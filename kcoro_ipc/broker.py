@@ -165,7 +165,7 @@ class Broker:
         self.end_reading(peer.conn)
         for chan_id in list(peer.handles):
             channel = self.registry.channels[chan_id]
-            self._after_release(channel, self.registry.release_all(peer, channel))
+            self._after_release(peer, channel, self.registry.release_all(peer, channel))
         for region in peer.regions.values():
             self.regions.drop(region, structs.REGION_LEAVE)
         self.registry.leave(peer)
@@ -184,7 +184,7 @@ class Broker:
             channels = [one for one in self.registry.channels.values() if one.uid == user.uid]
             for channel in channels:
                 if channel.legacy and not channel.destroyed:
-                    self.destroy(channel, "its user has been gone for 60 s")
+                    self.destroy(channel, None, "its user has been gone for 60 s")
         self.settle(user)
 
     def settle(self, user: User) -> None:
@@ -357,24 +357,42 @@ class Broker:
     def reason(self, channel: Channel) -> str:
         return self.engine.chan_reason(channel.ticket) or structs.REASONS[structs.REASON_DESTROYED]
 
-    def close(self, channel: Channel) -> None:
-        """Idempotent."""
+    def close(self, channel: Channel, peer: Peer) -> None:
+        """Idempotent. `peer`: whose doing it is."""
         self.check_alive(channel)
-        self._checked(channel, self.engine.chan_close(channel.ticket))
+        self._checked(channel, self._close(channel, peer, "closed by a client"))
 
-    def purge(self, channel: Channel) -> int:
+    def _close(self, channel: Channel, peer: Peer, why: str) -> int:
+        code = self.engine.chan_close(channel.ticket)
+        if code == _wire.KC_OK and not channel.closed:
+            channel.closed = True
+            self._say_done(channel, peer, "channel closed", why=why)
+        return code
+
+    def purge(self, channel: Channel, peer: Peer) -> int:
         self.check_alive(channel)
-        return self.engine.chan_purge(channel.ticket)
+        count = self.engine.chan_purge(channel.ticket)
+        if count:
+            self._say_done(channel, peer, "channel purged", count=count)
+        return count
 
-    def destroy(self, channel: Channel, why: str, reason: int = structs.REASON_DESTROYED) -> None:
-        """The name is free, handles answer ECANCELED with `why` from now on. Idempotent."""
+    def destroy(self, channel: Channel, peer: Peer | None, why: str) -> None:
+        """The name is free, handles answer ECANCELED with `why` from now on. Idempotent. `peer`:
+        whose doing it is; None: the daemon's own."""
         if channel.destroyed:
             return
-        self.engine.chan_destroy(channel.ticket, reason, why)
+        self.engine.chan_destroy(channel.ticket, structs.REASON_DESTROYED, why)
         self.registry.end_name(channel)
-        about = {"chan_id": channel.chan_id, "name": channel.name, "why": why}
-        self.talk.say(channel.uid, logging.INFO, "channel destroyed", **about)
+        self._say_done(channel, peer, "channel destroyed", why=why)
         self._forget_if_unused(channel)
+
+    def _say_done(self, channel: Channel, peer: Peer | None, event: str, **more: object) -> None:
+        """With who did it, in whose share of the log; the owner only where that is another."""
+        uid = channel.uid if peer is None else peer.uid
+        about = {"chan_id": channel.chan_id, "name": channel.name}
+        about |= {} if peer is None else {"uid": peer.uid, "pid": peer.pid}
+        about |= {} if peer is not None and channel.uid == uid else {"owner": channel.uid}
+        self.talk.say(uid, logging.INFO, event, **about, **more)
 
     def lost(self, channel: Channel) -> None:
         """The engine destroyed it by itself (a broken invariant)."""
@@ -419,15 +437,15 @@ class Broker:
         now = self.registry.release(peer, channel, rights)
         if now != before:
             self.pump.grant(peer.conn, channel.chan_id, channel.ticket, now)
-            self._after_release(channel, before & ~now)
+            self._after_release(peer, channel, before & ~now)
 
-    def _after_release(self, channel: Channel, lost: int) -> None:
+    def _after_release(self, peer: Peer, channel: Channel, lost: int) -> None:
         if channel.destroyed:
             self._forget_if_unused(channel)
         elif channel.ephemeral and not channel.holders:
-            self.destroy(channel, "its last handle was released")
+            self.destroy(channel, peer, "its last handle was released")
         elif channel.closes_with_last_sender and lost & WRITE and not channel.writers:
-            self.engine.chan_close(channel.ticket)
+            self._close(channel, peer, "its last sender has gone")
 
     def _forget_if_unused(self, channel: Channel) -> None:
         if not channel.holders:

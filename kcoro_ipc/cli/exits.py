@@ -81,3 +81,10 @@ def line_of(error: KcoroError, can_wait: bool = False) -> str:
 
 def code_of(error: KcoroError) -> int:
     return _BY_CODE.get(error.code, OUR_FAULT)
+
+
+def leaf_of(error: BaseException) -> BaseException:
+    """What went wrong, without the nurseries that it came through; of several the first."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

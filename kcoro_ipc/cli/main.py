@@ -153,9 +153,10 @@ def guarded(words: list[str], invocation: Invocation) -> int:
     except Exception as error:  # the last place that can make a code of it
         if os.environ.get("KCORO_DEBUG"):
             raise
-        kind = type(error).__name__
+        cause = exits.leaf_of(error)
+        kind = type(cause).__name__
         invocation.say(
-            f"a fault of ours, please report it: {kind}: {error} (KCORO_DEBUG=1 shows where)"
+            f"a fault of ours, please report it: {kind}: {cause} (KCORO_DEBUG=1 shows where)"
         )
         return exits.OUR_FAULT
 

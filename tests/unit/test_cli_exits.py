@@ -3,7 +3,7 @@
 import pytest
 
 from kcoro_ipc import errors
-from kcoro_ipc.cli import exits
+from kcoro_ipc.cli import exits, main
 from kcoro_ipc.cli.invocation import Invocation
 
 WANTED = {
@@ -60,3 +60,19 @@ def test_an_error_is_one_line_whatever_stands_in_it(capsys: pytest.CaptureFixtur
     invocation.quiet = True
     invocation.say("nothing")
     assert capsys.readouterr().err == ""
+
+
+def test_a_fault_of_ours_is_named_and_not_the_nurseries_it_came_through(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def falls(words: list[str], invocation: Invocation) -> int:
+        nested = ExceptionGroup("inner", [ZeroDivisionError("planted"), ValueError("second")])
+        raise ExceptionGroup("Exceptions from Trio nursery", [nested])
+
+    monkeypatch.setattr(main, "run", falls)
+    monkeypatch.delenv("KCORO_DEBUG", raising=False)
+    assert main.guarded(["serve"], Invocation()) == exits.OUR_FAULT
+    assert capsys.readouterr().err == (
+        "kcoro: a fault of ours, please report it: ZeroDivisionError: planted "
+        "(KCORO_DEBUG=1 shows where)\n"
+    )

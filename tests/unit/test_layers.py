@@ -44,7 +44,7 @@ PYTHON_ROWS: list[set[str]] = [
     {"control"},
     {"config_forms"},
     {"transport", "regions", "config", "layouts"},
-    {"service", "acceptor", "units"},
+    {"service", "acceptor", "signals", "units"},
     {"draining", "trimming", "closing", "arrays", "metrics_http"},
     {"outgoing", "inboxes", "lending", "linking"},
     {"ends"},
