@@ -42,13 +42,6 @@ _BY_CODE = {
     errors.KC_ECONNRESET: NO_DAEMON,
 }
 
-# Shown by `kcoro -h`.
-TABLE = """\
-0 done; 1 something outside failed (a command of --exec, writing output); 2 wrong
-use; 3 would block; 4 timed out; 5 closed; 6 cancelled; 7 refused (rights, quota,
-size, or it exists and differs); 8 no such channel; 9 no daemon; 10 a deadlock
-(why); 70 a fault of ours; 130 interrupted; 141 nobody reads the output."""
-
 
 class OutsideError(Exception):
     """Something that is not kcoro's failed; the text says what."""

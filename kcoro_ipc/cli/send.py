@@ -65,7 +65,7 @@ def send(
     existing: bool,
     wait: bool,
 ) -> None:
-    """Send each line of stdin to channel NAME, or each MESSAGE, or file F, or an open file.
+    """Send each line of stdin to channel NAME, each MESSAGE, or a file.
 
     A missing channel is made (rendezvous, 0600, for as long as it is used). On a rendezvous
     channel a send ends when a receiver took the message; else when the channel accepted it.
