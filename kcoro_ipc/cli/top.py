@@ -100,7 +100,9 @@ def follow(
                 time.sleep(interval)
                 sys.stdout.write("" if as_json else "\n")
     if not samples:
-        raise OutsideError("no samples: there is no such channel that you may see; see `kcoro ls`")
+        raise OutsideError(
+            "no samples: there is no such channel that you may see; look with `kcoro ls`"
+        )
 
 
 def numbers(count: int | None) -> Iterator[int]:
