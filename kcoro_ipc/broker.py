@@ -7,7 +7,10 @@ engine and pump agreeing, also when it raises. It never waits; `next_deadline_ns
 Invariants:
 - A channel in the registry holds exactly one reference of the engine's; a handle of a peer holds
   another one, through the pump.
-- A user has an account as long as the registry, a channel or a connection may charge it.
+
+Long: making, ending and handles of channels are one matter, because each must leave the three parts
+agreeing when the next raises. Users and regions have files of their own (user_lives.py,
+region_lives.py).
 """
 
 import logging
@@ -22,7 +25,6 @@ from kcoro_ipc.errors import (
     InvalidArgument,
     NoSuchChannel,
     OperationCancelled,
-    QuotaExceeded,
     error_for,
 )
 from kcoro_ipc.logs import say
@@ -47,8 +49,8 @@ from kcoro_ipc.registry import Registry
 from kcoro_ipc.reports import Closed
 from kcoro_ipc.structs import ChannelConfig
 from kcoro_ipc.throttle import Throttle
+from kcoro_ipc.user_lives import UserLives
 
-LEGACY_IDLE_NS = 60_000_000_000  # anonymous channels of 1.0 clients outlive their user's absence
 NOBODY = 0  # the account without limits
 SHUTTING_DOWN = "shutting down"
 _HANDLES_READ = _wire.STAT_NAMES.index("handles_read") + 1
@@ -75,17 +77,6 @@ def make_engine(limits: Limits) -> NativeEngine:
     )
 
 
-def account_limits(limits: Limits) -> dict[str, int]:
-    return {
-        "parked": limits.parked_per_uid,
-        "held": limits.held_per_uid,
-        "channels": limits.channels_per_uid,
-        "bytes": limits.bytes_per_uid,
-        "files": limits.files_per_uid,
-        "messages": limits.messages_per_uid,
-    }
-
-
 class Broker:
     def __init__(
         self,
@@ -104,9 +95,8 @@ class Broker:
         limits = registry.limits
         self.books = Books(limits.metrics_channels, limits.metrics_users)
         self.readings: dict[int, Reading] = {}  # by connection, the oldest first
-        self._users: dict[int, User] = {}
+        self.users = UserLives(engine, pump, registry, self.books, clock)
         self.regions = RegionLives(engine, pump, registry, self.settle)
-        self._idle: dict[int, int] = {}  # uid -> since when it has no connection, oldest first
 
     # --- what the configuration sets ---
 
@@ -128,31 +118,20 @@ class Broker:
         )
         self.pump.pace(limits.frames_per_second_per_connection, limits.frames_per_second_per_uid)
         self.engine.limit(limits.parked_per_channel)
-        for user in self._users.values():
-            self.engine.account_limit(user.account, **account_limits(limits))
+        self.users.set_limits(limits)
 
     # --- users and peers ---
 
     def user(self, uid: int) -> User:
-        """The user, with an account from now on. Raises when no account is left.
+        """With an account from now on; whoever asked calls `settle` when nothing came of it."""
+        return self.users.get(uid)
 
-        Whoever asked calls `settle` when nothing came of it.
-        """
-        user = self._users.get(uid)
-        if user is None:
-            user = self._users[uid] = User(uid, self._account(uid))
-            self.books.begin_user(uid)
-        return user
-
-    def _account(self, uid: int) -> int:
-        limits = self.registry.limits
-        try:
-            return self.engine.account_make(uid, **account_limits(limits))
-        except QuotaExceeded:
-            raise limits.refuse("accounts", self.engine.usage()["accounts"]) from None
+    def settle(self, user: User) -> None:
+        """Returns the account of a user who has nothing here. Safe twice."""
+        self.users.settle(user)
 
     def join(self, peer: Peer) -> None:
-        self._idle.pop(peer.uid, None)
+        self.users.came(peer.user)
         peer.since_ns = self.clock()
         self.registry.join(peer)
         self.books.connected(peer.uid)
@@ -169,8 +148,7 @@ class Broker:
         for region in peer.regions.values():
             self.regions.drop(region, structs.REGION_LEAVE)
         self.registry.leave(peer)
-        if not peer.user.connections:
-            self._idle[peer.uid] = self.clock()
+        self.users.left(peer.user)
 
     def end_reading(self, conn: int) -> None:
         """Of metrics. Safe twice."""
@@ -186,50 +164,6 @@ class Broker:
                 if channel.legacy and not channel.destroyed:
                     self.destroy(channel, None, "its user has been gone for 60 s")
         self.settle(user)
-
-    def settle(self, user: User) -> None:
-        """Returns the account of a user without connections and channels. Safe twice.
-
-        Who still pays for files is kept, and looked at again: coming back is no way to a new limit.
-        """
-        used = user.connections or user.channels or user.regions or user.uid in self._idle
-        if used or user.uid not in self._users:
-            return
-        if self.engine.account_usage(user.account)["files"]:
-            self._idle[user.uid] = self.clock()
-        else:
-            del self._users[user.uid]
-            self.engine.account_free(user.account)
-            self.books.end_user(user.uid)
-
-    def users(self) -> list[User]:
-        """Those with an account."""
-        return list(self._users.values())
-
-    def is_known(self, user: User) -> bool:
-        """Whether it still has its account."""
-        return self._users.get(user.uid) is user
-
-    def uid_of(self, account: int) -> int | None:
-        return next((uid for uid, user in self._users.items() if user.account == account), None)
-
-    def usage(self, user: User) -> dict[str, int]:
-        """What a user has here now. It costs the same however much that is."""
-        share = self.pump.share(user.account)
-        account = self.engine.account_usage(user.account)
-        return {
-            "connections": user.connections,
-            "channels": user.channels,
-            "parked": account["parked"],
-            "held": account["held"],
-            "messages": account["messages"],
-            "bytes": account["bytes"],
-            "regions": user.regions,
-            "region_bytes": user.region_bytes,
-            "leases": share.leases,
-            "files": account["files"],
-            "slowed": share.slowed,
-        }
 
     # --- channels ---
 
@@ -465,18 +399,14 @@ class Broker:
         """When `control.due` has something to do; the past when it has now."""
         if self.registry.arrivals:
             return 0
-        since = next(iter(self._idle.values()), None)
         first = self.registry.deadlines.next_ns()
-        times = [None if since is None else since + LEGACY_IDLE_NS, first, self.talk.next_ns()]
+        times = [self.users.next_deadline_ns(), first, self.talk.next_ns()]
         return min((when for when in times if when is not None), default=None)
 
     def due(self, most: int) -> Iterator[Opening | Subscription]:
         """Requests whose time has come; users that were idle for long are forgotten on the way."""
         now_ns = self.clock()
         self.talk.due()
-        for uid, since in list(self._idle.items()):
-            if since + LEGACY_IDLE_NS > now_ns:
-                break
-            del self._idle[uid]
-            self._end_legacy(self._users[uid])
+        for user in self.users.idle_for_long():
+            self._end_legacy(user)
         yield from self.registry.deadlines.due(now_ns, most)

@@ -6,6 +6,9 @@ the turn blocks in a worker thread; trio deals with its report between two turns
 touched by one thread at a time in both modes, and `stop` only leaves a note and rings.
 
 Invariant: nothing a client sends ends the loop; a fault of ours in dealing with it is logged.
+
+Long: what a turn left is dealt with in one fixed order under one budget of time, which must be seen
+at once.
 """
 
 import logging

@@ -22,7 +22,7 @@ from kcoro_ipc.acceptor import (
     Acceptor,
     check_descriptor_limit,
 )
-from kcoro_ipc.broker import LEGACY_IDLE_NS, Broker
+from kcoro_ipc.broker import Broker
 from kcoro_ipc.daemon import CONTROL_NS, TURN_NS, Daemon, serve
 from kcoro_ipc.draining import Drain
 from kcoro_ipc.errors import KcoroError
@@ -33,6 +33,7 @@ from kcoro_ipc.registry import Registry
 from kcoro_ipc.reports import Closed, Control, Report
 from kcoro_ipc.telling import say_closed
 from kcoro_ipc.throttle import LINES_PER_WINDOW
+from kcoro_ipc.user_lives import LEGACY_IDLE_NS
 
 QUIET = Report(0, 0, 0, 0, 0, 0, 0, 0)
 SMALL = Limits(

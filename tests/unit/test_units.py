@@ -359,7 +359,8 @@ def test_a_step_that_fails_ends_it_with_the_managers_words(kcoro: Kcoro, systemc
     (systemctl / "fails").write_text("No medium found\n")
     code, _, err = kcoro("install", "--user", "--now", "--systemd", "252")
     assert code == exits.OUTSIDE
-    assert err == "kcoro: systemctl --user daemon-reload failed: No medium found; mend that and do it again\n"
+    said = "kcoro: systemctl --user daemon-reload failed: No medium found; "
+    assert err == f"{said}mend that and do it again\n"
 
 
 INACTIVE = """\
