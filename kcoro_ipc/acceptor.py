@@ -120,12 +120,14 @@ class Acceptor:
     def _receive(self, connected: socket.socket, transport: int) -> None:
         connected.setblocking(False)
         user: User | None = None
+        who: Credentials | None = None
         try:
             who = credentials(connected)
             user = self.broker.user(who.uid)
             self._admit(connected, transport, user, who)
         except (KcoroError, OSError) as error:
-            self._say_refused(connected, error)
+            self._say_refused(who, error)
+            self._tell_refused(connected, error)
         finally:
             self._close_refused(connected, transport, user)
 
@@ -137,11 +139,19 @@ class Acceptor:
         if user is not None:
             self.broker.settle(user)
 
-    def _say_refused(self, connected: socket.socket, error: KcoroError | OSError) -> None:
-        """To the log and, if that is possible at once, to the peer; HELLO would come too late."""
-        about = error.details if isinstance(error, KcoroError) else {}
-        if self._may_say(f"refused {about.get('quota')}"):
-            say(logging.WARNING, "connection refused", why=error.args[0], **about)
+    def _say_refused(self, who: Credentials | None, error: KcoroError | OSError) -> None:
+        """Each one who it was; what is too much of one user is counted by the throttle."""
+        about = {"why": error.message, **error.details} if isinstance(error, KcoroError) else {}
+        if isinstance(error, OSError):
+            about["why"] = error.strerror or type(error).__name__
+        if who is not None:
+            about = {"uid": who.uid, "pid": who.pid, **about}
+            self.broker.talk.say(who.uid, logging.WARNING, "connection refused", **about)
+        elif self._may_say("nameless"):
+            say(logging.WARNING, "connection refused", **about)
+
+    def _tell_refused(self, connected: socket.socket, error: KcoroError | OSError) -> None:
+        """To the peer, if that is possible at once; HELLO would come too late."""
         if isinstance(error, KcoroError):
             with suppress(OSError):
                 connected.send(refusal_frame(error), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)

@@ -7,7 +7,10 @@ engine and pump agreeing, also when it raises. It never waits; `next_deadline_ns
 Invariants:
 - A channel in the registry holds exactly one reference of the engine's; a handle of a peer holds
   another one, through the pump.
-- A user has an account as long as the registry, a channel or a connection may charge it.
+
+Long: making, ending and handles of channels are one matter, because each must leave the three parts
+agreeing when the next raises. Users and regions have files of their own (user_lives.py,
+region_lives.py).
 """
 
 import logging
@@ -22,7 +25,6 @@ from kcoro_ipc.errors import (
     InvalidArgument,
     NoSuchChannel,
     OperationCancelled,
-    QuotaExceeded,
     error_for,
 )
 from kcoro_ipc.logs import say
@@ -47,8 +49,8 @@ from kcoro_ipc.registry import Registry
 from kcoro_ipc.reports import Closed
 from kcoro_ipc.structs import ChannelConfig
 from kcoro_ipc.throttle import Throttle
+from kcoro_ipc.user_lives import UserLives
 
-LEGACY_IDLE_NS = 60_000_000_000  # anonymous channels of 1.0 clients outlive their user's absence
 NOBODY = 0  # the account without limits
 SHUTTING_DOWN = "shutting down"
 _HANDLES_READ = _wire.STAT_NAMES.index("handles_read") + 1
@@ -73,17 +75,6 @@ def make_engine(limits: Limits) -> NativeEngine:
         parked_per_channel=limits.parked_per_channel,
         heap_bytes=limits.bytes,
     )
-
-
-def account_limits(limits: Limits) -> dict[str, int]:
-    return {
-        "parked": limits.parked_per_uid,
-        "held": limits.held_per_uid,
-        "channels": limits.channels_per_uid,
-        "bytes": limits.bytes_per_uid,
-        "files": limits.files_per_uid,
-        "messages": limits.messages_per_uid,
-    }
 
 
 def _unfit(settings: Settings) -> InvalidArgument:
@@ -111,9 +102,8 @@ class Broker:
         limits = registry.limits
         self.books = Books(limits.metrics_channels, limits.metrics_users)
         self.readings: dict[int, Reading] = {}  # by connection, the oldest first
-        self._users: dict[int, User] = {}
+        self.users = UserLives(engine, pump, registry, self.books, clock)
         self.regions = RegionLives(engine, pump, registry, self.settle)
-        self._idle: dict[int, int] = {}  # uid -> since when it has no connection, oldest first
 
     # --- what the configuration sets ---
 
@@ -135,31 +125,20 @@ class Broker:
         )
         self.pump.pace(limits.frames_per_second_per_connection, limits.frames_per_second_per_uid)
         self.engine.limit(limits.parked_per_channel)
-        for user in self._users.values():
-            self.engine.account_limit(user.account, **account_limits(limits))
+        self.users.set_limits(limits)
 
     # --- users and peers ---
 
     def user(self, uid: int) -> User:
-        """The user, with an account from now on. Raises when no account is left.
+        """With an account from now on; whoever asked calls `settle` when nothing came of it."""
+        return self.users.get(uid)
 
-        Whoever asked calls `settle` when nothing came of it.
-        """
-        user = self._users.get(uid)
-        if user is None:
-            user = self._users[uid] = User(uid, self._account(uid))
-            self.books.begin_user(uid)
-        return user
-
-    def _account(self, uid: int) -> int:
-        limits = self.registry.limits
-        try:
-            return self.engine.account_make(uid, **account_limits(limits))
-        except QuotaExceeded:
-            raise limits.refuse("accounts", self.engine.usage()["accounts"]) from None
+    def settle(self, user: User) -> None:
+        """Returns the account of a user who has nothing here. Safe twice."""
+        self.users.settle(user)
 
     def join(self, peer: Peer) -> None:
-        self._idle.pop(peer.uid, None)
+        self.users.came(peer.user)
         peer.since_ns = self.clock()
         self.registry.join(peer)
         self.books.connected(peer.uid)
@@ -172,12 +151,11 @@ class Broker:
         self.end_reading(peer.conn)
         for chan_id in list(peer.handles):
             channel = self.registry.channels[chan_id]
-            self._after_release(channel, self.registry.release_all(peer, channel))
+            self._after_release(peer, channel, self.registry.release_all(peer, channel))
         for region in peer.regions.values():
             self.regions.drop(region, structs.REGION_LEAVE)
         self.registry.leave(peer)
-        if not peer.user.connections:
-            self._idle[peer.uid] = self.clock()
+        self.users.left(peer.user)
 
     def end_reading(self, conn: int) -> None:
         """Of metrics. Safe twice."""
@@ -191,52 +169,8 @@ class Broker:
             channels = [one for one in self.registry.channels.values() if one.uid == user.uid]
             for channel in channels:
                 if channel.legacy and not channel.destroyed:
-                    self.destroy(channel, "its user has been gone for 60 s")
+                    self.destroy(channel, None, "its user has been gone for 60 s")
         self.settle(user)
-
-    def settle(self, user: User) -> None:
-        """Returns the account of a user without connections and channels. Safe twice.
-
-        Who still pays for files is kept, and looked at again: coming back is no way to a new limit.
-        """
-        used = user.connections or user.channels or user.regions or user.uid in self._idle
-        if used or user.uid not in self._users:
-            return
-        if self.engine.account_usage(user.account)["files"]:
-            self._idle[user.uid] = self.clock()
-        else:
-            del self._users[user.uid]
-            self.engine.account_free(user.account)
-            self.books.end_user(user.uid)
-
-    def users(self) -> list[User]:
-        """Those with an account."""
-        return list(self._users.values())
-
-    def is_known(self, user: User) -> bool:
-        """Whether it still has its account."""
-        return self._users.get(user.uid) is user
-
-    def uid_of(self, account: int) -> int | None:
-        return next((uid for uid, user in self._users.items() if user.account == account), None)
-
-    def usage(self, user: User) -> dict[str, int]:
-        """What a user has here now. It costs the same however much that is."""
-        share = self.pump.share(user.account)
-        account = self.engine.account_usage(user.account)
-        return {
-            "connections": user.connections,
-            "channels": user.channels,
-            "parked": account["parked"],
-            "held": account["held"],
-            "messages": account["messages"],
-            "bytes": account["bytes"],
-            "regions": user.regions,
-            "region_bytes": user.region_bytes,
-            "leases": share.leases,
-            "files": account["files"],
-            "slowed": share.slowed,
-        }
 
     # --- channels ---
 
@@ -394,24 +328,42 @@ class Broker:
     def reason(self, channel: Channel) -> str:
         return self.engine.chan_reason(channel.ticket) or structs.REASONS[structs.REASON_DESTROYED]
 
-    def close(self, channel: Channel) -> None:
-        """Idempotent."""
+    def close(self, channel: Channel, peer: Peer) -> None:
+        """Idempotent. `peer`: whose doing it is."""
         self.check_alive(channel)
-        self._checked(channel, self.engine.chan_close(channel.ticket))
+        self._checked(channel, self._close(channel, peer, "closed by a client"))
 
-    def purge(self, channel: Channel) -> int:
+    def _close(self, channel: Channel, peer: Peer, why: str) -> int:
+        code = self.engine.chan_close(channel.ticket)
+        if code == _wire.KC_OK and not channel.closed:
+            channel.closed = True
+            self._say_done(channel, peer, "channel closed", why=why)
+        return code
+
+    def purge(self, channel: Channel, peer: Peer) -> int:
         self.check_alive(channel)
-        return self.engine.chan_purge(channel.ticket)
+        count = self.engine.chan_purge(channel.ticket)
+        if count:
+            self._say_done(channel, peer, "channel purged", count=count)
+        return count
 
-    def destroy(self, channel: Channel, why: str, reason: int = structs.REASON_DESTROYED) -> None:
-        """The name is free, handles answer ECANCELED with `why` from now on. Idempotent."""
+    def destroy(self, channel: Channel, peer: Peer | None, why: str) -> None:
+        """The name is free, handles answer ECANCELED with `why` from now on. Idempotent. `peer`:
+        whose doing it is; None: the daemon's own."""
         if channel.destroyed:
             return
-        self.engine.chan_destroy(channel.ticket, reason, why)
+        self.engine.chan_destroy(channel.ticket, structs.REASON_DESTROYED, why)
         self.registry.end_name(channel)
-        about = {"chan_id": channel.chan_id, "name": channel.name, "why": why}
-        self.talk.say(channel.uid, logging.INFO, "channel destroyed", **about)
+        self._say_done(channel, peer, "channel destroyed", why=why)
         self._forget_if_unused(channel)
+
+    def _say_done(self, channel: Channel, peer: Peer | None, event: str, **more: object) -> None:
+        """With who did it, in whose share of the log; the owner only where that is another."""
+        uid = channel.uid if peer is None else peer.uid
+        about = {"chan_id": channel.chan_id, "name": channel.name}
+        about |= {} if peer is None else {"uid": peer.uid, "pid": peer.pid}
+        about |= {} if peer is not None and channel.uid == uid else {"owner": channel.uid}
+        self.talk.say(uid, logging.INFO, event, **about, **more)
 
     def lost(self, channel: Channel) -> None:
         """The engine destroyed it by itself (a broken invariant)."""
@@ -456,15 +408,15 @@ class Broker:
         now = self.registry.release(peer, channel, rights)
         if now != before:
             self.pump.grant(peer.conn, channel.chan_id, channel.ticket, now)
-            self._after_release(channel, before & ~now)
+            self._after_release(peer, channel, before & ~now)
 
-    def _after_release(self, channel: Channel, lost: int) -> None:
+    def _after_release(self, peer: Peer, channel: Channel, lost: int) -> None:
         if channel.destroyed:
             self._forget_if_unused(channel)
         elif channel.ephemeral and not channel.holders:
-            self.destroy(channel, "its last handle was released")
+            self.destroy(channel, peer, "its last handle was released")
         elif channel.closes_with_last_sender and lost & WRITE and not channel.writers:
-            self.engine.chan_close(channel.ticket)
+            self._close(channel, peer, "its last sender has gone")
 
     def _forget_if_unused(self, channel: Channel) -> None:
         if not channel.holders:
@@ -484,18 +436,14 @@ class Broker:
         """When `control.due` has something to do; the past when it has now."""
         if self.registry.arrivals:
             return 0
-        since = next(iter(self._idle.values()), None)
         first = self.registry.deadlines.next_ns()
-        times = [None if since is None else since + LEGACY_IDLE_NS, first, self.talk.next_ns()]
+        times = [self.users.next_deadline_ns(), first, self.talk.next_ns()]
         return min((when for when in times if when is not None), default=None)
 
     def due(self, most: int) -> Iterator[Opening | Subscription]:
         """Requests whose time has come; users that were idle for long are forgotten on the way."""
         now_ns = self.clock()
         self.talk.due()
-        for uid, since in list(self._idle.items()):
-            if since + LEGACY_IDLE_NS > now_ns:
-                break
-            del self._idle[uid]
-            self._end_legacy(self._users[uid])
+        for user in self.users.idle_for_long():
+            self._end_legacy(user)
         yield from self.registry.deadlines.due(now_ns, most)

@@ -223,9 +223,16 @@ class ConfigError(Exception):
         self.path = path
         self.problems = problems
 
+    step = "kcoro.toml(5) shows the form"
+
     def lines(self) -> list[str]:
-        return [f"{self.path}: {problem}" for problem in self.problems]
+        """One for each; of what is wrong with the whole file also what to do."""
+        return [
+            f"{self.path}: {one}{'' if one.where else f'; {self.step}'}" for one in self.problems
+        ]
 
 
 class UnreadableConfig(ConfigError):
     """The system refuses the file, or it is not there."""
+
+    step = "check the path and its rights, or leave the file out"

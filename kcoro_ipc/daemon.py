@@ -6,13 +6,16 @@ the turn blocks in a worker thread; trio deals with its report between two turns
 touched by one thread at a time in both modes, and `stop` only leaves a note and rings.
 
 Invariant: nothing a client sends ends the loop; a fault of ours in dealing with it is logged.
+
+Long: what a turn left is dealt with in one fixed order under one budget of time, which must be seen
+at once.
 """
 
 import logging
-import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from enum import IntEnum
+from functools import partial
 from typing import TypeVarTuple
 
 import trio
@@ -29,7 +32,8 @@ from kcoro_ipc.pump import NativePump
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.registry import Registry
 from kcoro_ipc.reports import Control, Report
-from kcoro_ipc.telling import say_closed, say_event, say_note
+from kcoro_ipc.signals import reload_by_signal, stop_by_signal
+from kcoro_ipc.telling import say_closed, say_event, say_fault, say_note
 from kcoro_ipc.transport import Listener
 from kcoro_ipc.trimming import Trimmer
 
@@ -71,44 +75,21 @@ async def serve(
     try:
         if prepare is not None:
             prepare(daemon.broker)
-        async with trio.open_nursery() as nursery:
-            if signals:
-                await nursery.start(_stop_by_signal, daemon)
-            if signals and reload is not None:
-                await nursery.start(_reload_by_signal, daemon, reload)
-            if beside is not None:
-                nursery.start_soon(beside, daemon)
-            if ready is not None:
-                ready()
-            await daemon.run(io_thread)
-            nursery.cancel_scope.cancel()
+        with say_fault():
+            async with trio.open_nursery() as nursery:
+                if signals:
+                    await nursery.start(stop_by_signal, daemon.stop)
+                if signals and reload is not None:
+                    await nursery.start(reload_by_signal, partial(reload, daemon))
+                if beside is not None:
+                    nursery.start_soon(beside, daemon)
+                if ready is not None:
+                    ready()
+                await daemon.run(io_thread)
+                nursery.cancel_scope.cancel()
     finally:
         daemon.free()
     return 1 if daemon.going.lost else 0
-
-
-async def _stop_by_signal(
-    daemon: "Daemon", task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-) -> None:
-    """SIGTERM drains, a second one or SIGINT ends at once; from `started` on none is missed."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        task_status.started()
-        async for number in signals:
-            daemon.stop(drain=number == signal.SIGTERM)
-
-
-async def _reload_by_signal(
-    daemon: "Daemon",
-    reload: Callable[["Daemon"], Awaitable[object]],
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    with trio.open_signal_receiver(signal.SIGHUP) as signals:
-        task_status.started()
-        async for _ in signals:
-            try:
-                await reload(daemon)
-            except Exception as error:  # noqa: BLE001  a fault of ours: what is served goes on
-                say(logging.ERROR, "fault", error)
 
 
 class Stop(IntEnum):

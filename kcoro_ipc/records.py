@@ -185,6 +185,7 @@ class Channel:
     writers: int = 0
     holders: int = 0
     taps: int = 0
+    closed: bool = False
     destroyed: bool = False
 
     @property

@@ -9,6 +9,9 @@ Invariants:
 - `channel.readers` is the number of peers whose handle has the right to receive, `writers` to send,
   `holders` those with any; a handle without a right does not exist.
 - A CHAN_ID is never used again while the daemon lives.
+
+Long: peers, channels, handles and what waits point at each other, and the invariants hold between
+them. What needs none of that is elsewhere: rights.py, access.py, records.py.
 """
 
 from bisect import bisect_right
@@ -17,7 +20,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 from kcoro_ipc import _wire
-from kcoro_ipc.access import MAKE, RECEIVE, SEE, SEND, Policy, Rules, allowed, forbidding
+from kcoro_ipc.access import MAKE, Policy, Rules, forbidding
 from kcoro_ipc.errors import (
     AccessDenied,
     ClosedResourceError,
@@ -39,9 +42,9 @@ from kcoro_ipc.records import (
     Peer,
     Subscription,
 )
+from kcoro_ipc.rights import OPERATIONS, by_mode, by_rules, words
 
 FIRST_CHAN_ID = 1001
-OPERATIONS = {READ: RECEIVE, WRITE: SEND}  # what the rules call the rights of a handle
 
 
 class HiddenChannel(NoSuchChannel):
@@ -109,9 +112,9 @@ class Registry:
         """READ, WRITE and MANAGE as mode and rules give them; 0: the channel is not visible."""
         if self.is_admin(peer):
             return BOTH | MANAGE
-        by_mode = _by_mode(peer, channel)
+        found = by_mode(peer, channel)
         rules = self._rules(peer)
-        return by_mode & _by_rules(rules, channel.name) if by_mode and rules else by_mode
+        return found & by_rules(rules, channel.name) if found and rules else found
 
     def permit(self, peer: Peer, channel: Channel, wanted: int) -> None:
         """HiddenChannel where the channel is not visible, AccessDenied where a right is missing."""
@@ -121,7 +124,7 @@ class Registry:
         missing = wanted & ~found
         if missing:
             self.permit_by_rules(peer, channel.name, missing)
-            raise AccessDenied(f"the mode {channel.settings.mode:04o} forbids {_words(missing)}")
+            raise AccessDenied(f"the mode {channel.settings.mode:04o} forbids {words(missing)}")
 
     def permit_owning(self, peer: Peer, channel: Channel) -> None:
         """For what only the owner, root and the admin group may do."""
@@ -140,7 +143,7 @@ class Registry:
         """As `permit`, the rules alone."""
         for right, operation in OPERATIONS.items():
             if wanted & right:
-                self._permit(peer, name, operation, _words(right))
+                self._permit(peer, name, operation, words(right))
 
     def _permit(self, peer: Peer, name: str | None, operation: int, word: str) -> None:
         rule = forbidding(self._rules(peer), operation, name or "")
@@ -350,33 +353,6 @@ class Registry:
 
 def _serial(peer: Peer) -> int:
     return peer.serial
-
-
-def _by_mode(peer: Peer, channel: Channel) -> int:
-    mode = channel.settings.mode
-    if peer.uid == channel.uid:
-        return _bits(mode >> 6) | MANAGE
-    if channel.name is None:
-        return 0
-    return _bits(mode >> 3 if channel.gid in peer.groups else mode)
-
-
-def _by_rules(rules: Rules, name: str | None) -> int:
-    """Who may not see it has no right at all; managing is what the mode alone decides."""
-    left = allowed(rules, name or "")
-    if not left & SEE:
-        return 0
-    rights = [right for right, operation in OPERATIONS.items() if left & operation]
-    return sum(rights, MANAGE)
-
-
-def _bits(mode: int) -> int:
-    return (READ if mode & 4 else 0) | (WRITE if mode & 2 else 0) | (MANAGE if mode & 1 else 0)
-
-
-def _words(rights: int) -> str:
-    words = {READ: "receiving", WRITE: "sending", MANAGE: "managing"}
-    return " and ".join(word for right, word in words.items() if rights & right)
 
 
 def check_name(name: bytes) -> str:

@@ -86,7 +86,7 @@ class _Walk:
         self._broker = broker
         self._sees = sees
         self._after, self._last = 0, broker.registry.newest()
-        self._users = broker.users()
+        self._users = broker.users.all()
         self._sums: dict[Series, list[int]] = {}
         self._settings: dict[Series, Sequence[int]] = {}
 
@@ -115,7 +115,7 @@ class _Walk:
     def step_of_users(self) -> bool:
         """The next users, as `step`."""
         some, self._users = self._users[:STEP], self._users[STEP:]
-        for user in filter(self._broker.is_known, some):
+        for user in filter(self._broker.users.is_known, some):
             account = self._broker.engine.account_usage(user.account)
             charged = (account["parked"], account["held"], account["bytes"], account["files"])
             usage = (user.connections, user.channels, *charged, user.region_bytes)

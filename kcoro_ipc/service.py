@@ -76,7 +76,7 @@ def _passed_fds(environ: MutableMapping[str, str]) -> list[tuple[int, str]]:
     fds = range(FIRST_PASSED_FD, FIRST_PASSED_FD + int(number))
     given = [""] * len(fds) if names is None else names.split(":")
     if len(given) != len(fds):
-        raise TransportError(f"LISTEN_FDS={number} does not fit LISTEN_FDNAMES={names}")
+        raise TransportError(f"LISTEN_FDS={number} does not fit LISTEN_FDNAMES={names}; unset both")
     return list(zip(fds, given, strict=True))
 
 
@@ -93,11 +93,14 @@ def _listener(fd: int, name: str) -> Listener:
         listening = socket.socket(fileno=fd)
         accepts = listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
-        raise TransportError(f"descriptor {fd} of LISTEN_FDS: {error.strerror}") from error
+        raise TransportError(
+            f"descriptor {fd} of LISTEN_FDS: {error.strerror}; pass a listening socket there"
+        ) from error
     try:
         if listening.family != socket.AF_UNIX or listening.type not in SOCKET_TYPES or not accepts:
             raise TransportError(
-                f"descriptor {fd} of LISTEN_FDS is no listening Unix socket (stream or seqpacket)"
+                f"descriptor {fd} of LISTEN_FDS is no listening Unix socket; pass a stream or "
+                "seqpacket one"
             )
         kind = KINDS[listening.type]
         address = Address(kind, os.fsdecode(listening.getsockname()) or f"fd {fd}")

@@ -1,7 +1,12 @@
 """What a turn left that is for the log: ends of connections, notes of the pump, events of the
-engine. Lines that a client can cause at will are the talk's of its user (throttle.py)."""
+engine; and the fault that ends all turns.
+
+Lines that a client can cause at will are the talk's of its user (throttle.py).
+"""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from kcoro_ipc.broker import Broker
 from kcoro_ipc.errors import CODE_NAMES
@@ -14,9 +19,10 @@ def say_closed(broker: Broker, closed: Closed) -> None:
     peer = broker.registry.peers.get(closed.conn)
     level = logging.INFO if closed.code else logging.DEBUG
     code = CODE_NAMES.get(closed.code, str(closed.code))
-    about = {"conn": closed.conn, "code": code, "frames": closed.frames_in}
     if peer is not None:
-        broker.talk.say(peer.uid, level, "disconnected", **about)
+        who = {"conn": peer.conn, "uid": peer.uid, "pid": peer.pid}
+        about = {"client": peer.client_name, "code": code, "frames": closed.frames_in}
+        broker.talk.say(peer.uid, level, "disconnected", **who, **about)
 
 
 def say_note(broker: Broker, note: Note) -> None:
@@ -52,3 +58,13 @@ def say_event(broker: Broker, event: Event) -> None:
     if event.kind == EVENT_POISONED:
         say(logging.ERROR, "poisoned channel", dump=broker.engine.chan_dump(channel.ticket))
         broker.lost(channel)
+
+
+@contextmanager
+def say_fault() -> Iterator[None]:
+    """Round all that is served: a fault of ours that ends it is in the log, and goes on up."""
+    try:
+        yield
+    except Exception as error:
+        say(logging.ERROR, "fault", error)
+        raise

@@ -141,14 +141,14 @@ def listen(address: Address, mode: int | None = None, group: int | None = None) 
         _make_directory(os.path.dirname(path) or ".")
         lock_fd = _lock(path)
     except OSError as error:
-        raise TransportError(f"cannot listen at {path}: {error.strerror}") from error
+        raise _refused(path, error) from error
     try:
         _clear(address)
         return _bind(address, mode, group, lock_fd)
     except BaseException as error:
         _unlock(path, lock_fd)
         if isinstance(error, OSError):
-            raise TransportError(f"cannot listen at {path}: {error.strerror}") from error
+            raise _refused(path, error) from error
         raise
 
 
@@ -238,6 +238,12 @@ def _clear(address: Address) -> None:
     if _answers(address):
         raise TransportError(_already_there(path))
     os.unlink(path)
+
+
+def _refused(path: str, error: OSError) -> TransportError:
+    return TransportError(
+        f"cannot listen at {path}: {error.strerror}; make its directory yours or --listen elsewhere"
+    )
 
 
 def _already_there(path: str) -> str:

@@ -67,7 +67,7 @@ def own_daemon() -> Iterator[str]:
         try:
             daemon = stack.enter_context(embedded_daemon(Path(folder, "kcoro.sock")))
         except RuntimeError as error:
-            raise OutsideError(f"the demo cannot run: {error}") from None
+            raise OutsideError(f"the demo cannot run: {error}; mend that, or report it") from None
         yield daemon.path
 
 
@@ -120,7 +120,8 @@ class Judge:
             report = reports.receive(timeout=CHECK_EVERY_S)
         except TimedOut:
             if failed := [worker for worker in workers if worker.poll()]:
-                raise OutsideError(f"a process of the demo failed: {words_of(failed[0])}") from None
+                why = words_of(failed[0])
+                raise OutsideError(f"a process of the demo failed: {why}; report it") from None
             return
         role, stream = report["role"], report["stream"]
         show(role, stream, report["messages"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from kcoro_ipc.cli.exits import OutsideError
+from kcoro_ipc.cli.exits import outside
 from kcoro_ipc.cli.invocation import common
 from kcoro_ipc.cli.main import COMPLETE
 
@@ -69,7 +69,7 @@ def installed(shell: str) -> str:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
     except OSError as error:
-        raise OutsideError(f"{place} cannot be written: {error.strerror}") from error
+        raise outside(f"cannot write {place}", error) from error
     return f"wrote {place}; {then.format(folder=place.parent)}"
 
 

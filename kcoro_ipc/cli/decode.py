@@ -31,7 +31,10 @@ def decode(source: IO[bytes], abi: str | None, as_hex: bool) -> None:
     for line in decoder.finish():
         click.echo(line)
     if decoder.broken:
-        raise OutsideError(f"the input is no whole run of frames (byte {decoder.offset})")
+        raise OutsideError(
+            f"the input is no whole run of frames (byte {decoder.offset}); cut it where frames "
+            "begin and end, or say --hex for digits"
+        )
 
 
 def pieces(source: IO[bytes]) -> Iterator[bytes]:

@@ -44,7 +44,7 @@ def demo(invocation: Invocation, as_json: bool) -> int:
             click.echo(line)
     if all(one.good for one in verdicts):
         return exits.OK
-    invocation.say("what arrived is not what was sent: this is a fault of ours, please report it")
+    invocation.say("what arrived is not what was sent: this is a fault of ours; please report it")
     return exits.OUR_FAULT
 
 

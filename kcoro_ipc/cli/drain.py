@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import click
 
-from kcoro_ipc.cli.exits import OutsideError
+from kcoro_ipc.cli.exits import outside
 from kcoro_ipc.cli.invocation import Invocation, channel_argument, common
 from kcoro_ipc.cli.output import STDOUT, close_files, write_all
 from kcoro_ipc.cli.recv import BATCH, inbox_of, renderer
@@ -64,4 +64,4 @@ def opened(path: str) -> int:
     try:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, USUAL_MODE)
     except OSError as error:
-        raise OutsideError(f"cannot write {path}: {error.strerror}") from error
+        raise outside(f"cannot write {path}", error) from error

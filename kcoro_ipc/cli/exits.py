@@ -5,6 +5,8 @@ one line on stderr tells people. 1 is for what is outside of kcoro: a command of
 failed, output that could not be written.
 """
 
+import errno
+
 from kcoro_ipc import errors
 from kcoro_ipc.errors import KcoroError
 
@@ -42,21 +44,49 @@ _BY_CODE = {
     errors.KC_ECONNRESET: NO_DAEMON,
 }
 
-# Shown by `kcoro -h`.
-TABLE = """\
-0 done; 1 something outside failed (a command of --exec, writing output); 2 wrong
-use; 3 would block; 4 timed out; 5 closed; 6 cancelled; 7 refused (rights, quota,
-size, or it exists and differs); 8 no such channel; 9 no daemon; 10 a deadlock
-(why); 70 a fault of ours; 130 interrupted; 141 nobody reads the output."""
-
 
 class OutsideError(Exception):
-    """Something that is not kcoro's failed; the text says what."""
+    """Something that is not kcoro's failed; the text says what, and what to do."""
+
+
+_ROOM = "free some space, or use another disk"
+_DESCRIPTORS = "close some files, or raise `ulimit -n`"
+_STEPS = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: "raise `ulimit -f`, or write less",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path",
+    errno.EISDIR: "name a file, not a directory",
+    errno.EACCES: "ask for the right, or name another",
+    errno.EPERM: "ask for the right, or name another",
+    errno.EROFS: "name one on a disk that can be written",
+    errno.EBADF: "open it: < FILE or > FILE",
+    errno.EMFILE: _DESCRIPTORS,
+    errno.ENFILE: _DESCRIPTORS,
+    errno.ENOEXEC: "begin it with #! and its interpreter",
+    errno.E2BIG: "make the command shorter",
+    errno.ENOMEM: "free some memory, and try again",
+    errno.EAGAIN: "try again, or raise `ulimit -u`",
+}
+
+
+def outside(what: str, error: OSError, step: str | None = None) -> OutsideError:
+    """What the system refused, in its words, and the next step."""
+    step = step or _STEPS.get(error.errno or 0, "try another, or see dmesg")
+    return OutsideError(f"{what}: {error.strerror or type(error).__name__}; {step}")
 
 
 # In a shell there are other ways out than in a program, for which the exception's words are.
 ABSENT = "there is no such channel; `kcoro ls` shows those that you may see"
 WAIT = ", and --wait waits until somebody makes it"
+# What to do where the daemon's own words only say why.
+STEPS = {
+    errors.KC_EACCES: "ask its owner or an administrator for the right",
+    errors.KC_EEXIST: "open it as it is, or take another name",
+    errors.KC_EINVAL: "correct the options",
+    errors.KC_ECANCELED: "it can be tried again",
+}
 
 
 def line_of(error: KcoroError, can_wait: bool = False) -> str:
@@ -75,9 +105,18 @@ def line_of(error: KcoroError, can_wait: bool = False) -> str:
         what = str(reason)
     if what == errors.NoSuchChannel.advice:
         what = ABSENT + (WAIT if can_wait else "")
+    if reason and error.code in STEPS:
+        what = f"{what}; {STEPS[error.code]}"
     said = ", ".join(f"{key} {value}" for key, value in more.items())
     return where + what + (f" ({said})" if said else "")
 
 
 def code_of(error: KcoroError) -> int:
     return _BY_CODE.get(error.code, OUR_FAULT)
+
+
+def leaf_of(error: BaseException) -> BaseException:
+    """What went wrong, without the nurseries that it came through; of several the first."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -43,9 +43,9 @@ def command() -> str:
 def quoted(path: str) -> str:
     """A path as one word of a unit's line."""
     if not path.startswith("/"):
-        raise OutsideError(f"{path} is no absolute path, and a unit needs one")
+        raise OutsideError(f"{path} is no absolute path; a unit needs one")
     if not path.isprintable() or re.search(r"[\"'\\$]", path):
-        raise OutsideError(f"{path!r} has signs that a unit's line cannot hold")
+        raise OutsideError(f"{path!r} has signs that a unit's line cannot hold; {ADVICE}")
     plain = path.replace("%", "%%")
     return f'"{plain}"' if " " in plain else plain
 

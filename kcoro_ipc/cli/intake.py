@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from kcoro_ipc.cli.exits import OutsideError
+from kcoro_ipc.cli.exits import outside
 
 READ_BYTES = 1 << 20
 # A pipe holds 64 KiB by default: with more, the writer fills it while we wait for the daemon.
@@ -30,7 +30,7 @@ def _read(fd: int) -> bytes:
         except BlockingIOError:  # somebody made the shared stdin non-blocking
             _wait(fd)
         except OSError as error:
-            raise OutsideError(f"cannot read the input: {error.strerror}") from error
+            raise outside("cannot read the input", error) from error
 
 
 def _wait(fd: int) -> None:
@@ -49,7 +49,7 @@ class Source:
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise OutsideError(f"cannot open {path}: {error.strerror}") from error
+            raise outside(f"cannot open {path}", error) from error
         status = os.fstat(self._fd)
         self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
 

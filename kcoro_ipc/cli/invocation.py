@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from kcoro_ipc.cli.brief import Shared
 from kcoro_ipc.errors import KcoroError
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ class Seconds(click.FloatRange):
 
     def __init__(self, least: float = 0.0) -> None:
         super().__init__(min=least)
+
+    def _describe_range(self) -> str:
+        return ""  # of help: that time is not negative needs no word
 
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
         seconds: float = super().convert(value, param, ctx)
@@ -83,14 +87,18 @@ def common(command: Command) -> Command:
     """--socket and --quiet; they may stand before or after the command's name."""
     socket = click.option(
         "--socket",
+        cls=Shared,
+        line=("--socket PATH, -q", "Which daemon; no word on stderr (kcoro -h)."),
         metavar="PATH",
         expose_value=False,
         callback=_remember("socket"),
-        help="The daemon's socket.  [$KCORO_SOCKET, the user's, the system's]",
+        help="The daemon's socket.  [$KCORO_SOCKET, yours, the system's]",
     )
     quiet = click.option(
         "-q",
         "--quiet",
+        cls=Shared,
+        line=None,
         is_flag=True,
         expose_value=False,
         callback=_remember("quiet"),

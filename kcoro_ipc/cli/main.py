@@ -15,6 +15,7 @@ import click
 
 from kcoro_ipc import __version__
 from kcoro_ipc.cli import exits, standard
+from kcoro_ipc.cli.brief import WIDTH
 from kcoro_ipc.cli.invocation import Invocation, common
 from kcoro_ipc.errors import KcoroError
 
@@ -48,12 +49,22 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 COMPLETE = "_KCORO_COMPLETE"  # set by the script that `kcoro completion` prints
 
-EPILOG = f"""\
-Try it: `kcoro serve &`, then `kcoro recv hello &` and `echo world | kcoro send hello`.
-
-\b
-Exit codes:
-{exits.TABLE}"""
+# As help lists them: a line each must leave room for the rest on a screen of 24 lines, so kin share
+# one. A test sees that each is there once.
+ROWS: tuple[tuple[str, str], ...] = (
+    ("serve, service", "Run the daemon; install it as a service, or remove it."),
+    ("send, recv", "Send messages; receive them, or run a command for each."),
+    ("select", "Wait for one of several channels; just one takes effect."),
+    ("make, ls, stat", "Make a channel; list them; show counters and who waits."),
+    ("top, metrics", "Watch the channels; print all counters as OpenMetrics."),
+    ("why, tap", "Say who waits for whom, a deadlock; copy what passes."),
+    ("close, destroy", "End channels: when they have drained; at once."),
+    ("purge, drain", "Empty channels: drop what waits; write it and count it."),
+    ("chmod, chown", "Change who may use channels; whose they are."),
+    ("config", COMMANDS["config"][1]),
+    ("demo, bench", "See it move real files; measure it against others."),
+    ("completion, decode", "Set up completion in a shell; print captured frames."),
+)
 
 
 class LazyGroup(click.Group):
@@ -71,7 +82,7 @@ class LazyGroup(click.Group):
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            formatter.write_dl(ROWS)
 
     def shell_complete(self, context: click.Context, incomplete: str) -> list[Any]:
         from click.shell_completion import CompletionItem
@@ -86,14 +97,18 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
-    epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH},
 )
-@click.version_option(__version__, "--version", message="kcoro %(version)s")
+@click.version_option(
+    __version__,
+    "--version",
+    message="kcoro %(version)s",
+    help="Show the version.",
+)
 @common
 @click.pass_context
 def kcoro(context: click.Context) -> None:
-    """Named channels between the programs of this machine."""
+    """Named channels between the programs of this machine; `man kcoro` says all."""
     invocation = context.ensure_object(Invocation)
     invocation.command = f"kcoro {context.invoked_subcommand}"
 
@@ -153,9 +168,10 @@ def guarded(words: list[str], invocation: Invocation) -> int:
     except Exception as error:  # the last place that can make a code of it
         if os.environ.get("KCORO_DEBUG"):
             raise
-        kind = type(error).__name__
+        cause = exits.leaf_of(error)
+        kind = type(cause).__name__
         invocation.say(
-            f"a fault of ours, please report it: {kind}: {error} (KCORO_DEBUG=1 shows where)"
+            f"a fault of ours, please report it: {kind}: {cause} (KCORO_DEBUG=1 shows where)"
         )
         return exits.OUR_FAULT
 

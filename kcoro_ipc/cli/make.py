@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from kcoro_ipc.cli.brief import Brief
 from kcoro_ipc.cli.invocation import Invocation, Seconds, common, reads
 from kcoro_ipc.identity import group_id, user_id
 from kcoro_ipc.protocol.channels import KINDS, OVERFLOWS, UNDELIVERED
@@ -32,7 +33,13 @@ def spelled(word: str) -> str:
 
 @click.command(context_settings={"token_normalize_func": spelled})
 @click.argument("name", metavar="NAME")
-@click.option("--kind", type=one_of(KINDS), help="[rendezvous; buffered with --capacity]")
+@click.option(
+    "--kind",
+    cls=Brief,
+    line=("--kind KIND", "rendezvous, buffered, conflated or unlimited."),
+    type=one_of(KINDS),
+    help="[rendezvous; buffered with --capacity]",
+)
 @click.option("--capacity", type=click.IntRange(min=1), metavar="N", help="Places if buffered.")
 @click.option("--elem-size", metavar="SIZE", callback=size, help="Longest message in bytes.  [16M]")
 @click.option("--fixed-size", is_flag=True, help="Every message has exactly that size.")
@@ -40,12 +47,38 @@ def spelled(word: str) -> str:
     "--max-bytes",
     metavar="SIZE",
     callback=size,
-    help="Waiting bytes before it counts as full.  [64M]",
+    help="Waiting bytes at which it is full.  [64M]",
 )
-@click.option("--ttl", type=Seconds(0.001), metavar="S", help="How long messages may wait.")
-@click.option("--file-ttl", type=Seconds(0.001), metavar="S", help="Those with open files.")
-@click.option("--overflow", type=one_of(OVERFLOWS), help="What sends do when full.  [suspend]")
-@click.option("--undelivered", type=one_of(UNDELIVERED), help="If a receiver dies.  [requeue]")
+@click.option(
+    "--ttl",
+    cls=Brief,
+    line=("--ttl S, --file-ttl S", "How long messages, those with files, may wait."),
+    type=Seconds(0.001),
+    metavar="S",
+    help="How long messages may wait.",
+)
+@click.option(
+    "--file-ttl",
+    cls=Brief,
+    line=None,
+    type=Seconds(0.001),
+    metavar="S",
+    help="How long those with open files may wait.",
+)
+@click.option(
+    "--overflow",
+    cls=Brief,
+    line=("--overflow WHAT", "If full: suspend, drop-newest or drop-oldest."),
+    type=one_of(OVERFLOWS),
+    help="What sends do when full.  [suspend]",
+)
+@click.option(
+    "--undelivered",
+    cls=Brief,
+    line=("--undelivered WHAT", "If a receiver dies: requeue, drop, dead-letter."),
+    type=one_of(UNDELIVERED),
+    help="If a receiver dies.  [requeue]",
+)
 @click.option("--ack-required", is_flag=True, help="Refuse receives that do not acknowledge.")
 @click.option("--dead-letter", metavar="NAME", help="Unlimited channel for what cannot be done.")
 @click.option("--max-attempts", type=click.IntRange(1, 63), metavar="N", help="Deliveries before.")
@@ -54,19 +87,29 @@ def spelled(word: str) -> str:
     "--mode",
     metavar="BITS",
     callback=reads(mode_bits),
-    help="Who may receive, send, manage: r, w, x.  [0600]",
+    help="Who may r receive, w send, x manage.  [0600]",
 )
-@click.option("--owner", metavar="USER", callback=reads(user_id), help="Whose it is (by root).")
-@click.option("--group", metavar="GROUP", callback=reads(group_id), help="One of your groups.")
+@click.option(
+    "--owner",
+    cls=Brief,
+    line=("--owner USER, --group GROUP", "Whose it is (by root); one of your groups."),
+    metavar="USER",
+    callback=reads(user_id),
+    help="Whose it is (by root).",
+)
+@click.option(
+    "--group",
+    cls=Brief,
+    line=None,
+    metavar="GROUP",
+    callback=reads(group_id),
+    help="One of your groups.",
+)
 @click.option("--exclusive", is_flag=True, help="Fail if it exists, even if it agrees.")
 @common
 @click.pass_obj
 def make(invocation: Invocation, /, name: str, **given: Any) -> None:
-    """Make channel NAME, which stays until it is destroyed.
-
-    If it exists and agrees with every option given, all is well; if it differs that is an error
-    (exit code 7).
-    """
+    """Make channel NAME, which stays until it is destroyed. One that exists must agree."""
     with invocation.client() as client:
         client.make_channel(name, **options(given))
 

@@ -61,9 +61,11 @@ def _run(words: Sequence[str]) -> "subprocess.CompletedProcess[str]":
     try:
         return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     except FileNotFoundError as error:
-        raise OutsideError(f"{words[0]} is not here; is systemd installed?") from error
+        raise OutsideError(
+            f"{words[0]} is not here; install systemd, or run `kcoro serve` yourself"
+        ) from error
 
 
 def _complaint(what: str, stderr: str) -> str:
     said = "; ".join(line for line in stderr.splitlines() if line.strip())
-    return f"{what} failed: {said or 'it does not say why'}"
+    return f"{what} failed: {said or 'it does not say why'}; mend that and do it again"

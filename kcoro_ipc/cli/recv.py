@@ -62,8 +62,8 @@ def recv(
 ) -> int:
     """Take a message from channel NAME and write it, ended by a newline.
 
-    It is acknowledged after it was written. With --exec, CMD's exit code 0 acknowledges it;
-    after any other it goes back to the channel and the exit code is 1 in the end.
+    It is acknowledged once it was written; with --exec by CMD's exit code 0. After another it
+    goes back, and the exit code is 1 in the end.
     """
     if follow and count is not None:
         raise click.UsageError("--follow takes all there is, so --count does not fit")

@@ -9,7 +9,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from kcoro_ipc.cli.exits import OutsideError
+from kcoro_ipc.cli.exits import outside
 from kcoro_ipc.cli.output import STDOUT, write_all
 
 USUAL_MODE = 0o666
@@ -28,7 +28,7 @@ def save(path: str, data: bytes | memoryview) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OutsideError(f"cannot write {path}: {error.strerror}") from error
+        raise outside(f"cannot write {path}", error) from error
 
 
 def _is_regular(path: str) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kcoro_ipc.cli import intake
-from kcoro_ipc.cli.exits import OutsideError
+from kcoro_ipc.cli.exits import OutsideError, outside
 from kcoro_ipc.cli.framing import Messages, splitter
 from kcoro_ipc.cli.invocation import (
     Invocation,
@@ -65,7 +65,7 @@ def send(
     existing: bool,
     wait: bool,
 ) -> None:
-    """Send each line of stdin to channel NAME, or each MESSAGE, or file F, or an open file.
+    """Send each line of stdin to channel NAME, each MESSAGE, or a file.
 
     A missing channel is made (rendezvous, 0600, for as long as it is used). On a rendezvous
     channel a send ends when a receiver took the message; else when the channel accepted it.
@@ -146,7 +146,7 @@ class Sender:
                 raise
             self.stream(source.pieces(self.limit), "whole")
         except OSError as error:
-            raise OutsideError(f"cannot read {source.path}: {error.strerror}") from error
+            raise outside(f"cannot read {source.path}", error) from error
 
     def pass_on(self, words: Messages, fd: int) -> None:
         self._send_one(words[0] if words else b"", files=[fd])

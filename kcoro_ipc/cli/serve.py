@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kcoro_ipc.cli.brief import Brief
 from kcoro_ipc.cli.exits import OUTSIDE, USAGE, OutsideError
 from kcoro_ipc.cli.invocation import Seconds, reads, shown
 from kcoro_ipc.errors import KcoroError
@@ -53,24 +54,21 @@ def read_limits(
     "--listen",
     multiple=True,
     metavar="ADDRESS",
-    help="Listen at stream:PATH, seqpacket:PATH or PATH (stream). May be given more than once. "
-    "Without it: $KCORO_SOCKET, else kcoro.sock and kcoro-seq.sock in $XDG_RUNTIME_DIR/kcoro "
-    "(root: /run/kcoro).",
+    help="Listen at stream:PATH, seqpacket:PATH or PATH, once or more often.  [$KCORO_SOCKET, "
+    "or the usual]",
 )
 @click.option(
     "--metrics",
     is_flag=False,
     flag_value=BESIDE,
     metavar="[PATH]",
-    help="Answer scrapers at PATH: GET /metrics over HTTP. Without PATH: metrics.sock beside the "
-    "first socket.",
+    help="Answer scrapers there.  [metrics.sock beside the first]",
 )
 @click.option(
     "--config",
     "config_path",
     metavar="FILE",
-    help="Read this file instead of the usual kcoro.toml; options stand before it. "
-    "/dev/null: none.",
+    help="Read it, not the usual kcoro.toml; options come first.",
 )
 @click.option(
     "--socket-mode", callback=reads(mode_bits), metavar="OCTAL", help="Mode of the sockets."
@@ -79,10 +77,12 @@ def read_limits(
     "--drain",
     type=Seconds(),
     metavar="SECONDS",
-    help="On SIGTERM wait so long for receivers to empty the channels.  [10]",
+    help="On SIGTERM wait so long for receivers.  [10]",
 )
 @click.option(
     "--io",
+    cls=Brief,
+    line=("--io WHERE", "Where sockets are served: trio or thread.  [trio]"),
     type=click.Choice(["trio", "thread"]),
     help="Where sockets are served: on trio's thread, or in one of their own.  [trio]",
 )
@@ -94,10 +94,14 @@ def read_limits(
     metavar="NAME=N",
     help="Set a limit; `kcoro config show` lists them.",
 )
-@click.option("--log-level", type=click.Choice(LEVELS), help="[info]")
 @click.option(
-    "--debug", is_flag=True, help="Log every control frame (the same as --log-level debug)."
+    "--log-level",
+    cls=Brief,
+    line=("--log-level LEVEL", "debug, info, warning or error.  [info]"),
+    type=click.Choice(LEVELS),
+    help="[info]",
 )
+@click.option("--debug", is_flag=True, help="Log every control frame, as --log-level debug.")
 @click.option("--quiet", is_flag=True, help="No ready line on stderr.")
 @click.option("--until-eof", is_flag=True, help="End when standard input ends.")
 def serve(
@@ -111,9 +115,9 @@ def serve(
 ) -> int:
     """Run the daemon that holds the channels.
 
-    SIGTERM drains: nothing new is taken, receivers may empty the channels; messages that are left
-    after --drain seconds are counted in the log and the exit status is 1. SIGINT ends at once.
-    SIGHUP reads the configuration again; that of a terminal that closes is as SIGTERM.
+    SIGTERM drains: nothing new is taken, receivers may empty the channels; if messages are left
+    after --drain seconds the exit code is 1. SIGINT ends at once. SIGHUP reads the configuration
+    again; of a terminal that closes it is as SIGTERM.
     """
     import trio
 

@@ -14,7 +14,7 @@ import click
 
 from kcoro_ipc import units
 from kcoro_ipc.cli import installation, manager
-from kcoro_ipc.cli.exits import OutsideError
+from kcoro_ipc.cli.exits import OutsideError, outside
 from kcoro_ipc.cli.invocation import Invocation, common
 from kcoro_ipc.units import SERVICE, SOCKETS, Found
 
@@ -218,5 +218,5 @@ def _list(things: Sequence[object]) -> str:
 
 
 def _unwritable(path: Path, error: OSError) -> OutsideError:
-    hint = "; be root, or use --user" if isinstance(error, PermissionError) else ""
-    return OutsideError(f"cannot write {path}: {error.strerror}{hint}")
+    step = "be root, or use --user" if isinstance(error, PermissionError) else None
+    return outside(f"cannot write {path}", error, step)

@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from kcoro_ipc.cli.exits import OutsideError
+from kcoro_ipc.cli.exits import OutsideError, outside
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -53,4 +53,4 @@ class _Output(io.FileIO):
 
 
 def unwritable(error: OSError) -> OutsideError:
-    return OutsideError(f"cannot write the output: {error.strerror}")
+    return outside("cannot write the output", error)

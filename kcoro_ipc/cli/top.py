@@ -9,6 +9,7 @@ from itertools import repeat
 
 import click
 
+from kcoro_ipc.cli.brief import Brief
 from kcoro_ipc.cli.exits import OutsideError
 from kcoro_ipc.cli.invocation import Invocation, Seconds, common
 from kcoro_ipc.monitor.keys import State
@@ -21,7 +22,14 @@ from kcoro_ipc.monitor.rows import BARS, COLUMNS, PLAIN_BARS, TEXTS, Row, sorted
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per channel and round.")
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="Rounds.  [until ^C]")
 @click.option("--interval", type=Seconds(0.05), default=1.0, metavar="S", help="Between.  [1]")
-@click.option("--sort", type=click.Choice(list(COLUMNS)), default="name", help="By.  [name]")
+@click.option(
+    "--sort",
+    cls=Brief,
+    line=("--sort COLUMN", f"By: {', '.join(COLUMNS)}.  [name]"),
+    type=click.Choice(list(COLUMNS)),
+    default="name",
+    help="By.  [name]",
+)
 @click.option("--filter", "wanted", default="", metavar="TEXT", help="Only names with TEXT.")
 @click.option("--no-color", is_flag=True, help="No colours; also with $NO_COLOR.")
 @common
@@ -92,7 +100,9 @@ def follow(
                 time.sleep(interval)
                 sys.stdout.write("" if as_json else "\n")
     if not samples:
-        raise OutsideError("no samples: there is no such channel that you may see; see `kcoro ls`")
+        raise OutsideError(
+            "no samples: there is no such channel that you may see; look with `kcoro ls`"
+        )
 
 
 def numbers(count: int | None) -> Iterator[int]:

@@ -5,7 +5,7 @@ import time
 from typing import TYPE_CHECKING
 
 from kcoro_ipc.cli import handing
-from kcoro_ipc.cli.exits import OutsideError
+from kcoro_ipc.cli.exits import outside
 from kcoro_ipc.cli.invocation import Invocation
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Worker:
         try:
             return handing.run(self._command, job.data, [file.fileno() for file in files])
         except OSError as error:
-            raise OutsideError(f"the command cannot be run: {error.strerror}") from error
+            raise outside("the command cannot be run", error) from error
         finally:
             for file in files:
                 file.close()

@@ -72,7 +72,7 @@ def release(broker: Broker, request: Request) -> Outcome:
 
 def close(broker: Broker, request: Request) -> Outcome:
     channel = _managed(broker, request)
-    broker.close(channel)
+    broker.close(channel, request.peer)
     return request.done()
 
 
@@ -81,14 +81,15 @@ def destroy(broker: Broker, request: Request) -> Outcome:
     if not request.minor:
         return _legacy_destroy(broker, request)
     channel = _managed(broker, request)
-    broker.destroy(channel, request.text(_wire.ATTR_REASON) or "destroyed by a client")
+    why = request.text(_wire.ATTR_REASON) or "destroyed by a client"
+    broker.destroy(channel, request.peer, why)
     return request.done()
 
 
 def _legacy_destroy(broker: Broker, request: Request) -> Outcome:
     try:
         channel = _managed(broker, request)
-        broker.close(channel)
+        broker.close(channel, request.peer)
         if channel.chan_id in request.peer.handles:
             broker.release(request.peer, channel, 0)
     except KcoroError:
@@ -98,7 +99,7 @@ def _legacy_destroy(broker: Broker, request: Request) -> Outcome:
 
 def purge(broker: Broker, request: Request) -> Outcome:
     channel = _managed(broker, request)
-    return request.done((_wire.ATTR_COUNT, broker.purge(channel)))
+    return request.done((_wire.ATTR_COUNT, broker.purge(channel, request.peer)))
 
 
 def configure(broker: Broker, request: Request) -> Outcome:

@@ -110,6 +110,6 @@ def get_info(broker: Broker, request: Request) -> Outcome:
         ]
         pairs += [
             (_wire.ATTR_ITEM, [(_wire.ATTR_NAME, name), (_wire.ATTR_VALUE, value)])
-            for name, value in broker.usage(request.peer.user).items()
+            for name, value in broker.users.usage(request.peer.user).items()
         ]
     return request.done(*pairs)

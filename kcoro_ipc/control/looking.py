@@ -128,7 +128,7 @@ def _files(broker: Broker, request: Request, channel: Channel, page: Page) -> li
 
 def _owner(broker: Broker, account: int) -> list[Pair]:
     """Of a connection that is gone its user is known as long as something is charged to it."""
-    uid = broker.uid_of(account)
+    uid = broker.users.uid_of(account)
     return [] if uid is None else [(_wire.ATTR_SENDER_UID, uid)]
 
 

@@ -36,7 +36,7 @@ def grant(broker: Broker, peer: Peer, channel: Channel, rights: int, made: bool)
         return broker.grant(peer, channel, rights)
     except KcoroError:
         if made:
-            broker.destroy(channel, "its maker got no handle")
+            broker.destroy(channel, peer, "its maker got no handle")
         raise
 
 

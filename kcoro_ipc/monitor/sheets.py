@@ -24,8 +24,10 @@ HELP = (
     "s, S     sort by the next column, or the one before;  r  the other way round",
     "space    stop the picture, and go on;  q, Q, ^C  quit",
     "",
-    "DEPTH waits or is held   SND, RCV parked senders, receivers   OLDEST longest wait",
-    "DROPS evicted, dropped, undelivered   CANC cancelled waiters   REDEL redelivered",
+    "DEPTH   messages that wait or are held;  OLDEST  longest wait",
+    "SND     senders that wait;  RCV  receivers that wait",
+    "DROPS   evicted, dropped, undelivered;  CANC  cancelled waiters",
+    "REDEL   delivered again",
 )
 
 

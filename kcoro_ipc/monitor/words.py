@@ -59,7 +59,7 @@ def sentence(
         f"{who(picture, party.conn)} has waited {seconds(wait.age_ns)} "
         f"to {verb} {named(picture, wait.chan_id)}"
     )
-    limited = ", and gives up by itself" if wait.limited else ""
+    limited = "; the wait has a limit and ends by itself" if wait.limited else ""
     return f"{start}: {state(wait, snapshot)}; {_helped(picture, party, wait)}{limited}"
 
 

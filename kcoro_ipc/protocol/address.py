@@ -36,7 +36,8 @@ def parse_address(text: str) -> Address:
         raise InvalidArgument(f"{text!r} names no socket; give PATH, stream:PATH or seqpacket:PATH")
     if len(os.fsencode(path)) > MAX_PATH_BYTES:
         raise NameTooLong(
-            f"the socket's path has over {MAX_PATH_BYTES} bytes, which AF_UNIX cannot hold: {path}"
+            f"the socket's path has over {MAX_PATH_BYTES} bytes, too many for AF_UNIX; take a "
+            f"shorter one than {path}"
         )
     return Address(transport, path)
 
@@ -64,9 +65,13 @@ def connect_error(address: Address, error: OSError) -> KcoroError:
             f"the socket {address} may not be used by you; ask its owner for write permission"
         )
     if isinstance(error, (BlockingIOError, TimeoutError)):
-        return NoDaemon(f"the daemon at {address} accepts no connection; it is stuck or overloaded")
+        return NoDaemon(
+            f"the daemon at {address} accepts no connection; it is stuck or overloaded, try again"
+        )
     if isinstance(error, (FileNotFoundError, ConnectionError, NotADirectoryError)):
         return NoDaemon(
             f"no daemon at {address}: start one with `kcoro serve`, or set KCORO_SOCKET"
         )
-    return NoDaemon(f"the socket {address} cannot be used: {error.strerror or error}")
+    return NoDaemon(
+        f"the socket {address} cannot be used: {error.strerror or error}; set KCORO_SOCKET anew"
+    )

@@ -49,7 +49,7 @@ def test_a_uid_over_its_connections_hears_in_hello_which_limit_it_is(
     assert again.ask("PING")["RESULT"] == 0
 
 
-def test_far_over_the_limit_connections_hear_why_at_the_door_and_the_log_has_one_line(
+def test_far_over_the_limit_connections_hear_why_at_the_door_and_the_log_says_of_each_who(
     start_daemon: Any, connect: Any
 ) -> None:
     running = start_daemon("--limit", "connections_per_uid=1")
@@ -58,7 +58,10 @@ def test_far_over_the_limit_connections_hear_why_at_the_door_and_the_log_has_one
     assert silent[-1].read()["QUOTA_NAME"] == b"connections per uid"
     assert silent[-1].at_end()
     assert first.ask("PING")["RESULT"] == 0
-    assert running.log.count("connection refused") == 1
+    said = [line for line in running.log.splitlines() if "connection refused" in line]
+    who = f"uid={os.getuid()} pid={os.getpid()}"
+    assert len(said) == 6
+    assert all(who in line and "setting=limits.connections_per_uid" in line for line in said)
 
 
 def test_a_uid_over_its_channels_hears_which_limit_it_is_and_a_destroy_makes_room(

@@ -106,7 +106,7 @@ def test_18_nothing_changes_a_region_under_its_reader(house: House, who: str, at
     memory.close()
 
 
-def test_18_not_even_the_makers_own_mapping_punches_a_hole(house: House) -> None:
+def test_20_not_even_the_makers_own_mapping_punches_a_hole(house: House) -> None:
     memory, file = create_memory(SIZE)
     memory[:] = b"k" * SIZE
     with sharer(house) as owner, sharer(house) as reader:

@@ -134,7 +134,7 @@ def test_14_what_is_no_region_is_einval_that_names_the_check_and_is_closed(
         descriptors_settle(house, before)
 
 
-def test_14_a_terabyte_without_pages_is_refused_and_costs_nothing(house: House) -> None:
+def test_19_a_terabyte_without_pages_is_refused_and_costs_nothing(house: House) -> None:
     """Its size is over the quota before anybody looks for its pages."""
     with sharer(house) as peer:
         before = house.process.resident_bytes()
@@ -150,7 +150,7 @@ def allocated_bytes(number: int) -> int:
     return os.fstat(number).st_blocks * 512
 
 
-def test_14_holes_that_as_many_pages_behind_the_end_hide_are_filled_before_they_are_read(
+def test_19_holes_that_as_many_pages_behind_the_end_hide_are_filled_before_they_are_read(
     house: House,
 ) -> None:
     """The daemon cannot tell them by the number of blocks; the reader has all pages or no map."""

@@ -23,6 +23,7 @@ from pathlib import Path
 from kcoro_ipc import blocking
 from kcoro_ipc.errors import WouldBlock
 from tests.e2e.harness import STUCK_S, DaemonProcess, running_daemon
+from tests.soak.checks import Checks
 from tests.soak.journal import COUNTED, Account, Journal, lines_of
 from tests.soak.restarts import Restarts
 
@@ -47,7 +48,12 @@ AT_REST = {"connections": 1, "channels": len(CHANNELS)}
 
 class Soak:
     def __init__(
-        self, daemon: DaemonProcess, restarts: Restarts, chance: random.Random, place: Path
+        self,
+        daemon: DaemonProcess,
+        restarts: Restarts,
+        chance: random.Random,
+        place: Path,
+        checks: Checks,
     ) -> None:
         self.daemon = daemon
         self.restarts = restarts
@@ -57,7 +63,7 @@ class Soak:
         self.started = 0
         self.kills = 0
         self.memory: list[int] = []
-        self.faults: list[str] = []
+        self.checks = checks
 
     # --- one round ---
 
@@ -90,8 +96,8 @@ class Soak:
         """One that has ended by itself failed: it only ends by being killed."""
         worker = self.workers.pop(index)
         self.kills += 1
-        if worker.poll() is not None:
-            self.faults.append(f"a worker ended by itself with {worker.returncode}")
+        ended = worker.poll()
+        self.checks.that(ended is None, f"a worker ended by itself with {ended}")
         worker.kill()
         worker.wait()
 
@@ -144,15 +150,13 @@ class Soak:
     def look(self, client: blocking.Client) -> str:
         self.fill(client)
         usage = self.settle(client)
-        if usage != AT_REST:
-            self.faults.append(f"at rest there is {usage}, not {AT_REST}")
-        descriptors = self.daemon.descriptors()
-        if descriptors != self.descriptors:
-            self.faults.append(f"{descriptors} descriptors, not {self.descriptors}")
-        if (records := records_of(client)) != self.records:
-            self.faults.append(f"records in use are {records}, not {self.records}")
+        self.checks.that(usage == AT_REST, f"at rest there is {usage}, not {AT_REST}")
+        now = self.daemon.descriptors()
+        self.checks.that(now == self.descriptors, f"{now} descriptors, not {self.descriptors}")
+        records = records_of(client)
+        self.checks.that(records == self.records, f"records are {records}, not {self.records}")
         self.memory.append(self.steady_memory(client))
-        return f"descriptors={descriptors} memory={self.memory[-1] >> 10}K"
+        return f"descriptors={now} memory={self.memory[-1] >> 10}K"
 
     # --- all of it ---
 
@@ -171,18 +175,17 @@ class Soak:
     def count_use(self, client: blocking.Client) -> None:
         """A channel that nobody could use would make every other check mean nothing."""
         received = {name: client.statistics(name).total_recvs for name in CHANNELS}
-        self.faults += [
-            f"nothing was received from {name}" for name in received if not received[name]
-        ]
+        for name, number in received.items():
+            self.checks.that(number > 0, f"nothing was received from {name}")
         print("soak: received", *(f"{name}={number}" for name, number in received.items()))
 
     def judge(self) -> None:
         # Allocators step up and down by a percent from round to round; growth is in two of them.
         before, after = max(self.memory[WARM_UP - 2 : WARM_UP]), min(self.memory[-2:])
-        if after > before * MEMORY:
-            self.faults.append(f"memory grew from {before} to {after} bytes")
+        steady = after <= before * MEMORY
+        self.checks.that(steady, f"memory grew from {before} to {after} bytes")
         account = Account(lines_of(map(str, self.place.glob("journal-*"))))
-        self.faults += account.faults()
+        self.checks.none(account.faults())
         print(f"soak: kills={self.kills} {account}", flush=True)
 
 
@@ -203,24 +206,24 @@ def main() -> int:
     print(f"soak: seed={seed} seconds={options.seconds:g}", flush=True)
     with running_daemon(place, log_level="warning") as daemon:
         chance = random.Random(seed)
-        restarts = Restarts(place, chance)
+        checks = Checks()
+        restarts = Restarts(place, chance, checks)
         try:
-            soak = Soak(daemon, restarts, chance, place)
+            soak = Soak(daemon, restarts, chance, place, checks)
             soak.run(options.seconds)
             restarts.finish()
         finally:
             restarts.end()
-        soak.faults += restarts.faults
-        if status := daemon.stop():
-            soak.faults.append(f"the daemon ended with {status}")
-    if soak.faults:
+        status = daemon.stop()
+        checks.that(status == 0, f"the daemon ended with {status}")
+    if checks.failed:
         print(f"soak: seed={seed}, everything is in {place}\n{daemon.log()[-4000:]}")
-        for fault in soak.faults[:50]:
+        for fault in checks.faults[:50]:
             print(f"soak: {fault}")
     else:
         shutil.rmtree(place)
-    print(f"{ROUNDS - bool(soak.faults)} passed, {len(soak.faults)} failed")
-    return 1 if soak.faults else 0
+    print(checks)
+    return 1 if checks.failed else 0
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 from kcoro_ipc import blocking
 from kcoro_ipc.errors import NoSuchChannel
 from tests.e2e.harness import STUCK_S, DaemonProcess
+from tests.soak.checks import Checks
 from tests.soak.journal import RENEWED, Renewed, lines_of
 from tests.soak.renewing import SENDERS
 
@@ -22,10 +23,10 @@ TRAFFIC = 50  # messages that a life hands over at least
 
 
 class Restarts:
-    def __init__(self, place: Path, chance: random.Random) -> None:
+    def __init__(self, place: Path, chance: random.Random, checks: Checks) -> None:
         self.place = place / "restarts"
         self.place.mkdir()
-        self.faults: list[str] = []
+        self.checks = checks
         self.kills = 0
         self.daemon = self._daemon()
         self.workers = [self._worker(number, chance) for number in range(WORKERS)]
@@ -55,11 +56,10 @@ class Restarts:
     def _traffic(self) -> None:
         until = time.monotonic() + STUCK_S
         with blocking.open_client(self.daemon.stream) as probe:
-            while self._handed_over(probe) < TRAFFIC:
-                if time.monotonic() > until:
-                    self.faults.append(f"after restart {self.kills} the clients did not go on")
-                    return
+            while (many := self._handed_over(probe)) < TRAFFIC and time.monotonic() < until:
                 time.sleep(0.01)
+        went_on = many >= TRAFFIC
+        self.checks.that(went_on, f"after restart {self.kills} the clients did not go on")
 
     def _handed_over(self, probe: blocking.Client) -> int:
         with suppress(NoSuchChannel):
@@ -67,24 +67,24 @@ class Restarts:
         return 0
 
     def _read_log(self) -> None:
-        if "Traceback" in self.daemon.log():
-            self.faults.append(f"life {self.kills} of the daemon that is killed has a traceback")
+        clean = "Traceback" not in self.daemon.log()
+        self.checks.that(clean, f"life {self.kills} of the daemon that is killed has a traceback")
 
     def finish(self) -> None:
         """The last life ends in order, with nobody there."""
         self._traffic()
         for worker in self.workers:
-            if worker.poll() is not None:
-                self.faults.append(f"a renewing worker ended by itself with {worker.returncode}")
+            ended = worker.poll()
+            self.checks.that(ended is None, f"a renewing worker ended by itself with {ended}")
             worker.kill()
             worker.wait()
         with blocking.open_client(self.daemon.stream) as client:
             client.open_channel(RENEWED).purge()
-        if status := self.daemon.stop():
-            self.faults.append(f"the daemon that was killed ended at last with {status}")
+        status = self.daemon.stop()
+        self.checks.that(status == 0, f"the daemon that was killed ended at last with {status}")
         self._read_log()
         account = Renewed(lines_of(map(str, self.place.glob("journal-*"))))
-        self.faults += account.faults(unfinished=WORKERS * SENDERS)
+        self.checks.none(account.faults(unfinished=WORKERS * SENDERS))
         print(f"soak: daemon kills={self.kills} {account}", flush=True)
 
     def end(self) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import signal
 import socket
 from collections import deque
@@ -21,7 +22,7 @@ from kcoro_ipc.acceptor import (
     Acceptor,
     check_descriptor_limit,
 )
-from kcoro_ipc.broker import LEGACY_IDLE_NS, Broker
+from kcoro_ipc.broker import Broker
 from kcoro_ipc.daemon import CONTROL_NS, TURN_NS, Daemon, serve
 from kcoro_ipc.draining import Drain
 from kcoro_ipc.errors import KcoroError
@@ -30,6 +31,9 @@ from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import Channel, Peer, Settings
 from kcoro_ipc.registry import Registry
 from kcoro_ipc.reports import Closed, Control, Report
+from kcoro_ipc.telling import say_closed
+from kcoro_ipc.throttle import LINES_PER_WINDOW
+from kcoro_ipc.user_lives import LEGACY_IDLE_NS
 
 QUIET = Report(0, 0, 0, 0, 0, 0, 0, 0)
 SMALL = Limits(
@@ -170,6 +174,61 @@ def test_after_the_listeners_closed_a_pause_of_accepting_is_no_deadline(
     assert hall.acceptor.next_deadline_ns() == PAUSE_NS
     hall.acceptor.close()
     assert hall.acceptor.next_deadline_ns() is None
+
+
+def lines(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]:
+    records = [record for record in caplog.records if record.getMessage() == event]
+    return [record.__dict__["fields"] for record in records]
+
+
+def test_each_user_that_is_refused_at_the_door_is_named_with_quota_and_limit(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("kcoro_ipc.acceptor.OVER_QUOTA_MOST", -1_000)
+    callers = iter([1000, 1001, 1000])
+
+    def kernel(connected: socket.socket) -> transport.Credentials:
+        uid = next(callers)
+        return transport.Credentials(uid + 5, uid, uid, frozenset({uid}), False)
+
+    monkeypatch.setattr("kcoro_ipc.acceptor.credentials", kernel)
+    hall.connect(3)
+    assert hall.accept() == 0
+    said = lines(caplog, "connection refused")
+    assert [(one["uid"], one["pid"]) for one in said] == [(1000, 1005), (1001, 1006), (1000, 1005)]
+    quota = {"quota": "connections per uid", "limit": 1_000, "usage": 0}
+    quota["setting"] = "limits.connections_per_uid"
+    assert all(one.items() >= quota.items() for one in said)
+
+
+def test_a_user_that_is_refused_a_thousand_times_hides_no_other_and_is_counted(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def kernel(connected: socket.socket) -> transport.Credentials:
+        uid = 1000 if len(hall.pump.refused) < LINES_PER_WINDOW + 7 else 1001
+        return transport.Credentials(1, uid, uid, frozenset({uid}), False)
+
+    monkeypatch.setattr("kcoro_ipc.acceptor.credentials", kernel)
+    monkeypatch.setattr("kcoro_ipc.acceptor.OVER_QUOTA_MOST", -1_000)
+    while len(hall.pump.refused) < LINES_PER_WINDOW + 8:
+        hall.connect(1)
+        hall.accept()
+    uids = [one["uid"] for one in lines(caplog, "connection refused")]
+    assert uids == [1000] * LINES_PER_WINDOW + [1001]
+    hall.broker.talk.end()
+    assert lines(caplog, "log lines left out") == [{"uid": 1000, "count": 7}]
+
+
+def test_a_refusal_by_the_kernel_is_told_in_words(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def kernel(connected: socket.socket) -> transport.Credentials:
+        raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
+    monkeypatch.setattr("kcoro_ipc.acceptor.credentials", kernel)
+    hall.connect(2)
+    hall.accept()
+    assert lines(caplog, "connection refused") == [{"why": os.strerror(errno.ENOBUFS)}]
 
 
 @pytest.mark.parametrize("why", ["pump", "quota"])
@@ -377,3 +436,35 @@ async def test_a_fault_in_reloading_does_not_end_the_daemon_and_the_next_one_is_
         )
     assert (status, seen) == (0, [0, 1, -1])
     assert "ZeroDivisionError: planted" in caplog.text
+
+
+# --- what ends it all ---
+
+
+async def test_a_fault_that_ends_the_daemon_leaves_its_traceback_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def beside(daemon: Daemon) -> None:
+        raise ZeroDivisionError("planted")
+
+    with caplog.at_level(logging.ERROR, "kcoro"), pytest.raises(ExceptionGroup):
+        await serve([], limits=SMALL, signals=False, beside=beside)
+    (record,) = caplog.records
+    assert (record.getMessage(), record.levelno) == ("fault", logging.ERROR)
+    assert "in beside" in caplog.text
+    assert "ZeroDivisionError: planted" in caplog.text
+
+
+# --- ends of connections ---
+
+
+def test_the_end_of_a_connection_is_told_with_who_it_was(
+    hall: Hall, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer = Peer(7, hall.broker.user(1000), 1000, frozenset(), 4242, 0, client_name="kcoro send")
+    hall.broker.join(peer)
+    with caplog.at_level(logging.INFO, "kcoro"):
+        say_closed(hall.broker, Closed(7, _wire.KC_ECONNRESET, 3, 0, 0, 0, 0, 0))
+    (said,) = lines(caplog, "disconnected")
+    who = {"conn": 7, "uid": 1000, "pid": 4242, "client": "kcoro send", "code": "ECONNRESET"}
+    assert said.items() >= who.items()

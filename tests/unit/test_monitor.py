@@ -321,6 +321,12 @@ def test_whatever_is_shown_fits_the_screen(
         assert sum(line.startswith(">") for line in plain) == 1
 
 
+def test_the_page_of_help_is_whole_on_a_screen_of_80_by_24() -> None:
+    lines = view.lines(table([], State()), 0, 80, 24, False, help_on=True)
+    assert [line.rstrip() for line in lines[1 : 1 + len(sheets.HELP)]] == list(sheets.HELP)
+    assert len(lines) == 24
+
+
 def test_the_marked_row_is_always_within_the_window() -> None:
     for count in (0, 1, 5, 50):
         for chosen in (0, 3, 49, 10**9):

@@ -359,7 +359,8 @@ def test_a_step_that_fails_ends_it_with_the_managers_words(kcoro: Kcoro, systemc
     (systemctl / "fails").write_text("No medium found\n")
     code, _, err = kcoro("install", "--user", "--now", "--systemd", "252")
     assert code == exits.OUTSIDE
-    assert err == "kcoro: systemctl --user daemon-reload failed: No medium found\n"
+    said = "kcoro: systemctl --user daemon-reload failed: No medium found; "
+    assert err == f"{said}mend that and do it again\n"
 
 
 INACTIVE = """\
@@ -447,7 +448,7 @@ def test_without_a_manager_files_are_removed_only_by_force(kcoro: Kcoro, systemc
     assert kcoro("uninstall", "--user") == (
         exits.OUTSIDE,
         [],
-        "kcoro: systemctl show failed: No medium found; "
+        "kcoro: systemctl show failed: No medium found; mend that and do it again; "
         "nothing was removed, --force removes without it\n",
     )
     assert kcoro("uninstall", "--user", "--force")[0] == 0
@@ -491,5 +492,5 @@ def test_without_systemd_a_version_must_be_named(
     assert kcoro("status") == (
         exits.OUTSIDE,
         [],
-        "kcoro: systemctl is not here; is systemd installed?\n",
+        "kcoro: systemctl is not here; install systemd, or run `kcoro serve` yourself\n",
     )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 Line = Callable[[Any], str]
+FULL = "cannot write the output: No space left on device; free some space, or use another disk"
 
 
 def test_0_when_it_is_done(kcoro: Any) -> None:
@@ -43,7 +44,7 @@ def test_1_when_the_output_cannot_be_written_and_nothing_is_lost(kcoro: Any) -> 
             kcoro.command("recv", name), stdout=full, stderr=-1, env=kcoro.environment()
         )
     assert finished.returncode == 1
-    assert finished.stderr == b"kcoro: cannot write the output: No space left on device\n"
+    assert finished.stderr == f"kcoro: {FULL}\n".encode()
     assert kcoro("recv", name, "--try").stdout == b"kept\n"
 
 
@@ -59,16 +60,22 @@ def test_1_when_what_a_command_prints_cannot_be_written(
             kcoro.command(*words), stdout=full, stderr=-1, env=kcoro.environment()
         )
     assert finished.returncode == 1
-    assert line_of(finished) == "kcoro: cannot write the output: No space left on device"
+    assert line_of(finished) == f"kcoro: {FULL}"
 
 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("recv NAME >&-", "cannot write the output: Bad file descriptor"),
-        ("ls >&-", "cannot write the output: Bad file descriptor"),
-        ("send NAME <&-", "cannot read the input: Bad file descriptor"),
-        ("recv NAME <&- >&-", "cannot write the output: Bad file descriptor"),
+        (
+            "recv NAME >&-",
+            "cannot write the output: Bad file descriptor; open it: < FILE or > FILE",
+        ),
+        ("ls >&-", "cannot write the output: Bad file descriptor; open it: < FILE or > FILE"),
+        ("send NAME <&-", "cannot read the input: Bad file descriptor; open it: < FILE or > FILE"),
+        (
+            "recv NAME <&- >&-",
+            "cannot write the output: Bad file descriptor; open it: < FILE or > FILE",
+        ),
     ],
 )
 def test_1_without_a_descriptor_that_is_needed_and_nothing_is_lost(

@@ -119,7 +119,7 @@ def test_install_says_where_it_cannot_write(kcoro: Any, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     done = kcoro("completion", "bash", "--install", XDG_DATA_HOME=str(tmp_path / "taken"))
     assert done.returncode == 1
-    assert b"cannot be written" in done.stderr
+    assert b"cannot write" in done.stderr
 
 
 def test_the_installed_manual_is_found_beside_the_program() -> None:

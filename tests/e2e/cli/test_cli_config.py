@@ -47,7 +47,9 @@ def test_a_file_that_cannot_be_read_is_1(kcoro: Any, tmp_path: Path, line_of: Li
     for words in (("config", "check"), ("config", "show"), ("serve", "--config")):
         finished = kcoro(*words, str(tmp_path / "absent"))
         assert finished.returncode == 1
-        assert line_of(finished).endswith("absent: there is no such file")
+        assert line_of(finished).endswith(
+            "absent: there is no such file; check the path and its rights, or leave the file out"
+        )
     assert kcoro("config", "check", "--quiet", str(tmp_path / "absent")).stderr == b""
 
 

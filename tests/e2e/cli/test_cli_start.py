@@ -35,7 +35,7 @@ def test_help_loads_no_command(kcoro: Any, tmp_path: Any) -> None:
     loaded = modules(kcoro, tmp_path, "-h")
     ours = {one for one in loaded if one.startswith("kcoro_ipc")}
     assert ours <= {"kcoro_ipc", "kcoro_ipc.__main__", "kcoro_ipc.errors", "kcoro_ipc.cli"} | {
-        f"kcoro_ipc.cli.{one}" for one in ("main", "exits", "invocation", "standard")
+        f"kcoro_ipc.cli.{one}" for one in ("main", "brief", "exits", "invocation", "standard")
     }
 
 

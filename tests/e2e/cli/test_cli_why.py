@@ -102,7 +102,10 @@ def test_a_limit_is_told_and_who_could_serve(kcoro: Any) -> None:
         client.open_channel(name, read=False)
         line = kcoro("why", name).stdout.decode()
     assert "it can be sent to by pid " in line
-    assert "(by-hand\\x1b[31m), which is not waiting, and gives up by itself\n" in line
+    assert (
+        "(by-hand\\x1b[31m), which is not waiting; the wait has a limit and ends by itself\n"
+        in line
+    )
 
 
 def test_nobody_waiting_and_no_such_channel(kcoro: Any) -> None:

@@ -147,7 +147,10 @@ def test_a_message_that_cannot_be_written_stays_in_the_channel(
     kcoro("send", jobs, "precious")
     refused = kcoro("recv", jobs, "--output", "/nowhere/out")
     assert refused.returncode == 1
-    assert line_of(refused) == "kcoro: cannot write /nowhere/out: No such file or directory"
+    assert (
+        line_of(refused)
+        == "kcoro: cannot write /nowhere/out: No such file or directory; check the path"
+    )
     assert kcoro("recv", jobs).stdout == b"precious\n"
 
 

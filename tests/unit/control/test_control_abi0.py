@@ -5,10 +5,10 @@ import logging
 import pytest
 
 from kcoro_ipc import _wire, control
-from kcoro_ipc.broker import LEGACY_IDLE_NS
 from kcoro_ipc.control import Then
 from kcoro_ipc.reports import Control
 from kcoro_ipc.throttle import LINES_PER_WINDOW, WINDOW_NS
+from kcoro_ipc.user_lives import LEGACY_IDLE_NS
 from tests.unit.control.house import (
     EPHEMERAL,
     FIXED,
