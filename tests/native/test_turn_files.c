@@ -83,6 +83,23 @@ KC_TEST(whose_files_are_closed_too_slowly_is_not_read_until_they_are_or_hang)
     }
 }
 
+KC_TEST(who_was_not_read_for_its_files_is_read_with_the_last_close_also_when_its_patience_is_over)
+{
+    kc_account_limits limits = {.files = 2 * KC_MAX_FILES};
+    begin(NULL, KC_TRANSPORT_STREAM);
+    KC_CHECK_EQ(kc_account_limit(r.engine, r.account, &limits), KC_OK);
+    ping_with_files(1, KC_MAX_FILES);
+    KC_CHECK_STR(overhear(0), "PING r1 =-22");
+    ping_with_files(2, 1);
+    KC_CHECK_STR(overhear(0), "PING r2 =-22");
+    ping_with_files(3, 1);
+    KC_CHECK_STR(overhear(0), "");
+    (void)kc_engine_tick(r.engine, clock_ns() + 2 * KC_FILE_PATIENCE_NS); /* they lag no more, but it was not told */
+    (void)rig_close_files(&r);
+    KC_CHECK_STR(overhear(0), "PING r3 =-22"); /* not only when its own second is over */
+    finish();
+}
+
 KC_TEST(files_that_no_frame_names_and_names_without_files_end_the_connection)
 {
     begin(NULL, KC_TRANSPORT_STREAM);
@@ -299,6 +316,7 @@ int main(void)
 {
     KC_RUN(files_that_a_request_cannot_take_are_closed_and_the_connection_lives);
     KC_RUN(whose_files_are_closed_too_slowly_is_not_read_until_they_are_or_hang);
+    KC_RUN(who_was_not_read_for_its_files_is_read_with_the_last_close_also_when_its_patience_is_over);
     KC_RUN(files_that_no_frame_names_and_names_without_files_end_the_connection);
     KC_RUN(files_behind_a_barrier_wait_for_the_frame_that_names_them);
     KC_RUN(more_files_than_may_wait_end_the_connection);
