@@ -1,5 +1,6 @@
 /* test_turn_files.c: the turn and open files: with the bytes that name them, and closed in every other case. */
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/un.h>
 
 #include "kc_turn_fixture.h"
@@ -312,6 +313,76 @@ KC_TEST(a_connection_to_this_daemon_does_not_travel_through_it)
     finish();
 }
 
+/* So many descriptors are left; the limit before. */
+static rlim_t leave_descriptors(int free)
+{
+    struct rlimit limit;
+    int next = dup(0);
+    KC_REQUIRE(next >= 0 && close(next) == 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = (rlim_t)(next + free);
+    KC_REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    return before;
+}
+
+static void restore_descriptors(rlim_t before)
+{
+    struct rlimit limit;
+    KC_REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = before;
+    KC_REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+KC_TEST(files_without_room_are_closed_by_a_thread_with_their_socket_not_by_the_turn)
+{
+    for (uint32_t transport = 0; transport < 2; transport++) {
+        int ends[2];
+        begin(NULL, transport);
+        KC_REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+        rlim_t before = leave_descriptors(2 + 3);
+        int i = join(1, transport);
+        rig_build(&r, 1, "SEND r1 c1001 e:a");
+        r.frame[3] = 16;
+        send_copies(i, r.frame, r.frame_bytes, ends[1], 16);
+        (void)close(ends[1]); /* now the last of it is in the socket */
+        char byte;
+        KC_CHECK_STR(overhear(i), "CMD99 =-12 q:open files of the daemon s:LimitNOFILE");
+        KC_CHECK_EQ(read(ends[0], &byte, 1), -1); /* it is open somewhere */
+        KC_CHECK(rig_close_files(&r) > 0);
+        KC_CHECK_EQ(read(ends[0], &byte, 1), 0);
+        restore_descriptors(before);
+        (void)close(ends[0]);
+        say(0, "PING r2");
+        KC_CHECK_STR(hear(0), "PING r2 =0");
+        finish();
+    }
+}
+
+KC_TEST(files_in_a_socket_that_is_closed_without_room_wait_in_it)
+{
+    for (uint32_t transport = 0; transport < 2; transport++) {
+        int ends[2], pair[2];
+        char byte;
+        begin(NULL, transport);
+        KC_REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+        rlim_t before = leave_descriptors(4 + 3);
+        (void)join(1, transport);
+        int type = transport == KC_TRANSPORT_SEQPACKET ? SOCK_SEQPACKET : SOCK_STREAM;
+        KC_REQUIRE(socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
+        peers[RIG_CONNS - 1] = pair[0];
+        send_copies(RIG_CONNS - 1, (const uint8_t *)"a", 1, ends[1], 16);
+        (void)close(ends[1]);
+        kc_pump_close_socket(r.pump, pair[1], transport, r.account);
+        KC_CHECK_EQ(read(ends[0], &byte, 1), -1);
+        KC_CHECK(rig_close_files(&r) > 0);
+        KC_CHECK_EQ(read(ends[0], &byte, 1), 0);
+        restore_descriptors(before);
+        (void)close(ends[0]);
+        (void)close(pair[0]);
+        finish();
+    }
+}
+
 int main(void)
 {
     KC_RUN(files_that_a_request_cannot_take_are_closed_and_the_connection_lives);
@@ -324,6 +395,8 @@ int main(void)
     KC_RUN(a_write_never_mixes_the_files_of_two_messages);
     KC_RUN(a_receiver_gets_the_regions_file_once_and_before_the_first_descriptor);
     KC_RUN(a_connection_to_this_daemon_does_not_travel_through_it);
+    KC_RUN(files_without_room_are_closed_by_a_thread_with_their_socket_not_by_the_turn);
+    KC_RUN(files_in_a_socket_that_is_closed_without_room_wait_in_it);
     KC_RUN(files_sent_with_the_first_byte_of_a_frame_wait_for_its_header);
     return kc_test_report();
 }
