@@ -308,7 +308,7 @@ KC_TEST(a_connection_to_this_daemon_does_not_travel_through_it)
     rig_build(&r, 1, "SEND r1 c1001 e:own");
     r.frame[3] = 1;
     send_file(0, r.frame, r.frame_bytes, client);
-    KC_CHECK_STR(hear(0), "SEND r1 =-22");
+    KC_CHECK_STR(hear(0), "SEND r1 =-22 w:a connection to this daemon cannot be passed");
     KC_CHECK_EQ(count_fds(), before);
     finish();
 }
