@@ -93,7 +93,7 @@ class Closer:
             return False
 
     def _begin(self, batch: Batch) -> bool:
-        """In a thread, which may get here when `leave` has been: `pop` decides whose the files are."""
+        """In a thread, perhaps after `leave`: `pop` decides whose the files are."""
         if self._unbegun.pop(id(batch), None) is None:
             return True
         try:

@@ -79,7 +79,7 @@ def _file_of(data: bytes) -> Loose:
 
 
 def _outer() -> dict[bytes, bytes]:
-    """Our own environment without what another `recv --exec`, around this one, told of its message."""
+    """Our environment without what a `recv --exec` around this one told of its own message."""
     return {name: value for name, value in os.environb.items() if name not in OF_A_MESSAGE}
 
 

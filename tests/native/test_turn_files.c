@@ -333,6 +333,15 @@ static void restore_descriptors(rlim_t before)
     KC_REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
 }
 
+/* 16 files; now the only copy of the last one is in the socket. */
+static void send_and_close_the_last(int i, const uint8_t *bytes, size_t n, int last)
+{
+    int fds[16] = {0};
+    fds[15] = last;
+    send_files(i, bytes, n, fds, 16);
+    (void)close(last);
+}
+
 KC_TEST(files_without_room_are_closed_by_a_thread_with_their_socket_not_by_the_turn)
 {
     for (uint32_t transport = 0; transport < 2; transport++) {
@@ -343,8 +352,7 @@ KC_TEST(files_without_room_are_closed_by_a_thread_with_their_socket_not_by_the_t
         int i = join(1, transport);
         rig_build(&r, 1, "SEND r1 c1001 e:a");
         r.frame[3] = 16;
-        send_copies(i, r.frame, r.frame_bytes, ends[1], 16);
-        (void)close(ends[1]); /* now the last of it is in the socket */
+        send_and_close_the_last(i, r.frame, r.frame_bytes, ends[1]);
         char byte;
         KC_CHECK_STR(overhear(i), "CMD99 =-12 q:open files of the daemon s:LimitNOFILE");
         KC_CHECK_EQ(read(ends[0], &byte, 1), -1); /* it is open somewhere */
@@ -354,6 +362,39 @@ KC_TEST(files_without_room_are_closed_by_a_thread_with_their_socket_not_by_the_t
         (void)close(ends[0]);
         say(0, "PING r2");
         KC_CHECK_STR(hear(0), "PING r2 =0");
+        finish();
+    }
+}
+
+KC_TEST(near_the_limit_of_descriptors_bytes_and_files_come_once_and_whole)
+{
+    for (uint32_t transport = 0; transport < 2; transport++) {
+        int fds[KC_MAX_MESSAGE_FILES + 1];
+        begin(NULL, transport);
+        rlim_t before = leave_descriptors(2 + KC_MAX_FILES + 16); /* others may have numbers above the first free one */
+        int i = join(1, transport);
+        KC_CHECK_EQ(kc_conn_able(r.pump, r.conns[1], KC_CAP_FILES), KC_OK);
+        int here = count_fds();
+        for (int n = 1; n <= 2; n++) {
+            rig_build(&r, 1, n == 1 ? "SEND r1 c1001 e:one" : "SEND r2 c1001 e:two");
+            r.frame[3] = (uint8_t)n;
+            send_with_files(i, r.frame, r.frame_bytes, n);
+        }
+        rig_build(&r, 1, "SEND r3 c1001 e:plain; PING r4");
+        KC_CHECK_EQ(send(peers[i], r.frame, r.frame_bytes, 0), r.frame_bytes);
+        KC_CHECK_STR(hear(i), "SEND r1 =0; SEND r2 =0; SEND r3 =0; PING r4 =0");
+        KC_CHECK_EQ(count_fds(), here + 3);
+        for (int n = 1; n <= 2; n++) {
+            say(1, "RECV r7 c1001");
+            KC_CHECK_STR(hear_with_files(1, fds), n == 1 ? "RECV &1 r7 =0 e:one" : "RECV &2 r7 =0 e:two");
+            KC_CHECK_EQ(close_all(fds), n);
+        }
+        say(1, "RECV r8 c1001");
+        KC_CHECK_STR(hear(1), "RECV r8 =0 e:plain");
+        ping_with_files(5, KC_MAX_FILES);
+        KC_CHECK_STR(hear(0), "PING r5 =-22");
+        KC_CHECK_EQ(count_fds(), here);
+        restore_descriptors(before);
         finish();
     }
 }
@@ -370,8 +411,7 @@ KC_TEST(files_in_a_socket_that_is_closed_without_room_wait_in_it)
         int type = transport == KC_TRANSPORT_SEQPACKET ? SOCK_SEQPACKET : SOCK_STREAM;
         KC_REQUIRE(socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
         peers[RIG_CONNS - 1] = pair[0];
-        send_copies(RIG_CONNS - 1, (const uint8_t *)"a", 1, ends[1], 16);
-        (void)close(ends[1]);
+        send_and_close_the_last(RIG_CONNS - 1, (const uint8_t *)"a", 1, ends[1]);
         kc_pump_close_socket(r.pump, pair[1], transport, r.account);
         KC_CHECK_EQ(read(ends[0], &byte, 1), -1);
         KC_CHECK(rig_close_files(&r) > 0);
@@ -396,6 +436,7 @@ int main(void)
     KC_RUN(a_receiver_gets_the_regions_file_once_and_before_the_first_descriptor);
     KC_RUN(a_connection_to_this_daemon_does_not_travel_through_it);
     KC_RUN(files_without_room_are_closed_by_a_thread_with_their_socket_not_by_the_turn);
+    KC_RUN(near_the_limit_of_descriptors_bytes_and_files_come_once_and_whole);
     KC_RUN(files_in_a_socket_that_is_closed_without_room_wait_in_it);
     KC_RUN(files_sent_with_the_first_byte_of_a_frame_wait_for_its_header);
     return kc_test_report();

@@ -135,9 +135,7 @@ async def test_what_was_handed_over_and_got_no_thread_before_the_end_is_left_to_
     """The last turn's batch: its task is cancelled before it asks for a thread."""
     left = []
     monkeypatch.setattr(closing, "close_files", lambda files: left.append(list(files)))
-    monkeypatch.setattr(
-        closing.trio.lowlevel, "start_thread_soon", lambda work, tell: tell(work())
-    )
+    monkeypatch.setattr(closing.trio.lowlevel, "start_thread_soon", lambda work, tell: tell(work()))
     pump = Pump(Batch(7, [1000, 1001]))
     closer = Closer(pump)
     async with trio.open_nursery() as nursery:
@@ -162,9 +160,7 @@ async def test_a_batch_whose_thread_begins_after_the_end_is_closed_once(
         await trio.sleep_forever()
 
     monkeypatch.setattr(closing.trio.to_thread, "run_sync", asked)
-    monkeypatch.setattr(
-        closing.trio.lowlevel, "start_thread_soon", lambda work, tell: tell(work())
-    )
+    monkeypatch.setattr(closing.trio.lowlevel, "start_thread_soon", lambda work, tell: tell(work()))
     pump = Pump(Batch(7, [1000]))
     closer = Closer(pump)
     async with trio.open_nursery() as nursery:
