@@ -40,9 +40,10 @@ class Closer:
         self._pump = pump
         self._limiter = trio.CapacityLimiter(THREADS)
         self._nursery: trio.Nursery | None = None
-        self._closing: list[Batch] = []  # in threads
+        self._closing: list[Batch] = []  # in threads, or on their way there
+        self._unbegun: dict[int, Batch] = {}  # of those, by id: no thread has begun with them
         self._closed: list[Batch] = []  # to be told
-        self._stuck: list[Batch] = []  # of those in `_closing`: no thread was to be had
+        self._stuck: list[Batch] = []  # of the latter: no thread was to be had
         self._left: list[int] = []  # at the end: told, and not closed
         self._quiet_until_s = float("-inf")
 
@@ -64,6 +65,7 @@ class Closer:
             if not batch.files:
                 break
             self._closing.append(batch)
+            self._unbegun[id(batch)] = batch
             self._nursery.start_soon(self._close, batch)
 
     def _tell(self, closed: list[Batch]) -> None:
@@ -82,12 +84,22 @@ class Closer:
         self._pump.wake()
 
     async def _is_closed(self, batch: Batch) -> bool:
-        """False: no thread could be started (`close_files` raises nothing)."""
+        """False: no thread could be started, or it had no memory and closed nothing."""
         try:
-            await trio.to_thread.run_sync(
-                close_files, batch.files, abandon_on_cancel=True, limiter=self._limiter
+            return await trio.to_thread.run_sync(
+                self._begin, batch, abandon_on_cancel=True, limiter=self._limiter
             )
         except RuntimeError:
+            return False
+
+    def _begin(self, batch: Batch) -> bool:
+        """In a thread, perhaps after `leave`: `pop` decides whose the files are."""
+        if self._unbegun.pop(id(batch), None) is None:
+            return True
+        try:
+            close_files(batch.files)
+        except MemoryError:  # before the first one: its list of numbers is made then
+            self._unbegun[id(batch)] = batch
             return False
         return True
 
@@ -99,8 +111,9 @@ class Closer:
     def leave(self) -> None:
         """At the end: what waits is left to a thread that nobody waits for, or, if there is none,
         to the end of the process. Safe twice."""
-        for batch in self._stuck:
-            self._left += batch.files
+        for key in list(self._unbegun):
+            if (unbegun := self._unbegun.pop(key, None)) is not None:
+                self._left += unbegun.files
         self._stuck.clear()
         self._tell(self._closed)
         self._tell(self._closing)

@@ -19,6 +19,7 @@ from kcoro_ipc.files import Loose
 STDIN = 0
 FIRST_BESIDE = 3  # after stdin, stdout, stderr
 ABOVE_ALL = 64  # over every number that a command is given: 16 files and the bytes
+OF_A_MESSAGE = (b"KCORO_MESSAGE", b"KCORO_FILES", b"KCORO_MESSAGE_FD")
 LONGEST_VARIABLE = 64 << 10  # execve(2) takes 128 KiB for one string
 
 
@@ -42,7 +43,9 @@ def run(command: str, data: bytes, files: Sequence[int]) -> int:
 def _spawn(command: str, data: bytes, files: Sequence[int], mask: Iterable[int]) -> int:
     numbers = [STDIN, *range(FIRST_BESIDE, FIRST_BESIDE + len(files))]
     message = _file_of(data)
-    told = _environment(data, numbers[:-1], numbers[-1]) if files else os.environb
+    told = _outer()
+    if files:
+        told |= _environment(data, numbers[:-1], numbers[-1])
     # Out of the way first: a file may have the number that another is to get.
     sources = Loose(_high(file) for file in [*files, *message])
     return os.posix_spawn(
@@ -75,11 +78,16 @@ def _file_of(data: bytes) -> Loose:
     return own
 
 
+def _outer() -> dict[bytes, bytes]:
+    """Our environment without what a `recv --exec` around this one told of its own message."""
+    return {name: value for name, value in os.environb.items() if name not in OF_A_MESSAGE}
+
+
 def _environment(data: bytes, files: Sequence[int], message: int) -> dict[bytes, bytes]:
-    told = dict(os.environb)
-    told.pop(b"KCORO_MESSAGE", None)
-    told[b"KCORO_FILES"] = " ".join(map(str, files)).encode()
-    told[b"KCORO_MESSAGE_FD"] = str(message).encode()
+    told = {
+        b"KCORO_FILES": " ".join(map(str, files)).encode(),
+        b"KCORO_MESSAGE_FD": str(message).encode(),
+    }
     if b"\0" not in data and len(data) <= LONGEST_VARIABLE:
         told[b"KCORO_MESSAGE"] = data
     return told

@@ -31,7 +31,7 @@ def stat(
     with_waiters: bool,
     with_files: bool,
 ) -> None:
-    """Show the counters of channel NAME at this moment; what is zero is left out.
+    """Show the counters of channel NAME at this moment; those of zero are left out.
 
     Without NAME: the daemon, and what you have there: connections, regions, leases, files.
     """

@@ -11,6 +11,7 @@ from kcoro_ipc.cli.invocation import Invocation
 if TYPE_CHECKING:
     from kcoro_ipc.blocking import Job
 
+OF_A_SENDER = ("KCORO_SENDER_UID", "KCORO_SENDER_PID")
 # A command that fails gets the same message again at once: from the second failure in a row on it
 # waits, doubling, so that a poisoned message does not cost a whole processor.
 FIRST_PAUSE_S = 0.05
@@ -42,9 +43,10 @@ class Worker:
 
     def _run(self, job: "Job") -> int:
         """The command's exit code."""
+        for name in OF_A_SENDER:  # of a `recv --exec` around this one, or of the last message
+            os.environ.pop(name, None)
         if job.sender is not None:
-            uid, pid = job.sender
-            os.environ |= {"KCORO_SENDER_UID": str(uid), "KCORO_SENDER_PID": str(pid)}
+            os.environ |= dict(zip(OF_A_SENDER, map(str, job.sender), strict=True))
         files = job.take_files()
         try:
             return handing.run(self._command, job.data, [file.fileno() for file in files])

@@ -146,19 +146,22 @@ int kc_file_is_over(kc_engine *e, uint32_t account) {
     if (account == 0 || atomic_load_explicit(&e->closing_files, memory_order_relaxed) <= KC_FILE_SURPLUS)
         return 0; /* nobody can be */
     kc_enter(e);
-    over = e->accounts[account].files > (uint64_t)e->accounts[account].limits.files + KC_FILE_SURPLUS;
+    over = account <= e->account_high &&
+           e->accounts[account].files > (uint64_t)e->accounts[account].limits.files + KC_FILE_SURPLUS;
     kc_leave(e);
     return over;
 }
 
 int kc_file_lags(kc_engine *e, uint32_t account) {
-    const kc_account_rec *a = &e->accounts[account];
     bool lags = false;
 
     if (account == 0 || atomic_load_explicit(&e->closing_files, memory_order_relaxed) == 0)
         return 0;
     kc_enter(e);
-    lags = a->closing > a->limits.files / 2 && e->now_ns - a->closing_ns < KC_FILE_PATIENCE_NS;
+    if (account <= e->account_high) {
+        const kc_account_rec *a = &e->accounts[account];
+        lags = a->closing > a->limits.files / 2 && e->now_ns - a->closing_ns < KC_FILE_PATIENCE_NS;
+    }
     kc_leave(e);
     return lags;
 }

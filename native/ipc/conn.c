@@ -57,7 +57,7 @@ int kc_conns_add(kc_conns *conns, uint32_t account, kc_connection **conn_out)
 {
     kc_connection *conn;
     uint32_t index;
-    int code = kc_accounts_know(conns, account) ? kc_conns_slot(conns, &index) : KC_ENOMEM;
+    int code = kc_conns_slot(conns, &index);
     if (code != KC_OK) {
         return code;
     }
@@ -67,6 +67,10 @@ int kc_conns_add(kc_conns *conns, uint32_t account, kc_connection **conn_out)
     }
     code = kc_chan_waiter_scope_begin(conns->engine, conns->root, account, &conns->limits, &conn->scope,
                                       NULL);
+    if (code == KC_OK && !kc_accounts_know(conns, account)) { /* of one that exists: the number is no wild one */
+        (void)kc_chan_waiter_scope_end(conns->engine, conn->scope, KC_REASON_DEAD);
+        code = KC_ENOMEM;
+    }
     if (code != KC_OK) {
         kc_memory_give(&conns->memory, conn, sizeof *conn);
         return code;

@@ -23,35 +23,32 @@ static bool kc_conns_crowds(kc_conns *conns, uint32_t account)
     return kc_file_is_over(conns->engine, account) != 0 || kc_file_lags(conns->engine, account) != 0;
 }
 
-/* The account pays for fewer files than before; `crowded`: it had too many, before. */
-static void kc_conns_uncrowd(kc_conns *conns, uint32_t account, bool crowded)
+/* The account pays for fewer files than before. Whether it had too many then says nothing: time ends that, too. */
+static void kc_conns_uncrowd(kc_conns *conns, uint32_t account)
 {
-    if (crowded && !kc_conns_crowds(conns, account)) {
+    if (conns->lists[KC_LIST_CROWDED].first != NULL && !kc_conns_crowds(conns, account)) {
         kc_conns_look_again(conns);
     }
 }
 
 void kc_conns_discard(kc_conns *conns, uint32_t account, int32_t file, bool paid)
 {
-    bool crowded = kc_conns_crowds(conns, account);
     if (kc_file_discard(conns->engine, account, file, paid) != KC_OK) {
         (void)close(file); /* late is worse than slow: without memory there is nobody to hand it to */
-        kc_conns_uncrowd(conns, account, crowded);
+        kc_conns_uncrowd(conns, account);
     }
 }
 
 void kc_conns_files_refund(kc_conns *conns, uint32_t account, uint32_t count)
 {
-    bool crowded = kc_conns_crowds(conns, account);
     kc_file_refund(conns->engine, account, count);
-    kc_conns_uncrowd(conns, account, crowded);
+    kc_conns_uncrowd(conns, account);
 }
 
 void kc_conns_files_closed(kc_conns *conns, uint32_t account, uint32_t count)
 {
-    bool crowded = kc_conns_crowds(conns, account);
     kc_file_closed(conns->engine, account, count);
-    kc_conns_uncrowd(conns, account, crowded);
+    kc_conns_uncrowd(conns, account);
 }
 
 bool kc_conn_is_crowded(kc_conns *conns, kc_connection *conn)

@@ -117,6 +117,7 @@ typedef struct kc_inbound { /* one whole frame */
     kc_bodies *bodies;    /* of its detached elements; NULL when none can be */
     kc_buffer *flat;      /* the payload's own memory, to be taken over; NULL when it is lent */
     const kc_refusal *refusal;
+    const char *reason;   /* why it is refused, if no quota is */
     int32_t refused;      /* it could not be taken in whole; the answer */
     uint8_t file_count;   /* what its header says */
     kc_files files;       /* those that nobody has taken over yet */
@@ -208,6 +209,8 @@ kc_answer kc_answer_to(uint16_t cmd, uint32_t req_id);
 void kc_reply_plain(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_t code);
 /* REQ_ID and RESULT in 1.1, nothing else. */
 void kc_reply_short(kc_pump *pump, kc_connection *conn, uint16_t cmd, uint32_t req_id, int32_t code);
+/* code with a REASON of ours. */
+void kc_reply_because(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_t code, const char *reason);
 /* code with what explains it: REASON, QUOTA_*; result may be NULL. */
 void kc_reply_error(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_t code, const kc_result *result);
 void kc_reply_refusal(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_t code, const kc_refusal *refusal);

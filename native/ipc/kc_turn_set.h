@@ -16,7 +16,8 @@
 enum {
     KC_TURN_EVENTS = 256,
     KC_TURN_SCRATCH_BYTES = 262144, /* at least one packet of SEQPACKET */
-    KC_TURN_PACKETS = 64
+    KC_TURN_PACKETS = 64,
+    KC_TURN_SPARE_FDS = 256 + 64 /* files of one read, and what the process may open without the pump's seeing it */
 };
 
 /* data.u64 of what is no connection: the low half is 0. */
@@ -33,6 +34,8 @@ typedef struct kc_turn_set {
     int64_t retry_ns; /* when starved connections are written again; KC_NEVER: none is */
     kc_listener *listeners;
     uint32_t listener_count, listeners_ready;
+    int highest_fd; /* of those that came, ever */
+    uint64_t most_fds; /* RLIMIT_NOFILE, when the last connection or file came */
     bool accept_paused, woken, cut;
     struct epoll_event events[KC_TURN_EVENTS];
     uint8_t scratch[KC_TURN_SCRATCH_BYTES];
@@ -59,6 +62,12 @@ void kc_set_arm_timer(kc_pump *pump);
 void kc_set_timer_rang(kc_turn_set *set);
 void kc_set_port_rang(kc_turn_set *set);
 
+/* Descriptors have come; remembers the highest number, and asks for the limit. */
+void kc_set_saw(kc_turn_set *set, const int *fds, uint32_t count);
+/* One read could bring more files than there are numbers for. The kernel closes what it finds no number for, in the
+ * thread that reads. Numbers are given lowest first, so while none that came is near the limit there is room for them. */
+bool kc_set_is_short(const kc_turn_set *set);
+
 /* ---- turn_listen.c ---- */
 void kc_listener_rang(kc_pump *pump, uint32_t place);
 
@@ -80,8 +89,14 @@ typedef union kc_turn_room {
     uint8_t bytes[CMSG_SPACE(KC_MAX_FILES * sizeof(int))];
 } kc_turn_room;
 enum { KC_TURN_ROOM_FILES = sizeof(kc_turn_room) / sizeof(int) };
-/* The files that came in such a room; how many. */
-uint32_t kc_turn_files(struct msghdr *msg, int files[KC_TURN_ROOM_FILES]);
+typedef struct kc_heard {
+    ssize_t got; /* as of recvmsg(2) */
+    int flags; /* MSG_CTRUNC: not all files came; then, if descriptors were known to be short, nothing was taken out */
+    uint32_t count;
+    int files[KC_TURN_ROOM_FILES];
+} kc_heard;
+/* Reads once: bytes into iov (whose lengths may change), and files. */
+void kc_turn_hear(kc_turn_set *set, int fd, struct iovec *iov, int rooms, kc_heard *heard);
 /* Reads once (SEQPACKET: some packets) and serves what came. */
 void kc_turn_read(kc_pump *pump, kc_connection *conn, uint32_t events);
 /* One write of what the connection has to say. True when the kernel took something. */

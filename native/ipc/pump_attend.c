@@ -3,8 +3,8 @@
  * Back-pressure is here: a connection above its output's high-water mark, with whole frames that wait, faster than its
  * pace (pump_pace.c), with more than its uid's account pays for (conn_toll.c), whose uid has too many files to be closed
  * (conn_files.c), or (at the input budget) with a frame in assembly is not read. One frame in assembly always progresses,
- * so the budget cannot lock; when
- * it brings nothing for a second, another one does. Only who is read can be late with the rest of a frame.
+ * so the budget cannot lock; when it brings nothing for a second, another one does. Only who is read can be late with the
+ * rest of a frame.
  */
 #include "ipc/kc_pump_parts.h"
 

@@ -174,6 +174,7 @@ static int kc_frame_judge_files(const kc_connection *conn, kc_inbound *frame)
         code = KC_EINVAL;
     } else if (frame->files.refused != KC_OK) {
         code = frame->files.refused;
+        frame->reason = code == KC_EINVAL ? "a connection to this daemon cannot be passed" : NULL;
         frame->refusal = code == KC_EDQUOT ? &conn->files_refusal : frame->refusal;
     }
     return code;
@@ -196,7 +197,12 @@ static bool kc_frame_turned_away(kc_pump *pump, kc_connection *conn, kc_inbound 
         return false;
     }
     kc_refusal none = {0};
-    if (!silent || conn->minor == 0) {
+    if (silent && conn->minor != 0) {
+        return true;
+    }
+    if (frame->reason != NULL) {
+        kc_reply_because(pump, conn, kc_answer_to(request->cmd, request->req_id), code, frame->reason);
+    } else {
         kc_reply_refusal(pump, conn, kc_answer_to(request->cmd, request->req_id), code,
                          frame->refusal != NULL ? frame->refusal : &none);
     }

@@ -152,6 +152,17 @@ void kc_reply_error(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_
     }
 }
 
+void kc_reply_because(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_t code, const char *reason)
+{
+    kc_writer writer;
+    if (conn->minor == 0) {
+        kc_reply_plain(pump, conn, answer, code);
+    } else if (kc_reply_begin(pump, conn, answer, code, KC_REPLY_HEAD_BYTES + KC_REPLY_TEXT_BYTES, &writer)) {
+        kc_put_text(&writer, KC_ATTR_REASON, reason);
+        kc_reply_end(pump, conn, &writer);
+    }
+}
+
 void kc_reply_refusal(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_t code, const kc_refusal *refusal)
 {
     kc_result result = {.code = code, .refusal = *refusal};

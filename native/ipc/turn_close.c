@@ -1,5 +1,6 @@
 /* turn_close.c: the end of a socket that may hold what nobody heard. Closing it would close the files in it, which may
- * block; so they are taken out and discarded, or, if they are too many, the whole of it waits to be closed in a thread. */
+ * block; so they are taken out and discarded, or, if they are too many or find no descriptor, the whole of it waits to
+ * be closed in a thread. */
 #include "ipc/kc_turn_set.h"
 
 #include <errno.h>
@@ -7,19 +8,17 @@
 
 enum { KC_CLOSE_PACKETS = 4096 /* of a peer with a default send buffer, and more */ };
 
-static ssize_t kc_close_read(kc_pump *pump, kc_ending ending)
+/* One read; its files are discarded. False: not all found a descriptor. */
+static bool kc_close_read(kc_pump *pump, kc_ending ending, ssize_t *got_out)
 {
-    kc_turn_room control;
-    int files[KC_TURN_ROOM_FILES];
     struct iovec iov = {pump->set->scratch, KC_TURN_SCRATCH_BYTES};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-                         .msg_controllen = sizeof control};
-    ssize_t got = recvmsg(ending.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    uint32_t count = got >= 0 ? kc_turn_files(&msg, files) : 0;
-    for (uint32_t i = 0; i < count; i++) {
-        kc_conns_discard(&pump->conns, ending.account, files[i], false);
+    kc_heard heard;
+    kc_turn_hear(pump->set, ending.fd, &iov, 1, &heard);
+    for (uint32_t i = 0; i < heard.count; i++) {
+        kc_conns_discard(&pump->conns, ending.account, heard.files[i], false);
     }
-    return got;
+    *got_out = heard.got;
+    return (heard.flags & MSG_CTRUNC) == 0;
 }
 
 /* Files come with the next read. Looking takes and closes none: without room for them the kernel only says that some were
@@ -62,13 +61,16 @@ static bool kc_close_is_drained(kc_ending ending)
     return setsockopt(ending.fd, SOL_SOCKET, SO_PASSCRED, &asked, sizeof asked) == 0 && drained;
 }
 
-/* False: there is more in it, or files of an account that has too many. */
+/* False: there is more in it, or files of an account that has too many, or for which there is no descriptor. */
 static bool kc_close_forgo(kc_pump *pump, kc_ending ending)
 {
     bool drained = false;
+    bool whole = true;
+    ssize_t got;
     (void)shutdown(ending.fd, SHUT_RDWR);
-    for (uint32_t n = 0; n < KC_CLOSE_PACKETS && !drained && kc_close_may_read(pump, ending); n++) {
-        drained = kc_close_read(pump, ending) <= 0 && kc_close_is_drained(ending);
+    for (uint32_t n = 0; n < KC_CLOSE_PACKETS && whole && !drained && kc_close_may_read(pump, ending); n++) {
+        whole = kc_close_read(pump, ending, &got);
+        drained = got <= 0 && kc_close_is_drained(ending);
     }
     return drained;
 }

@@ -1,5 +1,9 @@
 /* turn_read.c: one read per connection and turn, into scratch memory, or first into the blocks of the element that is
- * arriving. Files that travel with the bytes wait in their connection for the frame that names them (conn_files.c). */
+ * arriving. Files that travel with the bytes wait in their connection for the frame that names them (conn_files.c).
+ *
+ * What finds no descriptor the kernel closes within the read, which may block. So when descriptors are short it is looked
+ * first: that brings the files and leaves them in the socket, too. If all came, a second read takes the bytes; if not, the
+ * socket keeps what it holds, and turn_close.c has the whole of it closed in a thread. */
 #include "ipc/kc_turn_set.h"
 
 #include <errno.h>
@@ -14,11 +18,8 @@
 enum { KC_READ_IOVECS = 8 };
 
 typedef struct kc_read {
-    struct iovec iov[KC_READ_IOVECS];
-    size_t room_bytes; /* of iov before the scratch */
-    ssize_t got;
-    int flags;
-    kc_turn_room control;
+    size_t room_bytes; /* before the scratch */
+    kc_heard heard;
 } kc_read;
 
 static pid_t kc_read_pid(int fd)
@@ -45,7 +46,7 @@ static bool kc_read_is_own(const kc_connection *conn, int fd)
            here_bytes > sizeof here.sun_family && here_bytes == peer_bytes && memcmp(&here, &peer, here_bytes) == 0;
 }
 
-uint32_t kc_turn_files(struct msghdr *msg, int files[KC_TURN_ROOM_FILES])
+static uint32_t kc_read_files(struct msghdr *msg, int files[KC_TURN_ROOM_FILES])
 {
     uint32_t count = 0;
     for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg != NULL; cmsg = CMSG_NXTHDR(msg, cmsg)) {
@@ -58,45 +59,74 @@ uint32_t kc_turn_files(struct msghdr *msg, int files[KC_TURN_ROOM_FILES])
     return count;
 }
 
-/* Takes the descriptors out of the control message. False when too many came. */
-static bool kc_read_files(kc_pump *pump, kc_connection *conn, struct msghdr *msg)
+/* Takes out what was seen, into the same memory. Its files are ours already, so this closes none for the last time. */
+static void kc_read_again(int fd, struct iovec *iov, int rooms, size_t left)
 {
-    int files[KC_TURN_ROOM_FILES];
-    uint32_t count = kc_turn_files(msg, files);
-    bool lost = false;
-    for (uint32_t i = 0; i < count; i++) {
-        bool own = kc_read_is_own(conn, files[i]);
-        if (own) {
-            kc_conns_discard(&pump->conns, conn->account, files[i], false);
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)rooms};
+    ssize_t got;
+    for (int i = 0; i < rooms; i++) {
+        iov[i].iov_len = iov[i].iov_len < left ? iov[i].iov_len : left;
+        left -= iov[i].iov_len;
+    }
+    do {
+        got = recvmsg(fd, &msg, MSG_DONTWAIT);
+    } while (got < 0 && (errno == EINTR || errno == ECONNRESET)); /* the latter is said once, ahead of what is queued */
+}
+
+void kc_turn_hear(kc_turn_set *set, int fd, struct iovec *iov, int rooms, kc_heard *heard)
+{
+    kc_turn_room control;
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)rooms, .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    int looks = kc_set_is_short(set) ? MSG_PEEK : 0;
+    do {
+        heard->got = recvmsg(fd, &msg, looks | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    } while (heard->got < 0 && errno == EINTR);
+    heard->count = 0;
+    heard->flags = 0;
+    if (heard->got >= 0) {
+        heard->flags = msg.msg_flags;
+        heard->count = kc_read_files(&msg, heard->files);
+        if (heard->count != 0 || (heard->flags & MSG_CTRUNC) != 0) {
+            kc_set_saw(set, heard->files, heard->count);
         }
-        lost |= !kc_conn_files_add(&pump->conns, conn, own ? KC_FILE_UNWANTED : files[i]);
+        if (looks != 0 && (heard->flags & MSG_CTRUNC) == 0) {
+            kc_read_again(fd, iov, rooms, (size_t)heard->got);
+        }
+    }
+}
+
+/* False when too many came. */
+static bool kc_read_keep(kc_pump *pump, kc_connection *conn, const kc_heard *heard)
+{
+    bool lost = false;
+    for (uint32_t i = 0; i < heard->count; i++) {
+        int file = heard->files[i];
+        bool own = kc_read_is_own(conn, file);
+        if (own) {
+            kc_conns_discard(&pump->conns, conn->account, file, false);
+        }
+        lost |= !kc_conn_files_add(&pump->conns, conn, own ? KC_FILE_UNWANTED : file);
     }
     return !lost;
 }
 
 static bool kc_read_once(kc_pump *pump, kc_connection *conn, kc_read *in)
 {
-    int rooms = kc_large_room(&pump->conns, conn, in->iov, KC_READ_IOVECS - 1, pump->config.bytes_per_turn);
+    struct iovec iov[KC_READ_IOVECS];
+    int rooms = kc_large_room(&pump->conns, conn, iov, KC_READ_IOVECS - 1, pump->config.bytes_per_turn);
     in->room_bytes = 0;
     for (int i = 0; i < rooms; i++) {
-        in->room_bytes += in->iov[i].iov_len;
+        in->room_bytes += iov[i].iov_len;
     }
-    in->iov[rooms] = (struct iovec){pump->set->scratch, KC_TURN_SCRATCH_BYTES};
-    struct msghdr msg = {.msg_iov = in->iov, .msg_iovlen = (size_t)rooms + 1, .msg_control = &in->control,
-                         .msg_controllen = sizeof in->control};
-    do {
-        in->got = recvmsg(conn->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    } while (in->got < 0 && errno == EINTR);
-    if (in->got < 0) {
-        return false;
-    }
-    in->flags = msg.msg_flags;
-    return msg.msg_controllen == 0 || kc_read_files(pump, conn, &msg);
+    iov[rooms] = (struct iovec){pump->set->scratch, KC_TURN_SCRATCH_BYTES};
+    kc_turn_hear(pump->set, conn->fd, iov, rooms + 1, &in->heard);
+    return kc_read_keep(pump, conn, &in->heard);
 }
 
 static void kc_read_serve(kc_pump *pump, kc_connection *conn, const kc_read *in)
 {
-    size_t got = (size_t)in->got;
+    size_t got = (size_t)in->heard.got;
     size_t in_room = got < in->room_bytes ? got : in->room_bytes;
     if (in_room != 0) {
         kc_pump_filled(pump, conn, (uint32_t)in_room);
@@ -115,7 +145,7 @@ static bool kc_read_is_end(const kc_connection *conn, uint32_t events)
 }
 
 /* MSG_CTRUNC. As many files as the kernel passes at once have room, so for those that are missing it found no descriptor:
- * that is our limit, not the peer's fault, but whose they were is not known any more. */
+ * that is our limit, not the peer's fault. */
 static void kc_read_cut(kc_pump *pump, kc_connection *conn)
 {
     struct rlimit limit = {0};
@@ -130,19 +160,19 @@ static void kc_read_cut(kc_pump *pump, kc_connection *conn)
 static bool kc_read_judge(kc_pump *pump, kc_connection *conn, const kc_read *in, bool whole, uint32_t events)
 {
     bool packets = conn->transport == KC_TRANSPORT_SEQPACKET;
-    if (in->got < 0) {
+    if (in->heard.got < 0) {
         if (errno != EAGAIN && errno != EWOULDBLOCK) {
             kc_connection_break(&pump->conns, conn, KC_ECONNRESET);
         }
         return false;
     }
-    if ((in->flags & MSG_CTRUNC) != 0) {
+    if ((in->heard.flags & MSG_CTRUNC) != 0) {
         kc_read_cut(pump, conn);
     } else if (!whole) {
         kc_pump_fatal(pump, conn, 0, KC_EPROTO);
-    } else if ((in->flags & MSG_TRUNC) != 0) {
+    } else if ((in->heard.flags & MSG_TRUNC) != 0) {
         kc_pump_fatal(pump, conn, 0, KC_EMSGSIZE);
-    } else if (in->got != 0) {
+    } else if (in->heard.got != 0) {
         kc_read_serve(pump, conn, in);
     } else if (!packets || kc_read_is_end(conn, events)) {
         kc_pump_eof(pump, conn);

@@ -2,6 +2,7 @@
 #include "ipc/kc_turn_set.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +21,22 @@ static int kc_set_join(const kc_turn_set *set, int fd, uint32_t events, uint64_t
 {
     struct epoll_event event = {.events = events, .data.u64 = data};
     return epoll_ctl(set->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? KC_OK : -errno;
+}
+
+void kc_set_saw(kc_turn_set *set, const int *fds, uint32_t count)
+{
+    struct rlimit limit = {0};
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        set->most_fds = limit.rlim_cur;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        set->highest_fd = fds[i] > set->highest_fd ? fds[i] : set->highest_fd;
+    }
+}
+
+bool kc_set_is_short(const kc_turn_set *set)
+{
+    return (uint64_t)set->highest_fd + KC_TURN_SPARE_FDS >= set->most_fds;
 }
 
 static int kc_set_fill(kc_pump *pump)
@@ -54,6 +71,7 @@ int kc_set_open(kc_pump *pump)
     set->epoll_fd = set->timer_fd = set->port_fd = -1;
     set->armed_ns = set->retry_ns = KC_NEVER;
     int code = kc_set_fill(pump);
+    kc_set_saw(set, &set->timer_fd, 1);
     if (code != KC_OK) {
         kc_set_close(pump);
     }
@@ -154,6 +172,9 @@ void kc_set_end(kc_pump *pump, kc_connection *conn)
 int kc_conn_add(kc_pump *pump, int fd, uint32_t transport, uint32_t account, kc_conn *conn_out)
 {
     kc_connection *conn = NULL;
+    if (fd >= 0) {
+        kc_set_saw(pump->set, &fd, 1);
+    }
     int code = transport <= KC_TRANSPORT_SEQPACKET ? KC_OK : KC_EINVAL;
     if (code == KC_OK) {
         code = kc_conns_add(&pump->conns, account, &conn);

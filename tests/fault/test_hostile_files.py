@@ -237,7 +237,9 @@ def test_a_connection_to_this_daemon_is_einval(house: House, transport: str, pas
         before = house.process.descriptors()
         unaccepted = house.process.connect(passed)
         for connected in (peer.socket, other.socket, unaccepted):
-            assert send(peer, chan, [connected.fileno()])["RESULT"] == EINVAL
+            answer = send(peer, chan, [connected.fileno()])
+            assert answer["RESULT"] == EINVAL
+            assert answer["REASON"] == b"a connection to this daemon cannot be passed"
             mixed = [pipe_of(peer, b"x"), connected.fileno(), pipe_of(peer, b"x")]
             assert send(peer, chan, mixed)["RESULT"] == EINVAL
         unaccepted.close()

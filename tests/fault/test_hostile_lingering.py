@@ -14,10 +14,10 @@ import pytest
 from kcoro_ipc import _wire
 from kcoro_ipc.acceptor import OVER_QUOTA_MOST
 from tests.fault.house import House
-from tests.fault.passing import BUFFERED, MOST, both_transports, house_with, send
+from tests.fault.passing import BUFFERED, MOST, both_transports, house_with, pipe_of, send
 from tests.fault.sharer import Sharer, descriptors_settle, files_settle, sharer
 
-EPROTO, EINVAL, EDQUOT = _wire.KC_EPROTO, _wire.KC_EINVAL, _wire.KC_EDQUOT
+EPROTO, EINVAL, EDQUOT, ENOMEM = _wire.KC_EPROTO, _wire.KC_EINVAL, _wire.KC_EDQUOT, _wire.KC_ENOMEM
 TAKERS = 4  # threads that close files of one user (KC_FILE_TAKERS)
 OVER = 20 + 253  # KC_FILE_SURPLUS over a limit of 20
 FOREVER_S = 3600  # of a close that lingers: longer than any test
@@ -104,6 +104,30 @@ def test_a_file_that_lingers_stalls_nobody_wherever_it_came(
         while reader.recv(1 << 20):
             pass
         assert peer.lives()
+
+
+@both_transports
+def test_files_that_linger_and_find_no_descriptor_stall_nobody(
+    house: House, transport: str
+) -> None:
+    """What finds no descriptor the kernel would close within the daemon's read of it."""
+    with sharer(house) as other, lingering() as (number, reader), ExitStack() as stack:
+        before = house.process.limit_descriptors(house.process.descriptors() + 4)
+        try:
+            peer = stack.enter_context(sharer(house, transport))
+            pipe = pipe_of(peer, b"x")
+            with house.process.stopped():
+                peer.write_files("PING", [pipe] * (MOST - 1) + [number], REQ_ID=5)
+                os.close(number)
+            if transport == "stream":  # behind a reset no packet is heard
+                assert peer.last_word() == ENOMEM
+            for _ in range(10):
+                assert other.lives()
+                house.turns()
+            assert "passed files lost" in house.process.log()
+        finally:
+            house.process.limit_descriptors(before)
+        reader.close()
 
 
 # --- files that linger, of one user, and everybody else ---

@@ -150,26 +150,31 @@ static inline void finish(void)
     KC_CHECK_EQ(count_fds(), fds_before);
 }
 
-/* The same file so many times. */
-static inline void send_copies(int i, const uint8_t *bytes, size_t n, int file, int files)
+static inline void send_files(int i, const uint8_t *bytes, size_t n, const int *fds, int files)
 {
     union {
         struct cmsghdr head;
         char bytes[CMSG_SPACE(KC_MAX_FILES * sizeof(int))];
     } control = {0};
-    int fds[KC_MAX_FILES];
     struct iovec iov = {(void *)(uintptr_t)bytes, n};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
                          .msg_controllen = CMSG_SPACE((size_t)files * sizeof(int))};
-    for (int f = 0; f < files; f++) {
-        fds[f] = file;
-    }
     struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
     cmsg->cmsg_level = SOL_SOCKET;
     cmsg->cmsg_type = SCM_RIGHTS;
     cmsg->cmsg_len = CMSG_LEN((size_t)files * sizeof(int));
     memcpy(CMSG_DATA(cmsg), fds, (size_t)files * sizeof(int));
     KC_REQUIRE(sendmsg(peers[i], &msg, MSG_NOSIGNAL) == (ssize_t)n);
+}
+
+/* The same file so many times. */
+static inline void send_copies(int i, const uint8_t *bytes, size_t n, int file, int files)
+{
+    int fds[KC_MAX_FILES];
+    for (int f = 0; f < files; f++) {
+        fds[f] = file;
+    }
+    send_files(i, bytes, n, fds, files);
 }
 
 static inline void send_with_files(int i, const uint8_t *bytes, size_t n, int files)

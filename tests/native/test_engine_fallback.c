@@ -175,6 +175,17 @@ KC_TEST(flags_that_are_not_those_of_a_send_do_nothing_in_a_sending_clause) {
     w_close(&w);
 }
 
+KC_TEST(a_conflated_channel_takes_a_clause_that_asks_for_confirmation_as_any_other) {
+    kc_world w = w_open();
+    kc_chan c = w_chan(&w, KC_KIND_CONFLATED, 0);
+    kc_clause clause = sending(&w, c, KC_OP_CONFIRM | KC_OP_SMALL);
+
+    KC_CHECK_EQ(w_select(&w, &clause, 1, 0).code, KC_OK); /* a plain send with that flag is refused there */
+    check_counts(&w, c, 1, 0);
+    KC_CHECK_STR(w_try_text(&w, c), "x");
+    w_close(&w);
+}
+
 int main(void) {
     KC_RUN(a_fallback_that_is_accepted_at_once_counts_once_by_its_reason);
     KC_RUN(a_fallback_that_the_policy_drops_was_sent_and_counts);
@@ -184,6 +195,7 @@ int main(void) {
     KC_RUN(of_a_select_that_runs_at_once_the_clause_that_won_counts_alone);
     KC_RUN(of_a_select_that_waited_the_clause_that_won_counts_alone_and_not_before);
     KC_RUN(a_select_in_which_no_send_won_counts_none);
+    KC_RUN(a_conflated_channel_takes_a_clause_that_asks_for_confirmation_as_any_other);
     KC_RUN(flags_that_are_not_those_of_a_send_do_nothing_in_a_sending_clause);
     return kc_test_report();
 }

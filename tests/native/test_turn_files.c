@@ -1,5 +1,6 @@
 /* test_turn_files.c: the turn and open files: with the bytes that name them, and closed in every other case. */
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/un.h>
 
 #include "kc_turn_fixture.h"
@@ -81,6 +82,23 @@ KC_TEST(whose_files_are_closed_too_slowly_is_not_read_until_they_are_or_hang)
         KC_CHECK_STR(heard, "PING r5 =-22");
         finish();
     }
+}
+
+KC_TEST(who_was_not_read_for_its_files_is_read_with_the_last_close_also_when_its_patience_is_over)
+{
+    kc_account_limits limits = {.files = 2 * KC_MAX_FILES};
+    begin(NULL, KC_TRANSPORT_STREAM);
+    KC_CHECK_EQ(kc_account_limit(r.engine, r.account, &limits), KC_OK);
+    ping_with_files(1, KC_MAX_FILES);
+    KC_CHECK_STR(overhear(0), "PING r1 =-22");
+    ping_with_files(2, 1);
+    KC_CHECK_STR(overhear(0), "PING r2 =-22");
+    ping_with_files(3, 1);
+    KC_CHECK_STR(overhear(0), "");
+    (void)kc_engine_tick(r.engine, clock_ns() + 2 * KC_FILE_PATIENCE_NS); /* they lag no more, but it was not told */
+    (void)rig_close_files(&r);
+    KC_CHECK_STR(overhear(0), "PING r3 =-22"); /* not only when its own second is over */
+    finish();
 }
 
 KC_TEST(files_that_no_frame_names_and_names_without_files_end_the_connection)
@@ -290,15 +308,126 @@ KC_TEST(a_connection_to_this_daemon_does_not_travel_through_it)
     rig_build(&r, 1, "SEND r1 c1001 e:own");
     r.frame[3] = 1;
     send_file(0, r.frame, r.frame_bytes, client);
-    KC_CHECK_STR(hear(0), "SEND r1 =-22");
+    KC_CHECK_STR(hear(0), "SEND r1 =-22 w:a connection to this daemon cannot be passed");
     KC_CHECK_EQ(count_fds(), before);
     finish();
+}
+
+/* So many descriptors are left; the limit before. */
+static rlim_t leave_descriptors(int free)
+{
+    struct rlimit limit;
+    int next = dup(0);
+    KC_REQUIRE(next >= 0 && close(next) == 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = (rlim_t)(next + free);
+    KC_REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    return before;
+}
+
+static void restore_descriptors(rlim_t before)
+{
+    struct rlimit limit;
+    KC_REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = before;
+    KC_REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+/* 16 files; now the only copy of the last one is in the socket. */
+static void send_and_close_the_last(int i, const uint8_t *bytes, size_t n, int last)
+{
+    int fds[16] = {0};
+    fds[15] = last;
+    send_files(i, bytes, n, fds, 16);
+    (void)close(last);
+}
+
+KC_TEST(files_without_room_are_closed_by_a_thread_with_their_socket_not_by_the_turn)
+{
+    for (uint32_t transport = 0; transport < 2; transport++) {
+        int ends[2];
+        begin(NULL, transport);
+        KC_REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+        rlim_t before = leave_descriptors(2 + 3);
+        int i = join(1, transport);
+        rig_build(&r, 1, "SEND r1 c1001 e:a");
+        r.frame[3] = 16;
+        send_and_close_the_last(i, r.frame, r.frame_bytes, ends[1]);
+        char byte;
+        KC_CHECK_STR(overhear(i), "CMD99 =-12 q:open files of the daemon s:LimitNOFILE");
+        KC_CHECK_EQ(read(ends[0], &byte, 1), -1); /* it is open somewhere */
+        KC_CHECK(rig_close_files(&r) > 0);
+        KC_CHECK_EQ(read(ends[0], &byte, 1), 0);
+        restore_descriptors(before);
+        (void)close(ends[0]);
+        say(0, "PING r2");
+        KC_CHECK_STR(hear(0), "PING r2 =0");
+        finish();
+    }
+}
+
+KC_TEST(near_the_limit_of_descriptors_bytes_and_files_come_once_and_whole)
+{
+    for (uint32_t transport = 0; transport < 2; transport++) {
+        int fds[KC_MAX_MESSAGE_FILES + 1];
+        begin(NULL, transport);
+        rlim_t before = leave_descriptors(2 + KC_MAX_FILES + 16); /* others may have numbers above the first free one */
+        int i = join(1, transport);
+        KC_CHECK_EQ(kc_conn_able(r.pump, r.conns[1], KC_CAP_FILES), KC_OK);
+        int here = count_fds();
+        for (int n = 1; n <= 2; n++) {
+            rig_build(&r, 1, n == 1 ? "SEND r1 c1001 e:one" : "SEND r2 c1001 e:two");
+            r.frame[3] = (uint8_t)n;
+            send_with_files(i, r.frame, r.frame_bytes, n);
+        }
+        rig_build(&r, 1, "SEND r3 c1001 e:plain; PING r4");
+        KC_CHECK_EQ(send(peers[i], r.frame, r.frame_bytes, 0), r.frame_bytes);
+        KC_CHECK_STR(hear(i), "SEND r1 =0; SEND r2 =0; SEND r3 =0; PING r4 =0");
+        KC_CHECK_EQ(count_fds(), here + 3);
+        for (int n = 1; n <= 2; n++) {
+            say(1, "RECV r7 c1001");
+            KC_CHECK_STR(hear_with_files(1, fds), n == 1 ? "RECV &1 r7 =0 e:one" : "RECV &2 r7 =0 e:two");
+            KC_CHECK_EQ(close_all(fds), n);
+        }
+        say(1, "RECV r8 c1001");
+        KC_CHECK_STR(hear(1), "RECV r8 =0 e:plain");
+        ping_with_files(5, KC_MAX_FILES);
+        KC_CHECK_STR(hear(0), "PING r5 =-22");
+        KC_CHECK_EQ(count_fds(), here);
+        restore_descriptors(before);
+        finish();
+    }
+}
+
+KC_TEST(files_in_a_socket_that_is_closed_without_room_wait_in_it)
+{
+    for (uint32_t transport = 0; transport < 2; transport++) {
+        int ends[2], pair[2];
+        char byte;
+        begin(NULL, transport);
+        KC_REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+        rlim_t before = leave_descriptors(4 + 3);
+        (void)join(1, transport);
+        int type = transport == KC_TRANSPORT_SEQPACKET ? SOCK_SEQPACKET : SOCK_STREAM;
+        KC_REQUIRE(socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
+        peers[RIG_CONNS - 1] = pair[0];
+        send_and_close_the_last(RIG_CONNS - 1, (const uint8_t *)"a", 1, ends[1]);
+        kc_pump_close_socket(r.pump, pair[1], transport, r.account);
+        KC_CHECK_EQ(read(ends[0], &byte, 1), -1);
+        KC_CHECK(rig_close_files(&r) > 0);
+        KC_CHECK_EQ(read(ends[0], &byte, 1), 0);
+        restore_descriptors(before);
+        (void)close(ends[0]);
+        (void)close(pair[0]);
+        finish();
+    }
 }
 
 int main(void)
 {
     KC_RUN(files_that_a_request_cannot_take_are_closed_and_the_connection_lives);
     KC_RUN(whose_files_are_closed_too_slowly_is_not_read_until_they_are_or_hang);
+    KC_RUN(who_was_not_read_for_its_files_is_read_with_the_last_close_also_when_its_patience_is_over);
     KC_RUN(files_that_no_frame_names_and_names_without_files_end_the_connection);
     KC_RUN(files_behind_a_barrier_wait_for_the_frame_that_names_them);
     KC_RUN(more_files_than_may_wait_end_the_connection);
@@ -306,6 +435,9 @@ int main(void)
     KC_RUN(a_write_never_mixes_the_files_of_two_messages);
     KC_RUN(a_receiver_gets_the_regions_file_once_and_before_the_first_descriptor);
     KC_RUN(a_connection_to_this_daemon_does_not_travel_through_it);
+    KC_RUN(files_without_room_are_closed_by_a_thread_with_their_socket_not_by_the_turn);
+    KC_RUN(near_the_limit_of_descriptors_bytes_and_files_come_once_and_whole);
+    KC_RUN(files_in_a_socket_that_is_closed_without_room_wait_in_it);
     KC_RUN(files_sent_with_the_first_byte_of_a_frame_wait_for_its_header);
     return kc_test_report();
 }

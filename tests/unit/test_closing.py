@@ -129,6 +129,75 @@ async def test_what_found_no_thread_is_left_to_one_at_the_end(
     assert pump.told == [(7, 1), (8, 1)]
 
 
+async def test_what_was_handed_over_and_got_no_thread_before_the_end_is_left_to_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last turn's batch: its task is cancelled before it asks for a thread."""
+    left = []
+    monkeypatch.setattr(closing, "close_files", lambda files: left.append(list(files)))
+    monkeypatch.setattr(closing.trio.lowlevel, "start_thread_soon", lambda work, tell: tell(work()))
+    pump = Pump(Batch(7, [1000, 1001]))
+    closer = Closer(pump)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(closer.run)
+        await trio.testing.wait_all_tasks_blocked()
+        closer.look(1)
+        nursery.cancel_scope.cancel()
+    closer.leave()
+    assert (pump.told, left) == ([(7, 2)], [[1000, 1001]])
+
+
+async def test_a_batch_whose_thread_begins_after_the_end_is_closed_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever takes it first: a number that was closed may be another file's."""
+    closed: list[list[int]] = []
+    late: list[Callable[[], object]] = []
+    monkeypatch.setattr(closing, "close_files", lambda files: closed.append(list(files)))
+
+    async def asked(work: Callable[..., object], *arguments: Any, **_: Any) -> None:
+        late.append(lambda: work(*arguments))
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(closing.trio.to_thread, "run_sync", asked)
+    monkeypatch.setattr(closing.trio.lowlevel, "start_thread_soon", lambda work, tell: tell(work()))
+    pump = Pump(Batch(7, [1000]))
+    closer = Closer(pump)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(closer.run)
+        await trio.testing.wait_all_tasks_blocked()
+        closer.look(1)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    closer.leave()
+    for begin in late:
+        begin()
+    assert (len(late), closed, pump.told) == (1, [[1000]], [(7, 1)])
+
+
+async def test_files_that_found_no_memory_to_be_closed_are_tried_again(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    tried = []
+
+    def close(files: list[int]) -> None:
+        tried.append(list(files))
+        if len(tried) == 1:
+            raise MemoryError
+
+    monkeypatch.setattr(closing, "close_files", close)
+    pump = Pump(Batch(7, [1000]))
+    closer = Closer(pump)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(closer.run)
+        await trio.testing.wait_all_tasks_blocked()
+        closer.look(1)
+        await pump.woken.wait()
+        closer.look(0)
+        nursery.cancel_scope.cancel()
+    assert (pump.told, tried) == ([(7, 1)], [[1000], [1000]])
+
+
 async def test_a_thread_that_the_system_refuses_is_what_is_caught(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
 ) -> None:

@@ -6,6 +6,7 @@ import os
 import select
 import shlex
 import signal
+import socket
 import stat
 import subprocess
 import time
@@ -165,6 +166,19 @@ def test_an_open_file_travels_and_is_the_commands_stdin(
     assert (shown.returncode, shown.stdout) == (0, b"about it\nline one\nline two\n")
 
 
+def test_a_connection_to_the_daemon_is_refused_and_that_is_said(kcoro: Any, jobs: str) -> None:
+    with socket.socket(socket.AF_UNIX) as own:
+        own.connect(kcoro.socket)
+        done = subprocess.run(
+            kcoro.command("send", jobs, "--pass-stdin"),
+            stdin=own,
+            capture_output=True,
+            env=kcoro.environment(),
+        )
+    assert done.returncode != 0
+    assert b"a connection to this daemon cannot be passed" in done.stderr
+
+
 def test_a_closed_stdin_is_not_passed_on(kcoro: Any, jobs: str) -> None:
     words = shlex.join(kcoro.command("send", jobs, "--pass-stdin"))
     done = subprocess.run(
@@ -218,6 +232,20 @@ def test_bytes_that_no_environment_holds_reach_the_command_as_a_file(
     with sent(kcoro, jobs, data, [b""]):
         told = 'echo "${KCORO_MESSAGE-unset}"; cat <&"$KCORO_MESSAGE_FD"'
         assert kcoro("recv", jobs, "--exec", told).stdout == b"unset\n" + data
+
+
+def test_a_command_hears_nothing_of_the_message_of_a_command_around_it(
+    kcoro: Any, jobs: str, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"")
+    assert pass_stdin(kcoro, source, jobs, "outer").returncode == 0
+    assert kcoro("send", jobs, "inner").returncode == 0
+    names = ("MESSAGE", "FILES", "MESSAGE_FD", "SENDER_UID")
+    told = "echo " + " ".join(f"${{KCORO_{name}-no}}" for name in names)
+    inner = shlex.join(kcoro.command("recv", jobs, "--exec", f"{told}; cat"))
+    shown = kcoro("recv", jobs, "--exec", f'echo "$KCORO_MESSAGE"; KCORO_SENDER_UID=7 {inner}')
+    assert shown.stdout == b"outer\nno no no no\ninner"
 
 
 def test_a_conflated_channel_hands_its_files_over_too(kcoro: Any, tmp_path: Path) -> None:
