@@ -33,6 +33,7 @@ typedef struct kc_turn_set {
     int64_t retry_ns; /* when starved connections are written again; KC_NEVER: none is */
     kc_listener *listeners;
     uint32_t listener_count, listeners_ready;
+    uint32_t look; /* counts the looks at the set; each may take more polls than one */
     bool accept_paused, woken, cut;
     struct epoll_event events[KC_TURN_EVENTS];
     uint8_t scratch[KC_TURN_SCRATCH_BYTES];
@@ -41,13 +42,22 @@ typedef struct kc_turn_set {
 /* CLOCK_MONOTONIC. */
 int64_t kc_turn_clock(void);
 
+/* ---- turn_round.c ---- */
+/* One look at the set, and a bounded part of what is to be done. Negative: the set failed; else whether there was work. */
+int kc_round(kc_pump *pump, int timeout_ms);
+/* Work is left for another round at once. */
+bool kc_round_has_more(const kc_pump *pump);
+
 /* ---- turn_set.c ---- */
 int kc_set_open(kc_pump *pump);
 void kc_set_close(kc_pump *pump);
 /* Watches what the connection's state asks for. */
 void kc_set_follow(kc_pump *pump, kc_connection *conn);
-/* Stops watching for input that nobody wants now. */
+/* Stops watching for input that nobody wants now, or for room while what is to be written waits for its turn: both until
+ * the connection is attended. */
 void kc_set_deafen(kc_pump *pump, kc_connection *conn);
+void kc_set_forget_room(kc_pump *pump, kc_connection *conn);
+bool kc_set_hears(const kc_connection *conn);
 /* Closes its socket, then ends it. */
 void kc_set_end(kc_pump *pump, kc_connection *conn);
 /* The kernel has no memory for its output, which is nobody's fault: it is written again a little later. */
@@ -82,7 +92,7 @@ typedef union kc_turn_room {
 enum { KC_TURN_ROOM_FILES = sizeof(kc_turn_room) / sizeof(int) };
 /* The files that came in such a room; how many. */
 uint32_t kc_turn_files(struct msghdr *msg, int files[KC_TURN_ROOM_FILES]);
-/* Reads once (SEQPACKET: some packets) and serves what came. */
+/* Reads once (SEQPACKET: some packets, within a turn's budget) and serves what came. */
 void kc_turn_read(kc_pump *pump, kc_connection *conn, uint32_t events);
 /* One write of what the connection has to say. True when the kernel took something. */
 bool kc_turn_write(kc_pump *pump, kc_connection *conn);
