@@ -107,11 +107,11 @@ static kc_conn_list_head *kc_list_ends(kc_conns *conns, enum kc_conn_list list, 
 
 void kc_list_add(kc_conns *conns, enum kc_conn_list list, kc_connection *conn)
 {
-    kc_conn_list_head *head = kc_list_ends(conns, list, conn);
     kc_link *link = &conn->links[list];
     if (link->in) {
         return;
     }
+    kc_conn_list_head *head = kc_list_ends(conns, list, conn);
     *link = (kc_link){.prev = head->last, .in = true};
     if (head->last != NULL) {
         head->last->links[list].next = conn;
@@ -140,7 +140,10 @@ void kc_list_drop(kc_conns *conns, enum kc_conn_list list, kc_connection *conn)
 
 kc_connection *kc_list_take(kc_conns *conns, enum kc_conn_list list)
 {
-    kc_connection *conn = list < KC_LIST_LINES ? kc_line_take(conns, list) : conns->lists[list].first;
+    if (list < KC_LIST_LINES) {
+        return kc_line_take(conns, list);
+    }
+    kc_connection *conn = conns->lists[list].first;
     if (conn != NULL) {
         kc_list_drop(conns, list, conn);
     }

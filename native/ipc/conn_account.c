@@ -77,31 +77,32 @@ void kc_line_join(kc_conns *conns, enum kc_conn_list list, uint32_t account)
     line->last = account + 1;
 }
 
-/* The account whose turn it is, out of the line. There is one. */
-static uint32_t kc_line_next(kc_conns *conns, enum kc_conn_list list)
+/* The account whose turn it is goes behind the others, or out of the line when nothing else of it waits. */
+static void kc_line_pass(kc_conns *conns, enum kc_conn_list list, bool waits)
 {
     kc_conn_line *line = &conns->lines[list];
     uint32_t account = line->first - 1;
     kc_conn_row *row = &conns->accounts[account].rows[list];
+    if (waits && row->next == 0) {
+        return; /* alone */
+    }
     line->first = row->next;
     line->last = line->first != 0 ? line->last : 0;
     row->in_line = false;
-    return account;
+    if (waits) {
+        kc_line_join(conns, list, account);
+    }
 }
 
 kc_connection *kc_line_take(kc_conns *conns, enum kc_conn_list list)
 {
     kc_connection *conn = NULL;
     while (conn == NULL && conns->lines[list].first != 0) {
-        uint32_t account = kc_line_next(conns, list);
-        const kc_conn_list_head *row = &conns->accounts[account].rows[list].list;
-        conn = row->first;
-        if (conn != NULL) {
-            kc_list_drop(conns, list, conn);
-        }
-        if (row->first != NULL) {
-            kc_line_join(conns, list, account);
-        }
+        conn = conns->accounts[conns->lines[list].first - 1].rows[list].list.first;
+        kc_line_pass(conns, list, conn != NULL && conn->links[list].next != NULL);
+    }
+    if (conn != NULL) {
+        kc_list_drop(conns, list, conn);
     }
     return conn;
 }
