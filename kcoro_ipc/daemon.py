@@ -37,8 +37,9 @@ REPOLL_NS = 50_000  # how long a turn looks for more work before it gives up; do
 DUE_PER_TURN = 64
 EVENTS_PER_TURN = 64
 TURN_NS = 2_000_000  # after which Python leaves the rest to the next turn: others wait
-# Of that for control frames, and as much for subscriptions and what waits for a name. Who else wants something is seen in the next turn only, which costs
-# 40 us; with 2 ms a user who floods had everybody else wait several times as long (decision 0046).
+# Of that for control frames, and as much for subscriptions and what waits for a name. Who else
+# wants something is seen in the next turn only, which costs 40 us; with 2 ms a user who floods had
+# everybody else wait several times as long (decisions 0046 and 0055).
 CONTROL_NS = 500_000
 FLUSH_S = 1.0  # for the last answers to be read by their clients
 

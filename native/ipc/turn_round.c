@@ -18,7 +18,8 @@ static const int64_t KC_ROUND_NS = 500000;
 enum {
     KC_FLUSH_PASSES = 4,
     KC_WRITES_PER_CLOCK = 8,
-    KC_SIGHTS = 4 /* looks that show somebody in line cost as much as no longer to watch it, and again */
+    KC_CROWD = 32, /* ready at once: to be shown them again and again costs a tenth of a round or more */
+    KC_SIGHTS = 4  /* looks that show somebody in line cost as much as no longer to watch it, and again */
 };
 
 /* ---- looking ---- */
@@ -97,7 +98,7 @@ static bool kc_look_events(kc_pump *pump, int n)
             fresh = false;
         } else if (conn != NULL) {
             conn->seen = set->look;
-            kc_look_conn(pump, conn, set->events[i].events, n == KC_TURN_EVENTS);
+            kc_look_conn(pump, conn, set->events[i].events, n >= KC_CROWD);
         }
     }
     return fresh;

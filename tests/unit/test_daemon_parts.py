@@ -348,9 +348,7 @@ def test_what_is_due_takes_no_longer_than_control_frames_and_what_is_left_of_the
     with monkeypatch.context() as patch:
         turns = Turns(patch, daemon)
         given: list[int] = []
-        patch.setattr(
-            control, "due", lambda _, __, until_ns: given.append(until_ns - turns.now_ns)
-        )
+        patch.setattr(control, "due", lambda _, __, until_ns: given.append(until_ns - turns.now_ns))
         daemon.handle(QUIET)
         daemon.handle(QUIET._replace(closed=PIECES))
         assert given == [CONTROL_NS, 0]
