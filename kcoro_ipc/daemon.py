@@ -41,8 +41,9 @@ REPOLL_NS = 50_000  # how long a turn looks for more work before it gives up; do
 DUE_PER_TURN = 64
 EVENTS_PER_TURN = 64
 TURN_NS = 2_000_000  # after which Python leaves the rest to the next turn: others wait
-# Of that for control frames. Who else wants something is seen in the next turn only, which costs
-# 40 us; with 2 ms a user who floods had everybody else wait several times as long (decision 0046).
+# Of that for control frames, and as much for subscriptions and what waits for a name. Who else
+# wants something is seen in the next turn only, which costs 40 us; with 2 ms a user who floods had
+# everybody else wait several times as long (decisions 0046 and 0055).
 CONTROL_NS = 500_000
 FLUSH_S = 1.0  # for the last answers to be read by their clients
 
@@ -249,7 +250,8 @@ class Daemon:
             _guarded(self._handle_events)
         _guarded(self.acceptor.resume_if_due)
         _guarded(self.trimmer.look)
-        _guarded(control.due, self.broker, DUE_PER_TURN, until_ns)
+        due_ns = min(until_ns, self.broker.clock() + CONTROL_NS)
+        _guarded(control.due, self.broker, DUE_PER_TURN, due_ns)
 
     def _handle_closed(self, until_ns: int) -> None:
         while (closed := self.pump.next_closed()) is not None:

@@ -6,7 +6,8 @@ consistent with each other; nothing here calls anything.
 
 import heapq
 from array import array
-from collections.abc import Generator, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import NamedTuple
@@ -207,13 +208,16 @@ class Arrival:
 
 
 class Deadlines:
-    """Times of Python-held records, earliest first.
+    """Times of Python-held records, earliest first; users whose records' time has come take turns.
 
     A record that ended stays until its time comes or until such records are the greater half, so
     that ending one is free and a client that waits and cancels for ever costs no memory.
+    `whose`: the user of a connection.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, whose: Callable[[int], int]) -> None:
+        self._whose = whose
+        self._come: dict[int, deque[Opening | Subscription]] = {}  # by user, the next one's first
         self._heap: list[tuple[int, int, Opening | Subscription]] = []
         self._order = count()
         self._sweep_at = 64
@@ -226,17 +230,29 @@ class Deadlines:
         heapq.heappush(self._heap, (when_ns, next(self._order), record))
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._heap) + sum(map(len, self._come.values()))
 
     def next_ns(self) -> int | None:
+        """The past when some have come and are not handed out yet."""
+        if self._come:
+            return 0
         while self._heap and self._heap[0][2].ended:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def due(self, now_ns: int, most: int) -> Iterator[Opening | Subscription]:
-        """Up to `most` records whose time has come; each leaves the heap."""
-        for _ in range(most):
-            when_ns = self.next_ns()
-            if when_ns is None or when_ns > now_ns:
-                return
-            yield heapq.heappop(self._heap)[2]
+        """Up to `most` records whose time has come: of each user its first, then each its next.
+        What is handed out is forgotten here."""
+        while self._heap and self._heap[0][0] <= now_ns:
+            record = heapq.heappop(self._heap)[2]
+            if not record.ended:
+                self._come.setdefault(self._whose(record.conn), deque()).append(record)
+        while most > 0 and self._come:
+            user = next(iter(self._come))
+            row = self._come.pop(user)
+            record = row.popleft()
+            if row:
+                self._come[user] = row  # behind the others
+            if not record.ended:
+                most -= 1
+                yield record

@@ -61,7 +61,7 @@ class Registry:
         # By name, then in the order of arrival: a dict, because any of them may leave first.
         self.openings: dict[str, dict[Opening, None]] = {}
         self.arrivals: deque[Arrival] = deque()
-        self.deadlines = Deadlines()
+        self.deadlines = Deadlines(lambda conn: self.peers[conn].uid)
         self._chan_ids = count(FIRST_CHAN_ID)
         self._listed: list[int] = []  # the keys of `channels`, ascending
         self._serials = count(1)

@@ -106,16 +106,16 @@ void kc_conns_free(kc_conns *conns)
 /* Where the list that this connection is in, or will be, has its ends. */
 static kc_conn_list_head *kc_list_ends(kc_conns *conns, enum kc_conn_list list, const kc_connection *conn)
 {
-    return list == KC_LIST_CONTROL ? &conns->accounts[conn->account].control : &conns->lists[list];
+    return list < KC_LIST_LINES ? &conns->accounts[conn->account].rows[list].list : &conns->lists[list];
 }
 
 void kc_list_add(kc_conns *conns, enum kc_conn_list list, kc_connection *conn)
 {
-    kc_conn_list_head *head = kc_list_ends(conns, list, conn);
     kc_link *link = &conn->links[list];
     if (link->in) {
         return;
     }
+    kc_conn_list_head *head = kc_list_ends(conns, list, conn);
     *link = (kc_link){.prev = head->last, .in = true};
     if (head->last != NULL) {
         head->last->links[list].next = conn;
@@ -124,6 +124,9 @@ void kc_list_add(kc_conns *conns, enum kc_conn_list list, kc_connection *conn)
     }
     head->last = conn;
     conns->lists[list].count++;
+    if (list < KC_LIST_LINES) {
+        kc_line_join(conns, list, conn->account);
+    }
 }
 
 void kc_list_drop(kc_conns *conns, enum kc_conn_list list, kc_connection *conn)
@@ -141,11 +144,20 @@ void kc_list_drop(kc_conns *conns, enum kc_conn_list list, kc_connection *conn)
 
 kc_connection *kc_list_take(kc_conns *conns, enum kc_conn_list list)
 {
+    if (list < KC_LIST_LINES) {
+        return kc_line_take(conns, list);
+    }
     kc_connection *conn = conns->lists[list].first;
     if (conn != NULL) {
         kc_list_drop(conns, list, conn);
     }
     return conn;
+}
+
+void kc_conn_resumes(kc_conns *conns, kc_connection *conn)
+{
+    conn->resumes = true;
+    kc_list_add(conns, KC_LIST_RUNNABLE, conn);
 }
 
 void kc_connection_close(kc_conns *conns, kc_connection *conn, int32_t code)

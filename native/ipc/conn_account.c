@@ -1,9 +1,9 @@
-/* conn_account.c: what the connections of one account share. Their control frames take turns with those of the others:
- * of each account that waits the oldest one, then of each its next, so that a user with many connections gets no more of
- * Python's time than one with a single connection.
+/* conn_account.c: what the connections of one account share. In three lists they take turns with those of the others: with
+ * input, with output, with a control frame. Of each account that has some the oldest one, then of each its next, so that a
+ * user with many connections gets no more than one with a single connection.
  *
- * Invariants: an account with a connection in KC_LIST_CONTROL stands in line, once. One whose connections have all
- * ended before their turn stands there until its own turn is over. Records stay as long as the table: numbers of accounts
+ * Invariants: an account with a connection in such a list stands in its line, once. One whose connections have all left
+ * the list before its turn stands there until its own turn is over. Records stay as long as the table: numbers of accounts
  * are small and used again.
  */
 #include "ipc/kc_conn.h"
@@ -64,45 +64,45 @@ kc_pump_account kc_account_share(const kc_conns *conns, uint32_t account)
 
 /* ---- turns ---- */
 
-static void kc_line_join(kc_conns *conns, uint32_t account)
+void kc_line_join(kc_conns *conns, enum kc_conn_list list, uint32_t account)
 {
-    conns->accounts[account].next_in_line = 0;
-    conns->accounts[account].in_line = true;
-    *(conns->line_last != 0 ? &conns->accounts[conns->line_last - 1].next_in_line : &conns->line_first) = account + 1;
-    conns->line_last = account + 1;
+    kc_conn_line *line = &conns->lines[list];
+    kc_conn_row *row = &conns->accounts[account].rows[list];
+    if (row->in_line) {
+        return;
+    }
+    row->next = 0;
+    row->in_line = true;
+    *(line->last != 0 ? &conns->accounts[line->last - 1].rows[list].next : &line->first) = account + 1;
+    line->last = account + 1;
 }
 
-/* The account whose turn it is, out of the line. There is one. */
-static uint32_t kc_line_next(kc_conns *conns)
+/* The account whose turn it is goes behind the others, or out of the line when nothing else of it waits. */
+static void kc_line_pass(kc_conns *conns, enum kc_conn_list list, bool waits)
 {
-    uint32_t account = conns->line_first - 1;
-    conns->line_first = conns->accounts[account].next_in_line;
-    conns->line_last = conns->line_first != 0 ? conns->line_last : 0;
-    conns->accounts[account].in_line = false;
-    return account;
-}
-
-void kc_control_wait(kc_conns *conns, kc_connection *conn)
-{
-    kc_list_add(conns, KC_LIST_CONTROL, conn);
-    if (!conns->accounts[conn->account].in_line) {
-        kc_line_join(conns, conn->account);
+    kc_conn_line *line = &conns->lines[list];
+    uint32_t account = line->first - 1;
+    kc_conn_row *row = &conns->accounts[account].rows[list];
+    if (waits && row->next == 0) {
+        return; /* alone */
+    }
+    line->first = row->next;
+    line->last = line->first != 0 ? line->last : 0;
+    row->in_line = false;
+    if (waits) {
+        kc_line_join(conns, list, account);
     }
 }
 
-kc_connection *kc_control_take(kc_conns *conns)
+kc_connection *kc_line_take(kc_conns *conns, enum kc_conn_list list)
 {
     kc_connection *conn = NULL;
-    while (conn == NULL && conns->line_first != 0) {
-        uint32_t account = kc_line_next(conns);
-        const kc_conn_list_head *waiting = &conns->accounts[account].control;
-        conn = waiting->first;
-        if (conn != NULL) {
-            kc_list_drop(conns, KC_LIST_CONTROL, conn);
-        }
-        if (waiting->first != NULL) {
-            kc_line_join(conns, account);
-        }
+    while (conn == NULL && conns->lines[list].first != 0) {
+        conn = conns->accounts[conns->lines[list].first - 1].rows[list].list.first;
+        kc_line_pass(conns, list, conn != NULL && conn->links[list].next != NULL);
+    }
+    if (conn != NULL) {
+        kc_list_drop(conns, list, conn);
     }
     return conn;
 }

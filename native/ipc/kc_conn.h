@@ -202,10 +202,11 @@ enum kc_barrier {
     KC_BARRIER_OPERATION /* 1.0: one operation at a time */
 };
 enum kc_conn_list {
-    KC_LIST_RUNNABLE = 0, /* has input that can be served */
+    KC_LIST_RUNNABLE = 0, /* has input that can be served, or a socket that can be read */
     KC_LIST_ATTENTION,    /* has output, or its end or its interest in the socket is to be looked at */
-    KC_LIST_CONTROL,      /* its control frame waits to be given out; an account's stand in a row of their own */
-    KC_LIST_CANCELLED,    /* kept requests of it were cancelled */
+    KC_LIST_CONTROL,      /* its control frame waits to be given out */
+    KC_LIST_LINES,        /* those before take turns by account (conn_account.c); those from here on do not */
+    KC_LIST_CANCELLED = KC_LIST_LINES, /* kept requests of it were cancelled */
     KC_LIST_ENDED,
     KC_LIST_PAUSED,       /* not read because of the input budget */
     KC_LIST_CROWDED,      /* not read because its uid has too many files to be closed */
@@ -237,6 +238,10 @@ struct kc_connection {
     uint8_t interest;  /* the turn's: what the epoll set watches */
     bool writable;     /* the turn's: the last write was not cut short */
     bool unpaid;       /* its account refused to pay for what it makes us hold */
+    bool resumes;      /* what of its input waits is to be served, before its socket is read */
+    uint8_t sights;    /* the turn's: how often its socket was ready while it stood in line */
+    uint32_t unread;   /* the turn's: events for which its socket is to be read */
+    uint32_t seen;     /* the turn's: the last look at the set that showed it */
     uint32_t account;
     uint32_t max_in, max_out; /* bytes of payload of one frame */
     int32_t code;      /* why it ends */
@@ -276,12 +281,21 @@ typedef struct kc_conn_list_head {
     uint32_t count;
 } kc_conn_list_head;
 
+/* What one account has in one of the lists whose connections take turns by account. */
+typedef struct kc_conn_row {
+    kc_conn_list_head list;
+    uint32_t next; /* account + 1 of the one behind it in the line */
+    bool in_line;  /* one of its connections waits, or did until it ended */
+} kc_conn_row;
+
+typedef struct kc_conn_line {
+    uint32_t first, last; /* account + 1: those that have connections in the list, in the order of their turns */
+} kc_conn_line;
+
 /* What the connections of one account share. */
 typedef struct kc_conn_account {
-    kc_conn_list_head control; /* its part of KC_LIST_CONTROL */
-    uint32_t next_in_line;     /* account + 1 of the one behind it */
-    bool in_line;              /* one of its control frames waits, or did until it ended */
-    int64_t paid_ns;           /* until when its frames are paid */
+    kc_conn_row rows[KC_LIST_LINES];
+    int64_t paid_ns; /* until when its frames are paid */
     kc_pump_account share;
 } kc_conn_account;
 
@@ -292,7 +306,7 @@ typedef struct kc_conns {
     kc_scope root;
     kc_conn_account *accounts;
     uint32_t account_capacity;
-    uint32_t line_first, line_last; /* account + 1: those whose control frames wait, in the order of their turns */
+    kc_conn_line lines[KC_LIST_LINES];
     kc_conn_slot *slots; /* 1..high */
     uint32_t slot_capacity, high, limit, free, live;
     uint64_t input_bytes, input_budget;
@@ -300,7 +314,7 @@ typedef struct kc_conns {
     kc_scope_limits limits; /* of one connection */
     kc_connection *progressing; /* the one large frame that is read at the budget */
     uint64_t progressed_bytes;  /* its bytes_in at the last look */
-    kc_conn_list_head lists[KC_CONN_LISTS];
+    kc_conn_list_head lists[KC_CONN_LISTS]; /* of those with lines the count alone: their ends are the accounts' */
 } kc_conns;
 
 /* KC_EDQUOT when the table is full, KC_ENOMEM, or the engine's refusal of a scope. */
@@ -326,7 +340,10 @@ void kc_connection_break(kc_conns *conns, kc_connection *conn, int32_t code);
 
 void kc_list_add(kc_conns *conns, enum kc_conn_list list, kc_connection *conn);
 void kc_list_drop(kc_conns *conns, enum kc_conn_list list, kc_connection *conn);
+/* The first one, or the first one of the account whose turn it is. NULL: there is none. */
 kc_connection *kc_list_take(kc_conns *conns, enum kc_conn_list list);
+/* What of its input waits may be served now. */
+void kc_conn_resumes(kc_conns *conns, kc_connection *conn);
 
 /* The account may have connections. False: no memory. */
 bool kc_accounts_know(kc_conns *conns, uint32_t account);
@@ -335,10 +352,10 @@ void kc_accounts_free(kc_conns *conns);
 void kc_account_joined(kc_conns *conns, uint32_t account);
 void kc_account_left(kc_conns *conns, const kc_connection *conn);
 kc_pump_account kc_account_share(const kc_conns *conns, uint32_t account);
-/* Its control frame waits to be given out. */
-void kc_control_wait(kc_conns *conns, kc_connection *conn);
-/* The one whose turn it is, NULL: none waits. */
-kc_connection *kc_control_take(kc_conns *conns);
+/* The account stands in the line of the list, from now on if it did not. */
+void kc_line_join(kc_conns *conns, enum kc_conn_list list, uint32_t account);
+/* The next connection by turns of accounts, out of the list; NULL: there is none. */
+kc_connection *kc_line_take(kc_conns *conns, enum kc_conn_list list);
 
 enum { KC_FILE_UNPAID = -1, KC_FILE_UNWANTED = -2 /* in place of a file that was refused: KC_EDQUOT, KC_EINVAL */ };
 /* One more file came; KC_FILE_UNWANTED: one that may not travel. False when there are too many that no frame has named, and it is discarded. */

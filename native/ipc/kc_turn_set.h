@@ -36,6 +36,7 @@ typedef struct kc_turn_set {
     uint32_t listener_count, listeners_ready;
     int highest_fd; /* of those that came, ever */
     uint64_t most_fds; /* RLIMIT_NOFILE, when the last connection or file came */
+    uint32_t look; /* counts the looks at the set; each may take more polls than one */
     bool accept_paused, woken, cut;
     struct epoll_event events[KC_TURN_EVENTS];
     uint8_t scratch[KC_TURN_SCRATCH_BYTES];
@@ -44,13 +45,22 @@ typedef struct kc_turn_set {
 /* CLOCK_MONOTONIC. */
 int64_t kc_turn_clock(void);
 
+/* ---- turn_round.c ---- */
+/* One look at the set, and a bounded part of what is to be done. Negative: the set failed; else whether there was work. */
+int kc_round(kc_pump *pump, int timeout_ms);
+/* Work is left for another round at once. */
+bool kc_round_has_more(const kc_pump *pump);
+
 /* ---- turn_set.c ---- */
 int kc_set_open(kc_pump *pump);
 void kc_set_close(kc_pump *pump);
 /* Watches what the connection's state asks for. */
 void kc_set_follow(kc_pump *pump, kc_connection *conn);
-/* Stops watching for input that nobody wants now. */
+/* Stops watching for input that nobody wants now, or for room while what is to be written waits for its turn: both until
+ * the connection is attended. */
 void kc_set_deafen(kc_pump *pump, kc_connection *conn);
+void kc_set_forget_room(kc_pump *pump, kc_connection *conn);
+bool kc_set_hears(const kc_connection *conn);
 /* Closes its socket, then ends it. */
 void kc_set_end(kc_pump *pump, kc_connection *conn);
 /* The kernel has no memory for its output, which is nobody's fault: it is written again a little later. */
@@ -97,7 +107,7 @@ typedef struct kc_heard {
 } kc_heard;
 /* Reads once: bytes into iov (whose lengths may change), and files. */
 void kc_turn_hear(kc_turn_set *set, int fd, struct iovec *iov, int rooms, kc_heard *heard);
-/* Reads once (SEQPACKET: some packets) and serves what came. */
+/* Reads once (SEQPACKET: some packets, within a turn's budget) and serves what came. */
 void kc_turn_read(kc_pump *pump, kc_connection *conn, uint32_t events);
 /* One write of what the connection has to say. True when the kernel took something. */
 bool kc_turn_write(kc_pump *pump, kc_connection *conn);

@@ -97,7 +97,7 @@ int kc_pump_run(kc_pump *pump)
     do {
         kc_pump_attend(pump);
     } while (kc_pump_results(pump)); /* what an end gave back may be somebody's answer */
-    more = more || pump->conns.lists[KC_LIST_RUNNABLE].first != NULL;
+    more = more || pump->conns.lists[KC_LIST_RUNNABLE].count != 0;
     return more ? KC_PUMP_MORE : KC_OK;
 }
 

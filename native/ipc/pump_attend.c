@@ -59,7 +59,7 @@ void kc_pump_taken(kc_pump *pump, kc_connection *conn, uint64_t n)
     bool waits = kc_buffer_length(&conn->input) != 0 || conn->state == KC_CONN_EOF;
     if (above && waits && kc_output_queued(conn) <= pump->config.output_high_bytes &&
         conn->state < KC_CONN_CLOSING) {
-        kc_list_add(&pump->conns, KC_LIST_RUNNABLE, conn);
+        kc_conn_resumes(&pump->conns, conn);
     }
     kc_list_add(&pump->conns, KC_LIST_ATTENTION, conn);
 }
@@ -130,7 +130,7 @@ bool kc_pump_is_over(kc_pump *pump, kc_connection *conn)
 void kc_pump_attend(kc_pump *pump)
 {
     kc_conn_list_head *attention = &pump->conns.lists[KC_LIST_ATTENTION];
-    for (uint32_t left = attention->count; left != 0 && attention->first != NULL; left--) {
+    for (uint32_t left = attention->count; left != 0 && attention->count != 0; left--) {
         kc_connection *conn = kc_list_take(&pump->conns, KC_LIST_ATTENTION);
         if (conn->fd >= 0) {
             kc_list_add(&pump->conns, KC_LIST_ATTENTION, conn); /* the turn's */

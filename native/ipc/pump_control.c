@@ -9,7 +9,7 @@ int kc_pump_control(kc_pump *pump, kc_control *control_out)
     if (pump->control_offered >= pump->config.control_per_turn) {
         return KC_EAGAIN;
     }
-    kc_connection *conn = kc_control_take(&pump->conns);
+    kc_connection *conn = kc_list_take(&pump->conns, KC_LIST_CONTROL);
     if (conn == NULL) {
         return KC_EAGAIN;
     }

@@ -126,7 +126,7 @@ static void kc_frame_hold(kc_pump *pump, kc_connection *conn, kc_inbound *frame,
     }
     conn->held = held;
     conn->barrier = KC_BARRIER_CONTROL;
-    kc_control_wait(&pump->conns, conn);
+    kc_list_add(&pump->conns, KC_LIST_CONTROL, conn);
 }
 
 /* ---- the way of every frame ---- */

@@ -209,7 +209,7 @@ uint32_t kc_pump_take_files(kc_pump *pump, int32_t *files, uint32_t max, uint32_
 void kc_pump_files_closed(kc_pump *pump, uint32_t account, uint32_t count)
 {
     kc_conns_files_closed(&pump->conns, account, count);
-    if (pump->conns.lists[KC_LIST_ATTENTION].first != NULL) {
+    if (pump->conns.lists[KC_LIST_ATTENTION].count != 0) {
         kc_pump_wake(pump); /* somebody may be read again, and no event will say so */
     }
 }

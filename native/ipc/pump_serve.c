@@ -213,7 +213,7 @@ static void kc_serve_after(kc_pump *pump, kc_connection *conn)
     if (waits && pump->paced && kc_pace_allows(pump, conn) == 0) {
         kc_pace_slow(pump, conn);
     } else if (waits && kc_serve_is_open(pump, conn) && !kc_serve_in_budget(pump, conn)) {
-        kc_list_add(&pump->conns, KC_LIST_RUNNABLE, conn);
+        kc_conn_resumes(&pump->conns, conn);
     } else if (conn->state == KC_CONN_EOF) {
         kc_serve_last(pump, conn);
     }
@@ -285,6 +285,7 @@ void kc_pump_eof(kc_pump *pump, kc_connection *conn)
 
 void kc_pump_serve_waiting(kc_pump *pump, kc_connection *conn)
 {
+    conn->resumes = false;
     kc_serve_begin(pump, conn);
     kc_serve_input(pump, conn);
     kc_serve_after(pump, conn);
@@ -294,16 +295,16 @@ bool kc_pump_round(kc_pump *pump)
 {
     kc_conn_list_head *runnable = &pump->conns.lists[KC_LIST_RUNNABLE];
     kc_pace_release(pump);
-    for (uint32_t left = runnable->count; left != 0 && runnable->first != NULL; left--) {
+    for (uint32_t left = runnable->count; left != 0 && runnable->count != 0; left--) {
         kc_pump_serve_waiting(pump, kc_list_take(&pump->conns, KC_LIST_RUNNABLE));
     }
-    return runnable->first != NULL;
+    return runnable->count != 0;
 }
 
 void kc_pump_lift(kc_pump *pump, kc_connection *conn)
 {
     conn->barrier = KC_BARRIER_NONE;
     if (conn->state < KC_CONN_CLOSING) {
-        kc_list_add(&pump->conns, KC_LIST_RUNNABLE, conn);
+        kc_conn_resumes(&pump->conns, conn);
     }
 }

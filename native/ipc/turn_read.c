@@ -183,10 +183,13 @@ static bool kc_read_judge(kc_pump *pump, kc_connection *conn, const kc_read *in,
 void kc_turn_read(kc_pump *pump, kc_connection *conn, uint32_t events)
 {
     kc_read in;
+    uint64_t frames = conn->frames_in, bytes = conn->bytes_in;
     bool more = true;
     for (uint32_t n = 0; more && n < KC_TURN_PACKETS && kc_pump_wants_input(pump, conn); n++) {
         bool whole = kc_read_once(pump, conn, &in);
         pump->now_ns = kc_turn_clock(); /* deadlines count from here: never early */
-        more = kc_read_judge(pump, conn, &in, whole, events);
+        more = kc_read_judge(pump, conn, &in, whole, events) &&
+               conn->frames_in - frames < pump->config.frames_per_turn &&
+               conn->bytes_in - bytes < pump->config.bytes_per_turn;
     }
 }

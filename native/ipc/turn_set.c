@@ -133,6 +133,16 @@ void kc_set_deafen(kc_pump *pump, kc_connection *conn)
     kc_set_watch(pump, conn, (uint8_t)(conn->interest & ~KC_WATCH_IN));
 }
 
+void kc_set_forget_room(kc_pump *pump, kc_connection *conn)
+{
+    kc_set_watch(pump, conn, (uint8_t)(conn->interest & ~KC_WATCH_OUT));
+}
+
+bool kc_set_hears(const kc_connection *conn)
+{
+    return (conn->interest & KC_WATCH_IN) != 0;
+}
+
 void kc_set_starve(kc_pump *pump, kc_connection *conn)
 {
     conn->writable = false; /* and not watched: the kernel would call it writable at once, again and again */

@@ -401,6 +401,18 @@ def test_control_work_is_left_to_the_next_turn_when_its_time_is_up(
         assert len(turns.frames) == left - 1  # at least one of each
 
 
+def test_what_is_due_takes_no_longer_than_control_frames_and_what_is_left_of_the_turn(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        turns = Turns(patch, daemon)
+        given: list[int] = []
+        patch.setattr(control, "due", lambda _, __, until_ns: given.append(until_ns - turns.now_ns))
+        daemon.handle(QUIET)
+        daemon.handle(QUIET._replace(closed=PIECES))
+        assert given == [CONTROL_NS, 0]
+
+
 def test_a_fault_in_answering_or_in_fetching_a_control_frame_does_not_end_the_loop(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

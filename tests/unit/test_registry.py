@@ -339,7 +339,7 @@ def opening(req_id: int) -> Opening:
 
 
 def test_deadlines_come_earliest_first_and_skip_what_ended() -> None:
-    deadlines = Deadlines()
+    deadlines = Deadlines(lambda conn: conn)
     records = {when: opening(when) for when in (30, 10, 20)}
     for when, record in records.items():
         deadlines.add(when, record)
@@ -351,15 +351,38 @@ def test_deadlines_come_earliest_first_and_skip_what_ended() -> None:
 
 
 def test_deadlines_hand_out_no_more_than_asked_for() -> None:
-    deadlines = Deadlines()
+    deadlines = Deadlines(lambda conn: conn)
     for when in range(5):
         deadlines.add(when, opening(when))
     assert len(list(deadlines.due(10, 2))) == 2
     assert len(deadlines) == 3
 
 
+def test_users_whose_deadlines_came_take_turns() -> None:
+    deadlines = Deadlines(lambda conn: conn % 10)  # of each user connections 1, 11, 21, ...
+    conns = [1, 11, 21, 31, 41, 2, 12, 3]
+    for when, conn in enumerate(conns):
+        deadlines.add(when, Opening(conn, when, "late", READ))
+    assert [record.conn for record in deadlines.due(100, 3)] == [1, 2, 3]
+    assert (deadlines.next_ns(), len(deadlines)) == (0, 5)
+    deadlines.add(100, Opening(4, 8, "late", READ))
+    assert [record.conn for record in deadlines.due(100, 9)] == [11, 12, 4, 21, 31, 41]
+    assert (deadlines.next_ns(), len(deadlines)) == (None, 0)
+
+
+def test_a_record_that_ended_after_its_time_had_come_is_not_handed_out() -> None:
+    deadlines = Deadlines(lambda conn: conn)
+    records = [opening(req_id) for req_id in range(3)]
+    for record in records:
+        deadlines.add(1, record)
+    assert list(deadlines.due(1, 1)) == records[:1]
+    records[1].ended = True
+    assert list(deadlines.due(1, 1)) == records[2:]
+    assert deadlines.next_ns() is None
+
+
 def test_records_that_ended_do_not_pile_up_before_a_far_deadline() -> None:
-    deadlines = Deadlines()
+    deadlines = Deadlines(lambda conn: conn)
     for req_id in range(10_000):
         record = opening(req_id)
         deadlines.add(1_000_000, record)

@@ -29,8 +29,8 @@ enum { KC_RIGHT_READ = 1, KC_RIGHT_WRITE = 2 };
 /* 0 takes the default. */
 typedef struct kc_pump_config {
     uint32_t connections;          /* table size: 131,072 */
-    uint32_t frames_per_turn;      /* per connection and turn: 64 */
-    uint32_t bytes_per_turn;       /* per connection and turn: 262,144 */
+    uint32_t frames_per_turn;      /* of a connection, then it is another one's turn: 64 */
+    uint32_t bytes_per_turn;       /* likewise: 262,144 */
     uint32_t control_per_turn;     /* control frames one report may offer: 64 */
     uint64_t input_budget_bytes;   /* frames over 64 KiB in assembly, all connections: 256 MiB */
     uint32_t output_high_bytes;    /* a connection above it is not read from: 1 MiB */

@@ -104,6 +104,19 @@ def test_while_an_event_waits_the_next_are_skipped_and_the_one_after_says_so(hou
     assert (house.broker.books.events, house.broker.books.skipped) == (4, 3)
 
 
+def test_an_event_waits_for_one_of_another_users_however_many_are_due() -> None:
+    house = House()
+    flooder, stranger = house.peer(), house.peer(STRANGER)
+    house.ask(flooder, "CHAN_MAKE", NAME="jobs", MODE=0o604)
+    for req_id in range(10, 60):
+        subscribe(house, flooder, req_id)
+    subscribe(house, stranger, 5)
+    control.due(house.broker, 2)
+    assert [conn for conn, _ in house.pump.events] == [flooder.conn, stranger.conn]
+    control.due(house.broker, 64)
+    assert [conn for conn, _ in house.pump.events[2:]] == [flooder.conn] * 49
+
+
 def test_subscriptions_of_one_connection_do_not_skip_for_each_other(house: House) -> None:
     peer = house.registry.peers[1]
     house.pump.deaf = True
