@@ -21,21 +21,22 @@ typedef struct kc_remote {
 
 /* --- waiting ------------------------------------------------------------------------------------------------------ */
 
-/* A coroutine that no scheduler has blocks its thread, so it waits as one. */
+/* A coroutine that no scheduler has blocks its thread, so it waits as one; also within one that a scheduler has. */
 static void *kc_remote_self(void)
 {
-    return kc_sched_self() != NULL ? kc_co_self() : NULL;
+    kc_co *co = kc_co_self();
+    return co != NULL && kc_co_sched(co) != NULL ? co : NULL;
 }
 
 static void kc_remote_park(void *who)
 {
     (void)who;
-    kc_co_park();
+    kc_co_rest(); /* kc_co_park is the user's */
 }
 
 static void kc_remote_wake(void *who)
 {
-    kc_co_unpark(who);
+    kc_co_rouse(who);
 }
 
 static void kc_remote_wait(int fd)

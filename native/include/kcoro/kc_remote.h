@@ -12,7 +12,8 @@
 extern "C" {
 #endif
 
-/* For kc_ipc_config.waiting: a coroutine that waits for the daemon parks, and its worker runs others. */
+/* For kc_ipc_config.waiting: a coroutine that waits for the daemon leaves its worker to others. It takes no kc_co_unpark of
+ * yours and leaves none behind. One that nobody schedules blocks its thread. */
 KC_API const kc_ipc_waiting *kc_remote_waiting(void);
 
 /* One reference; takes the handle over, which is freed with the last. A receive needs a buffer of the channel's elem_size,
