@@ -66,8 +66,12 @@ static kc_ipc_wish kc_remote_wish(const kc_asked *asked)
     return wish;
 }
 
-static int kc_remote_code(const kc_asked *asked, int code)
+/* Whatever it ended with: of what had begun to leave before the connection ended nobody knows. */
+static int kc_remote_code(const kc_asked *asked, const kc_ipc_result *result, int code)
 {
+    if ((result->flags & KC_IPC_IN_DOUBT) != 0) {
+        return KC_EINPROGRESS;
+    }
     return code == KC_EAGAIN && (asked->flags & KC_OP_TRY) == 0 ? KC_ETIME : code;
 }
 
@@ -131,8 +135,9 @@ static int kc_remote_operate(kc_channel_clause *clause, const kc_asked *asked)
     if (code == KC_OK && !sends) {
         code = kc_remote_receive(clause, &result);
     }
+    code = kc_remote_code(asked, &result, code);
     kc_ipc_result_free(&result);
-    return kc_remote_code(asked, code);
+    return code;
 }
 
 static int kc_remote_select(kc_channel_clause *clauses, uint32_t count, const kc_asked *asked, uint32_t *index_out)
@@ -158,8 +163,9 @@ static int kc_remote_select(kc_channel_clause *clauses, uint32_t count, const kc
     if (code == KC_OK && result.message_count != 0) {
         code = kc_remote_receive(&clauses[result.index], &result);
     }
+    code = kc_remote_code(asked, &result, code);
     kc_ipc_result_free(&result);
-    return kc_remote_code(asked, code);
+    return code;
 }
 
 /* --- the channel -------------------------------------------------------------------------------------------------- */

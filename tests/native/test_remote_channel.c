@@ -321,6 +321,45 @@ KC_TEST(a_coroutine_that_nobody_schedules_blocks_its_thread_until_the_daemon_ans
     peer_close(c.p);
 }
 
+/* --- in doubt --------------------------------------------------------------------------------------------------------- */
+
+static void *take_one_and_hang_up(void *arg)
+{
+    peer *p = arg;
+    kc_frame_header header;
+    kc_request request;
+    KC_CHECK(peer_await(p, &header, &request));
+    peer_hang_up(p);
+    return NULL;
+}
+
+enum { ASK_SEND, ASK_RECV, ASK_SELECT };
+
+static int ask(kc_channel *channel, int what)
+{
+    uint8_t buffer[16];
+    uint32_t index = 9;
+    kc_channel_clause clause = {.channel = channel, .dir = KC_CLAUSE_SEND, .data = "s", .len_bytes = 1};
+    return what == ASK_SEND   ? kc_channel_send(channel, "ab", 2, KC_NEVER)
+           : what == ASK_RECV ? kc_channel_recv(channel, buffer, sizeof buffer, NULL, KC_NEVER)
+                              : kc_channel_select(&clause, 1, 0, KC_NEVER, NULL, &index);
+}
+
+KC_TEST(what_the_daemon_may_have_done_is_told_from_what_never_left)
+{
+    for (int what = ASK_SEND; what <= ASK_SELECT; what++) {
+        peer *p = open_remote();
+        kc_channel *channel = remote_channel(p, 1, 1001, 16);
+        pthread_t server;
+        KC_REQUIRE(pthread_create(&server, NULL, take_one_and_hang_up, p) == 0);
+        KC_CHECK_EQ(ask(channel, what), KC_EINPROGRESS);
+        pthread_join(server, NULL);
+        KC_CHECK_EQ(ask(channel, what), KC_ECONNRESET);
+        kc_channel_drop(channel);
+        peer_close(p);
+    }
+}
+
 KC_TEST(a_channel_whose_elements_have_no_bound_is_refused)
 {
     peer *p = open_remote();
@@ -340,6 +379,7 @@ int main(void)
     KC_RUN(an_unpark_is_not_taken_by_a_wait_for_the_daemon);
     KC_RUN(after_a_wait_for_the_daemon_a_park_returns_only_when_somebody_unparks);
     KC_RUN(a_coroutine_that_nobody_schedules_blocks_its_thread_until_the_daemon_answers);
+    KC_RUN(what_the_daemon_may_have_done_is_told_from_what_never_left);
     KC_RUN(a_channel_whose_elements_have_no_bound_is_refused);
     return kc_test_report();
 }
