@@ -6,12 +6,15 @@
  */
 #include "kcoro/kc_remote.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/kc_client.h"
 #include "kcoro/kc_io.h"
 #include "runtime/kc_hub.h"
+
+enum { KC_REMOTE_POLL_MS = 50 }; /* a thread of the scheduler's is kept that long at most */
 
 typedef struct kc_remote {
     kc_channel base;
@@ -39,9 +42,19 @@ static void kc_remote_wake(void *who)
     kc_co_rouse(who);
 }
 
+static void kc_remote_poll(void *fd)
+{
+    struct pollfd one = {.fd = *(int *)fd, .events = POLLIN};
+    poll(&one, 1, KC_REMOTE_POLL_MS);
+}
+
+/* Where the scheduler's poller does not take the descriptor (another waits for it, or memory or a quota ran out) a thread
+ * that may sleep does it, for a while; whatever fails, the worker is left to others before the caller looks again. */
 static void kc_remote_wait(int fd)
 {
-    kc_io_wait(fd, KC_IO_READABLE, KC_NEVER);
+    if (kc_io_wait(fd, KC_IO_READABLE, KC_NEVER) < 0 && kc_block_call(kc_remote_poll, &fd) != KC_OK) {
+        kc_co_yield();
+    }
 }
 
 KC_API const kc_ipc_waiting *kc_remote_waiting(void)
