@@ -94,30 +94,28 @@ static void kc_remote_cancelled(void *op, uint32_t reason)
     kc_ipc_op_cancel(op);
 }
 
-/* Waits for an operation that has begun, and frees it. */
-static int kc_remote_finish(kc_ipc_op *op, kc_cancel *cancel, kc_ipc_result *result_out)
+/* Begins it, waits for it and frees it. The hook stands before it begins: that may wait too, for a bound. */
+static int kc_remote_run(kc_ipc_op *op, const kc_asked *asked, kc_ipc_result *result_out)
 {
     kc_cancel_hook hook = {.fn = kc_remote_cancelled, .arg = op};
-    bool hooked = cancel != NULL && kc_cancel_add(cancel, &hook) == KC_OK;
-    if (cancel != NULL && !hooked) {
+    bool hooked = asked->cancel != NULL && kc_cancel_add(asked->cancel, &hook) == KC_OK;
+    if (asked->cancel != NULL && !hooked) {
         kc_ipc_op_cancel(op);
     }
-    int code = kc_ipc_op_wait(op, result_out);
+    int code = kc_op_begin(op, true, true);
+    bool begun = code == KC_OK;
+    if (begun) {
+        code = kc_ipc_op_wait(op, result_out);
+    }
     if (hooked) {
         kc_cancel_forget(&hook);
     }
-    kc_ipc_op_free(op);
-    return code;
-}
-
-static int kc_remote_run(kc_ipc_op *op, const kc_asked *asked, kc_ipc_result *result_out)
-{
-    int code = kc_op_begin(op, true, true);
-    if (code != KC_OK) {
+    if (begun) {
+        kc_ipc_op_free(op);
+    } else {
         kc_op_unmake(op);
-        return code;
     }
-    return kc_remote_finish(op, asked->cancel, result_out);
+    return code;
 }
 
 /* The front has seen that the buffer holds an element. */

@@ -19,14 +19,20 @@ static inline kc_channel *remote_channel(peer *p, uint32_t req_id, uint32_t chan
     return channel;
 }
 
-static inline peer *open_waiting(const kc_ipc_waiting *waiting)
+static inline peer *open_bounded(const kc_ipc_waiting *waiting, uint32_t max_requests)
 {
     peer *p = malloc(sizeof *p);
     KC_REQUIRE(p != NULL);
     atomic_store(&memory_until, -1);
     kc_ipc_config config = peer_pair(p, PEER_ROOM);
     config.waiting = waiting;
+    config.max_requests = max_requests;
     return peer_open_as(config, p);
+}
+
+static inline peer *open_waiting(const kc_ipc_waiting *waiting)
+{
+    return open_bounded(waiting, 0);
 }
 
 static inline peer *open_remote(void)

@@ -26,7 +26,7 @@ KC_API const kc_ipc_waiting *kc_remote_waiting(void);
 
 /* One reference; takes the handle over, which is freed with the last. A receive needs a buffer of the channel's elem_size,
  * so that must have been given when it was made: below 16 MiB, else KC_EINVAL and the handle is still the caller's.
- * KC_ENOMEM likewise. A cancel ends what waits in the daemon; what waits for a bound of its connection ends with that. */
+ * KC_ENOMEM likewise. A cancel ends what waits in the daemon, and what waits for a bound of its connection. */
 KC_API int kc_remote_channel(kc_ipc *ipc, kc_ipc_chan *chan, kc_channel **channel_out);
 
 #ifdef __cplusplus
