@@ -1,6 +1,4 @@
 /* How coroutines wait for a daemon's channel: their worker runs others, and nobody's park or unpark is touched. */
-#include <sched.h>
-
 #include "kc_remote_peer.h"
 #include "kcoro/kc_io.h"
 
@@ -48,24 +46,6 @@ static void receive_second(void *arg)
     KC_CHECK_EQ(kc_co_park(), KC_OK);
     c->rescued_first = c->rescued;
     atomic_store(&c->second_done, true);
-}
-
-static uint32_t await_request(peer *p)
-{
-    kc_frame_header header;
-    kc_request request;
-    KC_REQUIRE(peer_await(p, &header, &request));
-    KC_CHECK_EQ(header.cmd, KC_CMD_CHAN_RECV);
-    return request.req_id;
-}
-
-/* The answer's bytes; what peer_end would send. */
-static size_t make_answer(peer *p, uint32_t req_id, uint8_t *bytes_out)
-{
-    kc_put_bytes(peer_reply(p, KC_CMD_CHAN_RECV, req_id, KC_OK), KC_ATTR_ELEMENT, "xyz", 3);
-    KC_REQUIRE(kc_frame_finish(&p->writer) == KC_OK);
-    memcpy(bytes_out, p->out, p->writer.length);
-    return p->writer.length;
 }
 
 static void answer_couple(couple *c, uint32_t first_id, uint32_t second_id)
@@ -128,22 +108,6 @@ static void resume_within(void *arg)
     KC_CHECK_EQ(kc_co_resume(inner), KC_OK);
     KC_REQUIRE(kc_co_state_of(inner) == KC_CO_FINISHED);
     kc_co_drop(inner);
-}
-
-/* Whoever asks who it is waits from then on: it holds the connection's lock until it is among those who wait. */
-static _Atomic int waiting_count;
-
-static void *counted_self(void)
-{
-    atomic_fetch_add(&waiting_count, 1);
-    return kc_remote_waiting()->self();
-}
-
-static void await_waiting(int count)
-{
-    while (atomic_load(&waiting_count) < count) {
-        sched_yield();
-    }
 }
 
 static void *receive_as_a_thread(void *arg)
@@ -253,70 +217,11 @@ KC_TEST(one_that_reads_while_somebody_else_waits_for_the_descriptor_leaves_its_w
     peer_close(r.c.p);
 }
 
-/* --- a bound of the connection ---------------------------------------------------------------------------------------- */
-
-typedef struct bounded {
-    couple c;
-    kc_cancel *cancel;
-    int code;
-    _Atomic bool ended;
-} bounded;
-
-static void receive_bounded(void *arg)
-{
-    bounded *b = arg;
-    uint8_t buffer[16];
-    b->code = kc_channel_recv_c(b->c.channel, buffer, sizeof buffer, NULL, KC_NEVER, b->cancel);
-    atomic_store(&b->ended, true);
-}
-
-/* Whether the daemon was asked before the bounded one had ended. */
-static bool asks_the_daemon(bounded *b)
-{
-    kc_frame_header header;
-    kc_request request;
-    bool asks = false;
-    while (!asks && !atomic_load(&b->ended)) {
-        asks = peer_next(b->c.p, &header, &request);
-        sched_yield();
-    }
-    return asks || peer_next(b->c.p, &header, &request);
-}
-
-KC_TEST(a_cancel_ends_what_waits_for_a_bound_of_its_connection)
-{
-    kc_ipc_waiting waiting = *kc_remote_waiting();
-    waiting.self = counted_self;
-    bounded b = {.c = {.p = open_bounded(&waiting, 1), .codes = {1}}, .code = 1};
-    const kc_sched_config config = {.workers = 1};
-    uint8_t bytes[512];
-    b.c.channel = remote_channel(b.c.p, 1, 1001, 16);
-    atomic_store(&waiting_count, 0);
-    KC_REQUIRE(kc_cancel_make(NULL, &b.cancel) == KC_OK);
-    KC_REQUIRE(kc_sched_make(&config, &b.c.sched) == KC_OK);
-    KC_REQUIRE(kc_sched_spawn(b.c.sched, receive_first, &b.c, NULL) == KC_OK);
-    uint32_t first_id = await_request(b.c.p);
-    KC_REQUIRE(kc_sched_spawn(b.c.sched, receive_bounded, &b, NULL) == KC_OK);
-    await_waiting(2);
-    KC_CHECK_EQ(kc_cancel_trigger(b.cancel, 0), KC_OK);
-    peer_raw(b.c.p, bytes, make_answer(b.c.p, first_id, bytes));
-    KC_CHECK(!asks_the_daemon(&b));
-    peer_hang_up(b.c.p); /* so what is not cancelled ends too */
-    KC_CHECK_EQ(kc_sched_drain(b.c.sched, KC_NEVER), KC_OK);
-    KC_CHECK_EQ(b.c.codes[0], KC_OK);
-    KC_CHECK_EQ(b.code, KC_ECANCELED);
-    kc_sched_free(b.c.sched);
-    kc_cancel_drop(b.cancel);
-    kc_channel_drop(b.c.channel);
-    peer_close(b.c.p);
-}
-
 int main(void)
 {
     KC_RUN(an_unpark_is_not_taken_by_a_wait_for_the_daemon);
     KC_RUN(after_a_wait_for_the_daemon_a_park_returns_only_when_somebody_unparks);
     KC_RUN(a_coroutine_that_nobody_schedules_blocks_its_thread_until_the_daemon_answers);
     KC_RUN(one_that_reads_while_somebody_else_waits_for_the_descriptor_leaves_its_worker_to_others);
-    KC_RUN(a_cancel_ends_what_waits_for_a_bound_of_its_connection);
     return kc_test_report();
 }
