@@ -32,6 +32,7 @@ static void kc_credit_answer(kc_ipc *ipc, kc_caller *caller, int code)
     kc_link_remove(&caller->link);
     ipc->caller_count--;
     caller->code = code;
+    caller->op->caller = NULL;
     kc_client_ready(ipc, &caller->waiter);
 }
 
@@ -74,12 +75,13 @@ bool kc_credit_try(kc_ipc *ipc, kc_ipc_chan *chan, uint64_t bytes)
     return true;
 }
 
-int kc_credit_wait(kc_ipc *ipc, kc_ipc_chan *chan, uint64_t bytes, int64_t deadline_ns)
+int kc_credit_wait(kc_ipc *ipc, kc_ipc_op *op, int64_t deadline_ns)
 {
-    kc_caller caller = {.chan = chan, .bytes = bytes, .deadline_ns = deadline_ns, .code = KC_OK};
-    if (kc_credit_try(ipc, chan, bytes)) {
+    kc_caller caller = {.op = op, .chan = op->chan, .bytes = op->bytes, .deadline_ns = deadline_ns, .code = KC_OK};
+    if (kc_credit_try(ipc, op->chan, op->bytes)) {
         return KC_OK;
     }
+    op->caller = &caller;
     kc_link_append(&ipc->callers, &caller.link);
     ipc->caller_count++;
     kc_client_arm(ipc, deadline_ns);
@@ -111,6 +113,14 @@ void kc_credit_expire(kc_ipc *ipc, int64_t now_ns, int64_t *next_ns)
         }
     }
     kc_credit_grant(ipc); /* who stood behind one that left may fit */
+}
+
+void kc_credit_cancel(kc_ipc *ipc, kc_ipc_op *op)
+{
+    if (op->caller != NULL) {
+        kc_credit_answer(ipc, op->caller, KC_ECANCELED);
+        kc_credit_grant(ipc); /* who stood behind it may fit */
+    }
 }
 
 void kc_credit_end(kc_ipc *ipc)

@@ -59,6 +59,7 @@ typedef struct kc_waiter {
 typedef struct kc_caller {
     kc_link link;
     kc_waiter waiter;
+    kc_ipc_op *op;     /* whose `caller` this is */
     kc_ipc_chan *chan; /* NULL: only the connection's bound counts */
     uint64_t bytes;
     int64_t deadline_ns;
@@ -119,6 +120,7 @@ struct kc_ipc_op {
     kc_ipc *ipc;
     kc_ipc_chan *chan; /* NULL: of the connection */
     kc_waiter *waiter;
+    kc_caller *caller; /* while it waits for room */
     kc_client_frame *reply_frame;
     kc_ipc_message *messages; /* room for max_items */
     kc_ipc_loan **loans; /* that are sent; by clause in a select */
@@ -144,6 +146,7 @@ struct kc_ipc_op {
     bool counted;
     bool confirm;
     bool cancel_owed; /* CANCEL is still to be said */
+    bool cancelled;   /* before it began: it will not */
 };
 
 struct kc_ipc_chan {
@@ -233,7 +236,8 @@ void kc_client_step(kc_ipc *ipc); /* and reads, unless somebody else does */
 
 /* credit.c */
 bool kc_credit_try(kc_ipc *ipc, kc_ipc_chan *chan, uint64_t bytes);
-int kc_credit_wait(kc_ipc *ipc, kc_ipc_chan *chan, uint64_t bytes, int64_t deadline_ns);
+int kc_credit_wait(kc_ipc *ipc, kc_ipc_op *op, int64_t deadline_ns);
+void kc_credit_cancel(kc_ipc *ipc, kc_ipc_op *op); /* if it waits: KC_ECANCELED */
 void kc_credit_give(kc_ipc *ipc, kc_ipc_chan *chan, uint64_t bytes);
 void kc_credit_expire(kc_ipc *ipc, int64_t now_ns, int64_t *next_ns);
 void kc_credit_end(kc_ipc *ipc);

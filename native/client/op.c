@@ -152,7 +152,7 @@ static int kc_op_room(kc_ipc *ipc, kc_ipc_op *op, bool counted, bool may_wait)
         return KC_EAGAIN;
     }
     int64_t deadline_ns = kc_op_deadline(op->timeout_ms, 0);
-    int code = kc_credit_wait(ipc, op->chan, op->bytes, deadline_ns);
+    int code = kc_credit_wait(ipc, op, deadline_ns);
     op->counted = code == KC_OK;
     kc_op_shorten(op, deadline_ns);
     return code;
@@ -163,9 +163,12 @@ static int kc_op_start(kc_ipc *ipc, kc_ipc_op *op, bool counted, bool may_wait)
     if (ipc->ended != KC_OK) {
         return ipc->ended;
     }
-    int code = kc_op_room(ipc, op, counted, may_wait);
+    int code = op->cancelled ? KC_ECANCELED : kc_op_room(ipc, op, counted, may_wait);
     if (code == KC_OK && ipc->ended != KC_OK) {
         code = ipc->ended;
+    }
+    if (code == KC_OK && op->cancelled) {
+        code = KC_ECANCELED; /* after room was granted, before it was told */
     }
     if (code == KC_OK) {
         code = kc_op_find_place(ipc, &op->req_id);

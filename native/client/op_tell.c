@@ -85,6 +85,11 @@ KC_API int kc_ipc_op_ended(kc_ipc_op *op)
 
 static void kc_op_ask_cancel(kc_ipc *ipc, kc_ipc_op *op)
 {
+    if (op->req_id == 0) { /* kc_op_begin has not come so far */
+        op->cancelled = true;
+        kc_credit_cancel(ipc, op);
+        return;
+    }
     if (op->stage == KC_OP_ENDED || op->cancel_owed) {
         return;
     }

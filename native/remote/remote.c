@@ -6,12 +6,15 @@
  */
 #include "kcoro/kc_remote.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/kc_client.h"
 #include "kcoro/kc_io.h"
 #include "runtime/kc_hub.h"
+
+enum { KC_REMOTE_POLL_MS = 50 }; /* a thread of the scheduler's is kept that long at most */
 
 typedef struct kc_remote {
     kc_channel base;
@@ -21,26 +24,37 @@ typedef struct kc_remote {
 
 /* --- waiting ------------------------------------------------------------------------------------------------------ */
 
-/* A coroutine that no scheduler has blocks its thread, so it waits as one. */
+/* A coroutine that no scheduler has blocks its thread, so it waits as one; also within one that a scheduler has. */
 static void *kc_remote_self(void)
 {
-    return kc_sched_self() != NULL ? kc_co_self() : NULL;
+    kc_co *co = kc_co_self();
+    return co != NULL && kc_co_sched(co) != NULL ? co : NULL;
 }
 
 static void kc_remote_park(void *who)
 {
     (void)who;
-    kc_co_park();
+    kc_co_rest(); /* kc_co_park is the user's */
 }
 
 static void kc_remote_wake(void *who)
 {
-    kc_co_unpark(who);
+    kc_co_rouse(who);
 }
 
+static void kc_remote_poll(void *fd)
+{
+    struct pollfd one = {.fd = *(int *)fd, .events = POLLIN};
+    poll(&one, 1, KC_REMOTE_POLL_MS);
+}
+
+/* Where the scheduler's poller does not take the descriptor (another waits for it, or memory or a quota ran out) a thread
+ * that may sleep does it, for a while; whatever fails, the worker is left to others before the caller looks again. */
 static void kc_remote_wait(int fd)
 {
-    kc_io_wait(fd, KC_IO_READABLE, KC_NEVER);
+    if (kc_io_wait(fd, KC_IO_READABLE, KC_NEVER) < 0 && kc_block_call(kc_remote_poll, &fd) != KC_OK) {
+        kc_co_yield();
+    }
 }
 
 KC_API const kc_ipc_waiting *kc_remote_waiting(void)
@@ -65,8 +79,12 @@ static kc_ipc_wish kc_remote_wish(const kc_asked *asked)
     return wish;
 }
 
-static int kc_remote_code(const kc_asked *asked, int code)
+/* Whatever it ended with: of what had begun to leave before the connection ended nobody knows. */
+static int kc_remote_code(const kc_asked *asked, const kc_ipc_result *result, int code)
 {
+    if ((result->flags & KC_IPC_IN_DOUBT) != 0) {
+        return KC_EINPROGRESS;
+    }
     return code == KC_EAGAIN && (asked->flags & KC_OP_TRY) == 0 ? KC_ETIME : code;
 }
 
@@ -76,30 +94,28 @@ static void kc_remote_cancelled(void *op, uint32_t reason)
     kc_ipc_op_cancel(op);
 }
 
-/* Waits for an operation that has begun, and frees it. */
-static int kc_remote_finish(kc_ipc_op *op, kc_cancel *cancel, kc_ipc_result *result_out)
+/* Begins it, waits for it and frees it. The hook stands before it begins: that may wait too, for a bound. */
+static int kc_remote_run(kc_ipc_op *op, const kc_asked *asked, kc_ipc_result *result_out)
 {
     kc_cancel_hook hook = {.fn = kc_remote_cancelled, .arg = op};
-    bool hooked = cancel != NULL && kc_cancel_add(cancel, &hook) == KC_OK;
-    if (cancel != NULL && !hooked) {
+    bool hooked = asked->cancel != NULL && kc_cancel_add(asked->cancel, &hook) == KC_OK;
+    if (asked->cancel != NULL && !hooked) {
         kc_ipc_op_cancel(op);
     }
-    int code = kc_ipc_op_wait(op, result_out);
+    int code = kc_op_begin(op, true, true);
+    bool begun = code == KC_OK;
+    if (begun) {
+        code = kc_ipc_op_wait(op, result_out);
+    }
     if (hooked) {
         kc_cancel_forget(&hook);
     }
-    kc_ipc_op_free(op);
-    return code;
-}
-
-static int kc_remote_run(kc_ipc_op *op, const kc_asked *asked, kc_ipc_result *result_out)
-{
-    int code = kc_op_begin(op, true, true);
-    if (code != KC_OK) {
+    if (begun) {
+        kc_ipc_op_free(op);
+    } else {
         kc_op_unmake(op);
-        return code;
     }
-    return kc_remote_finish(op, asked->cancel, result_out);
+    return code;
 }
 
 /* The front has seen that the buffer holds an element. */
@@ -130,8 +146,9 @@ static int kc_remote_operate(kc_channel_clause *clause, const kc_asked *asked)
     if (code == KC_OK && !sends) {
         code = kc_remote_receive(clause, &result);
     }
+    code = kc_remote_code(asked, &result, code);
     kc_ipc_result_free(&result);
-    return kc_remote_code(asked, code);
+    return code;
 }
 
 static int kc_remote_select(kc_channel_clause *clauses, uint32_t count, const kc_asked *asked, uint32_t *index_out)
@@ -157,8 +174,9 @@ static int kc_remote_select(kc_channel_clause *clauses, uint32_t count, const kc
     if (code == KC_OK && result.message_count != 0) {
         code = kc_remote_receive(&clauses[result.index], &result);
     }
+    code = kc_remote_code(asked, &result, code);
     kc_ipc_result_free(&result);
-    return kc_remote_code(asked, code);
+    return code;
 }
 
 /* --- the channel -------------------------------------------------------------------------------------------------- */

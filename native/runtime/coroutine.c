@@ -189,6 +189,18 @@ int kc_co_unpark(kc_co *co) {
     return rc;
 }
 
+void kc_co_rest(void) {
+    kc_co *co = kc_co_self();
+
+    if (!kc_gate_pass(&co->rest))
+        kc_co_leave(co, KC_LEAVE_REST);
+}
+
+void kc_co_rouse(kc_co *co) {
+    if (kc_gate_open(&co->rest))
+        make_ready(co);
+}
+
 void kc_co_wait(kc_co *co, _Atomic uint32_t *word, uint32_t seen, uint32_t asleep) {
     co->word = word;
     co->seen = seen;
@@ -205,6 +217,8 @@ bool kc_co_falls_asleep(kc_co *co) {
 #else
         return kc_gate_wait(&co->park);
 #endif
+    if (co->leave == KC_LEAVE_REST)
+        return kc_gate_wait(&co->rest);
     return atomic_compare_exchange_strong_explicit(co->word, &seen, seen | co->asleep, memory_order_acq_rel,
                                                    memory_order_relaxed);
 }

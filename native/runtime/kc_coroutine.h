@@ -23,7 +23,7 @@ enum { KC_GATE_SHUT = 0, KC_GATE_OPEN = 1, KC_GATE_WAITED = 2 /* somebody waits 
 typedef _Atomic uint32_t kc_gate;
 
 /* Why a coroutine gave the thread back. */
-enum { KC_LEAVE_YIELD = 0, KC_LEAVE_PARK = 1, KC_LEAVE_WAIT = 2, KC_LEAVE_END = 3 };
+enum { KC_LEAVE_YIELD = 0, KC_LEAVE_PARK = 1, KC_LEAVE_WAIT = 2, KC_LEAVE_END = 3, KC_LEAVE_REST = 4 };
 
 struct kc_co {
     kc_context context; /* where it goes on */
@@ -33,7 +33,8 @@ struct kc_co {
     kc_co *next;           /* in a list of ready ones */
     uint32_t place;        /* its own in its scheduler's shared queues, 0: none (kc_ready.h) */
     _Atomic uint32_t state;
-    kc_gate park;          /* kc_co_unpark */
+    kc_gate park;          /* kc_co_unpark: its user's alone */
+    kc_gate rest;          /* kc_co_rouse */
     _Atomic uint32_t *word; /* what it waits at, and the bit that says so (KC_LEAVE_WAIT) */
     uint32_t seen;          /* of it, before it left */
     uint32_t asleep;
@@ -96,7 +97,12 @@ static inline void kc_co_state_set(kc_co *co, uint32_t state) {
 void kc_co_wait(kc_co *co, _Atomic uint32_t *word, uint32_t seen, uint32_t asleep);
 /* From any thread. */
 void kc_co_wake(kc_co *co);
-/* For whoever runs it, once it has left for KC_LEAVE_PARK or _WAIT. true: it waits; false: it goes on. */
+/* Park and unpark for a part of the library that stands above the runtime: at a gate of its own, so it takes no unpark of a
+ * user's and leaves none behind. An opening of somebody earlier may still be there: whoever rests looks again what it waits
+ * for. The coroutine that runs here; from any thread, one that cannot have ended. */
+void kc_co_rest(void);
+void kc_co_rouse(kc_co *co);
+/* For whoever runs it, once it has left for KC_LEAVE_PARK, _REST or _WAIT. true: it waits; false: it goes on. */
 bool kc_co_falls_asleep(kc_co *co);
 static inline struct kc_sched *kc_co_sched(const kc_co *co) {
     return atomic_load_explicit(&co->sched, memory_order_relaxed);

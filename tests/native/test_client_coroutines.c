@@ -2,36 +2,10 @@
  * Built where the runtime is (KcTests.cmake): the client itself links none of it.
  */
 #include "kc_client_peer.h"
-#include "kcoro/kc_co.h"
-#include "kcoro/kc_io.h"
+#include "kcoro/kc_remote.h"
 #include "kcoro/kc_sched.h"
 
 enum { COROUTINES = 200, ROUNDS = 20, FIRST_CHAN = 1001 };
-
-/* --- the seam ----------------------------------------------------------------------------------------------------- */
-
-static void *co_self(void)
-{
-    return kc_co_self();
-}
-
-static void co_park(void *who)
-{
-    (void)who;
-    kc_co_park();
-}
-
-static void co_wake(void *who)
-{
-    kc_co_unpark(who);
-}
-
-static void co_wait(int fd)
-{
-    kc_io_wait(fd, KC_IO_READABLE, KC_NEVER);
-}
-
-static const kc_ipc_waiting coroutines = {co_self, co_park, co_wake, co_wait};
 
 /* --- the peer answers what has come by then, the last one first ---------------------------------------------------- */
 
@@ -106,7 +80,7 @@ static void run(uint32_t workers)
     KC_REQUIRE(p != NULL);
     atomic_store(&memory_until, -1);
     kc_ipc_config wanted = peer_pair(p, PEER_ROOM);
-    wanted.waiting = &coroutines;
+    wanted.waiting = kc_remote_waiting();
     wanted.max_requests = 32; /* most of them wait for room */
     peer_open_as(wanted, p);
     shared = p->ipc;

@@ -1,30 +1,5 @@
 /* A daemon's channel by the calls of kc_channel.h, against a scripted daemon. Built where the runtime is. */
-#include "kc_client_peer.h"
-#include "kcoro/kc_remote.h"
-
-static kc_channel *remote_channel(peer *p, uint32_t req_id, uint32_t chan_id, uint32_t elem_size)
-{
-    kc_ipc_chan *chan = NULL;
-    kc_channel *channel = NULL;
-    kc_writer *out = peer_reply(p, KC_CMD_CHAN_OPEN, req_id, KC_OK);
-    kc_put_u32(out, KC_ATTR_CHAN_ID, chan_id);
-    kc_put_u32(out, KC_ATTR_ELEM_SIZE, elem_size);
-    peer_end(p);
-    KC_REQUIRE(kc_ipc_open_id(p->ipc, chan_id, 0, &chan) == KC_OK);
-    peer_expect(p, KC_CMD_CHAN_OPEN);
-    KC_REQUIRE(kc_remote_channel(p->ipc, chan, &channel) == KC_OK);
-    return channel;
-}
-
-static peer *open_remote(void)
-{
-    peer *p = malloc(sizeof *p);
-    KC_REQUIRE(p != NULL);
-    atomic_store(&memory_until, -1);
-    kc_ipc_config config = peer_pair(p, PEER_ROOM);
-    config.waiting = kc_remote_waiting();
-    return peer_open_as(config, p);
-}
+#include "kc_remote_peer.h"
 
 KC_TEST(bytes_go_and_come_with_the_deadline_of_the_caller)
 {
@@ -135,6 +110,45 @@ KC_TEST(a_cancel_of_the_runtime_cancels_in_the_daemon)
     peer_close(p);
 }
 
+/* --- in doubt --------------------------------------------------------------------------------------------------------- */
+
+static void *take_one_and_hang_up(void *arg)
+{
+    peer *p = arg;
+    kc_frame_header header;
+    kc_request request;
+    KC_CHECK(peer_await(p, &header, &request));
+    peer_hang_up(p);
+    return NULL;
+}
+
+enum { ASK_SEND, ASK_RECV, ASK_SELECT };
+
+static int ask(kc_channel *channel, int what)
+{
+    uint8_t buffer[16];
+    uint32_t index = 9;
+    kc_channel_clause clause = {.channel = channel, .dir = KC_CLAUSE_SEND, .data = "s", .len_bytes = 1};
+    return what == ASK_SEND   ? kc_channel_send(channel, "ab", 2, KC_NEVER)
+           : what == ASK_RECV ? kc_channel_recv(channel, buffer, sizeof buffer, NULL, KC_NEVER)
+                              : kc_channel_select(&clause, 1, 0, KC_NEVER, NULL, &index);
+}
+
+KC_TEST(what_the_daemon_may_have_done_is_told_from_what_never_left)
+{
+    for (int what = ASK_SEND; what <= ASK_SELECT; what++) {
+        peer *p = open_remote();
+        kc_channel *channel = remote_channel(p, 1, 1001, 16);
+        pthread_t server;
+        KC_REQUIRE(pthread_create(&server, NULL, take_one_and_hang_up, p) == 0);
+        KC_CHECK_EQ(ask(channel, what), KC_EINPROGRESS);
+        pthread_join(server, NULL);
+        KC_CHECK_EQ(ask(channel, what), KC_ECONNRESET);
+        kc_channel_drop(channel);
+        peer_close(p);
+    }
+}
+
 KC_TEST(a_channel_whose_elements_have_no_bound_is_refused)
 {
     peer *p = open_remote();
@@ -151,6 +165,7 @@ int main(void)
     KC_RUN(bytes_go_and_come_with_the_deadline_of_the_caller);
     KC_RUN(a_select_is_one_request_and_says_which_clause);
     KC_RUN(a_cancel_of_the_runtime_cancels_in_the_daemon);
+    KC_RUN(what_the_daemon_may_have_done_is_told_from_what_never_left);
     KC_RUN(a_channel_whose_elements_have_no_bound_is_refused);
     return kc_test_report();
 }

@@ -2,7 +2,8 @@
  * of an engine's, kc_chan.h) and one of a daemon (kc_ipc.h).
  *
  * A coroutine that must wait parks and its worker runs others; a thread that must wait sleeps. Every call ends in exactly
- * one way: it happened (KC_OK), or it did not (a negative code) and nothing changed.
+ * one way: it happened (KC_OK), or it did not (a negative code) and nothing changed. Only a daemon's channel knows one more
+ * end, KC_EINPROGRESS: it may have happened (kc_remote.h).
  *   KC_EAGAIN  a try that would have to wait          KC_ETIME      the deadline came first
  *   KC_EPIPE   closed (and, for a receive, drained)   KC_ECANCELED  cancelled, or the channel was destroyed
  *   KC_EMSGSIZE  longer than the channel's elements, or a buffer shorter than they may be

@@ -42,8 +42,9 @@ typedef struct kc_ipc_transport {
     uint32_t max_frame_bytes; /* longest payload of a frame */
 } kc_ipc_transport;
 
-/* How a caller waits. NULL in the configuration: as a thread does. For coroutines: self is kc_co_self, park and wake are
- * kc_co_park and kc_co_unpark, wait is kc_io_wait for reading. Where self returns NULL the caller waits as a thread. */
+/* How a caller waits. NULL in the configuration: as a thread does. For coroutines of kc_sched.h: kc_remote_waiting
+ * (kc_remote.h). For others: park and wake at something that nobody else parks at, not at kc_co_park or its like, which is
+ * the user's: a wake may come that no park needs. Where self returns NULL the caller waits as a thread. */
 typedef struct kc_ipc_waiting {
     void *(*self)(void);
     void (*park)(void *who); /* until woken; a wake that came before counts. May return early. */
