@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include "kc_rt.h"
+#include "runtime/kc_worker.h"
 
 typedef struct tally {
     kc_sched *sched;
@@ -373,6 +374,23 @@ KC_TEST(odd_wishes_are_refused) {
     kc_co_drop(co);
 }
 
+KC_TEST(a_spawn_for_which_there_is_no_place_names_no_coroutine) {
+    kc_sched *sched = rt_sched(1);
+    kc_co *co = NULL;
+    uint32_t place = kc_places_take(sched->places);
+    uint32_t last = 0;
+
+    for (; place != 0; place = kc_places_take(sched->places))
+        last = place;
+    KC_CHECK_EQ(kc_sched_spawn(sched, parks_once, NULL, &co), KC_ENOMEM);
+    KC_CHECK(co == NULL);
+    kc_places_give(sched->places, last);
+    KC_CHECK_EQ(kc_sched_spawn(sched, parks_once, NULL, &co), KC_OK);
+    KC_CHECK_EQ(kc_co_unpark(co), KC_OK);
+    kc_co_drop(co);
+    kc_sched_free(sched);
+}
+
 KC_TEST(a_hundred_thousand_spawns_reuse_their_stacks) {
     tally t = {.sched = rt_sched(2)};
     kc_sched_usage usage;
@@ -401,6 +419,7 @@ int main(void) {
     KC_RUN(an_unpark_that_ends_the_last_coroutine_does_not_outlive_the_scheduler);
     KC_RUN(a_scheduler_of_one_worker_runs_one_at_a_time);
     KC_RUN(odd_wishes_are_refused);
+    KC_RUN(a_spawn_for_which_there_is_no_place_names_no_coroutine);
     KC_RUN(a_hundred_thousand_spawns_reuse_their_stacks);
     return kc_test_report();
 }
