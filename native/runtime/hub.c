@@ -68,7 +68,7 @@ static int interrupt(kc_parking *p, kc_engine *e, kc_token token, uint32_t told)
     int rc = kc_waiter_token_cancel(e, token, reason, &result);
 
     if (rc == KC_OK)
-        return reason == KC_REASON_CANCEL ? KC_ECANCELED : KC_ETIME;
+        return reason == KC_REASON_CANCEL ? KC_ECANCELED : kc_wait_code(told);
 #if KC_MUTANT != 32 /* a result that came while it was being cancelled is not waited for */
     (void)kc_wait_for(&p->wait, KC_WAIT_DONE, KC_NEVER);
 #endif

@@ -152,7 +152,9 @@ inline result<void> sleep(patience how) noexcept {
     if (!never)
         return never.code();
     const int rc = detail::parked([&] { return kc_cancel_wait(never->native(), how.deadline_ns()); });
-    return rc == KC_ETIME ? errc::ok : errc::cancelled;
+    if (rc == KC_OK)
+        return errc::cancelled;
+    return rc == KC_ETIME ? result<void>(errc::ok) : code_of(rc);
 }
 
 } // namespace kcoro
