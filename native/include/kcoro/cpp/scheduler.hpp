@@ -144,7 +144,7 @@ inline void yield() noexcept {
     (void)detail::parked([] { return kc_co_yield(), 0; });
 }
 
-/* errc::ok at the deadline, errc::cancelled when the patience's cancel is set before; errc::no_memory. */
+/* errc::ok at the deadline, errc::cancelled when the patience's cancel is set before; errc::no_memory, errc::quota. */
 inline result<void> sleep(patience how) noexcept {
     if (how.cancel() == nullptr && how.deadline_ns() != KC_NEVER)
         return code_of(detail::parked([&] { return kc_sleep_until_ns(how.deadline_ns()); }));
