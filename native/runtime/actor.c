@@ -96,12 +96,13 @@ int kc_actor_start(kc_sched *sched, const kc_actor_config *config, kc_actor **ac
     int rc = make(config, config->cancel, 2, &a);
 
     co.arg = a;
+    if (rc == KC_OK)
+        *actor_out = a; /* before it runs: its handler may ask there */
     if (rc == KC_OK && (rc = kc_sched_spawn_as(sched, &co, NULL)) != KC_OK) {
+        *actor_out = NULL;
         drop(a);
         drop(a);
     }
-    if (rc == KC_OK)
-        *actor_out = a;
     return rc;
 }
 

@@ -185,10 +185,11 @@ static void tell(void *wait, uint32_t reason) {
 int kc_cancel_wait(kc_cancel *c, int64_t deadline_ns) {
     kc_wait wait;
     kc_cancel_hook hook = {.fn = tell, .arg = &wait};
+    uint32_t told = 0;
 
     kc_wait_begin(&wait);
     if (kc_cancel_add(c, &hook) == KC_OK)
-        (void)kc_wait_for(&wait, KC_WAIT_DONE, deadline_ns);
+        told = kc_wait_for(&wait, KC_WAIT_DONE, deadline_ns);
     (void)kc_cancel_forget(&hook);
-    return kc_cancel_is_set(c) ? KC_OK : KC_ETIME;
+    return kc_cancel_is_set(c) ? KC_OK : kc_wait_code(told);
 }

@@ -71,6 +71,13 @@ static void ring(kc_wake *wake, int32_t code) {
     kc_wait_tell(alarm->wait, KC_WAIT_TIME);
 }
 
+/* What has passed anyway needs no clock. */
+static uint32_t failure(int rc, int64_t deadline_ns) {
+    uint32_t what = rc == KC_EDQUOT ? KC_WAIT_NO_FILE : KC_WAIT_NO_MEMORY;
+
+    return deadline_ns <= kc_now_ns() ? KC_WAIT_TIME : what;
+}
+
 int kc_alarm_set(kc_sched *sched, kc_alarm *alarm, kc_wait *wait, int64_t deadline_ns) {
     kc_clock *c = kc_sched_clock(sched);
     int rc = kc_clock_start(c);
@@ -80,7 +87,7 @@ int kc_alarm_set(kc_sched *sched, kc_alarm *alarm, kc_wait *wait, int64_t deadli
         rc = kc_timers_add(&c->timers, deadline_ns, &alarm->wake, &alarm->id);
     if (rc != KC_OK) {
         alarm->id = 0;
-        kc_wait_tell(wait, KC_WAIT_TIME);
+        kc_wait_tell(wait, failure(rc, deadline_ns));
     }
     return rc;
 }

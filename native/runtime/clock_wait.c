@@ -32,7 +32,7 @@ uint32_t kc_wait_for(kc_wait *w, uint32_t what, int64_t deadline_ns) {
     bool timed = w->co != NULL && deadline_ns != KC_NEVER && (seen & what) == 0;
     kc_alarm alarm;
 
-    what |= deadline_ns != KC_NEVER ? KC_WAIT_TIME : 0U;
+    what |= deadline_ns != KC_NEVER ? KC_WAIT_TIME | KC_WAIT_NO_MEMORY | KC_WAIT_NO_FILE : 0U;
     if (timed)
         kc_alarm_set(kc_co_sched(w->co), &alarm, w, deadline_ns);
     while ((seen & what) == 0) {

@@ -1,4 +1,4 @@
-/* guard.c: a SIGSEGV in the guard page of the coroutine that runs here is told with its name, then passed on.
+/* guard.c: a SIGSEGV in the guard of the coroutine that runs here is told with its name, then passed on.
  *
  * The two statics below are the only ones of the runtime: the disposition of a signal is the process's, so the one before
  * ours has to be kept for the process. A handler may use neither locks nor stdio; it writes one line.

@@ -92,7 +92,7 @@ int kc_parking_wait(kc_parking *p, kc_engine *e, kc_token token, const kc_asked 
     claim mine = {.engine = e, .token = token, .wait = &p->wait};
     kc_cancel_hook hook = {.fn = cancelled, .arg = &mine};
     uint32_t told = 0;
-    int rc = KC_ETIME;
+    int rc = KC_OK;
 
     if (asked->cancel != NULL && kc_cancel_add(asked->cancel, &hook) == KC_EBUSY)
         cancelled(&mine, kc_cancel_reason(asked->cancel));
@@ -103,6 +103,8 @@ int kc_parking_wait(kc_parking *p, kc_engine *e, kc_token token, const kc_asked 
         rc = p->seat.result.code;
     else if ((told & KC_WAIT_CANCEL) != 0)
         rc = KC_ECANCELED;
+    else
+        rc = kc_wait_code(told);
     (void)kc_cancel_forget(&hook);
     return rc;
 }

@@ -66,7 +66,7 @@ static void give_up(void *wait, uint32_t reason) {
 /* It stands in the poller's table. Whoever gives up takes itself out, or it is too late: then the call is waited for. */
 static int wait_at(kc_poller *p, watcher *w, int fd, int64_t deadline_ns) {
     uint32_t told = kc_wait_for(&w->wait, KC_WAIT_DONE | KC_WAIT_CANCEL, deadline_ns);
-    int rc = (told & KC_WAIT_CANCEL) != 0 ? KC_ECANCELED : KC_ETIME;
+    int rc = (told & KC_WAIT_CANCEL) != 0 ? KC_ECANCELED : kc_wait_code(told);
 
     if ((told & KC_WAIT_DONE) == 0 && kc_poller_cancel(p, fd, &w->wake) == 0)
         told = kc_wait_for(&w->wait, KC_WAIT_DONE, KC_NEVER);

@@ -35,7 +35,7 @@ typedef struct kc_alarm {
     kc_wait *wait;
     kc_ticket id; /* 0: not set */
 } kc_alarm;
-/* KC_ENOMEM and the like: the waiter is told at once, rather than never. */
+/* KC_ENOMEM, KC_EDQUOT: the waiter is told so at once (KC_WAIT_NO_MEMORY, KC_WAIT_NO_FILE; KC_WAIT_TIME if that is past). */
 int kc_alarm_set(struct kc_sched *sched, kc_alarm *alarm, kc_wait *wait, int64_t deadline_ns);
 /* Afterwards the waiter will not be told any more. */
 void kc_alarm_clear(struct kc_sched *sched, kc_alarm *alarm);

@@ -19,7 +19,7 @@ typedef struct kc_latch {
 
 void kc_latch_up(kc_latch *latch);
 void kc_latch_down(kc_latch *latch);
-/* KC_OK: the count was 0; KC_ETIME at the deadline. */
+/* KC_OK: the count was 0; KC_ETIME at the deadline; KC_ENOMEM, KC_EDQUOT: it could not be set. */
 int kc_latch_wait(kc_latch *latch, int64_t deadline_ns);
 static inline uint32_t kc_latch_count(const kc_latch *latch) {
     return atomic_load_explicit(&latch->count, memory_order_acquire);

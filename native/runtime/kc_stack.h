@@ -1,6 +1,6 @@
 /* kc_stack.h: memory that coroutines run on, and free stacks kept for the next ones. Nothing here knows what runs on it.
  *
- * Invariants: below each stack lies a page that faults; a stack is in use or in a cache, never both; a cache keeps at most
+ * Invariants: below each stack lie 64 KiB that fault; a stack is in use or in a cache, never both; a cache keeps at most
  * `limit` stacks, all of one size.
  */
 #ifndef KC_STACK_H
@@ -13,7 +13,7 @@
 #include "core/kc_lock.h"
 
 typedef struct kc_stack {
-    uint8_t *bottom; /* the first byte that may be used; the guard page ends here */
+    uint8_t *bottom; /* the first byte that may be used; the guard ends here */
     size_t bytes;    /* 0: no stack */
 } kc_stack;
 

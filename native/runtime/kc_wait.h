@@ -12,7 +12,9 @@ enum {
     KC_WAIT_DONE = 1,   /* what it waits for has happened */
     KC_WAIT_CANCEL = 2, /* its cancel was set */
     KC_WAIT_TIME = 4,   /* its deadline has come */
-    KC_WAIT_ASLEEP = 8  /* it has left its stack, or sleeps */
+    KC_WAIT_ASLEEP = 8, /* it has left its stack, or sleeps */
+    KC_WAIT_NO_MEMORY = 16, /* its deadline could not be set: there was no memory, or there were too many timers */
+    KC_WAIT_NO_FILE = 32    /* likewise: no descriptor was left for the clock */
 };
 
 typedef struct kc_wait {
@@ -28,7 +30,18 @@ static inline void kc_wait_begin(kc_wait *w) {
 }
 /* From any thread. */
 void kc_wait_tell(kc_wait *w, uint32_t what);
-/* Until one of these was told, or the deadline has come (KC_WAIT_TIME is added); the answer has all that was told. */
+/* Until one of these was told, or the deadline has come (KC_WAIT_TIME is added) or could not be set (KC_WAIT_NO_MEMORY,
+ * KC_WAIT_NO_FILE); the answer has all that was told. */
 uint32_t kc_wait_for(kc_wait *w, uint32_t what, int64_t deadline_ns);
+/* Why it ended without what it waited for: KC_ETIME; KC_ENOMEM, KC_EDQUOT. */
+static inline int kc_wait_code(uint32_t told) {
+    int code = KC_ETIME;
+
+    if ((told & KC_WAIT_NO_MEMORY) != 0)
+        code = KC_ENOMEM;
+    else if ((told & KC_WAIT_NO_FILE) != 0)
+        code = KC_EDQUOT;
+    return code;
+}
 
 #endif

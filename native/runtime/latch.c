@@ -67,13 +67,14 @@ static bool leave(kc_latch *latch, kc_latch_waiter *waiter) {
 
 int kc_latch_wait(kc_latch *latch, int64_t deadline_ns) {
     kc_latch_waiter waiter = {.told = false};
+    uint32_t told = 0;
     bool over = false;
 
     kc_wait_begin(&waiter.wait);
     over = !join(latch, &waiter);
     if (!over) {
-        (void)kc_wait_for(&waiter.wait, KC_WAIT_DONE, deadline_ns);
+        told = kc_wait_for(&waiter.wait, KC_WAIT_DONE, deadline_ns);
         over = leave(latch, &waiter);
     }
-    return over ? KC_OK : KC_ETIME;
+    return over ? KC_OK : kc_wait_code(told);
 }

@@ -2,6 +2,7 @@
 #include "kc_poller.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 
@@ -26,6 +27,7 @@ static kc_poll_file *file_of(const kc_poller *p, int fd) {
     return fd >= 0 && (uint32_t)fd < p->room ? &p->files[fd] : NULL;
 }
 
+/* KC_ENOMEM; KC_EBADF: nothing is open there. Of a place that is there epoll says that, and that it was closed meanwhile. */
 static int make_room(kc_poller *p, int fd) {
     uint32_t room = p->room != 0 ? p->room : ROOM_AT_FIRST;
     kc_poll_file *files = NULL;
@@ -33,7 +35,9 @@ static int make_room(kc_poller *p, int fd) {
 
     while (room <= (uint32_t)fd)
         room *= 2;
-    if (room != p->room) {
+    if (room != p->room && fcntl(fd, F_GETFD) < 0) { /* the table grows by a number, which is anybody's */
+        rc = KC_EBADF;
+    } else if (room != p->room) {
         files = realloc(p->files, room * sizeof *files);
         rc = files != NULL ? KC_OK : KC_ENOMEM;
     }

@@ -172,9 +172,9 @@ int kc_sched_spawn_as(kc_sched *s, const kc_co_config *config, kc_co **co_out) {
     if (rc == KC_OK && (rc = kc_co_make_on(config, &stack, &co)) != KC_OK)
         kc_stack_cache_give(&s->stacks, &stack);
     if (rc == KC_OK && co_out != NULL)
-        *co_out = co;
-    if (rc == KC_OK)
-        rc = admit(s, co);
+        *co_out = co; /* before it runs */
+    if (rc == KC_OK && (rc = admit(s, co)) != KC_OK && co_out != NULL)
+        *co_out = NULL;
     if (rc != KC_OK || co_out == NULL)
         kc_co_drop(co);
     return rc;

@@ -10,6 +10,8 @@
 #include "kcoro/kc_types.h"
 
 enum { MOST_BYTES = 1 << 30 };
+/* Address space only. A frame may be as large before it can step over it. */
+enum { GUARD_BYTES = 64 << 10 };
 
 static size_t page_bytes(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
@@ -19,8 +21,10 @@ static size_t round_up(size_t bytes) {
     return (bytes + page - 1) / page * page;
 }
 
+static size_t guard_bytes(void) { return round_up(GUARD_BYTES); }
+
 int kc_stack_map(size_t bytes, kc_stack *stack_out) {
-    size_t guard = page_bytes();
+    size_t guard = guard_bytes();
     size_t whole = round_up(bytes) + guard;
     void *memory = MAP_FAILED;
     int rc = bytes != 0 && bytes <= MOST_BYTES ? KC_OK : KC_EINVAL;
@@ -40,7 +44,7 @@ int kc_stack_map(size_t bytes, kc_stack *stack_out) {
 
 void kc_stack_unmap(kc_stack *stack) {
     if (stack->bytes != 0) {
-        size_t guard = page_bytes();
+        size_t guard = guard_bytes();
         (void)munmap(stack->bottom - guard, stack->bytes + guard);
     }
     *stack = (kc_stack){0};
@@ -49,7 +53,7 @@ void kc_stack_unmap(kc_stack *stack) {
 bool kc_stack_guards(const kc_stack *stack, const void *address) {
     const uint8_t *at = address;
 
-    return stack->bytes != 0 && at < stack->bottom && at >= stack->bottom - page_bytes();
+    return stack->bytes != 0 && at < stack->bottom && at >= stack->bottom - guard_bytes();
 }
 
 /* mincore(2) says which pages have memory, some at a time. */

@@ -143,13 +143,20 @@ static kc_co *steal(kc_worker *w) {
     return co;
 }
 
-static kc_co *find(kc_worker *w) {
-    uint32_t round = ++w->round % (2 * LOOK_AROUND);
+/* Whose turn it is: those from outside, those who yielded, what another worker has left while it computes. None of them may
+ * wait for the others to run dry. */
+static kc_co *look_around(kc_worker *w) {
+    uint32_t turn = w->round / LOOK_AROUND % 3;
+
 #if KC_MUTANT == 36 /* those who yield come before those who come from outside, always */
-    kc_co *co = round % LOOK_AROUND == 0 ? take_shared(w, false) : NULL;
+    return turn == 2 ? steal(w) : take_shared(w, false);
 #else
-    kc_co *co = round % LOOK_AROUND == 0 ? take_shared(w, round == 0) : NULL;
+    return turn == 2 ? steal(w) : take_shared(w, turn == 0);
 #endif
+}
+
+static kc_co *find(kc_worker *w) {
+    kc_co *co = ++w->round % LOOK_AROUND == 0 ? look_around(w) : NULL;
 
     if (co == NULL)
         co = take_own(w);

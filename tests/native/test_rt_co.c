@@ -1,9 +1,12 @@
 /* test_rt_co.c: coroutines without a scheduler: resume, yield, park, unpark, names, references, stacks. */
+#include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "kc_rt.h"
+#include "runtime/kc_stack.h"
 
 typedef struct diary {
     int at;
@@ -237,6 +240,33 @@ KC_TEST(an_overflow_hits_the_guard_and_says_whose_it_was) {
 #endif
 }
 
+/* write(2) says whether a byte can be read. */
+static bool faults(const uint8_t *at) {
+    int ends[2];
+    bool refused = false;
+
+    KC_REQUIRE(pipe(ends) == 0);
+    refused = write(ends[1], at, 1) < 0 && errno == EFAULT;
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    return refused;
+}
+
+KC_TEST(a_frame_of_60_kib_does_not_step_over_the_guard) {
+    enum { FRAME = 60 << 10 };
+    kc_stack stack = {0};
+
+    KC_REQUIRE(kc_stack_map(RT_STACK_BYTES, &stack) == KC_OK);
+    KC_CHECK_EQ(stack.bytes, RT_STACK_BYTES);
+    KC_CHECK(!faults(stack.bottom));
+    KC_CHECK(!kc_stack_guards(&stack, stack.bottom));
+    for (int below = 1; below <= FRAME; below += 4095) {
+        KC_CHECK(faults(stack.bottom - below));
+        KC_CHECK(kc_stack_guards(&stack, stack.bottom - below));
+    }
+    kc_stack_unmap(&stack);
+}
+
 static long resident_pages(void) {
     long whole = 0, resident = 0;
     FILE *file = fopen("/proc/self/statm", "r");
@@ -290,6 +320,7 @@ int main(void) {
     KC_RUN(what_cannot_be_made_is_refused);
     KC_RUN(the_high_water_mark_says_what_was_touched);
     KC_RUN(an_overflow_hits_the_guard_and_says_whose_it_was);
+    KC_RUN(a_frame_of_60_kib_does_not_step_over_the_guard);
     KC_RUN(a_hundred_thousand_lives_leave_memory_flat);
     return kc_test_report();
 }

@@ -207,6 +207,8 @@ KC_TEST(what_cannot_be_waited_for_is_refused) {
     KC_CHECK_EQ(kc_poller_add(&p, p.epoll_fd, KC_IO_READABLE, &b.wake), KC_EINVAL);
     close_duct(&d);
     KC_CHECK_EQ(kc_poller_add(&p, d.ends[0], KC_IO_READABLE, &b.wake), KC_EBADF);
+    KC_CHECK_EQ(kc_poller_add(&p, 60000000, KC_IO_READABLE, &b.wake), KC_EBADF);
+    KC_CHECK(p.room <= 64); /* nothing was allocated for a number */
     KC_CHECK_EQ(kc_poller_waiting(&p), 0);
     kc_poller_end(&p);
 }

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include "kc_rt.h"
+#include "runtime/kc_worker.h"
 
 typedef struct tally {
     kc_sched *sched;
@@ -230,6 +231,45 @@ static void outside_gets_its_turn_with(uint32_t workers) {
 }
 KC_TEST(whoever_comes_from_outside_gets_a_turn) { rt_with_workers(outside_gets_its_turn_with); }
 
+/* Two workers: one computes, the other one always has somebody who yields. */
+typedef struct left {
+    kc_sched *sched;
+    _Atomic uint32_t yields, ran, stop;
+} left;
+
+static void yields_beside_a_computation(void *arg) {
+    left *l = arg;
+
+    while (atomic_load(&l->stop) == 0) {
+        (void)atomic_fetch_add(&l->yields, 1);
+        kc_co_yield();
+    }
+}
+
+static void is_left(void *arg) { atomic_store(&((left *)arg)->ran, 1); }
+
+static void computes_beside_what_it_left(void *arg) {
+    enum { MOST_YIELDS = 100000 };
+    left *l = arg;
+    uint32_t yields = atomic_load(&l->yields);
+
+    rt_spawn(l->sched, is_left, l);
+    while (atomic_load(&l->ran) == 0 && atomic_load(&l->yields) - yields < MOST_YIELDS)
+        (void)sched_yield(); /* the thread stays with this coroutine */
+    KC_CHECK_EQ(l->ran, 1);
+    atomic_store(&l->stop, 1);
+}
+
+KC_TEST(what_a_computing_worker_left_is_stolen_by_one_that_is_never_idle) {
+    left l = {.sched = rt_sched(2)};
+
+    rt_spawn(l.sched, yields_beside_a_computation, &l);
+    while (atomic_load(&l.yields) == 0)
+        (void)sched_yield();
+    rt_spawn(l.sched, computes_beside_what_it_left, &l);
+    kc_sched_free(l.sched);
+}
+
 /* ---- idle, shutdown ---- */
 
 static void parks_once(void *arg) {
@@ -334,6 +374,23 @@ KC_TEST(odd_wishes_are_refused) {
     kc_co_drop(co);
 }
 
+KC_TEST(a_spawn_for_which_there_is_no_place_names_no_coroutine) {
+    kc_sched *sched = rt_sched(1);
+    kc_co *co = NULL;
+    uint32_t place = kc_places_take(sched->places);
+    uint32_t last = 0;
+
+    for (; place != 0; place = kc_places_take(sched->places))
+        last = place;
+    KC_CHECK_EQ(kc_sched_spawn(sched, parks_once, NULL, &co), KC_ENOMEM);
+    KC_CHECK(co == NULL);
+    kc_places_give(sched->places, last);
+    KC_CHECK_EQ(kc_sched_spawn(sched, parks_once, NULL, &co), KC_OK);
+    KC_CHECK_EQ(kc_co_unpark(co), KC_OK);
+    kc_co_drop(co);
+    kc_sched_free(sched);
+}
+
 KC_TEST(a_hundred_thousand_spawns_reuse_their_stacks) {
     tally t = {.sched = rt_sched(2)};
     kc_sched_usage usage;
@@ -357,10 +414,12 @@ int main(void) {
     KC_RUN(a_ring_of_ten_thousand_passes_every_lap);
     KC_RUN(one_worker_runs_first_come_first_served);
     KC_RUN(whoever_comes_from_outside_gets_a_turn);
+    KC_RUN(what_a_computing_worker_left_is_stolen_by_one_that_is_never_idle);
     KC_RUN(an_idle_scheduler_does_nothing);
     KC_RUN(an_unpark_that_ends_the_last_coroutine_does_not_outlive_the_scheduler);
     KC_RUN(a_scheduler_of_one_worker_runs_one_at_a_time);
     KC_RUN(odd_wishes_are_refused);
+    KC_RUN(a_spawn_for_which_there_is_no_place_names_no_coroutine);
     KC_RUN(a_hundred_thousand_spawns_reuse_their_stacks);
     return kc_test_report();
 }

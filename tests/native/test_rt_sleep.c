@@ -1,8 +1,11 @@
 /* Sleeping and being unparked at a time: never early, in order, and others run meanwhile. */
 #include <stdbool.h>
+#include <sys/resource.h>
 
 #include "kc_rt.h"
+#include "kcoro/kc_actor.h"
 #include "kcoro/kc_timer.h"
+#include "runtime/kc_worker.h"
 
 enum { MANY = 1000 };
 #define MS INT64_C(1000000)
@@ -257,6 +260,80 @@ static void hurry(uint32_t workers) {
 
 KC_TEST(each_timer_was_cancelled_or_unparks) { rt_with_workers(hurry); }
 
+/* ---- no clock ---- */
+
+typedef struct clockless {
+    kc_channel *channel;
+    kc_cancel *cancel;
+    kc_task_scope *scope;
+    _Atomic uint32_t over;
+} clockless;
+
+static void waits_for_all(const clockless *c, int64_t deadline_ns, int expected) {
+    uint32_t value = 0;
+    kc_channel_clause clause = {.channel = c->channel, .dir = KC_CLAUSE_RECV, .buffer = &value, .buffer_bytes = sizeof value};
+    uint32_t chosen = 0;
+
+    KC_CHECK_EQ(kc_channel_recv(c->channel, &value, sizeof value, NULL, deadline_ns), expected);
+    KC_CHECK_EQ(kc_channel_select(&clause, 1, 0, deadline_ns, NULL, &chosen), expected);
+    KC_CHECK_EQ(kc_cancel_wait(c->cancel, deadline_ns), expected);
+    KC_CHECK_EQ(kc_task_scope_wait(c->scope, deadline_ns), expected);
+}
+
+static void parks_until_cancelled(kc_task_scope *scope, void *arg) {
+    (void)arg;
+    KC_CHECK_EQ(kc_cancel_wait(kc_task_scope_cancel_of(scope), KC_NEVER), KC_OK);
+}
+
+static void meets_no_file(void *arg) {
+    clockless *c = arg;
+    struct rlimit files, none;
+
+    KC_REQUIRE(getrlimit(RLIMIT_NOFILE, &files) == 0);
+    none = files;
+    none.rlim_cur = 0;
+    KC_REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    waits_for_all(c, kc_after_ns(3600000 * MS), KC_EDQUOT);
+    KC_CHECK_EQ(kc_sleep_ns(3600000 * MS), KC_EDQUOT);
+    waits_for_all(c, kc_now_ns(), KC_ETIME); /* that needs no clock */
+    KC_REQUIRE(setrlimit(RLIMIT_NOFILE, &files) == 0);
+    waits_for_all(c, kc_after_ns(MS), KC_ETIME);
+    atomic_store(&c->over, 1);
+}
+
+static void meets_no_timer(void *arg) {
+    kc_clock *clock = kc_sched_clock(kc_sched_self());
+
+    KC_REQUIRE(kc_clock_start(clock) == KC_OK);
+    clock->timers.heap.count_max = 0;
+    waits_for_all(arg, kc_after_ns(3600000 * MS), KC_ENOMEM);
+    KC_CHECK_EQ(kc_sleep_ns(3600000 * MS), KC_ENOMEM);
+    atomic_store(&((clockless *)arg)->over, 1);
+}
+
+static void without_a_clock(kc_co_fn fn) {
+    kc_sched *sched = rt_sched(2);
+    kc_hub *hub = NULL;
+    clockless c = {.channel = NULL};
+    kc_channel_config config = {.kind = KC_KIND_RENDEZVOUS, .elem_size = 4};
+
+    KC_REQUIRE(kc_hub_make(NULL, &hub) == KC_OK && kc_channel_make(hub, &config, &c.channel) == KC_OK);
+    KC_REQUIRE(kc_cancel_make(NULL, &c.cancel) == KC_OK && kc_task_scope_make(sched, NULL, &c.scope) == KC_OK);
+    KC_REQUIRE(kc_task_launch(c.scope, parks_until_cancelled, NULL) == KC_OK);
+    rt_spawn(sched, fn, &c);
+    rt_until(&c.over, 1);
+    kc_task_scope_destroy(c.scope);
+    kc_sched_free(sched);
+    kc_cancel_drop(c.cancel);
+    kc_channel_drop(c.channel);
+    kc_hub_free(hub);
+}
+
+KC_TEST(a_deadline_that_cannot_be_set_is_not_told_as_one_that_has_come) {
+    without_a_clock(meets_no_file);
+    without_a_clock(meets_no_timer);
+}
+
 int main(void) {
     KC_RUN(a_sleep_never_ends_before_its_time);
     KC_RUN(whoever_sleeps_lets_others_run);
@@ -268,5 +345,6 @@ int main(void) {
     KC_RUN(a_coroutine_without_a_scheduler_has_no_timers);
     KC_RUN(timers_of_whoever_has_finished_do_no_harm_and_leave_nothing);
     KC_RUN(each_timer_was_cancelled_or_unparks);
+    KC_RUN(a_deadline_that_cannot_be_set_is_not_told_as_one_that_has_come);
     return kc_test_report();
 }

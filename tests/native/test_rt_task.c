@@ -310,6 +310,36 @@ static void idle_actor_with(uint32_t workers) {
 }
 KC_TEST(an_idle_actor_is_never_run) { rt_with_workers(idle_actor_with); }
 
+static int finds_its_handle(void *arg, const kc_actor_message *m) {
+    (void)m;
+    KC_CHECK(*(kc_actor **)arg != NULL);
+    return KC_OK;
+}
+
+/* There is a message already: the handler may run before the start has returned. */
+static void handle_first_with(uint32_t workers) {
+    enum { STARTS = 1000 / RT_SCALE };
+    world w = begin(workers);
+    kc_channel_config config = {.kind = KC_KIND_BUFFERED, .capacity = 1, .elem_size = 4};
+
+    for (uint32_t i = 0; i < STARTS; i++) {
+        kc_channel *channel = NULL;
+        kc_actor *actor = NULL;
+        kc_actor_config wanted = {.fn = finds_its_handle, .arg = &actor};
+        KC_REQUIRE(kc_channel_make(w.hub, &config, &channel) == KC_OK);
+        KC_REQUIRE(kc_channel_send(channel, &i, sizeof i, KC_NEVER) == KC_OK);
+        KC_CHECK_EQ(kc_channel_close(channel), KC_OK);
+        wanted.channel = channel;
+        KC_REQUIRE(kc_actor_start(w.sched, &wanted, &actor) == KC_OK);
+        KC_CHECK_EQ(kc_actor_wait(actor, KC_NEVER, NULL), KC_OK);
+        KC_CHECK_EQ(kc_actor_count(actor), 1);
+        kc_actor_free(actor);
+        kc_channel_drop(channel);
+    }
+    end(&w);
+}
+KC_TEST(an_actor_finds_its_handle_stored) { rt_with_workers(handle_first_with); }
+
 int main(void) {
     KC_RUN(a_scope_waits_for_its_children);
     KC_RUN(leaving_a_scope_leaves_no_child);
@@ -319,5 +349,6 @@ int main(void) {
     KC_RUN(stop_cancel_destroy_and_refusal_end_an_actor_once);
     KC_RUN(an_actor_in_a_scope_ends_with_it);
     KC_RUN(an_idle_actor_is_never_run);
+    KC_RUN(an_actor_finds_its_handle_stored);
     return kc_test_report();
 }

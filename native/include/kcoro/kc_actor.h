@@ -40,7 +40,7 @@ KC_API int kc_actor_launch(kc_task_scope *scope, const kc_actor_config *config);
 /* No further message is begun. KC_OK, KC_EBUSY: it was stopped or cancelled before. */
 KC_API int kc_actor_stop(kc_actor *actor);
 KC_API int kc_actor_cancel(kc_actor *actor, uint32_t reason);
-/* KC_OK: it has ended, on_done has returned, code_out (may be NULL) says why. KC_ETIME. */
+/* KC_OK: it has ended, on_done has returned, code_out (may be NULL) says why. KC_ETIME; KC_ENOMEM, KC_EDQUOT (kc_timer.h). */
 KC_API int kc_actor_wait(kc_actor *actor, int64_t deadline_ns, int *code_out);
 /* Messages dealt with. */
 KC_API uint64_t kc_actor_count(const kc_actor *actor);

@@ -26,7 +26,7 @@ KC_API int kc_cancel_trigger(kc_cancel *cancel, uint32_t reason);
 KC_API int kc_cancel_is_set(const kc_cancel *cancel);
 /* Why, enum kc_reason; 0 while it is not set. */
 KC_API uint32_t kc_cancel_reason(const kc_cancel *cancel);
-/* KC_OK when it is set, KC_ETIME at the deadline. A coroutine parks, a thread sleeps. */
+/* KC_OK when it is set, KC_ETIME at the deadline; KC_ENOMEM, KC_EDQUOT: it could not be set (kc_timer.h). A coroutine parks, a thread sleeps. */
 KC_API int kc_cancel_wait(kc_cancel *cancel, int64_t deadline_ns);
 
 /* Called once when it is set, by whoever sets it, in the order in which they came and parents' first; or at once (KC_EBUSY) if

@@ -27,7 +27,7 @@ KC_API int kc_task_produce(kc_task_scope *scope, kc_hub *hub, const kc_channel_c
                            kc_channel **channel_out);
 /* Sets the scope's cancel; new launches are refused. */
 KC_API int kc_task_scope_cancel(kc_task_scope *scope, uint32_t reason);
-/* KC_OK: no child is left. KC_ETIME at the deadline; KC_EAGAIN with a deadline of 0 or less. Not from a child. */
+/* KC_OK: no child is left. KC_ETIME at the deadline (KC_ENOMEM, KC_EDQUOT: see kc_timer.h); KC_EAGAIN with a deadline of 0 or less. Not from a child. */
 KC_API int kc_task_scope_wait(kc_task_scope *scope, int64_t deadline_ns);
 /* Children that have not finished. */
 KC_API uint32_t kc_task_scope_children(kc_task_scope *scope);

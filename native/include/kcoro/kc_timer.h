@@ -13,13 +13,14 @@ extern "C" {
 
 /* Waits that long, or until then. A coroutine of a scheduler lets others run, whatever else runs blocks its thread. A time
  * that has passed is a yield. An unpark does not end it: it is for the next park. To sleep until a time or a cancel, see
- * kc_cancel_wait. KC_OK; KC_EINVAL: KC_NEVER; KC_ENOMEM: it did not sleep. */
+ * kc_cancel_wait. KC_OK; KC_EINVAL: KC_NEVER; it did not sleep: KC_ENOMEM (memory, or 1,048,576 timers), KC_EDQUOT
+ * (no descriptor was left to start the scheduler's clock with: it needs two, once). */
 KC_API int kc_sleep_ns(int64_t delay_ns);
 KC_API int kc_sleep_until_ns(int64_t at_ns);
 
 /* Unparks a coroutine, once, after that long, or then; the timer keeps it, although it may have finished meanwhile. Any
  * thread. *timer_out names this timer, and no later one, whatever the kernel or anybody does.
- * KC_ENOMEM; KC_EINVAL: no scheduler has it. */
+ * KC_ENOMEM, KC_EDQUOT as above; KC_EINVAL: no scheduler has it. */
 KC_API int kc_timer_wake_after(kc_co *co, int64_t delay_ns, kc_ticket *timer_out);
 KC_API int kc_timer_wake_at(kc_co *co, int64_t at_ns, kc_ticket *timer_out);
 /* A timer of this coroutine's scheduler. 1: cancelled, it will not unpark. 0: too late, it did or just does (or was cancelled

@@ -144,7 +144,7 @@ inline void yield() noexcept {
     (void)detail::parked([] { return kc_co_yield(), 0; });
 }
 
-/* errc::ok at the deadline, errc::cancelled when the patience's cancel is set before; errc::no_memory. */
+/* errc::ok at the deadline, errc::cancelled when the patience's cancel is set before; errc::no_memory, errc::quota. */
 inline result<void> sleep(patience how) noexcept {
     if (how.cancel() == nullptr && how.deadline_ns() != KC_NEVER)
         return code_of(detail::parked([&] { return kc_sleep_until_ns(how.deadline_ns()); }));
@@ -152,7 +152,9 @@ inline result<void> sleep(patience how) noexcept {
     if (!never)
         return never.code();
     const int rc = detail::parked([&] { return kc_cancel_wait(never->native(), how.deadline_ns()); });
-    return rc == KC_ETIME ? errc::ok : errc::cancelled;
+    if (rc == KC_OK)
+        return errc::cancelled;
+    return rc == KC_ETIME ? result<void>(errc::ok) : code_of(rc);
 }
 
 } // namespace kcoro
