@@ -1,5 +1,7 @@
 /* test_cpp_task.cpp: tasks of C++20: what they await, who resumes them, and what becomes of exceptions and of depth. */
+#include <atomic>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -15,6 +17,21 @@ using kcoro::task;
 using test::counted;
 namespace async = kcoro::async;
 using namespace std::chrono_literals;
+
+/* So many more that may fail succeed, then one does not; below 0: all do. */
+static std::atomic<int> allocations_left = -1;
+void *operator new(std::size_t bytes, const std::nothrow_t &) noexcept {
+    const int left = allocations_left.load();
+    if (left == 0)
+        return nullptr;
+    if (left > 0)
+        allocations_left = left - 1;
+    try {
+        return ::operator new(bytes);
+    } catch (...) {
+        return nullptr;
+    }
+}
 
 static task<int> answer(int n) { co_return n; }
 static task<std::unique_ptr<int>> twice(int n) {
@@ -339,6 +356,22 @@ CPP_TEST(an_unpark_that_was_meant_for_a_task_does_not_confuse_its_driver) {
     }
 }
 
+CPP_TEST(an_executor_that_cannot_start_a_driver_ends_the_others_and_says_so) {
+    const kcoro::scheduler s = test::workers(2);
+    for (int begun = 0; begun < 3; begun++) {
+        errc code = errc::ok;
+        try {
+            allocations_left = begun;
+            const executor run(s, 3);
+        } catch (const kcoro::error &e) {
+            code = e.kc();
+        }
+        allocations_left = -1;
+        CPP_EQ(code, errc::no_memory);
+    }
+    CPP_CHECK(s.drain().has_value());
+}
+
 int main() {
     CPP_RUN(a_task_answers_what_it_returns_or_throws);
     CPP_RUN(a_task_that_was_not_begun_is_destroyed_with_its_arguments);
@@ -350,6 +383,7 @@ int main() {
     CPP_RUN(a_task_selects_over_channels_of_several_types);
     CPP_RUN(any_function_may_wait_while_other_tasks_go_on);
     CPP_RUN(an_executor_waits_for_its_tasks_and_tells_the_first_failure);
+    CPP_RUN(an_executor_that_cannot_start_a_driver_ends_the_others_and_says_so);
     CPP_RUN(yielding_lets_the_others_go_first);
     CPP_RUN(an_unpark_that_was_meant_for_a_task_does_not_confuse_its_driver);
     return test::report();

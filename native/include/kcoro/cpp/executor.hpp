@@ -41,8 +41,13 @@ struct root_task {
 class executor_state {
 public:
     executor_state(const scheduler &on, std::uint32_t drivers) : crew_(on) {
-        for (std::uint32_t i = 0; i < drivers; i++)
-            crew_.launch([this] { drive(); }).value();
+        errc begun = errc::ok;
+        for (std::uint32_t i = 0; i < drivers && begun == errc::ok; i++)
+            begun = crew_.launch([this] { drive(); }).code();
+        if (begun != errc::ok) {
+            end_drivers(); /* before what they use is gone */
+            fail(begun, "kcoro::executor");
+        }
     }
     kc_sched *sched() const noexcept { return kc_task_scope_sched(crew_.native()); }
 
@@ -80,13 +85,7 @@ public:
     /* Waits, ends the drivers, and is gone. */
     void stop() noexcept {
         wait();
-        {
-            const std::lock_guard hold(lock_);
-            stopping_ = true;
-            while (idle_ != nullptr)
-                wake();
-        }
-        (void)crew_.wait();
+        end_drivers();
         delete this;
     }
     failures failed;
@@ -103,6 +102,15 @@ private:
     };
     ~executor_state() = default;
 
+    void end_drivers() noexcept {
+        {
+            const std::lock_guard hold(lock_);
+            stopping_ = true;
+            while (idle_ != nullptr)
+                wake();
+        }
+        (void)crew_.wait();
+    }
     void tell_all() noexcept {
         while (waiting_ != nullptr) {
             const cancellation told = waiting_->told.share();
