@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 from kcoro_ipc import _wire
-from kcoro_ipc.access import MAKE, Policy, Rules, forbidding
+from kcoro_ipc.access import MAKE, SEE, Policy, Rules, forbidding
 from kcoro_ipc.errors import (
     AccessDenied,
     ClosedResourceError,
