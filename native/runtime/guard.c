@@ -48,8 +48,22 @@ static void tell(const kc_co *co) {
     (void)written;
 }
 
+/* Sent by somebody (kill(2)): no instruction would be tried again. It ends the process, as it would have without us. */
+static void die_of(int number) {
+    struct sigaction plain = {.sa_handler = SIG_DFL};
+
+    (void)sigaction(number, &plain, NULL);
+    (void)raise(number);
+}
+
 static void pass_on(int number, siginfo_t *info, void *context) {
-    if ((before.sa_flags & SA_SIGINFO) != 0) {
+    bool sent = info->si_code <= 0;
+
+    if ((before.sa_flags & SA_SIGINFO) == 0 && before.sa_handler == SIG_DFL && sent) {
+        die_of(number);
+    } else if ((before.sa_flags & SA_SIGINFO) == 0 && before.sa_handler == SIG_IGN && sent) {
+        /* ignored, as without us */
+    } else if ((before.sa_flags & SA_SIGINFO) != 0) {
         before.sa_sigaction(number, info, context);
     } else if (before.sa_handler == SIG_DFL || before.sa_handler == SIG_IGN) {
         /* The instruction is tried again, and this time it ends the process as it would have without us. */
@@ -63,7 +77,7 @@ static void pass_on(int number, siginfo_t *info, void *context) {
 static void on_fault(int number, siginfo_t *info, void *context) {
     const kc_co *co = kc_here_get()->co;
 
-    if (co != NULL && kc_stack_guards(&co->stack, info->si_addr))
+    if (co != NULL && info->si_code > 0 && kc_stack_guards(&co->stack, info->si_addr))
         tell(co);
     pass_on(number, info, context);
 }
@@ -82,8 +96,12 @@ int kc_guard_begin(void) {
 
 void kc_guard_end(void) {
     kc_lock_take(&guard.lock);
-    if (--guard.users == 0)
-        (void)sigaction(SIGSEGV, &before, NULL);
+    if (--guard.users == 0) {
+        struct sigaction now = {.sa_flags = 0};
+        bool ours = sigaction(SIGSEGV, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_fault;
+        if (ours) /* not what the program has installed since */
+            (void)sigaction(SIGSEGV, &before, NULL);
+    }
     kc_lock_give(&guard.lock);
 }
 

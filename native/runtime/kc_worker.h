@@ -71,6 +71,7 @@ struct kc_worker {
 struct kc_sched {
     uint32_t count; /* of workers */
     uint32_t started, flags, stack_bytes;
+    uint8_t *ours; /* a page that a child of fork finds wiped: there are no workers there */
     _Alignas(128) _Atomic uint32_t sleep; /* KC_SLEEP_ONE each, and two bits */
     _Atomic uint32_t epoch;               /* futex of the sleepers */
     _Atomic uint32_t stopping;

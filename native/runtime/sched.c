@@ -2,6 +2,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "kc_worker.h"
@@ -10,8 +11,10 @@ enum { BLOCKED_THREADS = 64 }; /* at once in kc_block_call; the others wait thei
 #define BLOCKED_IDLE_NS INT64_C(5000000000)
 enum { MOST_WORKERS = 256, STACKS_KEPT = 1024, DEQUE_ITEMS = 1 << 16, COROUTINES = 1 << 20 };
 
+/* That this thread may run on; of a machine with more than fit into the set, those that are there. */
 static uint32_t processors(void) {
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    cpu_set_t set;
+    long n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : sysconf(_SC_NPROCESSORS_ONLN);
     long most = n > MOST_WORKERS ? MOST_WORKERS : n;
 
     return most > 0 ? (uint32_t)most : 1;
@@ -51,6 +54,20 @@ static int make_queues(kc_sched *s) {
     return rc;
 }
 
+/* Cheaper to ask than getpid(2), which each spawn would pay for. */
+static int mark(kc_sched *s) {
+    size_t bytes = (size_t)sysconf(_SC_PAGESIZE);
+    void *page = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int rc = page != MAP_FAILED ? KC_OK : KC_ENOMEM;
+
+    if (rc == KC_OK) {
+        (void)madvise(page, bytes, MADV_WIPEONFORK);
+        s->ours = page;
+        *s->ours = 1;
+    }
+    return rc;
+}
+
 static int prepare(kc_sched *s, const kc_sched_config *config) {
     int rc = KC_OK;
 
@@ -63,6 +80,8 @@ static int prepare(kc_sched *s, const kc_sched_config *config) {
         s->workers[i].dice = (i + 1) * UINT64_C(0x9E3779B97F4A7C15);
     }
     rc = make_queues(s);
+    if (rc == KC_OK)
+        rc = mark(s);
     if (rc != KC_OK)
         free_queues(s);
     return rc;
@@ -88,6 +107,7 @@ static int start(kc_sched *s) {
 
 static void release(kc_sched *s) {
     free_queues(s);
+    (void)munmap(s->ours, (size_t)sysconf(_SC_PAGESIZE));
     kc_stack_cache_end(&s->stacks);
     free(s);
 }
@@ -145,10 +165,13 @@ void kc_sched_free(kc_sched *s) {
     release(s);
 }
 
-/* KC_ENOMEM: there are as many coroutines as there may be. */
+/* KC_ENOMEM: there are as many coroutines as there may be. KC_EBADF: in a child of fork(2) no worker would ever run it. */
 static int admit(kc_sched *s, kc_co *co) {
-    uint32_t place = kc_places_take(s->places);
+    uint32_t place = 0;
 
+    if (*s->ours == 0)
+        return KC_EBADF;
+    place = kc_places_take(s->places);
     if (place == 0)
         return KC_ENOMEM;
     co->place = place;

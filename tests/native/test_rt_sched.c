@@ -1,6 +1,8 @@
 /* test_rt_sched.c: the scheduler with 1, 2 and 4 workers: each coroutine runs, none is lost, none runs twice. */
 #include <pthread.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "kc_rt.h"
 #include "runtime/kc_worker.h"
@@ -391,6 +393,36 @@ KC_TEST(a_spawn_for_which_there_is_no_place_names_no_coroutine) {
     kc_sched_free(sched);
 }
 
+KC_TEST(a_child_of_fork_is_refused) {
+    kc_sched *sched = rt_sched(2);
+    int status = 0;
+    pid_t child = fork();
+
+    KC_REQUIRE(child >= 0);
+    if (child == 0)
+        _exit(kc_sched_spawn(sched, parks_once, NULL, NULL) == KC_EBADF ? 7 : 0);
+    KC_REQUIRE(waitpid(child, &status, 0) == child);
+    KC_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    kc_sched_free(sched);
+}
+
+KC_TEST(there_are_as_many_workers_as_processors_that_may_be_used) {
+    cpu_set_t all, one;
+    kc_sched *sched = NULL;
+    size_t first = 0;
+
+    KC_REQUIRE(sched_getaffinity(0, sizeof all, &all) == 0);
+    while (!CPU_ISSET(first, &all))
+        first++;
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    KC_REQUIRE(sched_setaffinity(0, sizeof one, &one) == 0);
+    KC_CHECK_EQ(kc_sched_make(NULL, &sched), KC_OK);
+    KC_REQUIRE(sched_setaffinity(0, sizeof all, &all) == 0);
+    KC_CHECK_EQ(kc_sched_workers(sched), 1);
+    kc_sched_free(sched);
+}
+
 KC_TEST(a_hundred_thousand_spawns_reuse_their_stacks) {
     tally t = {.sched = rt_sched(2)};
     kc_sched_usage usage;
@@ -420,6 +452,8 @@ int main(void) {
     KC_RUN(a_scheduler_of_one_worker_runs_one_at_a_time);
     KC_RUN(odd_wishes_are_refused);
     KC_RUN(a_spawn_for_which_there_is_no_place_names_no_coroutine);
+    KC_RUN(a_child_of_fork_is_refused);
+    KC_RUN(there_are_as_many_workers_as_processors_that_may_be_used);
     KC_RUN(a_hundred_thousand_spawns_reuse_their_stacks);
     return kc_test_report();
 }

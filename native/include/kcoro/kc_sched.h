@@ -2,6 +2,9 @@
  *
  * Each worker has a queue of its own, from which idle workers steal; what comes from outside is injected. A worker that
  * finds nothing sleeps: an idle scheduler uses no processor time. Within one queue the order is first come, first served.
+ * After fork(2) a scheduler, its coroutines and its channels are the parent's: the child has no workers, and locks may be
+ * held for ever. It may call nothing of them, nor free them; a spawn or an adopt there answers KC_EBADF. It may exec, _exit,
+ * or make a scheduler of its own.
  * Invariants: a coroutine that is ready is in exactly one queue; no ready coroutine waits while every worker sleeps.
  */
 #ifndef KC_SCHED_H
@@ -20,7 +23,7 @@ enum kc_sched_flag {
 };
 
 typedef struct kc_sched_config {
-    uint32_t workers;     /* 0 = processors of this machine; at most 256 */
+    uint32_t workers;     /* 0 = processors that the calling thread may use; at most 256 */
     uint32_t stack_bytes; /* of coroutines spawned here, 0 = 64 KiB */
     uint32_t flags;       /* enum kc_sched_flag */
     uint32_t stacks_kept; /* free stacks kept for the next spawn; 0 = 1,024 */
@@ -33,7 +36,8 @@ KC_API int kc_sched_make(const kc_sched_config *config, kc_sched **sched_out);
 KC_API void kc_sched_free(kc_sched *sched);
 
 /* A new coroutine that is ready at once. co_out NULL: nobody keeps it, else one reference is the caller's.
- * KC_ENOMEM (memory, or 1,048,576 coroutines), KC_EINVAL. While the scheduler is being freed its coroutines alone may call. */
+ * KC_ENOMEM (memory, 1,048,576 coroutines, or, long before, mappings: vm.max_map_count, see RUNTIME.md), KC_EINVAL, KC_EBADF
+ * (a child of fork). While the scheduler is being freed its coroutines alone may call. */
 KC_API int kc_sched_spawn(kc_sched *sched, kc_co_fn fn, void *arg, kc_co **co_out);
 /* The same with a name and a stack of another size. */
 KC_API int kc_sched_spawn_as(kc_sched *sched, const kc_co_config *config, kc_co **co_out);
