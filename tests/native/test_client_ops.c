@@ -44,7 +44,7 @@ KC_TEST(replies_may_come_in_any_order)
         ids[i] = peer_expect(p, KC_CMD_CHAN_RECV);
     }
     for (int i = 2; i >= 0; i--) {
-        kc_put_bytes(peer_reply(p, KC_CMD_CHAN_RECV, ids[i], KC_OK), KC_ATTR_ELEMENT, "xyz" + i, 1);
+        kc_put_bytes(peer_reply(p, KC_CMD_CHAN_RECV, ids[i], KC_OK), KC_ATTR_ELEMENT, &"xyz"[i], 1);
         peer_end(p);
     }
     for (int i = 0; i < 3; i++) {
@@ -52,7 +52,7 @@ KC_TEST(replies_may_come_in_any_order)
         KC_CHECK_EQ(kc_ipc_op_wait(ops[i], &result), KC_OK);
         KC_REQUIRE(result.message_count == 1);
         KC_CHECK_EQ(result.messages[0].length, 1);
-        KC_CHECK_MEM(result.messages[0].bytes, "xyz" + i, 1);
+        KC_CHECK_MEM(result.messages[0].bytes, &"xyz"[i], 1);
         kc_ipc_result_free(&result);
         kc_ipc_op_free(ops[i]);
     }

@@ -196,6 +196,9 @@ KC_TEST(many_connections_come_and_go)
         (void)close(pairs[i][0]);
     }
     kc_report report = turn();
+    while ((report.flags & KC_TURN_MORE) != 0) {
+        report = turn(); /* each does a bounded part */
+    }
     KC_CHECK_EQ(report.closed, 61);
     kc_closed closed;
     while (kc_pump_closed(r.pump, &closed) == KC_OK) {
