@@ -28,15 +28,15 @@ EVERY_TEST = ["-m", "long or not long", "--timeout=3600"]
 
 # Longest first, so that the two columns end together.
 LANES: dict[str, list[str]] = {
-    "suites": [sys.executable, "-m", "pytest", *(f"tests/{s}" for s in SUITES)],
+    "mutants": [sys.executable, "tools/mutants.py"],
     "pytest": [sys.executable, "-m", "pytest", "tests", *NO_SUITES],
-    "native-test": ["tools/native.sh", "native-test"],
-    "native-asan": ["tools/native.sh", "native-asan"],
+    "suites": [sys.executable, "-m", "pytest", *(f"tests/{s}" for s in SUITES)],
     "native-tsan": ["tools/native.sh", "native-tsan"],
+    "native-asan": ["tools/native.sh", "native-asan"],
     "native-aarch64": ["tools/native.sh", "native-aarch64"],
     "soak": [sys.executable, "-m", "tests.soak", "--seconds", "60"],
-    "mutants": [sys.executable, "tools/mutants.py"],
     "fuzz": [sys.executable, "tools/fuzz.py", "--seconds", "20"],
+    "native-test": ["tools/native.sh", "native-test"],
     "lint": [sys.executable, "tools/lint.py"],
 }
 LONG: dict[str, list[str]] = {
