@@ -43,12 +43,14 @@ def planted() -> dict[int, str]:
     return found
 
 
-def quick_tests(number: int) -> tuple[str, list[str]]:
-    """The target of the tests that are nearest to a fault, and what ctest runs of them."""
+def quick_tests(number: int) -> list[tuple[str, list[str]]]:
+    """Targets of the tests that are nearest to a fault, and what ctest runs of them."""
     folders = {path.parent.name for planted_as, _, path in places() if planted_as == number}
+    runtime = "runtime_tests", ["-R", "^test_rt_"]
+    engine = "engine_tests", ["-R", "^test_engine_"]
     if folders == {"runtime"}:
-        return "runtime_tests", ["-R", "^test_rt_"]
-    return "engine_tests", ["-R", "^test_engine_"]
+        return [runtime]
+    return [engine, runtime] if folders == {"core"} else [engine]
 
 
 def run(
@@ -83,7 +85,7 @@ def caught_by_c(number: int) -> str | None:
     options = ["-DCMAKE_BUILD_TYPE=Debug", "-DKC_WERROR=OFF", f"-DKC_MUTANT={number}"]
     demand(number, ["cmake", "-S", "native", "-B", str(NATIVE), "-G", "Ninja", *options])
     ctest = ["ctest", "--test-dir", str(NATIVE), "-j", "2", "--stop-on-failure"]
-    for target, only in (quick_tests(number), ("all", [])):
+    for target, only in (*quick_tests(number), ("all", [])):
         demand(number, ["cmake", "--build", str(NATIVE), "-j", "2", "--target", target])
         done = run([*ctest, *only])
         if done.returncode != 0:
