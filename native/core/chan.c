@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "kc_account.h"
+#include "kc_cell.h"
 #include "kc_flow.h"
 #include "kc_pool.h"
 
@@ -32,7 +33,7 @@ static bool dead_letter_fits(kc_engine *e, const kc_chan_config *c) {
 
     uint32_t elem_size = c->elem_size != 0 ? c->elem_size : (uint32_t)KC_MAX_ELEMENT_BYTES;
 
-    return none || (letters != NULL && kc_chan_is(letters, KC_KIND_UNLIMITED) && letters->config.dead_letter == 0 &&
+    return none || (letters != NULL && !letters->apart && kc_chan_is(letters, KC_KIND_UNLIMITED) && letters->config.dead_letter == 0 &&
                     kc_chan_state_of(letters) == KC_CHAN_OPEN && letters->config.elem_size >= elem_size &&
                     (letters->config.flags & KC_CHAN_FIXED_SIZE) == 0 && (c->flags & KC_CHAN_TELL_DROPPED) == 0);
 }
@@ -177,6 +178,7 @@ void kc_chan_reap(kc_engine *e, uint32_t chan) {
     }
     if (c->text_block != 0 && kc_block_drop(e, c->text_block))
         kc_block_free(e, c->text_block);
+    kc_cells_free(e, chan);
     letters = c->config.dead_letter != 0 ? kc_chan_find(e, c->config.dead_letter) : NULL;
     kc_account_return_channel(e, c->config.account);
     (void)kc_word_step(&c->w, kc_chan_steps, KC_CHAN_FREE, 0, 0, 0);
@@ -207,7 +209,9 @@ int kc_chan_close(kc_engine *e, kc_chan chan) {
     c = kc_chan_find(e, chan);
     if (c != NULL) {
         rc = kc_chan_state_of(c) == KC_CHAN_DESTROYED ? KC_ECANCELED : KC_OK;
-        if (kc_chan_state_of(c) == KC_CHAN_OPEN) {
+        if (c->apart) {
+            rc = kc_cells_close(kc_cells_of(e, kc_chan_index(e, c)));
+        } else if (kc_chan_state_of(c) == KC_CHAN_OPEN) {
             (void)kc_word_step(&c->w, kc_chan_steps, KC_CHAN_CLOSING, 0, 0, 0);
             kc_chan_touch(e, c);
         }
@@ -240,6 +244,8 @@ static uint32_t lose_ready(kc_engine *e, kc_chan_rec *c, uint32_t reason) {
 
 /* The word changes first, so that nothing that follows can meet a live channel again. */
 void kc_chan_end(kc_engine *e, kc_chan_rec *c, uint32_t reason) {
+    if (c->apart)
+        kc_cells_end(kc_cells_of(e, kc_chan_index(e, c)), reason);
     if (kc_chan_state_of(c) == KC_CHAN_DESTROYED)
         return;
     /* reason is 12 bits over what tokens call res and clause: the upper six and the lower six. */
@@ -301,7 +307,7 @@ int kc_chan_purge(kc_engine *e, kc_chan chan, uint32_t *count_out) {
     kc_enter(e);
     c = kc_chan_find(e, chan);
     if (c != NULL) {
-        *count_out = lose_ready(e, c, KC_REASON_PURGED);
+        *count_out = c->apart ? kc_cells_purge(kc_cells_of(e, kc_chan_index(e, c))) : lose_ready(e, c, KC_REASON_PURGED);
         rc = KC_OK;
     }
     kc_leave(e);

@@ -2,6 +2,8 @@
  * moment after a suspicion. The numbers I1..I6 are those of docs/CHANNELS_ALGORITHM.md. */
 #include "kc_check.h"
 
+#include "kc_cell.h"
+
 static kc_tok *tok_of(kc_check *k, uint32_t tok) { return kc_tok_at(k->e, tok); }
 
 /* ---- one channel ---- */
@@ -89,7 +91,7 @@ static void check_rest(kc_check *k, uint32_t chan, kc_chan_rec *c) {
     kc_require(k, c->config.kind != KC_KIND_RENDEZVOUS || !could_meet(k, c), "chan %u: two waiters do not meet", chan);
     kc_require(k, state != KC_CHAN_CLOSED || c->ready.count + c->held + senders->count == 0,
             "chan %u: CLOSED with something left", chan);
-    kc_require(k, state != KC_CHAN_CLOSING || c->ready.count + c->held + senders->count != 0,
+    kc_require(k, c->apart || state != KC_CHAN_CLOSING || c->ready.count + c->held + senders->count != 0,
             "chan %u: CLOSING with nothing left", chan);
     kc_require(k,
             (state != KC_CHAN_CLOSED && state != KC_CHAN_DESTROYED) ||
@@ -127,6 +129,16 @@ static uint32_t check_taps(kc_check *k, uint32_t chan, const kc_chan_rec *c) {
     return count;
 }
 
+/* Its record has nothing but its word: that is what the checks of the others find there. */
+static void check_apart(kc_check *k, uint32_t chan) {
+    kc_cells *cells = kc_cells_of(k->e, chan);
+    uint64_t messages = 0;
+    uint64_t parked = 0;
+    const char *why = cells != NULL ? kc_cells_check(cells, &messages, &parked) : "it has no cells";
+
+    kc_require(k, why == NULL, "chan %u: %s", chan, why);
+}
+
 static void check_channels(kc_check *k) {
     uint32_t taps = 0;
     uint32_t listed = 0;
@@ -137,6 +149,8 @@ static void check_channels(kc_check *k) {
         uint32_t held = 0;
         if (kc_chan_state_of(c) == KC_CHAN_FREE)
             continue;
+        if (c->apart)
+            check_apart(k, chan);
         check_ready(k, chan, c, &load);
         check_queue(k, chan, c, KC_CLAUSE_RECV);
         check_queue(k, chan, c, KC_CLAUSE_SEND);

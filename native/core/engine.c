@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "kc_arena.h"
+#include "kc_cell.h"
 #include "kc_flow.h"
 #include "kc_pool.h"
 
@@ -45,6 +46,9 @@ void kc_engine_free(kc_engine *e) {
     if (e == NULL)
         return;
     close_all_files(e);
+    for (uint32_t chan = 1; chan <= e->chans.high; chan++)
+        kc_cells_free(e, chan);
+    free(e->apart);
     for (uint32_t port = 1; port <= e->port_capacity; port++)
         if (e->ports[port].fd != 0)
             (void)close(e->ports[port].fd - 1);
@@ -114,6 +118,12 @@ uint64_t kc_engine_accepted(kc_engine *e) {
     return accepted;
 }
 
+static void add_apart(kc_engine *e, kc_engine_usage *usage) {
+    for (uint32_t chan = 1; e->apart != NULL && chan <= e->chans.high; chan++)
+        if (e->apart[chan] != NULL)
+            (void)kc_cells_check(e->apart[chan], &usage->messages, &usage->parked);
+}
+
 void kc_engine_measure(kc_engine *e, kc_engine_usage *usage_out) {
     kc_enter(e);
     *usage_out = (kc_engine_usage){.channels = e->chans.live,
@@ -129,5 +139,6 @@ void kc_engine_measure(kc_engine *e, kc_engine_usage *usage_out) {
                                    .held = e->held,
                                    .block_bytes = e->heap.used_bytes,
                                    .heap_bytes = (uint64_t)(e->heap.high - e->heap.cold_count) * KC_CHUNK_BYTES};
+    add_apart(e, usage_out);
     kc_leave(e);
 }

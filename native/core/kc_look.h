@@ -10,7 +10,7 @@
 
 enum kc_verdict { KC_CAN_WAIT = 0, KC_CAN_RUN = 1, KC_CAN_NEVER = 2 };
 
-/* KC_OK, or why this clause can never stand here: KC_EINVAL, KC_EMSGSIZE. */
+/* KC_OK, or why this clause can never stand here: KC_EINVAL, KC_EMSGSIZE; KC_ENOTSUP: the channel is apart (kc_cell.h). */
 static inline int kc_offer_check(const kc_engine *e, const kc_offer *o, uint32_t dir) {
     const kc_chan_config *c = &o->chan->config;
     bool send = dir == KC_CLAUSE_SEND;
@@ -19,7 +19,9 @@ static inline int kc_offer_check(const kc_engine *e, const kc_offer *o, uint32_t
 
     if (send && o->body != NULL && o->body->extra != 0)
         bytes += kc_offer_extra_bytes(e, o);
-    if (c->kind == KC_KIND_CONFLATED && (o->flags & (send ? KC_OP_CONFIRM : KC_OP_ACK)) != 0)
+    if (o->chan->apart)
+        rc = KC_ENOTSUP;
+    else if (c->kind == KC_KIND_CONFLATED && (o->flags & (send ? KC_OP_CONFIRM : KC_OP_ACK)) != 0)
         rc = KC_EINVAL;
     else if (!send && (c->flags & KC_CHAN_ACK_REQUIRED) != 0 && (o->flags & KC_OP_ACK) == 0)
         rc = KC_EINVAL;

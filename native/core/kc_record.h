@@ -108,6 +108,7 @@ typedef struct kc_chan_rec {
     kc_list waiters[2]; /* by direction: KC_CLAUSE_RECV, KC_CLAUSE_SEND */
     uint32_t text_block, text_bytes;
     uint8_t last_cancelled; /* the view kc_rv_cell: the last to leave was cancelled */
+    uint8_t apart;          /* its messages and waiters are elsewhere (kc_cell.h), and its word is stepped there */
     uint64_t stat[KC_STAT_END];
 } kc_chan_rec;
 
@@ -231,6 +232,7 @@ struct kc_engine {
     uint32_t ring_count;
     int ring[64];          /* eventfds to ring after the lock is given back */
     kc_seats seats;
+    struct kc_cells **apart; /* of channels apart, by number; NULL while there was none */
     uint32_t dirty_head, dirty_tail; /* channels in which something moved: settled before the lock is given back */
     kc_list dead_letters;  /* messages on their way, moved before the lock is given back */
     kc_event events[KC_EVENTS];

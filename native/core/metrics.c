@@ -2,6 +2,7 @@
  * can be derived is derived here, so that it cannot disagree. */
 #include <stdio.h>
 
+#include "kc_cell.h"
 #include "kc_flow.h"
 #include "kc_pool.h"
 
@@ -43,6 +44,8 @@ int kc_chan_measure(kc_engine *e, kc_chan chan, kc_chan_snapshot *snapshot_out) 
         for (uint32_t i = 1; i < KC_STAT_END; i++)
             snapshot_out->stat[i] = c->stat[i];
         derive(c, snapshot_out->stat);
+        if (c->apart)
+            kc_cells_measure(kc_cells_of(e, kc_chan_index(e, c)), snapshot_out->stat);
         rc = KC_OK;
     }
     kc_leave(e);
@@ -124,7 +127,9 @@ int kc_chan_waiters(kc_engine *e, kc_chan chan, uint32_t dir, uint32_t skip, kc_
 
     kc_enter(e);
     c = dir <= KC_CLAUSE_SEND ? kc_chan_find(e, chan) : NULL;
-    if (c != NULL)
+    if (c != NULL && c->apart)
+        rc = kc_cells_waiters(kc_cells_of(e, kc_chan_index(e, c)), dir, skip, infos, max);
+    else if (c != NULL)
         rc = list_waiters(e, &c->waiters[dir], skip, infos, max);
     kc_leave(e);
     return rc;
@@ -217,7 +222,10 @@ int kc_chan_rv_cell(kc_engine *e, kc_chan chan, kc_rv_cell *cell_out) {
 
     kc_enter(e);
     c = kc_chan_find(e, chan);
-    if (c != NULL) {
+    if (c != NULL && c->apart) {
+        kc_cells_view(kc_cells_of(e, kc_chan_index(e, c)), cell_out);
+        rc = KC_OK;
+    } else if (c != NULL) {
         uint32_t head = c->waiters[KC_CLAUSE_SEND].head;
         *cell_out = (kc_rv_cell){.state = cell_state(c),
                                  .len_bytes = head != 0 ? kc_msg_at(e, kc_clause_at(e, head)->msg)->len_bytes : 0,

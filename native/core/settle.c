@@ -51,10 +51,13 @@ static KC_APART void finish_close(kc_engine *e, kc_chan_rec *c) {
     }
 }
 
+/* A channel apart settles itself (kc_cell.h); here it only comes to its end. */
 static void settle_channel(kc_engine *e, kc_chan_rec *c) {
-    deliver_ready(e, c);
-    promote_senders(e, c);
-    finish_close(e, c);
+    if (!c->apart) {
+        deliver_ready(e, c);
+        promote_senders(e, c);
+        finish_close(e, c);
+    }
     kc_chan_reap(e, kc_chan_index(e, c));
 }
 

@@ -1,4 +1,5 @@
 /* waiter.c: how a waiting operation ends, and what its owner learns. */
+#include "kc_cell.h"
 #include "kc_flow.h"
 #include "kc_pool.h"
 
@@ -187,8 +188,7 @@ int kc_waiter_token_status(kc_engine *e, kc_token token) {
 
     kc_enter(e);
     t = kc_tok_find(e, token);
-    if (t != NULL)
-        status = (int)kc_state_of(&t->w);
+    status = t != NULL ? (int)kc_state_of(&t->w) : kc_cells_status(e, token);
     kc_leave(e);
     return status;
 }

@@ -1,6 +1,14 @@
 /* channel.c: the front of kc_channel.h: what is refused before anybody is asked, and the many names of one operation. */
 #include "kc_hub.h"
 
+int kc_channel_make(kc_hub *hub, const kc_channel_config *config, kc_channel **channel_out) {
+    int rc = KC_EINVAL;
+
+    if (config->elem_size <= KC_CHANNEL_MAX_ELEM_BYTES)
+        rc = hub->owns_engine ? kc_apart_make(hub, config, channel_out) : kc_local_make(hub, config, channel_out);
+    return rc;
+}
+
 void kc_channel_keep(kc_channel *c) { (void)atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed); }
 
 void kc_channel_drop(kc_channel *c) {

@@ -36,10 +36,12 @@ struct kc_channel {
     kc_chan ticket;      /* of a local one */
 };
 
+/* Over its own engine all channels are apart (apart.c: a lock each); over somebody else's they are like the others there
+ * (local.c: lock 0), so that coroutines meet whoever else uses that engine. */
 struct kc_hub {
     kc_engine *engine;
     bool owns_engine;
-    uint32_t port;
+    uint32_t port; /* of somebody else's engine, and the scope */
     kc_scope scope;
 };
 
@@ -69,6 +71,17 @@ static inline void kc_parking_begin(kc_parking *p, const kc_hub *hub, const kc_a
 /* After KC_PARKED: until it is decided, one way or the other. The answer is the operation's; KC_OK: see seat.result. */
 int kc_parking_wait(kc_parking *parking, kc_engine *engine, kc_token token, const kc_asked *asked);
 
+/* How somebody other than its channel ends an operation that waits: true: nothing happened, and nothing will. */
+typedef struct kc_claim {
+    bool (*give_up)(void *waiter, uint32_t reason);
+    void *waiter;
+    kc_wait *wait;
+} kc_claim;
+/* Until its channel decides (KC_OK), or it was ended before (KC_ECANCELED, KC_ETIME, KC_ENOMEM, KC_EDQUOT). */
+int kc_claim_wait(kc_claim *claim, const kc_asked *asked);
+
+int kc_apart_make(kc_hub *hub, const kc_channel_config *config, kc_channel **channel_out);
+int kc_local_make(kc_hub *hub, const kc_channel_config *config, kc_channel **channel_out);
 int kc_local_operate(kc_channel_clause *clause, const kc_asked *asked);
 int kc_local_select(kc_channel_clause *clauses, uint32_t count, const kc_asked *asked, uint32_t *index_out);
 /* What was received, into the clause; the body is given back. */

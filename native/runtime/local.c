@@ -1,4 +1,4 @@
-/* local.c: channels of this process: one of the engine's, and operations that park a coroutine or a thread. */
+/* local.c: channels of this process in somebody else's engine: operations are its tokens, and park a coroutine or a thread. */
 #include <stdlib.h>
 
 #include "kc_hub.h"
@@ -30,13 +30,13 @@ static const kc_channel_ops local_ops = {.operate = kc_local_operate,
                                          .depth = depth_of_local,
                                          .free = free_local};
 
-int kc_channel_make(kc_hub *hub, const kc_channel_config *config, kc_channel **channel_out) {
+int kc_local_make(kc_hub *hub, const kc_channel_config *config, kc_channel **channel_out) {
     kc_chan_config wanted = {.kind = config->kind,
                              .capacity = config->capacity,
                              .elem_size = config->elem_size,
                              .overflow = config->overflow};
-    kc_local *l = config->elem_size <= KC_CHANNEL_MAX_ELEM_BYTES ? calloc(1, sizeof *l) : NULL;
-    int rc = config->elem_size <= KC_CHANNEL_MAX_ELEM_BYTES ? KC_ENOMEM : KC_EINVAL;
+    kc_local *l = calloc(1, sizeof *l);
+    int rc = KC_ENOMEM;
 
     if (l != NULL)
         rc = kc_chan_make(hub->engine, &wanted, &l->base.ticket, NULL);

@@ -1,0 +1,158 @@
+/* cell_wait.c: waiters of channels apart from park to decision (kc_cell.h). */
+#include "kc_cell.h"
+
+static void push(kc_cell_clause *q) {
+    kc_cell_queue *queue = &q->cells->waiters[q->dir];
+
+    q->next = NULL;
+    q->prev = queue->last;
+    if (queue->last != NULL)
+        queue->last->next = q;
+    else
+        queue->first = q;
+    queue->last = q;
+    queue->count++;
+    q->linked = 1;
+}
+
+static inline void unlink_clause(kc_cell_clause *q) {
+    kc_cell_queue *queue = &q->cells->waiters[q->dir];
+
+    if (q->prev != NULL)
+        q->prev->next = q->next;
+    else
+        queue->first = q->next;
+    if (q->next != NULL)
+        q->next->prev = q->prev;
+    else
+        queue->last = q->prev;
+    queue->count--;
+    q->linked = 0;
+}
+
+/* The generation is of the channel of its first clause, which its ticket names. Nobody knows this word yet. */
+void kc_cells_park(kc_cell_waiter *w, uint32_t start) {
+    uint32_t life = ++w->clauses[0].cells->lives;
+
+    atomic_store_explicit(&w->w, kc_word_make(life, KC_TOK_ENQUEUED, 0, 0, 0), memory_order_relaxed);
+    for (uint32_t i = 0; i < w->count; i++) {
+        kc_cell_clause *q = &w->clauses[(start + i) % w->count];
+        q->waiter = w;
+        push(q);
+    }
+}
+
+static inline bool is_live(const kc_cell_waiter *w) { return kc_state_of(&w->w) == KC_TOK_ENQUEUED; }
+
+kc_cell_clause *kc_cells_live(kc_cells *c, uint32_t dir) {
+    kc_cell_clause *q = c->waiters[dir].first;
+
+    while (q != NULL && !is_live(q->waiter)) {
+        unlink_clause(q);
+        q = c->waiters[dir].first;
+    }
+    return q;
+}
+
+/* ENQUEUED -> to, once. One of a single clause is stepped under its channel's lock alone; at others several pull. */
+static inline bool decide(kc_cell_waiter *w, uint32_t to, uint32_t res, uint32_t clause) {
+    uint64_t seen = kc_word_load(&w->w);
+    uint64_t word = kc_word_make(kc_word_gen(seen), to, res, clause, 0);
+    bool live = kc_word_state(seen) == KC_TOK_ENQUEUED && kc_tok_steps[KC_TOK_ENQUEUED][to] != 0;
+
+    if (live && w->count == 1)
+        atomic_store_explicit(&w->w, word, memory_order_relaxed);
+#if KC_MUTANT == 23 /* two may decide one select */
+    else if (live)
+        atomic_store_explicit(&w->w, word, memory_order_relaxed);
+#else
+    else if (live)
+        live = atomic_compare_exchange_strong_explicit(&w->w, &seen, word, memory_order_acq_rel, memory_order_relaxed);
+#endif
+    return live;
+}
+
+bool kc_cells_claim(kc_cell_clause *q, uint32_t res, kc_cell_turn *turn) {
+    kc_cell_waiter *w = q->waiter;
+    bool claimed = decide(w, KC_TOK_CLAIMED, res, q->index);
+
+    if (claimed) {
+        unlink_clause(q);
+        w->next = NULL;
+        if (turn->last != NULL)
+            turn->last->next = w;
+        else
+            turn->first = w;
+        turn->last = w;
+    }
+    return claimed;
+}
+
+static uint32_t res_for(uint32_t reason) {
+    uint32_t res = KC_RES_CANCEL;
+
+    if (reason == KC_REASON_DEAD)
+        res = KC_RES_DEAD;
+    else if (reason == KC_REASON_TIMEOUT)
+        res = KC_RES_TIMEOUT;
+    return res;
+}
+
+/* Counted at the channel of its first clause, as the engine's other waiters are (waiter.c). */
+static void count_end(kc_cells *c, uint32_t dir, uint32_t res) {
+    uint32_t stat = KC_STAT_CANCELLED_CANCEL;
+
+    if (res == KC_RES_TIMEOUT) {
+        stat = KC_STAT_CANCELLED_TIMEOUT;
+        kc_cell_stat(c, dir == KC_CLAUSE_SEND ? KC_STAT_SEND_ETIME : KC_STAT_RECV_ETIME, 1);
+    } else if (res == KC_RES_DEAD) {
+        stat = KC_STAT_CANCELLED_DEAD;
+    }
+    kc_cell_stat(c, KC_STAT_CANCELLED_WAITERS, 1);
+    kc_cell_stat(c, stat, 1);
+    kc_cell_stat(c, KC_STAT_RV_CANCELS, c->kind == KC_KIND_RENDEZVOUS);
+    c->last_cancelled = 1;
+}
+
+/* Out of its queue, if nobody who passed over it has taken it out. Whoever stands behind it may have waited for it alone. */
+static void leave(kc_cell_clause *q, kc_cell_turn *turn) {
+    if (q->linked)
+        unlink_clause(q);
+    kc_cells_settle(q->cells, turn);
+}
+
+bool kc_cells_give_up(kc_cell_waiter *w, uint32_t reason) {
+    uint32_t res = res_for(reason);
+    bool ended = false;
+
+    for (uint32_t i = 0; i < w->count && (i == 0 || ended); i++) {
+        kc_cell_clause *q = &w->clauses[i];
+        kc_cells *c = q->cells; /* which the owner keeps; the waiter only while it is not woken */
+        kc_cell_turn turn = {0};
+        kc_lock_take(&c->lock);
+        if (i == 0 && (ended = decide(w, KC_TOK_CANCELLED, res, 0)))
+            count_end(c, q->dir, res);
+        if (ended) {
+            kc_cell_stat(c, KC_STAT_ZREF_CANCELED, c->memory && q->dir == KC_CLAUSE_SEND);
+            leave(q, &turn);
+        }
+        kc_lock_give(&c->lock);
+        kc_cells_finish(c, &turn);
+    }
+    return ended;
+}
+
+void kc_cells_leave(kc_cell_waiter *w) {
+    uint32_t winner = kc_cell_waiter_clause(w);
+
+    for (uint32_t i = 0; i < w->count; i++) {
+        kc_cell_clause *q = &w->clauses[i];
+        kc_cell_turn turn = {0};
+        if (i == winner)
+            continue;
+        kc_lock_take(&q->cells->lock);
+        leave(q, &turn);
+        kc_lock_give(&q->cells->lock);
+        kc_cells_finish(q->cells, &turn);
+    }
+}

@@ -1,0 +1,191 @@
+/* apart.c: channels of a hub with an engine of its own: cells with a lock each, and operations that park a coroutine or a
+ * thread (kc_apart.h). */
+#include "kc_apart.h"
+
+#include <stdlib.h>
+
+static kc_apart *apart_of(kc_channel *channel) { return (kc_apart *)(void *)channel; }
+
+static int close_apart(kc_channel *c) { return kc_cells_close(apart_of(c)->cells); }
+
+static int destroy_apart(kc_channel *c, uint32_t reason) { return kc_cells_destroy(apart_of(c)->cells, reason); }
+
+static int64_t depth_of(kc_channel *c) {
+    kc_cells *cells = apart_of(c)->cells;
+    int64_t depth = 0;
+
+    kc_lock_take(&cells->lock);
+    depth = cells->count;
+    kc_lock_give(&cells->lock);
+    return depth;
+}
+
+static void free_apart(kc_channel *c) {
+    (void)kc_chan_drop(apart_of(c)->hub->engine, c->ticket);
+    free(c);
+}
+
+/* Nothing of a waiter is touched after it was told. */
+static void wake(kc_cell_waiter *first) {
+    while (first != NULL) {
+        kc_cell_waiter *next = first->next;
+        kc_wait_tell(&((kc_stall *)(void *)first)->wait, KC_WAIT_DONE);
+        first = next;
+    }
+}
+
+int kc_apart_patience(const kc_asked *asked) {
+    int rc = KC_OK;
+
+    if ((asked->flags & KC_OP_TRY) != 0)
+        rc = KC_EAGAIN;
+    else if (asked->deadline_ns != KC_NEVER && asked->deadline_ns <= kc_now_ns())
+        rc = KC_ETIME;
+    return rc;
+}
+
+/* ---- what goes through it ---- */
+
+/* A plain pointer has nobody who is told of it, so it needs no record of the engine's. */
+static int offer_memory(kc_engine *e, const kc_desc *desc, kc_cell_memory *m) {
+    bool plain = desc->backend == 0 || desc->backend == KC_DESC_ZREF;
+    int rc = KC_OK;
+
+    *m = (kc_cell_memory){.desc = *desc};
+    if (plain)
+        rc = desc->offset != 0 && desc->len_bytes != 0 ? KC_OK : KC_EINVAL;
+    else
+        rc = kc_desc_body(e, 0, desc, &m->body, NULL);
+    m->desc.backend = plain ? (uint32_t)KC_DESC_ZREF : desc->backend;
+    return rc;
+}
+
+int kc_apart_offer(kc_channel_clause *clause, kc_cell_clause *q, kc_cell_memory *memory) {
+    kc_apart *a = apart_of(clause->channel);
+    bool send = clause->dir == KC_CLAUSE_SEND;
+    int rc = KC_OK;
+
+    q->cells = a->cells;
+    q->dir = (uint8_t)clause->dir;
+    q->index = 0;
+    q->data = clause->data;
+    q->buffer = clause->buffer;
+    q->len_bytes = clause->len_bytes;
+    if (clause->channel->elem_bytes == 0) {
+        q->data = q->buffer = memory;
+        q->len_bytes = sizeof *memory;
+        if (send)
+            rc = offer_memory(a->hub->engine, &clause->desc, memory);
+    }
+    return rc;
+}
+
+void kc_apart_take(kc_channel_clause *clause, const kc_cell_clause *q, kc_cell_memory *memory) {
+    if (clause->dir != KC_CLAUSE_RECV)
+        return;
+    clause->len_bytes = q->len_bytes;
+    if (clause->channel->elem_bytes == 0) {
+        kc_cells_received(apart_of(clause->channel)->hub->engine, memory);
+        clause->desc = memory->desc;
+        clause->len_bytes = 0;
+    }
+}
+
+void kc_apart_withdraw(kc_channel_clause *clause, kc_cell_memory *memory) {
+    if (clause->dir == KC_CLAUSE_SEND && clause->channel->elem_bytes == 0 && memory->body.extra != 0)
+        kc_body_forget(apart_of(clause->channel)->hub->engine, &memory->body);
+}
+
+/* ---- one operation ---- */
+
+static bool give_up(void *waiter, uint32_t reason) { return kc_cells_give_up(waiter, reason); }
+
+static int code_of(uint32_t res) {
+    int code = KC_OK;
+
+    if (res != KC_RES_OK)
+        code = res == KC_RES_CLOSED ? KC_EPIPE : KC_ECANCELED;
+    return code;
+}
+
+int kc_apart_wait(kc_stall *s, const kc_asked *asked) {
+    kc_claim claim = {.give_up = give_up, .waiter = &s->waiter, .wait = &s->wait};
+    int rc = kc_claim_wait(&claim, asked);
+
+    if (rc == KC_OK) {
+        if (s->waiter.count > 1)
+            kc_cells_leave(&s->waiter);
+        rc = code_of(kc_cell_waiter_res(&s->waiter));
+    }
+    return rc;
+}
+
+static int park(kc_stall *s, kc_cell_clause *q) {
+    s->waiter.clauses = q;
+    s->waiter.count = 1;
+    kc_wait_begin(&s->wait);
+    kc_cells_park(&s->waiter, 0);
+    return KC_PARKED;
+}
+
+static int run(kc_cell_clause *q, const kc_asked *asked) {
+    kc_cells *c = q->cells;
+    kc_cell_turn turn = {0};
+    kc_stall stall;
+    int patience = kc_apart_patience(asked);
+    int rc = KC_OK;
+
+    kc_lock_take(&c->lock);
+    rc = q->dir == KC_CLAUSE_SEND ? kc_cells_send(c, q, &turn) : kc_cells_receive(c, q, &turn);
+    if (rc == KC_EAGAIN)
+        rc = patience == KC_OK ? park(&stall, q) : patience;
+    if (rc < 0)
+        kc_cells_count_refusal(c, q->dir, rc);
+    kc_lock_give(&c->lock);
+    kc_cells_finish(c, &turn);
+    return rc == KC_PARKED ? kc_apart_wait(&stall, asked) : rc;
+}
+
+static int operate(kc_channel_clause *clause, const kc_asked *asked) {
+    kc_cell_memory memory;
+    kc_cell_clause q;
+    int rc = kc_apart_offer(clause, &q, &memory);
+
+    if (rc == KC_OK) {
+        rc = run(&q, asked);
+        if (rc == KC_OK)
+            kc_apart_take(clause, &q, &memory);
+        else
+            kc_apart_withdraw(clause, &memory);
+    }
+    return rc;
+}
+
+static const kc_channel_ops apart_ops = {.operate = operate,
+                                         .select = kc_apart_select,
+                                         .close = close_apart,
+                                         .destroy = destroy_apart,
+                                         .depth = depth_of,
+                                         .free = free_apart};
+
+int kc_apart_make(kc_hub *hub, const kc_channel_config *config, kc_channel **channel_out) {
+    kc_chan_config wanted = {.kind = config->kind,
+                             .capacity = config->capacity,
+                             .elem_size = config->elem_size,
+                             .overflow = config->overflow};
+    kc_apart *a = calloc(1, sizeof *a);
+    int rc = KC_ENOMEM;
+
+    if (a != NULL)
+        rc = kc_cells_make(hub->engine, &wanted, wake, &a->base.ticket, &a->cells);
+    if (rc == KC_OK) {
+        a->base.ops = &apart_ops;
+        a->base.refs = 1;
+        a->base.elem_bytes = config->elem_size;
+        a->hub = hub;
+        *channel_out = &a->base;
+    } else {
+        free(a);
+    }
+    return rc;
+}

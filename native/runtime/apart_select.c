@@ -1,0 +1,56 @@
+/* apart_select.c: a select over channels apart of one hub (kc_apart.h, core/cell_select.c). */
+#include "kc_apart.h"
+
+static int offer_all(kc_channel_clause *clauses, uint32_t count, kc_cell_clause *offers, kc_cell_memory *memories,
+                     uint32_t *ready_out) {
+    const kc_hub *hub = ((const kc_apart *)(const void *)clauses[0].channel)->hub;
+    int rc = KC_OK;
+
+    for (*ready_out = 0; *ready_out < count && rc == KC_OK; *ready_out += rc == KC_OK) {
+        uint32_t i = *ready_out;
+        rc = ((const kc_apart *)(const void *)clauses[i].channel)->hub == hub ? KC_OK : KC_EINVAL;
+        if (rc == KC_OK)
+            rc = kc_apart_offer(&clauses[i], &offers[i], &memories[i]);
+        offers[i].index = (uint8_t)i;
+    }
+    return rc;
+}
+
+/* Its waiter's clauses decide, at once or later; index_out is told of whatever a channel decided. */
+static int run(kc_stall *s, const kc_asked *asked, uint32_t *index_out) {
+    kc_cells *c = s->waiter.clauses[0].cells;
+    kc_cell_turn turn = {0};
+    int rc = KC_OK;
+
+    kc_wait_begin(&s->wait);
+    rc = kc_cells_select(&s->waiter, (asked->flags & KC_OP_BIASED) != 0, kc_apart_patience(asked), index_out, &turn);
+    kc_cells_finish(c, &turn);
+    if (rc == KC_PARKED) {
+        rc = kc_apart_wait(s, asked);
+        if (kc_state_of(&s->waiter.w) == KC_TOK_CLAIMED)
+            *index_out = kc_cell_waiter_clause(&s->waiter);
+    }
+    return rc;
+}
+
+int kc_apart_select(kc_channel_clause *clauses, uint32_t count, const kc_asked *asked, uint32_t *index_out) {
+    kc_cell_clause offers[KC_MAX_CLAUSES];
+    kc_cell_memory memories[KC_MAX_CLAUSES];
+    kc_stall stall;
+    uint32_t ready = 0;
+    int rc = offer_all(clauses, count, offers, memories, &ready);
+
+    stall.waiter.clauses = offers;
+    stall.waiter.count = count;
+    if (rc == KC_OK)
+        rc = run(&stall, asked, index_out);
+    else
+        *index_out = ready;
+    for (uint32_t i = 0; i < ready; i++) {
+        if (rc == KC_OK && i == *index_out)
+            kc_apart_take(&clauses[i], &offers[i], &memories[i]);
+        else
+            kc_apart_withdraw(&clauses[i], &memories[i]);
+    }
+    return rc;
+}
