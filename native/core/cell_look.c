@@ -47,7 +47,7 @@ static void derive(const kc_cells *c, uint64_t *stat) {
 void kc_cells_measure(kc_cells *c, uint64_t *stat) {
     kc_lock_take(&c->lock);
     for (uint32_t i = 1; i < KC_STAT_END; i++)
-        stat[i] = c->stat[i];
+        stat[i] += c->stat[i];
     derive(c, stat);
     kc_lock_give(&c->lock);
 }

@@ -174,6 +174,7 @@ int kc_cells_select(kc_cell_waiter *waiter, bool biased, int patience, uint32_t 
 
 /* ---- looking (cell_look.c); under lock 0, so that the cells stay ---- */
 
+/* Into a snapshot that has what the record knows, and zeros. */
 void kc_cells_measure(kc_cells *cells, uint64_t *stat);
 int kc_cells_waiters(kc_cells *cells, uint32_t dir, uint32_t skip, kc_waiter_info *infos, uint32_t max);
 void kc_cells_view(kc_cells *cells, kc_rv_cell *cell_out);

@@ -22,7 +22,9 @@ from tests.e2e.harness import DaemonProcess, running_daemon
 BY_BYTES = ("pump", "daemon-stream", "daemon-seqpacket", "io-thread-stream")
 ON_WIRE = (*BY_BYTES, "descriptors-stream", "descriptors-seqpacket")
 BY_C = ("c-client-stream", "c-client-seqpacket", "c-client-descriptors-stream")
-SUBJECTS = ("engine", "runtime", *ON_WIRE, *BY_C)
+# Coroutines' channels: with a lock each, and those of an engine that others could use.
+BY_COROUTINES = ("runtime", "runtime-shared")
+SUBJECTS = ("engine", *BY_COROUTINES, *ON_WIRE, *BY_C)
 # What does not hold for payloads that go by descriptor.
 ABOUT_SIZES = {
     "test_a_channel_at_its_byte_limit_is_full": "ranges are no bytes in a channel",
@@ -46,6 +48,7 @@ ABOUT_ENGINE = {
     "test_a_held_message_of_a_destroyed_channel_never_comes_back": NO_ACKS,
     "test_a_conflated_channel_refuses_acknowledgement": NO_ACKS,
     "test_a_select_may_ask_to_acknowledge[runtime-True]": NO_ACKS,
+    "test_a_select_may_ask_to_acknowledge[runtime-shared-True]": NO_ACKS,
     "test_an_acking_clause_on_a_conflated_channel_is_refused": NO_ACKS,
     "test_a_channel_at_its_byte_limit_is_full": NO_BYTE_LIMIT,
     "test_a_message_over_the_byte_limit_still_fits_an_empty_channel_or_never": NO_BYTE_LIMIT,
@@ -114,8 +117,9 @@ def make_subject(label: str, request: pytest.FixtureRequest, daemons: Daemons) -
         return CClientSubject(daemons["daemon"], label.rpartition("-")[2], driver, loans)
     if label == "engine":
         return EngineSubject()
-    if label == "runtime":
-        return RuntimeSubject(request.getfixturevalue("runtime_driver"))
+    if label in BY_COROUTINES:
+        driver = request.getfixturevalue("runtime_driver")
+        return RuntimeSubject(driver, label.partition("-")[2])
     if label == "pump":
         return PumpSubject()
     which, _, transport = label.rpartition("-")
@@ -130,7 +134,7 @@ def skip_what_does_not_apply(request: pytest.FixtureRequest) -> None:
         pytest.skip(f"about sizes: {reason}")
     names = (request.node.path.stem, request.node.originalname, request.node.name)
     reasons = [ABOUT_ENGINE[name] for name in names if name in ABOUT_ENGINE]
-    if reasons and request.param == "runtime":
+    if reasons and request.param in BY_COROUTINES:
         pytest.skip(f"about the engine alone: {reasons[0]}")
     reason = ABOUT_HANDLES.get(request.node.originalname)
     if reason is not None and request.param in BY_C:

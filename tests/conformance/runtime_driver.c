@@ -428,11 +428,16 @@ static void read_commands(void *arg)
     exit(0);
 }
 
-int main(void)
+/* runtime_driver [shared]: channels with a lock each, or those of an engine that others could use. */
+int main(int argc, char **argv)
 {
+    kc_engine *engine = NULL;
+    int shared = argc == 2 && strcmp(argv[1], "shared") == 0;
+
     kc_sched_config config = {.workers = 1, .stacks_kept = BATCH};
     must(kc_sched_make(&config, &sched) == KC_OK, "no scheduler");
-    must(kc_hub_make(NULL, &hub) == KC_OK, "no hub");
+    must(!shared || kc_engine_make(NULL, &engine) == KC_OK, "no engine");
+    must(kc_hub_make(engine, &hub) == KC_OK, "no hub");
     must(kc_sched_spawn(sched, read_commands, NULL, NULL) == KC_OK, "no coroutine");
     (void)kc_sched_drain(sched, KC_NEVER);
     return 1;

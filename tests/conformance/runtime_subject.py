@@ -29,14 +29,14 @@ from tests.conformance.subject import (
 
 
 class RuntimeSubject(Subject):
-    label = "runtime"
     batches = False
     most_bytes = 64 << 10  # KC_CHANNEL_MAX_ELEM_BYTES
 
-    def __init__(self, driver: Path) -> None:
+    def __init__(self, driver: Path, channels: str) -> None:
         self._process = subprocess.Popen(
-            [str(driver)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            [str(driver), channels], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
+        self.label = f"runtime-{channels}".rstrip("-")
         self.under_way: dict[int, Operation] = {}
         self.numbers = itertools.count(1)
         self._users = itertools.count()

@@ -5,7 +5,7 @@
 #include <sched.h>
 
 #include "kc_test.h"
-#include "kcoro/kc_sched.h"
+#include "kcoro/kc_channel.h"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define RT_SANITIZED 1
@@ -38,6 +38,30 @@ static inline kc_co *rt_co(kc_co_fn fn, void *arg, const char *name) {
 
     KC_REQUIRE(kc_co_make(&config, &co) == KC_OK);
     return co;
+}
+
+/* Channels with a lock each, over an engine of the hub's own; with RT_SHARED (these tests are built a second time) those of an
+ * engine that others could use too. */
+static inline kc_hub *rt_hub(void) {
+    kc_engine *engine = NULL;
+    kc_hub *hub = NULL;
+
+#ifdef RT_SHARED
+    KC_REQUIRE(kc_engine_make(&(kc_engine_config){.parked_per_channel = 1 << 20}, &engine) == KC_OK);
+#endif
+    KC_REQUIRE(kc_hub_make(engine, &hub) == KC_OK);
+    return hub;
+}
+
+static inline void rt_hub_free(kc_hub *hub) {
+#ifdef RT_SHARED
+    kc_engine *engine = kc_hub_engine(hub);
+
+    kc_hub_free(hub);
+    kc_engine_free(engine);
+#else
+    kc_hub_free(hub);
+#endif
 }
 
 static inline void rt_spawn(kc_sched *sched, kc_co_fn fn, void *arg) {

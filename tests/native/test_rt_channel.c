@@ -11,10 +11,7 @@ typedef struct world {
 } world;
 
 static world begin(uint32_t workers) {
-    world w = {.sched = rt_sched(workers)};
-
-    KC_REQUIRE(kc_hub_make(NULL, &w.hub) == KC_OK);
-    return w;
+    return (world){.hub = rt_hub(), .sched = rt_sched(workers)};
 }
 
 static void check(const world *w) {
@@ -32,7 +29,7 @@ static void end(world *w) {
     kc_engine_measure(kc_hub_engine(w->hub), &usage);
     KC_CHECK_EQ(usage.channels, 0);
     KC_CHECK_EQ(usage.tokens + usage.messages + usage.parked + usage.held + usage.block_bytes, 0);
-    kc_hub_free(w->hub);
+    rt_hub_free(w->hub);
 }
 
 static kc_channel *channel_of(const world *w, int32_t kind, uint32_t capacity, uint32_t elem_size) {

@@ -18,7 +18,7 @@ typedef struct world {
 static world begin(uint32_t workers, const kc_channel_config *config) {
     world w = {.sched = rt_sched(workers)};
 
-    KC_REQUIRE(kc_hub_make(NULL, &w.hub) == KC_OK);
+    w.hub = rt_hub();
     KC_REQUIRE(kc_channel_make(w.hub, config, &w.channel) == KC_OK);
     KC_REQUIRE(kc_cancel_make(NULL, &w.cancel) == KC_OK);
     return w;
@@ -32,7 +32,7 @@ static void end(world *w) {
     kc_cancel_drop(w->cancel);
     kc_engine_measure(kc_hub_engine(w->hub), &usage);
     KC_CHECK_EQ(usage.channels + usage.tokens + usage.messages + usage.parked, 0);
-    kc_hub_free(w->hub);
+    rt_hub_free(w->hub);
 }
 
 static uint64_t stat_of(const world *w, uint32_t stat) {

@@ -9,10 +9,7 @@ typedef struct world {
 } world;
 
 static world begin(uint32_t workers) {
-    world w = {.sched = rt_sched(workers)};
-
-    KC_REQUIRE(kc_hub_make(NULL, &w.hub) == KC_OK);
-    return w;
+    return (world){.hub = rt_hub(), .sched = rt_sched(workers)};
 }
 
 static void end(world *w) {
@@ -23,7 +20,7 @@ static void end(world *w) {
     KC_CHECK_EQ(kc_engine_check(kc_hub_engine(w->hub), why, sizeof why), KC_OK);
     kc_engine_measure(kc_hub_engine(w->hub), &usage);
     KC_CHECK_EQ(usage.channels + usage.tokens + usage.messages + usage.parked, 0);
-    kc_hub_free(w->hub);
+    rt_hub_free(w->hub);
 }
 
 static kc_channel *channel_of(const world *w, int32_t kind, uint32_t capacity) {

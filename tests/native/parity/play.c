@@ -228,7 +228,7 @@ static void leave(play *p) {
     KC_REQUIRE(kc_engine_check(kc_hub_engine(p->hub), why, sizeof why) == KC_OK);
     kc_engine_measure(kc_hub_engine(p->hub), &usage);
     KC_REQUIRE(usage.channels + usage.tokens + usage.messages + usage.parked == 0);
-    kc_hub_free(p->hub);
+    rt_hub_free(p->hub);
 }
 
 static void play_one(const char *name, scene_fn scene, int32_t kind, uint32_t capacity) {
@@ -238,7 +238,7 @@ static void play_one(const char *name, scene_fn scene, int32_t kind, uint32_t ca
     p->sched = rt_sched(1);
     p->scene = scene;
     p->line_bytes = (size_t)snprintf(p->line, sizeof p->line, "%s:", name);
-    KC_REQUIRE(kc_hub_make(NULL, &p->hub) == KC_OK);
+    p->hub = rt_hub();
     KC_REQUIRE(kc_cancel_make(NULL, &p->root) == KC_OK);
     p->channel = channel_of(p, kind, capacity);
     rt_spawn(p->sched, run_scene, p);
