@@ -23,6 +23,7 @@ PLANTED = re.compile(r"KC_MUTANT\s*[!=]=\s*(\d+)\s*(?:/\*\s*(.*?)\s*\*/)?")
 FAILED_CTEST = re.compile(r"^\s*\d+ - (\S+) \(", re.MULTILINE)
 FAILED_PYTEST = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 SUITES = ("tests/model",)
+APART = ("cell", "seat")  # parts of the engine that the runtime alone uses
 NO_FAULT = 0
 
 
@@ -45,10 +46,11 @@ def planted() -> dict[int, str]:
 
 def quick_tests(number: int) -> list[tuple[str, list[str]]]:
     """Targets of the tests that are nearest to a fault, and what ctest runs of them."""
-    folders = {path.parent.name for planted_as, _, path in places() if planted_as == number}
+    files = [path for planted_as, _, path in places() if planted_as == number]
+    folders = {path.parent.name for path in files}
     runtime = "runtime_tests", ["-R", "^test_rt_"]
     engine = "engine_tests", ["-R", "^test_engine_"]
-    if folders == {"runtime"}:
+    if folders == {"runtime"} or all(path.name.startswith(APART) for path in files):
         return [runtime]
     return [engine, runtime] if folders == {"core"} else [engine]
 

@@ -62,7 +62,7 @@ foreach(name test_rt_cancel test_rt_channel test_rt_defects test_rt_task test_rt
 endforeach()
 
 # Channels of coroutines may be apart or in an engine that others use (kc_hub.h): these tests run a second time with such.
-foreach(noun channel defects parity programs task)
+foreach(noun apart channel defects parity programs task)
   set(name "test_rt_${noun}_shared")
   add_executable("${name}" "${PROJECT_SOURCE_DIR}/../tests/native/test_rt_${noun}.c")
   target_compile_definitions("${name}" PRIVATE RT_SHARED)
@@ -78,6 +78,11 @@ target_sources(test_rt_arch_registers PRIVATE "${PROJECT_SOURCE_DIR}/../tests/na
 
 # The scripted scenarios that Kotlin ran too, and what it said.
 file(GLOB KC_PARITY_SOURCES CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/../tests/native/parity/*.c")
+target_link_options(test_engine_apart PRIVATE "-Wl,--wrap=malloc")
+foreach(name test_rt_apart test_rt_apart_shared)
+  target_link_options("${name}" PRIVATE "-Wl,--wrap=kc_cancel_add") # what happens just before and after it
+endforeach()
+
 foreach(name test_rt_parity test_rt_parity_shared)
   target_sources("${name}" PRIVATE ${KC_PARITY_SOURCES})
   target_compile_definitions("${name}" PRIVATE "KC_PARITY_DIR=\"${PROJECT_SOURCE_DIR}/../tests/parity\"")

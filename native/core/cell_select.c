@@ -81,7 +81,7 @@ int kc_cells_select(kc_cell_waiter *w, bool biased, int patience, uint32_t *inde
     if (rc == KC_EAGAIN)
         rc = patience != KC_OK ? patience : KC_PARKED;
     if (rc == KC_PARKED)
-        kc_cells_park(w, start);
+        rc = kc_cells_park(w, start) ? KC_PARKED : KC_ECANCELED;
     else if (rc != KC_OK)
         kc_cells_count_refusal(w->clauses[*index_out].cells, w->clauses[*index_out].dir, rc);
     give_all(&r);

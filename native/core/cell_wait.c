@@ -1,6 +1,10 @@
 /* cell_wait.c: waiters of channels apart from park to decision (kc_cell.h). */
 #include "kc_cell.h"
 
+#if KC_MUTANT == 23
+#include <sched.h>
+#endif
+
 static void push(kc_cell_clause *q) {
     kc_cell_queue *queue = &q->cells->waiters[q->dir];
 
@@ -30,16 +34,28 @@ static inline void unlink_clause(kc_cell_clause *q) {
     q->linked = 0;
 }
 
-/* The generation is of the channel of its first clause, which its ticket names. Nobody knows this word yet. */
-void kc_cells_park(kc_cell_waiter *w, uint32_t start) {
-    uint32_t life = ++w->clauses[0].cells->lives;
+static inline void set(kc_cell_waiter *w, uint64_t word) {
+    atomic_store_explicit(&w->w, word, memory_order_relaxed);
+}
 
-    atomic_store_explicit(&w->w, kc_word_make(life, KC_TOK_ENQUEUED, 0, 0, 0), memory_order_relaxed);
-    for (uint32_t i = 0; i < w->count; i++) {
+void kc_cells_begin(kc_cell_waiter *w, kc_cell_clause *clauses, uint32_t count) {
+    w->clauses = clauses;
+    w->count = count;
+    set(w, kc_word_make(0, KC_TOK_INIT, 0, 0, 0));
+}
+
+/* The generation is of the channel of its first clause, which its ticket names. */
+bool kc_cells_park(kc_cell_waiter *w, uint32_t start) {
+    bool wanted = kc_state_of(&w->w) == KC_TOK_INIT;
+
+    if (wanted)
+        set(w, kc_word_make(++w->clauses[0].cells->lives, KC_TOK_ENQUEUED, 0, 0, 0));
+    for (uint32_t i = 0; i < w->count && wanted; i++) {
         kc_cell_clause *q = &w->clauses[(start + i) % w->count];
         q->waiter = w;
         push(q);
     }
+    return wanted;
 }
 
 static inline bool is_live(const kc_cell_waiter *w) { return kc_state_of(&w->w) == KC_TOK_ENQUEUED; }
@@ -61,10 +77,13 @@ static inline bool decide(kc_cell_waiter *w, uint32_t to, uint32_t res, uint32_t
     bool live = kc_word_state(seen) == KC_TOK_ENQUEUED && kc_tok_steps[KC_TOK_ENQUEUED][to] != 0;
 
     if (live && w->count == 1)
-        atomic_store_explicit(&w->w, word, memory_order_relaxed);
+        set(w, word);
 #if KC_MUTANT == 23 /* two may decide one select */
-    else if (live)
-        atomic_store_explicit(&w->w, word, memory_order_relaxed);
+    else if (live) {
+        for (int i = 0; i < 100; i++)
+            (void)sched_yield();
+        set(w, word);
+    }
 #else
     else if (live)
         live = atomic_compare_exchange_strong_explicit(&w->w, &seen, word, memory_order_acq_rel, memory_order_relaxed);
@@ -118,19 +137,35 @@ static void count_end(kc_cells *c, uint32_t dir, uint32_t res) {
 static void leave(kc_cell_clause *q, kc_cell_turn *turn) {
     if (q->linked)
         unlink_clause(q);
+#if KC_MUTANT != 25 /* whoever stood behind one that left is not looked at */
     kc_cells_settle(q->cells, turn);
+#endif
+}
+
+/* Before it was published: it never will be. Exact under the lock of its first clause, without which none parks. */
+static bool forbid(kc_cell_waiter *w) {
+    bool early = kc_state_of(&w->w) == KC_TOK_INIT;
+
+#if KC_MUTANT != 26 /* a cancel that came before its operation parked is forgotten */
+    if (early)
+#else
+    if (0)
+#endif
+        set(w, kc_word_make(0, KC_TOK_FREE, 0, 0, 0));
+    return early;
 }
 
 bool kc_cells_give_up(kc_cell_waiter *w, uint32_t reason) {
     uint32_t res = res_for(reason);
     bool ended = false;
+    bool early = false;
 
     for (uint32_t i = 0; i < w->count && (i == 0 || ended); i++) {
         kc_cell_clause *q = &w->clauses[i];
         kc_cells *c = q->cells; /* which the owner keeps; the waiter only while it is not woken */
         kc_cell_turn turn = {0};
         kc_lock_take(&c->lock);
-        if (i == 0 && (ended = decide(w, KC_TOK_CANCELLED, res, 0)))
+        if (i == 0 && !(early = forbid(w)) && (ended = decide(w, KC_TOK_CANCELLED, res, 0)))
             count_end(c, q->dir, res);
         if (ended) {
             kc_cell_stat(c, KC_STAT_ZREF_CANCELED, c->memory && q->dir == KC_CLAUSE_SEND);
@@ -139,11 +174,12 @@ bool kc_cells_give_up(kc_cell_waiter *w, uint32_t reason) {
         kc_lock_give(&c->lock);
         kc_cells_finish(c, &turn);
     }
-    return ended;
+    return ended || early;
 }
 
 void kc_cells_leave(kc_cell_waiter *w) {
     uint32_t winner = kc_cell_waiter_clause(w);
+    bool ended = kc_cell_waiter_res(w) != KC_RES_OK; /* a channel's end: what was offered elsewhere comes back, too */
 
     for (uint32_t i = 0; i < w->count; i++) {
         kc_cell_clause *q = &w->clauses[i];
@@ -151,6 +187,7 @@ void kc_cells_leave(kc_cell_waiter *w) {
         if (i == winner)
             continue;
         kc_lock_take(&q->cells->lock);
+        kc_cell_stat(q->cells, KC_STAT_ZREF_ABORTED_CLOSE, ended && q->cells->memory && q->dir == KC_CLAUSE_SEND);
         leave(q, &turn);
         kc_lock_give(&q->cells->lock);
         kc_cells_finish(q->cells, &turn);

@@ -43,7 +43,7 @@ typedef struct kc_cell_clause {
     uint8_t linked;
 } kc_cell_clause;
 
-/* Its owner's, from kc_cells_park until it was woken or has ended it itself; then nobody else knows it any more, but for
+/* Others know it from kc_cells_park until it was woken or has ended it itself; then nobody else knows it any more, but for
  * the queues of a select's other clauses (kc_cells_leave). */
 struct kc_cell_waiter {
     kc_word w;            /* a token's: state, res, clause */
@@ -72,7 +72,9 @@ struct kc_cells {
     int32_t kind;
     uint32_t overflow, limit; /* of messages */
     uint32_t elem_bytes, slot_bytes;
-    uint8_t memory;         /* elements are kc_cell_memory, and weigh nothing */
+    uint32_t weighs;        /* a mask of a message's bytes: elements of memory weigh nothing */
+    uint8_t memory;         /* elements are kc_cell_memory */
+    uint8_t lossy;          /* the oldest goes where there is no room */
     uint8_t last_cancelled; /* for kc_rv_cell, as kc_chan_rec has it */
     uint8_t starved;        /* who stands first in line has room, but there was no memory */
     uint32_t lives;         /* of waiters: the generation of the next */
@@ -111,7 +113,7 @@ void kc_cells_received(kc_engine *engine, kc_cell_memory *memory);
 
 /* ---- messages (cell.c); the lock is held ---- */
 
-/* Of new cells: how large their slots are. */
+/* Of new cells: how large their slots are, and what follows from kind and policy. */
 void kc_cell_shape(kc_cells *cells);
 bool kc_cell_has_room(const kc_cells *cells, uint32_t len_bytes);
 /* All that a put may lack: its slot, and the copy of a long element, which is the caller's to put or to free. KC_ENOMEM. */
@@ -150,14 +152,17 @@ void kc_cells_count_refusal(kc_cells *cells, uint32_t dir, int code);
 
 /* ---- waiters (cell_wait.c) ---- */
 
-/* The locks of all its channels are held: its clauses stand in line, from number `start` on and round, and it is live. */
-void kc_cells_park(kc_cell_waiter *waiter, uint32_t start);
+/* It may be given up from now on; nobody can decide it yet. */
+void kc_cells_begin(kc_cell_waiter *waiter, kc_cell_clause *clauses, uint32_t count);
+/* The locks of all its channels are held: its clauses stand in line, from number `start` on and round, and it is live.
+ * false: it was given up before. */
+bool kc_cells_park(kc_cell_waiter *waiter, uint32_t start);
 /* The first live waiter of a side, NULL for none; those that were decided elsewhere are passed over. Lock held. */
 kc_cell_clause *kc_cells_live(kc_cells *cells, uint32_t dir);
 /* It is decided by this clause, out of its queue, and in the turn; false: somebody was faster. Lock held. */
 bool kc_cells_claim(kc_cell_clause *clause, uint32_t res, kc_cell_turn *turn);
-/* No lock is held. true: it had not been decided, and never will be: reason says how it ends and is counted, and it stands
- * in no queue any more. false: it was decided, and whoever did so wakes it. */
+/* No lock is held. true: it had not been decided, and never will be: reason says how it ends and is counted (if it was
+ * parked), and it stands in no queue any more. false: it was decided, and whoever did so wakes it. */
 bool kc_cells_give_up(kc_cell_waiter *waiter, uint32_t reason);
 /* No lock is held: a select that was decided takes its other clauses out. */
 void kc_cells_leave(kc_cell_waiter *waiter);
@@ -169,7 +174,7 @@ static inline uint32_t kc_cell_waiter_clause(const kc_cell_waiter *w) { return k
 
 /* No lock is held. Exactly one of its clauses took effect, and *index_out says which: KC_OK; or none can any more
  * (KC_EPIPE, KC_ECANCELED: of that one), or has memory (KC_ENOMEM). Otherwise `patience` is the answer, KC_EAGAIN or
- * KC_ETIME; where it is KC_OK the waiter parks: KC_PARKED. turn is of the clause that took effect. */
+ * KC_ETIME; where it is KC_OK the waiter parks: KC_PARKED, or KC_ECANCELED where it was given up before. */
 int kc_cells_select(kc_cell_waiter *waiter, bool biased, int patience, uint32_t *index_out, kc_cell_turn *turn);
 
 /* ---- looking (cell_look.c); under lock 0, so that the cells stay ---- */

@@ -6,6 +6,7 @@
 #include "kc_account.h"
 #include "kc_offer.h"
 #include "kc_pool.h"
+#include "kc_seat.h"
 
 static uint32_t parked_at(const kc_chan_rec *c) {
     return c->waiters[KC_CLAUSE_RECV].count + c->waiters[KC_CLAUSE_SEND].count;
@@ -85,9 +86,14 @@ static void undo(kc_engine *e, uint32_t tok, const kc_offer *offers, uint32_t co
 KC_APART KC_WHOLE int kc_offer_park(kc_engine *e, const kc_offer *offers, uint32_t count, uint32_t start, const kc_op *op,
                            kc_result *result) {
     const kc_scope_rec *s = offers[0].scope;
+    kc_seat *seat = op->port != 0 && op->port == e->seats.port ? (kc_seat *)(uintptr_t)op->user : NULL;
     uint32_t tok = 0;
-    int rc = s != NULL ? kc_tok_make(e, op, kc_scope_index(e, s), &tok, &result->refusal) : KC_ENOENT;
+    int rc = s != NULL ? KC_OK : KC_ENOENT;
 
+    if (rc == KC_OK && seat != NULL && seat->stopped != 0)
+        rc = KC_ECANCELED;
+    if (rc == KC_OK)
+        rc = kc_tok_make(e, op, kc_scope_index(e, s), &tok, &result->refusal);
     if (rc != KC_OK)
         return rc;
     rc = add_clauses(e, tok, offers, count, result);
@@ -100,6 +106,8 @@ KC_APART KC_WHOLE int kc_offer_park(kc_engine *e, const kc_offer *offers, uint32
     if (rc == KC_OK) {
         kc_chan_waiter_scope_park(e, tok, start);
         result->token = kc_ticket_of(tok, kc_word_load(&kc_tok_at(e, tok)->w));
+        if (seat != NULL)
+            seat->token = result->token;
         rc = KC_PARKED;
     } else {
         undo(e, tok, offers, count);

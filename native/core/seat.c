@@ -23,6 +23,22 @@ int kc_port_open_seats(kc_engine *e, kc_seat_waker waker, void *self, uint32_t *
     return rc;
 }
 
+/* Outside the lock no result waits at the port of seats, so a token that lives is parked, or waits for its ack. */
+bool kc_seat_give_up(kc_seat *seat, uint32_t reason) {
+    kc_engine *e = seat->engine;
+    kc_token token = 0;
+    bool given_up = true;
+
+    kc_lock_take(&e->lock);
+    token = seat->token;
+    if (token == 0)
+        seat->stopped = reason;
+    kc_lock_give(&e->lock);
+    if (token != 0)
+        given_up = kc_waiter_token_cancel(e, token, reason, NULL) == KC_OK;
+    return given_up;
+}
+
 /* Bytes that fit go where they are wanted; anything else stays a body. */
 static void copy_out(kc_engine *e, const kc_place *place, kc_result *r) {
     if (place->buffer != NULL && r->body.extra == 0 && r->body.len_bytes <= place->buffer_bytes) {

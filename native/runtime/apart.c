@@ -108,9 +108,16 @@ static int code_of(uint32_t res) {
     return code;
 }
 
+void kc_apart_begin(kc_stall *s, kc_cell_clause *clauses, uint32_t count) {
+    kc_cells_begin(&s->waiter, clauses, count);
+    kc_wait_begin(&s->wait);
+    s->claim.give_up = give_up;
+    s->claim.waiter = &s->waiter;
+    s->claim.wait = &s->wait;
+}
+
 int kc_apart_wait(kc_stall *s, const kc_asked *asked) {
-    kc_claim claim = {.give_up = give_up, .waiter = &s->waiter, .wait = &s->wait};
-    int rc = kc_claim_wait(&claim, asked);
+    int rc = kc_claim_wait(&s->claim, asked);
 
     if (rc == KC_OK) {
         if (s->waiter.count > 1)
@@ -120,30 +127,66 @@ int kc_apart_wait(kc_stall *s, const kc_asked *asked) {
     return rc;
 }
 
-static int park(kc_stall *s, kc_cell_clause *q) {
-    s->waiter.clauses = q;
-    s->waiter.count = 1;
-    kc_wait_begin(&s->wait);
-    kc_cells_park(&s->waiter, 0);
-    return KC_PARKED;
+/* Under the lock. Nobody but the channel can decide one without a cancel, so that one begins here. */
+static KC_APART int park(kc_stall *s, kc_cell_clause *q, const kc_asked *asked) {
+    int rc = KC_PARKED;
+
+    if (asked->cancel == NULL) {
+        kc_apart_begin(s, q, 1);
+        s->claim.hook.of = NULL;
+    }
+    if (!kc_cells_park(&s->waiter, 0))
+        rc = KC_ECANCELED;
+    return rc;
 }
 
-static int run(kc_cell_clause *q, const kc_asked *asked) {
+/* One look. If it must wait, and may (patience), the stall parks; without one the answer is that it would. */
+static inline int look(kc_cell_clause *q, int patience, const kc_asked *asked, kc_stall *s) {
     kc_cells *c = q->cells;
     kc_cell_turn turn = {0};
-    kc_stall stall;
-    int patience = kc_apart_patience(asked);
     int rc = KC_OK;
 
     kc_lock_take(&c->lock);
     rc = q->dir == KC_CLAUSE_SEND ? kc_cells_send(c, q, &turn) : kc_cells_receive(c, q, &turn);
-    if (rc == KC_EAGAIN)
-        rc = patience == KC_OK ? park(&stall, q) : patience;
+    if (rc == KC_EAGAIN && patience != KC_OK)
+        rc = patience;
+    else if (rc == KC_EAGAIN)
+        rc = s != NULL ? park(s, q, asked) : KC_PARKED;
     if (rc < 0)
         kc_cells_count_refusal(c, q->dir, rc);
     kc_lock_give(&c->lock);
     kc_cells_finish(c, &turn);
-    return rc == KC_PARKED ? kc_apart_wait(&stall, asked) : rc;
+    return rc;
+}
+
+/* It would have to wait: it begins to, and looks again, because its cancel must know it before anybody can decide it. */
+static KC_APART int run_with_cancel(kc_cell_clause *q, int patience, const kc_asked *asked) {
+    kc_stall s;
+    int rc = look(q, patience, asked, NULL);
+
+    if (rc == KC_PARKED) {
+        kc_apart_begin(&s, q, 1);
+        rc = kc_claim_begin(&s.claim, asked);
+        if (rc == KC_OK)
+            rc = look(q, KC_OK, asked, &s);
+        if (rc == KC_PARKED)
+            rc = kc_apart_wait(&s, asked);
+        kc_claim_end(&s.claim);
+    }
+    return rc;
+}
+
+static inline int run(kc_cell_clause *q, int patience, const kc_asked *asked) {
+    kc_stall s;
+    int rc = look(q, patience, asked, &s);
+
+    return rc == KC_PARKED ? kc_apart_wait(&s, asked) : rc;
+}
+
+static inline int run_by(kc_cell_clause *q, const kc_asked *asked) {
+    int patience = kc_apart_patience(asked);
+
+    return asked->cancel != NULL ? run_with_cancel(q, patience, asked) : run(q, patience, asked);
 }
 
 static int operate(kc_channel_clause *clause, const kc_asked *asked) {
@@ -152,7 +195,7 @@ static int operate(kc_channel_clause *clause, const kc_asked *asked) {
     int rc = kc_apart_offer(clause, &q, &memory);
 
     if (rc == KC_OK) {
-        rc = run(&q, asked);
+        rc = run_by(&q, asked);
         if (rc == KC_OK)
             kc_apart_take(clause, &q, &memory);
         else
@@ -161,7 +204,34 @@ static int operate(kc_channel_clause *clause, const kc_asked *asked) {
     return rc;
 }
 
+static int send_bytes(kc_channel *channel, const void *data, uint32_t len_bytes, const kc_asked *asked) {
+    kc_cell_clause q;
+
+    q.cells = apart_of(channel)->cells;
+    q.dir = KC_CLAUSE_SEND;
+    q.index = 0;
+    q.data = data;
+    q.len_bytes = len_bytes;
+    return run_by(&q, asked);
+}
+
+static int receive_bytes(kc_channel *channel, void *buffer, uint32_t *len_out, const kc_asked *asked) {
+    kc_cell_clause q;
+    int rc = KC_OK;
+
+    q.cells = apart_of(channel)->cells;
+    q.dir = KC_CLAUSE_RECV;
+    q.index = 0;
+    q.buffer = buffer;
+    rc = run_by(&q, asked);
+    if (rc == KC_OK && len_out != NULL)
+        *len_out = q.len_bytes;
+    return rc;
+}
+
 static const kc_channel_ops apart_ops = {.operate = operate,
+                                         .send = send_bytes,
+                                         .receive = receive_bytes,
                                          .select = kc_apart_select,
                                          .close = close_apart,
                                          .destroy = destroy_apart,

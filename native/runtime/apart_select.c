@@ -16,20 +16,22 @@ static int offer_all(kc_channel_clause *clauses, uint32_t count, kc_cell_clause 
     return rc;
 }
 
-/* Its waiter's clauses decide, at once or later; index_out is told of whatever a channel decided. */
+/* Its clauses decide, at once or later; index_out is told of whatever a channel decided. */
 static int run(kc_stall *s, const kc_asked *asked, uint32_t *index_out) {
     kc_cells *c = s->waiter.clauses[0].cells;
+    bool biased = (asked->flags & KC_OP_BIASED) != 0;
     kc_cell_turn turn = {0};
-    int rc = KC_OK;
+    int rc = kc_claim_begin(&s->claim, asked);
 
-    kc_wait_begin(&s->wait);
-    rc = kc_cells_select(&s->waiter, (asked->flags & KC_OP_BIASED) != 0, kc_apart_patience(asked), index_out, &turn);
+    if (rc == KC_OK)
+        rc = kc_cells_select(&s->waiter, biased, kc_apart_patience(asked), index_out, &turn);
     kc_cells_finish(c, &turn);
     if (rc == KC_PARKED) {
         rc = kc_apart_wait(s, asked);
         if (kc_state_of(&s->waiter.w) == KC_TOK_CLAIMED)
             *index_out = kc_cell_waiter_clause(&s->waiter);
     }
+    kc_claim_end(&s->claim);
     return rc;
 }
 
@@ -40,8 +42,7 @@ int kc_apart_select(kc_channel_clause *clauses, uint32_t count, const kc_asked *
     uint32_t ready = 0;
     int rc = offer_all(clauses, count, offers, memories, &ready);
 
-    stall.waiter.clauses = offers;
-    stall.waiter.count = count;
+    kc_apart_begin(&stall, offers, count);
     if (rc == KC_OK)
         rc = run(&stall, asked, index_out);
     else

@@ -81,51 +81,79 @@ int kc_channel_select(kc_channel_clause *clauses, uint32_t count, uint32_t flags
 
 /* ---- bytes ---- */
 
-static kc_channel_clause sending(kc_channel *channel, const void *data, uint32_t len_bytes) {
-    return (kc_channel_clause){.channel = channel, .dir = KC_CLAUSE_SEND, .data = data, .len_bytes = len_bytes};
+static int send_by_clause(kc_channel *channel, const void *data, uint32_t len_bytes, const kc_asked *asked) {
+    kc_channel_clause clause = {.channel = channel, .dir = KC_CLAUSE_SEND, .data = data, .len_bytes = len_bytes};
+
+    return channel->ops->operate(&clause, asked);
+}
+
+static inline int send(kc_channel *channel, const void *data, uint32_t len_bytes, const kc_asked *asked) {
+    int rc = KC_OK;
+
+    if (channel->elem_bytes == 0 || (data == NULL && len_bytes != 0))
+        rc = KC_EINVAL;
+    else if (len_bytes > channel->elem_bytes)
+        rc = KC_EMSGSIZE;
+    else if (kc_cancel_is_set(asked->cancel))
+        rc = KC_ECANCELED;
+    else if (channel->ops->send != NULL)
+        rc = channel->ops->send(channel, data, len_bytes, asked);
+    else
+        rc = send_by_clause(channel, data, len_bytes, asked);
+    return rc;
 }
 
 int kc_channel_send_c(kc_channel *channel, const void *data, uint32_t len_bytes, int64_t deadline_ns, kc_cancel *cancel) {
-    kc_channel_clause clause = sending(channel, data, len_bytes);
-
-    return channel->elem_bytes != 0 ? operate(&clause, 0, deadline_ns, cancel) : KC_EINVAL;
+    return send(channel, data, len_bytes, &(kc_asked){.deadline_ns = deadline_ns, .cancel = cancel});
 }
 
 int kc_channel_send(kc_channel *channel, const void *data, uint32_t len_bytes, int64_t deadline_ns) {
-    return kc_channel_send_c(channel, data, len_bytes, deadline_ns, NULL);
+    return send(channel, data, len_bytes, &(kc_asked){.deadline_ns = deadline_ns});
 }
 
 int kc_channel_try_send(kc_channel *channel, const void *data, uint32_t len_bytes) {
-    kc_channel_clause clause = sending(channel, data, len_bytes);
-
-    return channel->elem_bytes != 0 ? operate(&clause, KC_OP_TRY, KC_NEVER, NULL) : KC_EINVAL;
+    return send(channel, data, len_bytes, &(kc_asked){.flags = KC_OP_TRY, .deadline_ns = KC_NEVER});
 }
 
-static int receive(kc_channel *channel, void *buffer, uint32_t buffer_bytes, uint32_t *len_out, const kc_asked *asked) {
+static int receive_by_clause(kc_channel *channel, void *buffer, uint32_t buffer_bytes, uint32_t *len_out,
+                             const kc_asked *asked) {
     kc_channel_clause clause = {
         .channel = channel, .dir = KC_CLAUSE_RECV, .buffer = buffer, .buffer_bytes = buffer_bytes};
-    int rc = channel->elem_bytes != 0 ? operate(&clause, asked->flags, asked->deadline_ns, asked->cancel) : KC_EINVAL;
+    int rc = channel->ops->operate(&clause, asked);
 
     if (rc == KC_OK && len_out != NULL)
         *len_out = clause.len_bytes;
     return rc;
 }
 
+static inline int receive(kc_channel *channel, void *buffer, uint32_t buffer_bytes, uint32_t *len_out,
+                          const kc_asked *asked) {
+    int rc = KC_OK;
+
+    if (channel->elem_bytes == 0)
+        rc = KC_EINVAL;
+    else if (buffer_bytes < channel->elem_bytes)
+        rc = KC_EMSGSIZE;
+    else if (kc_cancel_is_set(asked->cancel))
+        rc = KC_ECANCELED;
+    else if (channel->ops->receive != NULL)
+        rc = channel->ops->receive(channel, buffer, len_out, asked);
+    else
+        rc = receive_by_clause(channel, buffer, buffer_bytes, len_out, asked);
+    return rc;
+}
+
 int kc_channel_recv_c(kc_channel *channel, void *buffer, uint32_t buffer_bytes, uint32_t *len_out, int64_t deadline_ns,
                       kc_cancel *cancel) {
-    kc_asked asked = {.deadline_ns = deadline_ns, .cancel = cancel};
-
-    return receive(channel, buffer, buffer_bytes, len_out, &asked);
+    return receive(channel, buffer, buffer_bytes, len_out, &(kc_asked){.deadline_ns = deadline_ns, .cancel = cancel});
 }
 
 int kc_channel_recv(kc_channel *channel, void *buffer, uint32_t buffer_bytes, uint32_t *len_out, int64_t deadline_ns) {
-    return kc_channel_recv_c(channel, buffer, buffer_bytes, len_out, deadline_ns, NULL);
+    return receive(channel, buffer, buffer_bytes, len_out, &(kc_asked){.deadline_ns = deadline_ns});
 }
 
 int kc_channel_try_recv(kc_channel *channel, void *buffer, uint32_t buffer_bytes, uint32_t *len_out) {
-    kc_asked asked = {.flags = KC_OP_TRY, .deadline_ns = KC_NEVER};
-
-    return receive(channel, buffer, buffer_bytes, len_out, &asked);
+    return receive(channel, buffer, buffer_bytes, len_out, &(kc_asked){.flags = KC_OP_TRY, .deadline_ns = KC_NEVER});
 }
 
 /* ---- memory ---- */

@@ -64,12 +64,14 @@ void kc_hub_free(kc_hub *hub) {
 kc_engine *kc_hub_engine(kc_hub *hub) { return hub->engine; }
 
 /* Under the lock of the cancel's tree, which is taken before a channel's or an engine's. Whoever sets the cancel ends the
- * waiter in that step: nothing can happen to it afterwards (decision 0053). If it was decided before, it will be told. */
+ * waiter in that step, parked or not yet: nothing can happen to it afterwards (decision 0053). If it was decided before, it
+ * will be told. */
 static void cancelled(void *arg, uint32_t reason) {
-    kc_claim mine = *(kc_claim *)arg;
+    kc_claim *mine = arg;
+    kc_wait *wait = mine->wait;
 
-    if (mine.give_up(mine.waiter, reason))
-        kc_wait_tell(mine.wait, KC_WAIT_CANCEL);
+    if (mine->give_up(mine->waiter, reason))
+        kc_wait_tell(wait, KC_WAIT_CANCEL);
 }
 
 /* Its time is over: it ends itself, and nothing happened; or somebody was faster, and will tell. */
@@ -85,43 +87,48 @@ static uint32_t run_out(const kc_claim *mine, uint32_t told) {
     return told;
 }
 
+int kc_claim_begin(kc_claim *mine, const kc_asked *asked) {
+    mine->hook = (kc_cancel_hook){.fn = cancelled, .arg = mine};
+    return asked->cancel == NULL || kc_cancel_add(asked->cancel, &mine->hook) == KC_OK ? KC_OK : KC_ECANCELED;
+}
+
 int kc_claim_wait(kc_claim *mine, const kc_asked *asked) {
-    kc_cancel_hook hook = {.fn = cancelled, .arg = mine};
-    uint32_t told = 0;
+    uint32_t told = kc_wait_for(mine->wait, KC_WAIT_DONE | KC_WAIT_CANCEL, asked->deadline_ns);
     int rc = KC_OK;
 
-    if (asked->cancel != NULL && kc_cancel_add(asked->cancel, &hook) == KC_EBUSY)
-        cancelled(mine, kc_cancel_reason(asked->cancel));
-    told = kc_wait_for(mine->wait, KC_WAIT_DONE | KC_WAIT_CANCEL, asked->deadline_ns);
     if ((told & (KC_WAIT_DONE | KC_WAIT_CANCEL)) == 0)
         told = run_out(mine, told);
-    if ((told & KC_WAIT_DONE) != 0)
-        rc = KC_OK;
-    else if ((told & KC_WAIT_CANCEL) != 0)
-        rc = KC_ECANCELED;
-    else
-        rc = kc_wait_code(told);
-    if (asked->cancel != NULL)
-        (void)kc_cancel_forget(&hook);
+    if ((told & KC_WAIT_DONE) == 0)
+        rc = (told & KC_WAIT_CANCEL) != 0 ? KC_ECANCELED : kc_wait_code(told);
     return rc;
 }
 
-/* One of the arena's tokens. */
-typedef struct token {
-    kc_engine *engine;
-    kc_token token;
-} token;
-
-static bool give_up_token(void *waiter, uint32_t reason) {
-    token mine = *(token *)waiter;
-
-    return kc_waiter_token_cancel(mine.engine, mine.token, reason, NULL) == KC_OK;
+void kc_claim_end(kc_claim *mine) {
+    if (mine->hook.of != NULL)
+        (void)kc_cancel_forget(&mine->hook);
 }
 
-int kc_parking_wait(kc_parking *p, kc_engine *e, kc_token ticket, const kc_asked *asked) {
-    token mine = {.engine = e, .token = ticket};
-    kc_claim claim = {.give_up = give_up_token, .waiter = &mine, .wait = &p->wait};
-    int rc = kc_claim_wait(&claim, asked);
+static bool give_up_seat(void *waiter, uint32_t reason) { return kc_seat_give_up(waiter, reason); }
+
+int kc_parking_begin(kc_parking *p, const kc_hub *hub, const kc_asked *asked, kc_op *op_out) {
+    bool passed = asked->deadline_ns != KC_NEVER && asked->deadline_ns <= kc_now_ns();
+
+    kc_seat_begin(&p->seat, hub->engine);
+    kc_wait_begin(&p->wait);
+    p->claim.give_up = give_up_seat;
+    p->claim.waiter = &p->seat;
+    p->claim.wait = &p->wait;
+    op_out->scope = hub->scope;
+    op_out->user = (uint64_t)(uintptr_t)&p->seat;
+    op_out->deadline_ns = passed ? INT64_MIN : KC_NEVER;
+    op_out->port = hub->port;
+    op_out->flags = asked->flags;
+    op_out->expires_ns = 0;
+    return kc_claim_begin(&p->claim, asked);
+}
+
+int kc_parking_wait(kc_parking *p, const kc_asked *asked) {
+    int rc = kc_claim_wait(&p->claim, asked);
 
     return rc == KC_OK ? p->seat.result.code : rc;
 }

@@ -15,6 +15,7 @@ typedef struct kc_apart {
 typedef struct kc_stall {
     kc_cell_waiter waiter;
     kc_wait wait;
+    kc_claim claim;
 } kc_stall;
 
 /* The clause as cells have it; memory is where a descriptor is kept meanwhile. Of a send KC_EINVAL, KC_ENOTSUP, KC_ENOMEM. */
@@ -24,6 +25,8 @@ void kc_apart_take(kc_channel_clause *clause, const kc_cell_clause *offer, kc_ce
 void kc_apart_withdraw(kc_channel_clause *clause, kc_cell_memory *memory);
 /* KC_OK: it may wait; else what it answers instead. */
 int kc_apart_patience(const kc_asked *asked);
+/* It may be parked; between kc_claim_begin and kc_claim_end. */
+void kc_apart_begin(kc_stall *stall, kc_cell_clause *clauses, uint32_t count);
 /* Parked: until it is decided. What it came to; a select has left its other channels. */
 int kc_apart_wait(kc_stall *stall, const kc_asked *asked);
 

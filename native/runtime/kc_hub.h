@@ -20,6 +20,9 @@ typedef struct kc_channel_ops {
     /* One clause, its direction as it says. Received bytes go to its buffer, their number to len_bytes; a descriptor to
      * desc. KC_OK or a code as kc_channel.h has them. */
     int (*operate)(kc_channel_clause *clause, const kc_asked *asked);
+    /* The same of bytes, where there is a shorter way; NULL: there is none. */
+    int (*send)(kc_channel *channel, const void *data, uint32_t len_bytes, const kc_asked *asked);
+    int (*receive)(kc_channel *channel, void *buffer, uint32_t *len_out, const kc_asked *asked);
     /* All clauses are of channels with these very ops. */
     int (*select)(kc_channel_clause *clauses, uint32_t count, const kc_asked *asked, uint32_t *index_out);
     int (*close)(kc_channel *channel);
@@ -50,35 +53,30 @@ typedef struct kc_local {
     kc_hub *hub;
 } kc_local;
 
-/* An operation that may park: where its result will be put, and who waits for it. */
+/* How somebody other than its channel ends an operation. It stands from begin to end at the cancel that was asked for. */
+typedef struct kc_claim {
+    bool (*give_up)(void *waiter, uint32_t reason); /* true: nothing happened, and nothing will; from any thread */
+    void *waiter;
+    kc_wait *wait;
+    kc_cancel_hook hook;
+} kc_claim;
+/* Before the operation can be decided by anybody. KC_ECANCELED: the cancel is set. kc_claim_end in any case. */
+int kc_claim_begin(kc_claim *claim, const kc_asked *asked);
+/* Until its channel decides (KC_OK), or it was ended before (KC_ECANCELED, KC_ETIME, KC_ENOMEM, KC_EDQUOT). */
+int kc_claim_wait(kc_claim *claim, const kc_asked *asked);
+void kc_claim_end(kc_claim *claim);
+
+/* An operation by a token of the engine: where its result will be put, and who waits for it. */
 typedef struct kc_parking {
     kc_seat seat;
     kc_wait wait;
+    kc_claim claim;
 } kc_parking;
-/* Its kc_op, with the deadline read once: one that has passed refuses to wait, another is kept by the waiter. */
-static inline void kc_parking_begin(kc_parking *p, const kc_hub *hub, const kc_asked *asked, kc_op *op_out) {
-    bool passed = asked->deadline_ns != KC_NEVER && asked->deadline_ns <= kc_now_ns();
-
-    p->seat.result.chan = 0;
-    kc_wait_begin(&p->wait);
-    op_out->scope = hub->scope;
-    op_out->user = (uint64_t)(uintptr_t)&p->seat;
-    op_out->deadline_ns = passed ? INT64_MIN : KC_NEVER;
-    op_out->port = hub->port;
-    op_out->flags = asked->flags;
-    op_out->expires_ns = 0;
-}
+/* Its kc_op, with the deadline read once: one that has passed refuses to wait, another is kept by the waiter. KC_ECANCELED:
+ * the cancel is set. kc_claim_end in any case. */
+int kc_parking_begin(kc_parking *parking, const kc_hub *hub, const kc_asked *asked, kc_op *op_out);
 /* After KC_PARKED: until it is decided, one way or the other. The answer is the operation's; KC_OK: see seat.result. */
-int kc_parking_wait(kc_parking *parking, kc_engine *engine, kc_token token, const kc_asked *asked);
-
-/* How somebody other than its channel ends an operation that waits: true: nothing happened, and nothing will. */
-typedef struct kc_claim {
-    bool (*give_up)(void *waiter, uint32_t reason);
-    void *waiter;
-    kc_wait *wait;
-} kc_claim;
-/* Until its channel decides (KC_OK), or it was ended before (KC_ECANCELED, KC_ETIME, KC_ENOMEM, KC_EDQUOT). */
-int kc_claim_wait(kc_claim *claim, const kc_asked *asked);
+int kc_parking_wait(kc_parking *parking, const kc_asked *asked);
 
 int kc_apart_make(kc_hub *hub, const kc_channel_config *config, kc_channel **channel_out);
 int kc_local_make(kc_hub *hub, const kc_channel_config *config, kc_channel **channel_out);

@@ -95,13 +95,15 @@ int kc_local_operate(kc_channel_clause *clause, const kc_asked *asked) {
     kc_result *result = &now;
     int rc = KC_OK;
 
-    kc_parking_begin(&parking, l->hub, asked, &op);
+    rc = kc_parking_begin(&parking, l->hub, asked, &op);
     parking.seat.places = &place;
-    rc = begin(l, clause, &op, &now);
+    if (rc == KC_OK)
+        rc = begin(l, clause, &op, &now);
     if (rc == KC_PARKED) {
-        rc = kc_parking_wait(&parking, l->hub->engine, now.token, asked);
+        rc = kc_parking_wait(&parking, asked);
         result = &parking.seat.result;
     }
+    kc_claim_end(&parking.claim);
     if (rc == KC_OK && clause->dir == KC_CLAUSE_RECV)
         rc = kc_local_receive(l->hub, clause, result);
     return rc;

@@ -34,7 +34,7 @@ int kc_local_select(kc_channel_clause *clauses, uint32_t count, const kc_asked *
     uint32_t ready = 0;
     int rc = KC_OK;
 
-    kc_parking_begin(&parking, hub, asked, &op);
+    rc = kc_parking_begin(&parking, hub, asked, &op);
     parking.seat.places = places;
     for (; ready < count && rc == KC_OK; ready += rc == KC_OK) {
         *index_out = ready;
@@ -48,11 +48,12 @@ int kc_local_select(kc_channel_clause *clauses, uint32_t count, const kc_asked *
     if (rc < 0)
         give_back(hub, wanted, ready);
     if (rc == KC_PARKED) {
-        rc = kc_parking_wait(&parking, hub->engine, now.token, asked);
+        rc = kc_parking_wait(&parking, asked);
         result = &parking.seat.result;
         if (result->chan != 0) /* a channel decided, and not a cancel or the deadline */
             *index_out = result->clause;
     }
+    kc_claim_end(&parking.claim);
     if (rc == KC_OK && clauses[*index_out].dir == KC_CLAUSE_RECV)
         rc = kc_local_receive(hub, &clauses[*index_out], result);
     return rc;

@@ -1,0 +1,210 @@
+/* test_rt_apart.c: channels with a lock each (core/kc_cell.h): selects that take several locks in every order, raced by
+ * cancels and deadlines; and a cancel that comes while an operation is about to wait. Linked with --wrap=kc_cancel_add. */
+#include <stdbool.h>
+#include <string.h>
+
+#include "kc_rt.h"
+
+/* ---- every order of locks, every way to end ---- */
+
+enum { CHANNELS = 4, TRADERS = 8, ROUNDS = 1500 / RT_SCALE, NUMBERS = TRADERS * ROUNDS * CHANNELS };
+enum { RECEIVED = 1, SENT = 2 };
+
+typedef struct market {
+    kc_hub *hub;
+    kc_channel *channels[CHANNELS];
+    kc_cancel *cancels[TRADERS];
+    _Atomic uint8_t seen[NUMBERS];
+    _Atomic uint32_t traders, done;
+} market;
+
+static uint32_t roll(uint64_t *dice, uint32_t sides) {
+    *dice = *dice * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)(*dice >> 33) % sides;
+}
+
+static void note(market *m, uint32_t number, uint8_t what) {
+    KC_REQUIRE(number < NUMBERS);
+    KC_CHECK_EQ(atomic_fetch_or(&m->seen[number], what) & what, 0);
+}
+
+/* Two to four clauses, of some channels twice; each send offers a number of its own. */
+static uint32_t set_clauses(market *m, uint32_t first, uint64_t *dice, kc_channel_clause *clauses, uint32_t *numbers) {
+    uint32_t count = 2 + roll(dice, CHANNELS - 1);
+
+    for (uint32_t i = 0; i < count; i++) {
+        numbers[i] = first + i;
+        clauses[i] = (kc_channel_clause){.channel = m->channels[roll(dice, CHANNELS)], .dir = roll(dice, 2)};
+        if (clauses[i].dir == KC_CLAUSE_SEND) {
+            clauses[i].data = &numbers[i];
+            clauses[i].len_bytes = sizeof numbers[i];
+        } else {
+            clauses[i].buffer = &numbers[i];
+            clauses[i].buffer_bytes = sizeof numbers[i];
+        }
+    }
+    return count;
+}
+
+static void trade(market *m, uint32_t me, uint32_t round, uint64_t *dice) {
+    kc_channel_clause clauses[CHANNELS];
+    uint32_t numbers[CHANNELS], index = 0;
+    uint32_t count = set_clauses(m, (me * ROUNDS + round) * CHANNELS, dice, clauses, numbers);
+    int64_t deadline_ns = kc_after_ns(roll(dice, 4) * INT64_C(5000));
+    int rc = kc_channel_select(clauses, count, 0, deadline_ns, roll(dice, 3) == 0 ? m->cancels[me] : NULL, &index);
+
+    KC_CHECK(rc == KC_OK || rc == KC_ETIME || rc == KC_ECANCELED);
+    if (rc == KC_OK)
+        note(m, numbers[index], clauses[index].dir == KC_CLAUSE_SEND ? SENT : RECEIVED);
+}
+
+static void trades(void *arg) {
+    market *m = arg;
+    uint32_t me = atomic_fetch_add(&m->traders, 1);
+    uint64_t dice = me + 1;
+
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        trade(m, me, round, &dice);
+        if (round == ROUNDS / 2)
+            (void)kc_cancel_trigger(m->cancels[(me + 1) % TRADERS], 0);
+    }
+    (void)atomic_fetch_add(&m->done, 1);
+}
+
+static void take_the_rest(market *m) {
+    uint32_t number = 0;
+
+    for (int i = 0; i < CHANNELS; i++)
+        while (kc_channel_try_recv(m->channels[i], &number, sizeof number, NULL) == KC_OK)
+            note(m, number, RECEIVED);
+}
+
+static market *open_market(void) {
+    static const kc_channel_config configs[CHANNELS] = {{.kind = KC_KIND_RENDEZVOUS, .elem_size = 4},
+                                                        {.kind = KC_KIND_BUFFERED, .capacity = 1, .elem_size = 4},
+                                                        {.kind = KC_KIND_RENDEZVOUS, .elem_size = 4},
+                                                        {.kind = KC_KIND_BUFFERED, .capacity = 3, .elem_size = 4}};
+    market *m = calloc(1, sizeof *m);
+
+    KC_REQUIRE(m != NULL);
+    m->hub = rt_hub();
+    for (int i = 0; i < CHANNELS; i++)
+        KC_REQUIRE(kc_channel_make(m->hub, &configs[i], &m->channels[i]) == KC_OK);
+    for (int i = 0; i < TRADERS; i++)
+        KC_REQUIRE(kc_cancel_make(NULL, &m->cancels[i]) == KC_OK);
+    return m;
+}
+
+static void close_market(market *m) {
+    char why[256] = "";
+
+    KC_CHECK_EQ(kc_engine_check(kc_hub_engine(m->hub), why, sizeof why), KC_OK);
+    KC_CHECK_STR(why, "");
+    for (int i = 0; i < TRADERS; i++)
+        kc_cancel_drop(m->cancels[i]);
+    for (int i = 0; i < CHANNELS; i++)
+        kc_channel_drop(m->channels[i]);
+    rt_hub_free(m->hub);
+    free(m);
+}
+
+static void market_with(uint32_t workers) {
+    market *m = open_market();
+    kc_sched *sched = rt_sched(workers);
+    uint32_t matched = 0;
+
+    for (int i = 0; i < TRADERS; i++)
+        rt_spawn(sched, trades, m);
+    KC_CHECK_EQ(kc_sched_drain(sched, KC_NEVER), KC_OK);
+    KC_CHECK_EQ(m->done, TRADERS);
+    take_the_rest(m);
+    for (uint32_t i = 0; i < NUMBERS; i++) {
+        KC_CHECK(m->seen[i] == 0 || m->seen[i] == (SENT | RECEIVED));
+        matched += m->seen[i] != 0;
+    }
+    KC_CHECK(matched > 0);
+    kc_sched_free(sched);
+    close_market(m);
+}
+KC_TEST(selects_over_many_locks_neither_stop_nor_lose_nor_double) { rt_with_workers(market_with); }
+
+/* ---- a cancel that comes while its operation is about to wait ---- */
+
+typedef struct gap {
+    kc_channel *channel, *other;
+    kc_cancel *cancel;
+    bool select;
+    int code;
+} gap;
+
+static gap *between; /* whom kc_cancel_add is to be held up for */
+static bool before;
+int __real_kc_cancel_add(kc_cancel *cancel, kc_cancel_hook *hook);
+int __wrap_kc_cancel_add(kc_cancel *cancel, kc_cancel_hook *hook);
+
+/* From here on nothing may be sent to it. */
+static void set_and_look(gap *g) {
+    int value = 7;
+
+    KC_CHECK_EQ(kc_cancel_trigger(g->cancel, 0), KC_OK);
+    KC_CHECK_EQ(kc_channel_try_send(g->channel, &value, sizeof value), KC_EAGAIN);
+}
+
+int __wrap_kc_cancel_add(kc_cancel *cancel, kc_cancel_hook *hook) {
+    gap *g = between;
+    int rc = KC_OK;
+
+    between = NULL;
+    if (g != NULL && before)
+        set_and_look(g);
+    rc = __real_kc_cancel_add(cancel, hook);
+    if (g != NULL && !before)
+        set_and_look(g);
+    return rc;
+}
+
+static void receives(void *arg) {
+    gap *g = arg;
+    int value = 0, other = 0;
+    uint32_t index = 0;
+    kc_channel_clause clauses[2] = {
+        {.channel = g->other, .dir = KC_CLAUSE_RECV, .buffer = &other, .buffer_bytes = sizeof other},
+        {.channel = g->channel, .dir = KC_CLAUSE_RECV, .buffer = &value, .buffer_bytes = sizeof value}};
+
+    if (g->select)
+        g->code = kc_channel_select(clauses, 2, 0, KC_NEVER, g->cancel, &index);
+    else
+        g->code = kc_channel_recv_c(g->channel, &value, sizeof value, NULL, KC_NEVER, g->cancel);
+}
+
+static void gap_of(bool select, bool is_before) {
+    kc_channel_config config = {.kind = KC_KIND_RENDEZVOUS, .elem_size = sizeof(int)};
+    kc_hub *hub = rt_hub();
+    kc_sched *sched = rt_sched(1);
+    gap g = {.select = select};
+
+    KC_REQUIRE(kc_channel_make(hub, &config, &g.channel) == KC_OK && kc_channel_make(hub, &config, &g.other) == KC_OK);
+    KC_REQUIRE(kc_cancel_make(NULL, &g.cancel) == KC_OK);
+    between = &g;
+    before = is_before;
+    rt_spawn(sched, receives, &g);
+    KC_CHECK_EQ(kc_sched_drain(sched, KC_NEVER), KC_OK);
+    KC_CHECK_EQ(g.code, KC_ECANCELED);
+    KC_CHECK(between == NULL);
+    kc_sched_free(sched);
+    kc_cancel_drop(g.cancel);
+    kc_channel_drop(g.channel);
+    kc_channel_drop(g.other);
+    rt_hub_free(hub);
+}
+
+KC_TEST(nothing_is_sent_to_one_whose_cancel_was_set_before_it_waited) {
+    for (int i = 0; i < 4; i++)
+        gap_of((i & 1) != 0, (i & 2) != 0);
+}
+
+int main(void) {
+    KC_RUN(selects_over_many_locks_neither_stop_nor_lose_nor_double);
+    KC_RUN(nothing_is_sent_to_one_whose_cancel_was_set_before_it_waited);
+    return kc_test_report();
+}
