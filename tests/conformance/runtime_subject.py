@@ -34,7 +34,11 @@ class RuntimeSubject(Subject):
 
     def __init__(self, driver: Path, channels: str) -> None:
         self._process = subprocess.Popen(
-            [str(driver), channels], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            [str(driver), channels],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
         )
         self.label = f"runtime-{channels}".rstrip("-")
         self.under_way: dict[int, Operation] = {}
