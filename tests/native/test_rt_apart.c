@@ -137,7 +137,7 @@ typedef struct gap {
     int code;
 } gap;
 
-static gap *between; /* whom kc_cancel_add is to be held up for */
+static _Atomic(gap *) between; /* whom kc_cancel_add is to be held up for */
 static bool before;
 int __real_kc_cancel_add(kc_cancel *cancel, kc_cancel_hook *hook);
 int __wrap_kc_cancel_add(kc_cancel *cancel, kc_cancel_hook *hook);
@@ -151,10 +151,9 @@ static void set_and_look(gap *g) {
 }
 
 int __wrap_kc_cancel_add(kc_cancel *cancel, kc_cancel_hook *hook) {
-    gap *g = between;
+    gap *g = atomic_exchange(&between, NULL);
     int rc = KC_OK;
 
-    between = NULL;
     if (g != NULL && before)
         set_and_look(g);
     rc = __real_kc_cancel_add(cancel, hook);
