@@ -53,6 +53,7 @@ check_test() {
     fi
     have c++ || need optional c++ g++ "tests of the C++ face"
     have aarch64-linux-gnu-gcc || need optional aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu "native tests for aarch64"
+    have aarch64-linux-gnu-g++ || need optional aarch64-linux-gnu-g++ g++-aarch64-linux-gnu "the C++ face for aarch64"
     [ -e /usr/aarch64-linux-gnu/include/stdio.h ] ||
         need optional "the C library for aarch64" libc6-dev-arm64-cross "native tests for aarch64"
     have qemu-aarch64 || need optional qemu-aarch64 qemu-user "native tests for aarch64"

@@ -1,5 +1,6 @@
 # Toolchain of the preset aarch64: Debian's cross compiler (gcc-aarch64-linux-gnu, libc6-dev-arm64-cross), and qemu-user
-# to run what it makes, with the cross C library as its root.
+# to run what it makes, with the cross C library as its root. KcCpp.cmake finds that for C++ (g++-aarch64-linux-gnu), if
+# there is one.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)

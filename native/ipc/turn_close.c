@@ -21,17 +21,27 @@ static bool kc_close_read(kc_pump *pump, kc_ending ending, ssize_t *got_out)
     return (heard.flags & MSG_CTRUNC) == 0;
 }
 
-/* Files come with the next read. Looking takes and closes none: without room for them the kernel only says that some were
- * there. Nothing is added between this and the read, for the socket is shut down. */
-static bool kc_close_finds_files(kc_pump *pump, kc_ending ending)
+/* Reads nothing. Looking takes and closes no file: without room for what comes beside the bytes, the kernel only says that
+ * there is some. Room for bytes there must be: qemu-user answers a recvmsg that has none by itself (linux-user/syscall.c,
+ * do_sendrecvmsg_locked). */
+static ssize_t kc_close_look(kc_pump *pump, int fd, bool *beside_out)
 {
     struct iovec iov = {pump->set->scratch, KC_TURN_SCRATCH_BYTES};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
     ssize_t got;
     do {
-        got = recvmsg(ending.fd, &msg, MSG_DONTWAIT | MSG_PEEK);
+        got = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_PEEK);
     } while (got < 0 && errno == ECONNRESET); /* said once, and ahead of what is queued */
-    return got >= 0 && (msg.msg_flags & MSG_CTRUNC) != 0;
+    *beside_out = got >= 0 && (msg.msg_flags & MSG_CTRUNC) != 0;
+    return got;
+}
+
+/* Files come with the next read. Nothing is added between this and the read, for the socket is shut down. */
+static bool kc_close_finds_files(kc_pump *pump, kc_ending ending)
+{
+    bool files = false;
+    (void)kc_close_look(pump, ending.fd, &files);
+    return files;
 }
 
 /* Nobody's account has no limit, so nothing is taken out for it. */
@@ -42,21 +52,16 @@ static bool kc_close_may_read(kc_pump *pump, kc_ending ending)
 }
 
 /* Of a socket whose last read brought nothing: nothing is behind it. On SEQPACKET an empty packet reads like the end, and
- * packets with files may follow; but a packet shows its sender's credentials, if asked to (unix(7), SO_PASSCRED). Those
- * fill the room, so no file is taken. */
-static bool kc_close_is_drained(kc_ending ending)
+ * packets with files may follow; but beside every packet are its sender's credentials, if asked for (unix(7), SO_PASSCRED). */
+static bool kc_close_is_drained(kc_pump *pump, kc_ending ending)
 {
     if (ending.transport != KC_TRANSPORT_SEQPACKET) {
         return true;
     }
-    union {
-        struct cmsghdr head;
-        uint8_t bytes[CMSG_SPACE(sizeof(struct ucred))];
-    } control;
-    struct msghdr msg = {.msg_control = &control, .msg_controllen = sizeof control};
+    bool packet = true;
     int asked = 1;
     bool drained = setsockopt(ending.fd, SOL_SOCKET, SO_PASSCRED, &asked, sizeof asked) == 0 &&
-                   recvmsg(ending.fd, &msg, MSG_DONTWAIT | MSG_PEEK) == 0 && msg.msg_controllen == 0;
+                   kc_close_look(pump, ending.fd, &packet) == 0 && !packet;
     asked = 0; /* or the next look would take the credentials for files */
     return setsockopt(ending.fd, SOL_SOCKET, SO_PASSCRED, &asked, sizeof asked) == 0 && drained;
 }
@@ -70,7 +75,7 @@ static bool kc_close_forgo(kc_pump *pump, kc_ending ending)
     (void)shutdown(ending.fd, SHUT_RDWR);
     for (uint32_t n = 0; n < KC_CLOSE_PACKETS && whole && !drained && kc_close_may_read(pump, ending); n++) {
         whole = kc_close_read(pump, ending, &got);
-        drained = got <= 0 && kc_close_is_drained(ending);
+        drained = got <= 0 && kc_close_is_drained(pump, ending);
     }
     return drained;
 }

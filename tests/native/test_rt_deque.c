@@ -183,11 +183,19 @@ KC_TEST(a_deque_that_grows_under_thieves_loses_nothing) {
         race(2, KC_MANY(300000), KC_MANY(300000)); /* nothing is taken before all was pushed */
 }
 
+/* qemu-user 7.2 lets a load pass the store before it, which the architecture does not let an LDAR after an STLR: of two
+ * threads that each store to a word and then load the other's, both read the old value in 3 of 100 rounds, and in none with
+ * a DMB between the two or on one processor. So a thief and the owner would have the same item. On one processor they
+ * seldom meet, and it is the other builds that judge races; here it is what the compiler made for this one that runs. */
+static bool is_in_order(void) {
+    bool ordered = true;
 #ifdef KC_EMULATED
-enum { EMULATED = 1 };
-#else
-enum { EMULATED = 0 };
+    cpu_set_t all;
+
+    ordered = sched_getaffinity(0, sizeof all, &all) == 0 && CPU_COUNT(&all) == 1;
 #endif
+    return ordered;
+}
 
 int main(void) {
     KC_RUN(the_owner_takes_the_youngest_and_a_thief_the_oldest);
@@ -195,14 +203,12 @@ int main(void) {
     KC_RUN(growth_keeps_every_item_and_the_order);
     KC_RUN(a_full_deque_refuses_and_changes_nothing);
     KC_RUN(a_deque_of_no_items_or_too_many_is_not_made);
-    /* Two in six runs failed under qemu 7.2, and none in twelve with a barrier between the owner's store and its load, which
-     * the architecture orders by itself (an LDAR after an STLR). */
-    if (EMULATED) {
-        printf("skipped: races with thieves: qemu lets a load pass the store before it\n");
-    } else {
+    if (is_in_order()) {
         KC_RUN(ten_million_items_each_leave_once_with_one_to_three_thieves);
         KC_RUN(the_last_item_goes_to_the_owner_or_to_one_thief);
         KC_RUN(a_deque_that_grows_under_thieves_loses_nothing);
+    } else {
+        printf("skipped: races with thieves: on several processors qemu lets a load pass the store before it\n");
     }
     return kc_test_report();
 }

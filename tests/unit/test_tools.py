@@ -79,6 +79,8 @@ def test_setup_names_the_package_for_what_is_missing(tmp_path: Path) -> None:
         "make is missing (the commands): apt-get install make",
         "c++ is missing (tests of the C++ face): apt-get install g++",
         "clang is missing (fuzz targets): apt-get install clang libclang-rt-dev",
+        "aarch64-linux-gnu-g++ is missing (the C++ face for aarch64): "
+        "apt-get install g++-aarch64-linux-gnu",
         "qemu-aarch64 is missing (native tests for aarch64): apt-get install qemu-user",
         "redis-server is missing (a peer of the benchmarks): apt-get install redis-server",
         "install what is named above, then run make again",

@@ -25,7 +25,11 @@ namespace test {
 
 inline std::atomic<int> faults = 0;
 inline int passed = 0, failed = 0;
-inline constexpr int scale = CPP_SANITIZED ? 10 : 1; /* by which stress is less */
+#if CPP_SANITIZED || defined(KC_EMULATED)
+inline constexpr int scale = 10; /* by which stress is less */
+#else
+inline constexpr int scale = 1;
+#endif
 
 inline void fault(const char *file, int line, const char *what) {
     faults++;

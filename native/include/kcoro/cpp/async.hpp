@@ -2,7 +2,8 @@
  *
  * What can be done at once is done at once, without giving way. What must wait is done by a coroutine of the runtime on
  * behalf of the task, which is then ready again: so every kind of channel, deadline and cancel means what it means elsewhere,
- * at the price of a stack while it waits (decision 0051). If no such coroutine can be had the answer is errc::no_memory.
+ * at the price of a stack while it waits and of twice the time of a coroutine that waits itself (docs/CPP.md has figures;
+ * decision 0051). If no such coroutine can be had the answer is errc::no_memory.
  */
 #ifndef KCORO_CPP_ASYNC_HPP
 #define KCORO_CPP_ASYNC_HPP
