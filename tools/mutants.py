@@ -48,8 +48,9 @@ def quick_tests(number: int) -> list[tuple[str, list[str]]]:
     folders = {path.parent.name for planted_as, _, path in places() if planted_as == number}
     runtime = "runtime_tests", ["-R", "^test_rt_"]
     engine = "engine_tests", ["-R", "^test_engine_"]
-    if folders == {"runtime"}:
-        return [runtime]
+    client = "client_tests", ["-R", "^test_(client|remote)_"]
+    if folders in ({"runtime"}, {"client"}):
+        return [runtime if folders == {"runtime"} else client]
     return [engine, runtime] if folders == {"core"} else [engine]
 
 
@@ -80,7 +81,7 @@ def demand(number: int, command: list[str]) -> None:
 def caught_by_c(number: int) -> str | None:
     """The C tests that fail with this fault; None when all pass.
 
-    Those of the engine or of the runtime are built and run first: they are quick, and seldom miss.
+    Those of the engine, of the runtime or of the client are built and run first: they are quick, and seldom miss.
     """
     options = ["-DCMAKE_BUILD_TYPE=Debug", "-DKC_WERROR=OFF", f"-DKC_MUTANT={number}"]
     demand(number, ["cmake", "-S", "native", "-B", str(NATIVE), "-G", "Ninja", *options])

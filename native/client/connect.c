@@ -9,6 +9,7 @@
 
 enum { KC_CONNECT_MS = 10000, KC_GRACE_MS = 5000, KC_REQUESTS = 1024, KC_REQUESTS_MAX = 1 << 16 };
 enum { KC_BYTES_IN_FLIGHT = 64 << 20, KC_HELLO_BYTES = 320 };
+enum { KC_PAUSE_NS = 1000000, KC_PAUSE_MOST_NS = 32 * KC_PAUSE_NS };
 
 static void *kc_malloc_take(void *self, size_t bytes)
 {
@@ -85,7 +86,7 @@ static int kc_connect_open(kc_ipc *ipc)
     if (ipc->epoll < 0 || ipc->timer < 0 || epoll_ctl(ipc->epoll, EPOLL_CTL_ADD, ipc->timer, &input) != 0) {
         return KC_ENOMEM;
     }
-    return ipc->transport.watch(ipc->link, ipc->epoll, 0);
+    return KC_OK;
 }
 
 void kc_client_shut(kc_ipc *ipc)
@@ -151,25 +152,47 @@ static int kc_connect_greet(kc_ipc *ipc, const char *name, int64_t deadline_ns)
 
 /* --- for the caller ----------------------------------------------------------------------------------------------- */
 
-static int kc_connect_link(kc_ipc *ipc, const kc_ipc_config *config, int64_t deadline_ns)
+/* Nothing tells when a full backlog has room again, so it is asked for: soon, then less often. */
+static int kc_connect_reach(kc_ipc *ipc, const char *path, bool seqpacket, int64_t deadline_ns)
+{
+    int64_t pause_ns = KC_PAUSE_NS;
+    int code = kc_unix_connect(path, seqpacket, &ipc->link);
+    while (code == KC_EAGAIN && kc_client_now_ns() < deadline_ns) {
+        int64_t until_ns = kc_client_now_ns() + pause_ns;
+        kc_client_pause(ipc, until_ns < deadline_ns ? until_ns : deadline_ns);
+        pause_ns = 2 * pause_ns < KC_PAUSE_MOST_NS ? 2 * pause_ns : KC_PAUSE_MOST_NS;
+        code = kc_unix_connect(path, seqpacket, &ipc->link);
+    }
+    return code == KC_EAGAIN ? KC_ECONNRESET : code;
+}
+
+static int kc_connect_socket(kc_ipc *ipc, const char *address, int64_t deadline_ns)
 {
     char path[128];
     int seqpacket;
+    int code = kc_ipc_address(address, path, &seqpacket);
+    if (code == KC_OK) {
+        ipc->transport = *kc_unix_transport(seqpacket != 0);
+        code = kc_connect_reach(ipc, path, seqpacket != 0, deadline_ns);
+    }
+    return code;
+}
+
+static int kc_connect_link(kc_ipc *ipc, const kc_ipc_config *config, int64_t deadline_ns)
+{
     if (config->transport != NULL) {
         ipc->transport = *config->transport;
         ipc->link = config->link;
-    } else {
-        int code = kc_ipc_address(config->address, path, &seqpacket);
-        if (code == KC_OK) {
-            ipc->transport = *kc_unix_transport(seqpacket != 0);
-            code = kc_unix_connect(path, seqpacket != 0, deadline_ns, &ipc->link);
-        }
-        if (code != KC_OK) {
-            return code;
-        }
     }
-    ipc->max_frame_bytes = ipc->transport.max_frame_bytes;
-    return kc_connect_open(ipc);
+    int code = kc_connect_open(ipc);
+    if (code == KC_OK && config->transport == NULL) {
+        code = kc_connect_socket(ipc, config->address, deadline_ns);
+    }
+    if (code == KC_OK) {
+        ipc->max_frame_bytes = ipc->transport.max_frame_bytes;
+        code = ipc->transport.watch(ipc->link, ipc->epoll, 0);
+    }
+    return code;
 }
 
 KC_API int kc_ipc_connect(const kc_ipc_config *config, kc_ipc **ipc_out)

@@ -231,6 +231,7 @@ extern const kc_ipc_waiting kc_thread_waiting;
 void kc_client_wait(kc_ipc *ipc, kc_waiter *waiter); /* until it is ready; with the lock */
 void kc_client_ready(kc_ipc *ipc, kc_waiter *waiter);
 void kc_client_arm(kc_ipc *ipc, int64_t deadline_ns);
+void kc_client_pause(kc_ipc *ipc, int64_t until_ns); /* while nobody else knows the connection */
 void kc_client_move(kc_ipc *ipc); /* sends what can be sent now, and looks at the clock; with the lock */
 void kc_client_step(kc_ipc *ipc); /* and reads, unless somebody else does */
 
@@ -323,7 +324,7 @@ void kc_mapping_drop(kc_ipc *ipc, kc_mapping *mapping);
 void kc_mappings_forget(kc_ipc *ipc); /* with the connection */
 
 /* address.c, unix.c */
-int kc_unix_connect(const char *path, bool seqpacket, int64_t deadline_ns, void **link_out);
+int kc_unix_connect(const char *path, bool seqpacket, void **link_out); /* KC_EAGAIN: the backlog is full */
 const kc_ipc_transport *kc_unix_transport(bool seqpacket);
 
 #endif

@@ -83,7 +83,8 @@ typedef struct kc_ipc_config {
 } kc_ipc_config;
 
 /* Connects and greets. config may be NULL. KC_ECONNRESET: no daemon there. KC_EACCES, KC_EDQUOT, KC_EPROTONOSUPPORT:
- * refused. KC_EINVAL, KC_ENAMETOOLONG: the address. It waits as a thread does until the daemon has accepted. */
+ * refused. KC_EINVAL, KC_ENAMETOOLONG: the address. Who calls it waits as `waiting` says for the answer, and for room where
+ * the daemon has not accepted those before: that is looked for after 1 ms, then less often, at last every 32 ms. */
 KC_API int kc_ipc_connect(const kc_ipc_config *config, kc_ipc **ipc_out);
 
 /* Ends the connection: what is under way ends with KC_EBADF, in doubt if it had begun to leave. Channels, messages and
