@@ -129,7 +129,7 @@ struct kc_ipc_op {
     uint64_t receiving;  /* select: a bit for each clause that receives */
     uint64_t acking;     /* the same of those that acknowledge, and of SENDER below; receive: bit 0 */
     uint64_t signing;
-    int64_t deadline_ns;
+    int64_t deadline_ns; /* until it began to leave: to do so; then with the grace. It never moves again but to come nearer */
     kc_reply reply;
     int32_t timeout_ms;  /* as the frame says */
     int32_t code;
@@ -263,6 +263,7 @@ int kc_op_finish(kc_ipc_op *op, kc_ipc_result *result_out); /* waits, tells, fre
 void kc_client_end(kc_ipc *ipc, int code);         /* with the lock */
 void kc_client_shut(kc_ipc *ipc);                  /* closes what the connection has open, once */
 int64_t kc_op_deadline(int32_t timeout_ms, int64_t extra_ns);
+int32_t kc_op_left_ms(int64_t deadline_ns, int32_t timeout_ms); /* what is left of it, as the protocol has it */
 
 /* ask.c: frames */
 void kc_ask_writer(kc_writer *writer, kc_ipc_op *op, size_t room);

@@ -99,8 +99,8 @@ static void kc_op_ask_cancel(kc_ipc *ipc, kc_ipc_op *op)
     }
     op->cancel_owed = true;
     ipc->cancels_owed++;
-    op->timeout_ms = 0;
-    op->deadline_ns = kc_op_deadline(0, ipc->grace_ns);
+    int64_t deadline_ns = kc_op_deadline(0, ipc->grace_ns);
+    op->deadline_ns = deadline_ns < op->deadline_ns ? deadline_ns : op->deadline_ns;
     kc_client_arm(ipc, op->deadline_ns);
     kc_output_move(ipc);
 }

@@ -96,7 +96,7 @@ void kc_client_arm(kc_ipc *ipc, int64_t deadline_ns)
 static void kc_op_expire(kc_ipc *ipc, kc_ipc_op *op)
 {
     if (op != ipc->greeting && kc_output_forget(ipc, op)) {
-        kc_op_end(op, KC_ETIME);
+        kc_op_end(op, op->timeout_ms == 0 ? KC_EAGAIN : KC_ETIME);
     } else {
         kc_client_end(ipc, KC_ECONNRESET);
     }

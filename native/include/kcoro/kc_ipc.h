@@ -9,7 +9,8 @@
  * fork: a child gets KC_EBADF from every call; closing and freeing there is quiet and says nothing to the daemon.
  * Signals: no call is cut short by one, none raises SIGPIPE, none may be made from a handler.
  *
- * Timeouts are milliseconds as in the protocol: 0 tries, a negative one waits for ever; the daemon keeps them.
+ * Timeouts are milliseconds as in the protocol: 0 tries, a negative one waits for ever; the daemon keeps them. They count
+ * from the call, and nothing makes them longer: what has not begun to leave by then will not, what has is due with the grace.
  */
 #ifndef KC_IPC_H
 #define KC_IPC_H
@@ -71,7 +72,8 @@ typedef struct kc_ipc_config {
                                 the user's and the system's path */
     const char *client_name; /* what the daemon's log calls us; NULL: nothing */
     int32_t connect_timeout_ms; /* 0: 10,000 */
-    int32_t grace_ms;           /* 0: 5,000. A reply that is overdue by so much means that the connection is broken */
+    int32_t grace_ms;           /* 0: 5,000. A reply that is overdue by so much means that the connection is broken, also
+                                   when it is overdue because its request left so slowly */
     uint32_t max_requests;      /* 0: 1,024. Requests in flight; whoever comes then waits, or gets KC_EAGAIN */
     uint32_t max_chan_requests; /* 0: the same. Of them of one channel */
     uint64_t max_bytes;         /* 0: 64 MiB. Bytes of requests in flight; one that is alone may be longer */
