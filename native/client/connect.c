@@ -8,7 +8,8 @@
 #include "client/kc_client.h"
 
 enum { KC_CONNECT_MS = 10000, KC_GRACE_MS = 5000, KC_REQUESTS = 1024, KC_REQUESTS_MAX = 1 << 16 };
-enum { KC_BYTES_IN_FLIGHT = 64 << 20, KC_HELLO_BYTES = 320 };
+enum { KC_BYTES_IN_FLIGHT = 64 << 20, KC_ANSWER_BYTES = 256 << 20, KC_HELLO_BYTES = 320 };
+static const uint64_t KC_MAPPED_BYTES = UINT64_C(8) << 30; /* twice what a daemon lets one user share by default */
 enum { KC_PAUSE_NS = 1000000, KC_PAUSE_MOST_NS = 32 * KC_PAUSE_NS };
 
 static void *kc_malloc_take(void *self, size_t bytes)
@@ -34,6 +35,8 @@ static void kc_connect_bounds(kc_ipc *ipc, const kc_ipc_config *config)
     ipc->max_chan_requests = config->max_chan_requests != 0 ? config->max_chan_requests : ipc->max_requests;
     ipc->max_bytes = config->max_bytes != 0 ? config->max_bytes : KC_BYTES_IN_FLIGHT;
     ipc->max_chan_bytes = config->max_chan_bytes != 0 ? config->max_chan_bytes : ipc->max_bytes;
+    ipc->max_answer_bytes = config->max_answer_bytes != 0 ? config->max_answer_bytes : KC_ANSWER_BYTES;
+    ipc->max_mapped_bytes = config->max_mapped_bytes != 0 ? config->max_mapped_bytes : KC_MAPPED_BYTES;
     ipc->grace_ns = (int64_t)(config->grace_ms > 0 ? config->grace_ms : KC_GRACE_MS) * 1000000;
 }
 
@@ -104,8 +107,6 @@ void kc_client_shut(kc_ipc *ipc)
     kc_mappings_forget(ipc);
     kc_client_frame_drop(ipc->growing);
     ipc->growing = NULL;
-    kc_client_frame_drop(ipc->last_words);
-    ipc->last_words = NULL;
 }
 
 /* --- HELLO -------------------------------------------------------------------------------------------------------- */
@@ -263,7 +264,22 @@ KC_API void kc_ipc_measure(kc_ipc *ipc, kc_ipc_usage *usage_out)
         *usage_out = (kc_ipc_usage){
             .requests = ipc->requests, .callers = ipc->caller_count, .bytes = ipc->bytes, .leases = ipc->leases,
             .mappings = ipc->mapping_count, .frames_out = ipc->frames_out, .frames_in = ipc->frames_in,
-            .max_frame_bytes = ipc->max_frame_bytes, .caps = ipc->caps, .ended = ipc->ended};
+            .max_frame_bytes = ipc->max_frame_bytes, .caps = ipc->caps, .ended = ipc->ended,
+            .answer_bytes = ipc->answer_bytes, .mapped_bytes = ipc->mapped_bytes};
         kc_client_leave(ipc);
     }
+}
+
+KC_API int kc_ipc_why(kc_ipc *ipc, char text_out[256])
+{
+    text_out[0] = '\0';
+    if (!kc_client_enter(ipc)) {
+        return KC_EBADF;
+    }
+    int code = ipc->ended;
+    if (code != KC_OK) {
+        memcpy(text_out, ipc->why, sizeof ipc->why);
+    }
+    kc_client_leave(ipc);
+    return code;
 }

@@ -66,7 +66,8 @@ KC_API const kc_ipc_transport *kc_ipc_pair_transport(void);
 
 /* --- connections -------------------------------------------------------------------------------------------------- */
 
-/* All 0 is: the usual daemon, usual bounds. */
+/* All 0 is: the usual daemon, usual bounds. Callers wait for room in the first four bounds. The other two are of what the
+ * daemon sends: what goes beyond them ends the connection with KC_EPROTO, and kc_ipc_why names the bound. */
 typedef struct kc_ipc_config {
     const char *address;     /* PATH, stream:PATH or seqpacket:PATH; NULL: $KCORO_SOCKET, else the first that exists of
                                 the user's and the system's path */
@@ -78,6 +79,9 @@ typedef struct kc_ipc_config {
     uint32_t max_chan_requests; /* 0: the same. Of them of one channel */
     uint64_t max_bytes;         /* 0: 64 MiB. Bytes of requests in flight; one that is alone may be longer */
     uint64_t max_chan_bytes;    /* 0: the same. Of them of one channel */
+    uint64_t max_answer_bytes;  /* 0: 256 MiB. Of answers that came while nobody waited for them, until each is told or its
+                                   operation freed; one alone may be longer */
+    uint64_t max_mapped_bytes;  /* 0: 8 GiB. Of regions of others, in whole pages, while they are there or read */
     const kc_ipc_transport *transport; /* NULL: a Unix socket. Else `link` is used, and closed in every case */
     void *link;
     const kc_ipc_waiting *waiting;
@@ -115,9 +119,15 @@ typedef struct kc_ipc_usage {
     uint32_t caps;            /* enum kc_wire_cap of the daemon */
     int32_t ended;            /* KC_OK, or why the connection has ended */
     uint32_t spare;
+    uint64_t answer_bytes;    /* counted in max_answer_bytes, max_mapped_bytes */
+    uint64_t mapped_bytes;
 } kc_ipc_usage;
 
 KC_API void kc_ipc_measure(kc_ipc *ipc, kc_ipc_usage *usage_out);
+
+/* Why the connection has ended: its code, KC_OK if it has not. The text says more where more is known (the bound that was
+ * passed, the daemon's last words), and is else empty. */
+KC_API int kc_ipc_why(kc_ipc *ipc, char text_out[256]);
 
 /* One sentence for a code: what happened and what to do. */
 KC_API const char *kc_ipc_advice(int code);
@@ -230,7 +240,8 @@ enum kc_ipc_result_flag {
     KC_IPC_DROPPED = 2   /* send: the channel's policy dropped the message */
 };
 
-/* What became of an operation. Texts are empty where the daemon said none. */
+/* What became of an operation. Texts are empty where the daemon said none; of one that ended with its connection `reason` is
+ * that of kc_ipc_why. */
 typedef struct kc_ipc_result {
     int32_t code;
     uint32_t flags;   /* enum kc_ipc_result_flag */
