@@ -81,7 +81,8 @@ def demand(number: int, command: list[str]) -> None:
 def caught_by_c(number: int) -> str | None:
     """The C tests that fail with this fault; None when all pass.
 
-    Those of the engine, of the runtime or of the client are built and run first: they are quick, and seldom miss.
+    Those of the engine, the runtime or the client are built and run first: they are quick, and
+    seldom miss.
     """
     options = ["-DCMAKE_BUILD_TYPE=Debug", "-DKC_WERROR=OFF", f"-DKC_MUTANT={number}"]
     demand(number, ["cmake", "-S", "native", "-B", str(NATIVE), "-G", "Ninja", *options])

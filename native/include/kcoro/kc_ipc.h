@@ -129,7 +129,8 @@ KC_API void kc_ipc_measure(kc_ipc *ipc, kc_ipc_usage *usage_out);
  * passed, the daemon's last words), and is else empty. */
 KC_API int kc_ipc_why(kc_ipc *ipc, char text_out[256]);
 
-/* One sentence for a code: what happened and what to do. */
+/* One sentence for a code: what happened and what to do. That of KC_EINPROGRESS is true of kc_remote.h's too, where it means
+ * that the call may have happened. */
 KC_API const char *kc_ipc_advice(int code);
 
 /* --- channels ----------------------------------------------------------------------------------------------------- */
