@@ -149,6 +149,7 @@ static uint32_t waiting_in(kc_sched *sched) {
 static void until_waiting(kc_sched *sched) {
     while (waiting_in(sched) == 0)
         (void)sched_yield();
+    KC_CHECK_EQ(kc_io_forget(sched, 1 << 20), 0); /* it takes the lock: by now epoll watches, too */
 }
 
 static void closes_for_nobody(void *arg) {
