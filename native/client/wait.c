@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -95,9 +96,11 @@ void kc_client_arm(kc_ipc *ipc, int64_t deadline_ns)
 
 static void kc_op_expire(kc_ipc *ipc, kc_ipc_op *op)
 {
+    static const char overdue[] = "an answer is overdue by grace_ms";
     if (op != ipc->greeting && kc_output_forget(ipc, op)) {
         kc_op_end(op, op->timeout_ms == 0 ? KC_EAGAIN : KC_ETIME);
     } else {
+        memcpy(ipc->why, overdue, sizeof overdue);
         kc_client_end(ipc, KC_ECONNRESET);
     }
 }

@@ -63,6 +63,7 @@ static void ends_in_doubt_before_all_has_left(int32_t timeout_ms, bool cancelled
     KC_CHECK(drained > 0);
     KC_CHECK_EQ(kc_ipc_op_wait(op, &result), KC_ECONNRESET);
     KC_CHECK_EQ(result.flags, KC_IPC_IN_DOUBT);
+    KC_CHECK_STR(result.reason, "an answer is overdue by grace_ms");
     kc_ipc_op_free(op);
     kc_ipc_chan_free(chan);
     peer_close(p);
