@@ -51,10 +51,10 @@ static void ends_in_doubt_before_all_has_left(int32_t timeout_ms, bool cancelled
     if (cancelled) {
         KC_CHECK_EQ(kc_ipc_op_cancel(op), KC_OK);
     }
-    while (!kc_ipc_op_ended(op)) {
+    do {
         drained += trickle(p);
         KC_REQUIRE(drained < LONG);
-    }
+    } while (!kc_ipc_op_ended(op));
     KC_CHECK(kc_client_now_ns() >= began_ns + (int64_t)SHORT_MS * MS);
     KC_CHECK(drained > 0);
     KC_CHECK_EQ(kc_ipc_op_wait(op, &result), KC_ECONNRESET);
