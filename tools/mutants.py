@@ -50,6 +50,9 @@ def quick_tests(number: int) -> list[tuple[str, list[str]]]:
     folders = {path.parent.name for path in files}
     runtime = "runtime_tests", ["-R", "^test_rt_"]
     engine = "engine_tests", ["-R", "^test_engine_"]
+    client = "client_tests", ["-R", "^test_(client|remote)_"]
+    if folders == {"client"}:
+        return [client]
     if folders == {"runtime"} or all(path.name.startswith(APART) for path in files):
         return [runtime]
     return [engine, runtime] if folders == {"core"} else [engine]
@@ -82,7 +85,8 @@ def demand(number: int, command: list[str]) -> None:
 def caught_by_c(number: int) -> str | None:
     """The C tests that fail with this fault; None when all pass.
 
-    Those of the engine or of the runtime are built and run first: they are quick, and seldom miss.
+    Those of the engine, the runtime or the client are built and run first: they are quick, and
+    seldom miss.
     """
     options = ["-DCMAKE_BUILD_TYPE=Debug", "-DKC_WERROR=OFF", f"-DKC_MUTANT={number}"]
     demand(number, ["cmake", "-S", "native", "-B", str(NATIVE), "-G", "Ninja", *options])

@@ -1,4 +1,6 @@
-/* advice.c: one sentence for each code (kcoro/kc_ipc.h). A test compares them with those of the Python clients. */
+/* advice.c: one sentence for each code (kcoro/kc_ipc.h). A test compares them with those of the Python clients, but for
+ * KC_EINPROGRESS, which kc_remote.h gives a second meaning.
+ */
 #include "client/kc_client.h"
 
 KC_API const char *kc_ipc_advice(int code)
@@ -42,7 +44,7 @@ KC_API const char *kc_ipc_advice(int code)
     case KC_ECONNRESET:
         return "the connection to the daemon is gone; connect again (a send under way is in doubt)";
     case KC_EINPROGRESS:
-        return "the message was taken but not acknowledged in time; it may still be, do not resend";
+        return "it was taken and is not acknowledged yet, or the connection ended and it may have happened; do not repeat it";
     case KC_EDQUOT:
         return "a quota is used up; release something of that kind, or raise the setting";
     case KC_ECANCELED:

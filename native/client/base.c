@@ -1,6 +1,6 @@
 /* base.c: lists, memory, the lock and the clock of a connection (kc_client.h). */
-#include <errno.h>
-#include <stdlib.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -80,6 +80,13 @@ bool kc_client_enter(kc_ipc *ipc)
 void kc_client_leave(kc_ipc *ipc)
 {
     pthread_mutex_unlock(&ipc->lock);
+}
+
+int kc_client_excess(kc_ipc *ipc, const char *what, uint64_t bytes, const char *bound, uint64_t max_bytes)
+{
+    snprintf(ipc->why, sizeof ipc->why, "the daemon sent %s of %" PRIu64 " bytes; %s is %" PRIu64, what, bytes, bound,
+             max_bytes);
+    return KC_EPROTO;
 }
 
 int64_t kc_client_now_ns(void)

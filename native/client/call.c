@@ -65,15 +65,6 @@ static uint32_t kc_call_run_length(const kc_ipc *ipc, const kc_ipc_payload *payl
     return at;
 }
 
-static int32_t kc_call_left_ms(int64_t deadline_ns, int32_t timeout_ms)
-{
-    int64_t left_ns = deadline_ns - kc_client_now_ns();
-    if (timeout_ms <= 0) {
-        return timeout_ms;
-    }
-    return left_ns < 1000000 ? 1 : (int32_t)((left_ns + 999999) / 1000000);
-}
-
 /* One frame of them. KC_OK: `one` says how many of it are settled. */
 static int kc_call_send_run(kc_ipc_chan *chan, const kc_ipc_payload *payloads, uint32_t run, const kc_ipc_wish *how,
                             kc_ipc_result *one)
@@ -93,7 +84,7 @@ KC_API int kc_ipc_send_many(kc_ipc_chan *chan, const kc_ipc_payload *payloads, u
     bool go_on = count != 0;
     while (go_on) {
         uint32_t run = kc_call_run_length(chan->ipc, payloads + settled, count - settled);
-        how.timeout_ms = kc_call_left_ms(deadline_ns, how.timeout_ms);
+        how.timeout_ms = kc_op_left_ms(deadline_ns, how.timeout_ms);
         int code = kc_call_send_run(chan, payloads + settled, run, &how, &one);
         go_on = code == KC_OK && one.count == run && settled + run < count;
         settled += one.count;

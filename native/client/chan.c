@@ -161,7 +161,10 @@ static int kc_chan_open(kc_ipc *ipc, const char *name, uint32_t chan_id, uint32_
     }
     op->timeout_ms = timeout_ms;
     kc_ask_timeout(&writer, op);
-    op->timeout_ms = timeout_ms == 0 ? KC_CLIENT_CONTROL_MS : timeout_ms;
+    if (timeout_ms == 0) { /* the daemon answers at once, and is told so whenever this leaves */
+        op->timeout_ms = KC_CLIENT_CONTROL_MS;
+        op->timeout_at = 0;
+    }
     rights = kc_chan_rights(rights & KC_CHAN_RIGHTS);
     kc_put_u32(&writer, KC_ATTR_FLAGS, rights);
     return kc_chan_ask(op, &writer, rights, timeout_ms != 0, chan_out);

@@ -8,7 +8,9 @@
 #include "client/kc_client.h"
 
 enum { KC_CONNECT_MS = 10000, KC_GRACE_MS = 5000, KC_REQUESTS = 1024, KC_REQUESTS_MAX = 1 << 16 };
-enum { KC_BYTES_IN_FLIGHT = 64 << 20, KC_HELLO_BYTES = 320 };
+enum { KC_BYTES_IN_FLIGHT = 64 << 20, KC_ANSWER_BYTES = 256 << 20, KC_HELLO_BYTES = 320 };
+static const uint64_t KC_MAPPED_BYTES = UINT64_C(8) << 30; /* twice what a daemon lets one user share by default */
+enum { KC_PAUSE_NS = 1000000, KC_PAUSE_MOST_NS = 32 * KC_PAUSE_NS };
 
 static void *kc_malloc_take(void *self, size_t bytes)
 {
@@ -33,6 +35,8 @@ static void kc_connect_bounds(kc_ipc *ipc, const kc_ipc_config *config)
     ipc->max_chan_requests = config->max_chan_requests != 0 ? config->max_chan_requests : ipc->max_requests;
     ipc->max_bytes = config->max_bytes != 0 ? config->max_bytes : KC_BYTES_IN_FLIGHT;
     ipc->max_chan_bytes = config->max_chan_bytes != 0 ? config->max_chan_bytes : ipc->max_bytes;
+    ipc->max_answer_bytes = config->max_answer_bytes != 0 ? config->max_answer_bytes : KC_ANSWER_BYTES;
+    ipc->max_mapped_bytes = config->max_mapped_bytes != 0 ? config->max_mapped_bytes : KC_MAPPED_BYTES;
     ipc->grace_ns = (int64_t)(config->grace_ms > 0 ? config->grace_ms : KC_GRACE_MS) * 1000000;
 }
 
@@ -85,7 +89,7 @@ static int kc_connect_open(kc_ipc *ipc)
     if (ipc->epoll < 0 || ipc->timer < 0 || epoll_ctl(ipc->epoll, EPOLL_CTL_ADD, ipc->timer, &input) != 0) {
         return KC_ENOMEM;
     }
-    return ipc->transport.watch(ipc->link, ipc->epoll, 0);
+    return KC_OK;
 }
 
 void kc_client_shut(kc_ipc *ipc)
@@ -103,8 +107,6 @@ void kc_client_shut(kc_ipc *ipc)
     kc_mappings_forget(ipc);
     kc_client_frame_drop(ipc->growing);
     ipc->growing = NULL;
-    kc_client_frame_drop(ipc->last_words);
-    ipc->last_words = NULL;
 }
 
 /* --- HELLO -------------------------------------------------------------------------------------------------------- */
@@ -151,25 +153,47 @@ static int kc_connect_greet(kc_ipc *ipc, const char *name, int64_t deadline_ns)
 
 /* --- for the caller ----------------------------------------------------------------------------------------------- */
 
-static int kc_connect_link(kc_ipc *ipc, const kc_ipc_config *config, int64_t deadline_ns)
+/* Nothing tells when a full backlog has room again, so it is asked for: soon, then less often. */
+static int kc_connect_reach(kc_ipc *ipc, const char *path, bool seqpacket, int64_t deadline_ns)
+{
+    int64_t pause_ns = KC_PAUSE_NS;
+    int code = kc_unix_connect(path, seqpacket, &ipc->link);
+    while (code == KC_EAGAIN && kc_client_now_ns() < deadline_ns) {
+        int64_t until_ns = kc_client_now_ns() + pause_ns;
+        kc_client_pause(ipc, until_ns < deadline_ns ? until_ns : deadline_ns);
+        pause_ns = 2 * pause_ns < KC_PAUSE_MOST_NS ? 2 * pause_ns : KC_PAUSE_MOST_NS;
+        code = kc_unix_connect(path, seqpacket, &ipc->link);
+    }
+    return code == KC_EAGAIN ? KC_ECONNRESET : code;
+}
+
+static int kc_connect_socket(kc_ipc *ipc, const char *address, int64_t deadline_ns)
 {
     char path[128];
     int seqpacket;
+    int code = kc_ipc_address(address, path, &seqpacket);
+    if (code == KC_OK) {
+        ipc->transport = *kc_unix_transport(seqpacket != 0);
+        code = kc_connect_reach(ipc, path, seqpacket != 0, deadline_ns);
+    }
+    return code;
+}
+
+static int kc_connect_link(kc_ipc *ipc, const kc_ipc_config *config, int64_t deadline_ns)
+{
     if (config->transport != NULL) {
         ipc->transport = *config->transport;
         ipc->link = config->link;
-    } else {
-        int code = kc_ipc_address(config->address, path, &seqpacket);
-        if (code == KC_OK) {
-            ipc->transport = *kc_unix_transport(seqpacket != 0);
-            code = kc_unix_connect(path, seqpacket != 0, deadline_ns, &ipc->link);
-        }
-        if (code != KC_OK) {
-            return code;
-        }
     }
-    ipc->max_frame_bytes = ipc->transport.max_frame_bytes;
-    return kc_connect_open(ipc);
+    int code = kc_connect_open(ipc);
+    if (code == KC_OK && config->transport == NULL) {
+        code = kc_connect_socket(ipc, config->address, deadline_ns);
+    }
+    if (code == KC_OK) {
+        ipc->max_frame_bytes = ipc->transport.max_frame_bytes;
+        code = ipc->transport.watch(ipc->link, ipc->epoll, 0);
+    }
+    return code;
 }
 
 KC_API int kc_ipc_connect(const kc_ipc_config *config, kc_ipc **ipc_out)
@@ -240,7 +264,22 @@ KC_API void kc_ipc_measure(kc_ipc *ipc, kc_ipc_usage *usage_out)
         *usage_out = (kc_ipc_usage){
             .requests = ipc->requests, .callers = ipc->caller_count, .bytes = ipc->bytes, .leases = ipc->leases,
             .mappings = ipc->mapping_count, .frames_out = ipc->frames_out, .frames_in = ipc->frames_in,
-            .max_frame_bytes = ipc->max_frame_bytes, .caps = ipc->caps, .ended = ipc->ended};
+            .max_frame_bytes = ipc->max_frame_bytes, .caps = ipc->caps, .ended = ipc->ended,
+            .answer_bytes = ipc->answer_bytes, .mapped_bytes = ipc->mapped_bytes};
         kc_client_leave(ipc);
     }
+}
+
+KC_API int kc_ipc_why(kc_ipc *ipc, char text_out[256])
+{
+    text_out[0] = '\0';
+    if (!kc_client_enter(ipc)) {
+        return KC_EBADF;
+    }
+    int code = ipc->ended;
+    if (code != KC_OK) {
+        memcpy(text_out, ipc->why, sizeof ipc->why);
+    }
+    kc_client_leave(ipc);
+    return code;
 }

@@ -101,6 +101,8 @@ enum kc_reply_field {
 };
 
 int kc_reply_read(const kc_client_frame *frame, kc_reply *reply_out);
+enum { KC_TEXT_ROOM = KC_MAX_TEXT_BYTES + 1 };
+void kc_reply_text(char out[KC_TEXT_ROOM], const kc_attr *attr); /* what is longer is cut */
 
 /* A region of somebody else, mapped once. Alive while the daemon names it or a message lies in it. */
 typedef struct kc_mapping {
@@ -126,10 +128,11 @@ struct kc_ipc_op {
     kc_ipc_loan **loans; /* that are sent; by clause in a select */
     uint8_t *out;
     uint64_t bytes;      /* of the frame; counted in the bounds if `counted` */
+    uint64_t answer_bytes; /* counted in those of the connection until it is told or freed */
     uint64_t receiving;  /* select: a bit for each clause that receives */
     uint64_t acking;     /* the same of those that acknowledge, and of SENDER below; receive: bit 0 */
     uint64_t signing;
-    int64_t deadline_ns;
+    int64_t deadline_ns; /* until it began to leave: to do so; then with the grace. It never moves again but to come nearer */
     kc_reply reply;
     int32_t timeout_ms;  /* as the frame says */
     int32_t code;
@@ -201,6 +204,8 @@ struct kc_ipc {
     uint32_t owed_count, owed_room, leases;
     kc_mapping *mappings;
     uint32_t mapping_count;
+    uint64_t mapped_bytes, max_mapped_bytes; /* of all that live; in whole pages */
+    uint64_t answer_bytes, max_answer_bytes;
     kc_ipc_region *regions;
 
     uint8_t *in;
@@ -213,7 +218,7 @@ struct kc_ipc {
     uint32_t max_frame_bytes, caps;
     uint64_t frames_out, frames_in;
     int ended; /* KC_OK or why */
-    kc_client_frame *last_words;
+    char why[KC_TEXT_ROOM]; /* empty, or in words */
 };
 
 /* base.c: what every file needs */
@@ -223,6 +228,8 @@ void kc_client_keep(kc_ipc *ipc);
 void kc_client_drop(kc_ipc *ipc);      /* not with the lock held */
 bool kc_client_enter(kc_ipc *ipc);     /* takes the lock; false in a child of fork */
 void kc_client_leave(kc_ipc *ipc);
+/* KC_EPROTO, in words: so many bytes are more than this bound of the configuration. */
+int kc_client_excess(kc_ipc *ipc, const char *what, uint64_t bytes, const char *bound, uint64_t max_bytes);
 int64_t kc_client_now_ns(void);
 void kc_client_close_files(int *files, uint32_t count);
 
@@ -231,6 +238,7 @@ extern const kc_ipc_waiting kc_thread_waiting;
 void kc_client_wait(kc_ipc *ipc, kc_waiter *waiter); /* until it is ready; with the lock */
 void kc_client_ready(kc_ipc *ipc, kc_waiter *waiter);
 void kc_client_arm(kc_ipc *ipc, int64_t deadline_ns);
+void kc_client_pause(kc_ipc *ipc, int64_t until_ns); /* while nobody else knows the connection */
 void kc_client_move(kc_ipc *ipc); /* sends what can be sent now, and looks at the clock; with the lock */
 void kc_client_step(kc_ipc *ipc); /* and reads, unless somebody else does */
 
@@ -262,6 +270,7 @@ int kc_op_finish(kc_ipc_op *op, kc_ipc_result *result_out); /* waits, tells, fre
 void kc_client_end(kc_ipc *ipc, int code);         /* with the lock */
 void kc_client_shut(kc_ipc *ipc);                  /* closes what the connection has open, once */
 int64_t kc_op_deadline(int32_t timeout_ms, int64_t extra_ns);
+int32_t kc_op_left_ms(int64_t deadline_ns, int32_t timeout_ms); /* what is left of it, as the protocol has it */
 
 /* ask.c: frames */
 void kc_ask_writer(kc_writer *writer, kc_ipc_op *op, size_t room);
@@ -323,7 +332,7 @@ void kc_mapping_drop(kc_ipc *ipc, kc_mapping *mapping);
 void kc_mappings_forget(kc_ipc *ipc); /* with the connection */
 
 /* address.c, unix.c */
-int kc_unix_connect(const char *path, bool seqpacket, int64_t deadline_ns, void **link_out);
+int kc_unix_connect(const char *path, bool seqpacket, void **link_out); /* KC_EAGAIN: the backlog is full */
 const kc_ipc_transport *kc_unix_transport(bool seqpacket);
 
 #endif

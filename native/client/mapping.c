@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "client/kc_client.h"
 
@@ -46,11 +47,29 @@ static void *kc_mapping_map(int file, size_t bytes)
     return memory;
 }
 
+static uint64_t kc_mapping_pages(uint64_t bytes)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    return (bytes + page - 1) / page * page;
+}
+
+/* However many regions the daemon names. */
+static int kc_mapping_room(kc_ipc *ipc, uint64_t bytes)
+{
+    uint64_t all = ipc->mapped_bytes + kc_mapping_pages(bytes);
+    return all <= ipc->max_mapped_bytes
+               ? KC_OK : kc_client_excess(ipc, "regions", all, "max_mapped_bytes", ipc->max_mapped_bytes);
+}
+
 int kc_mapping_add(kc_ipc *ipc, kc_client_frame *frame, const kc_reply *reply)
 {
     if (frame->file_count != 1 || reply->region == 0 || *kc_mapping_find(ipc, reply->region) != NULL ||
         !kc_mapping_is_safe(frame->files[0], reply->size)) {
         return KC_EPROTO;
+    }
+    int code = kc_mapping_room(ipc, reply->size);
+    if (code != KC_OK) {
+        return code;
     }
     kc_mapping *mapping = kc_client_take(ipc, sizeof *mapping);
     if (mapping == NULL) {
@@ -67,12 +86,16 @@ int kc_mapping_add(kc_ipc *ipc, kc_client_frame *frame, const kc_reply *reply)
     mapping->next = ipc->mappings;
     ipc->mappings = mapping;
     ipc->mapping_count++;
+    ipc->mapped_bytes += kc_mapping_pages(mapping->bytes);
     return KC_OK;
 }
 
 void kc_mapping_drop(kc_ipc *ipc, kc_mapping *mapping)
 {
     if (atomic_fetch_sub_explicit(&mapping->refs, 1, memory_order_acq_rel) == 1) {
+#if KC_MUTANT != 53 /* a region that is gone counts for ever */
+        ipc->mapped_bytes -= kc_mapping_pages(mapping->bytes);
+#endif
         munmap(mapping->memory, mapping->bytes);
         kc_client_give(ipc, mapping);
     }

@@ -14,6 +14,15 @@ int64_t kc_op_deadline(int32_t timeout_ms, int64_t extra_ns)
     return timeout_ms < 0 ? INT64_MAX : kc_client_now_ns() + (int64_t)timeout_ms * 1000000 + extra_ns;
 }
 
+int32_t kc_op_left_ms(int64_t deadline_ns, int32_t timeout_ms)
+{
+    int64_t left_ns = deadline_ns - kc_client_now_ns();
+    if (timeout_ms <= 0) {
+        return timeout_ms;
+    }
+    return left_ns < 1000000 ? 1 : (int32_t)((left_ns + 999999) / 1000000);
+}
+
 /* --- making ------------------------------------------------------------------------------------------------------- */
 
 kc_ipc_op *kc_op_make(kc_ipc *ipc, kc_ipc_chan *chan, uint16_t cmd, size_t out_bytes)
@@ -122,21 +131,8 @@ static void kc_op_enter(kc_ipc *ipc, kc_ipc_op *op)
         op->chan->refs++;
     }
     op->stage = KC_OP_QUEUED;
-    if (op->timeout_ms > 0) {
-        op->deadline_ns = kc_op_deadline(op->timeout_ms, 0);
-        kc_client_arm(ipc, op->deadline_ns);
-    }
+    kc_client_arm(ipc, op->deadline_ns);
     kc_output_queue(ipc, op);
-}
-
-/* What is left of its time is what the daemon is told. */
-static void kc_op_shorten(kc_ipc_op *op, int64_t deadline_ns)
-{
-    int64_t left_ns = deadline_ns - kc_client_now_ns();
-    if (op->timeout_ms > 0) {
-        op->timeout_ms = left_ns < 1000000 ? 1 : (int32_t)((left_ns + 999999) / 1000000);
-        kc_store_u32(op->out + op->timeout_at, (uint32_t)op->timeout_ms);
-    }
 }
 
 static int kc_op_room(kc_ipc *ipc, kc_ipc_op *op, bool counted, bool may_wait)
@@ -151,10 +147,8 @@ static int kc_op_room(kc_ipc *ipc, kc_ipc_op *op, bool counted, bool may_wait)
     if (!may_wait || op->timeout_ms == 0) {
         return KC_EAGAIN;
     }
-    int64_t deadline_ns = kc_op_deadline(op->timeout_ms, 0);
-    int code = kc_credit_wait(ipc, op, deadline_ns);
+    int code = kc_credit_wait(ipc, op, op->deadline_ns);
     op->counted = code == KC_OK;
-    kc_op_shorten(op, deadline_ns);
     return code;
 }
 
@@ -187,6 +181,7 @@ int kc_op_begin(kc_ipc_op *op, bool counted, bool may_wait)
     if (!kc_client_enter(ipc)) {
         return KC_EBADF;
     }
+    op->deadline_ns = kc_op_deadline(op->timeout_ms, op->timeout_ms == 0 ? ipc->grace_ns : 0);
     int code = kc_op_start(ipc, op, counted, may_wait);
     if (code == KC_OK) {
         kc_op_enter(ipc, op);

@@ -3,20 +3,20 @@
 
 #include "client/kc_client.h"
 
-static void kc_op_text(char out[256], const kc_attr *attr)
+/* Its answer is the caller's from now on. */
+static void kc_op_taken(kc_ipc_op *op)
 {
-    size_t length = attr->length < 255 ? attr->length : 255;
-    if (length != 0) {
-        memcpy(out, attr->value, length);
-    }
-    out[length] = '\0';
+    op->ipc->answer_bytes -= op->answer_bytes;
+    op->answer_bytes = 0;
 }
 
 static void kc_op_tell(kc_ipc_op *op, kc_ipc_result *result)
 {
     const kc_reply *reply = &op->reply;
     *result = (kc_ipc_result){.code = op->code, .flags = op->flags, .index = UINT32_MAX};
+    kc_op_taken(op);
     if (op->reply_frame == NULL) {
+        memcpy(result->reason, op->ipc->why, op->code == op->ipc->ended ? sizeof op->ipc->why : 0);
         return;
     }
     result->index = reply->index;
@@ -26,9 +26,9 @@ static void kc_op_tell(kc_ipc_op *op, kc_ipc_result *result)
     result->flags |= reply->dropped != 0 ? KC_IPC_DROPPED : 0;
     result->quota_limit = reply->quota_limit;
     result->quota_usage = reply->quota_usage;
-    kc_op_text(result->reason, &reply->reason);
-    kc_op_text(result->quota_name, &reply->quota_name);
-    kc_op_text(result->quota_setting, &reply->quota_setting);
+    kc_reply_text(result->reason, &reply->reason);
+    kc_reply_text(result->quota_name, &reply->quota_name);
+    kc_reply_text(result->quota_setting, &reply->quota_setting);
     if (op->message_count != 0) {
         result->messages = op->messages;
         result->message_count = op->message_count;
@@ -99,8 +99,8 @@ static void kc_op_ask_cancel(kc_ipc *ipc, kc_ipc_op *op)
     }
     op->cancel_owed = true;
     ipc->cancels_owed++;
-    op->timeout_ms = 0;
-    op->deadline_ns = kc_op_deadline(0, ipc->grace_ns);
+    int64_t deadline_ns = kc_op_deadline(0, ipc->grace_ns);
+    op->deadline_ns = deadline_ns < op->deadline_ns ? deadline_ns : op->deadline_ns;
     kc_client_arm(ipc, op->deadline_ns);
     kc_output_move(ipc);
 }
@@ -115,14 +115,15 @@ KC_API int kc_ipc_op_cancel(kc_ipc_op *op)
     return KC_OK;
 }
 
-/* Frees what has ended, or in a child of fork; the channel's part with the lock. */
+/* Frees what has ended, or in a child of fork; the parts of channel and connection with the lock. */
 static void kc_op_release(kc_ipc_op *op)
 {
     kc_ipc *ipc = op->ipc;
     kc_ipc_chan *chan = op->chan;
     bool last = false;
-    if (chan != NULL && kc_client_enter(ipc)) {
-        last = --chan->refs == 0;
+    if (kc_client_enter(ipc)) {
+        kc_op_taken(op);
+        last = chan != NULL && --chan->refs == 0;
         kc_client_leave(ipc);
     }
     kc_op_unmake(op);

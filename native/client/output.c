@@ -5,6 +5,7 @@
  * before the next request, always after the request that they speak of.
  */
 #include "client/kc_client.h"
+#include "ipc/kc_bytes.h"
 
 void kc_output_queue(kc_ipc *ipc, kc_ipc_op *op)
 {
@@ -131,6 +132,22 @@ static void kc_output_done(kc_ipc *ipc)
     ipc->frames_out++;
 }
 
+/* Of its time the daemon is told what is left when it begins to leave. */
+static void kc_output_stamp(kc_ipc *ipc, const kc_ipc_op *op)
+{
+    if (op->timeout_ms > 0 && op->timeout_at != 0) {
+        kc_store_u32(ipc->out_memory + op->timeout_at, (uint32_t)kc_op_left_ms(op->deadline_ns, op->timeout_ms));
+    }
+}
+
+/* However slowly the rest follows, its answer is due by then. */
+static void kc_output_begun(const kc_ipc *ipc, kc_ipc_op *op)
+{
+    if (op != ipc->greeting && op->timeout_ms > 0) { /* a try's has the grace in it */
+        op->deadline_ns += ipc->grace_ns;
+    }
+}
+
 static void kc_output_advance(kc_ipc *ipc, size_t taken)
 {
     kc_ipc_op *op = ipc->current;
@@ -138,11 +155,13 @@ static void kc_output_advance(kc_ipc *ipc, size_t taken)
     if (op != NULL) {
         kc_client_close_files(op->files, op->file_count);
         op->file_count = 0;
-        op->stage = ipc->out_at == ipc->out_length ? KC_OP_SENT : KC_OP_LEAVING;
-        if (op != ipc->greeting) { /* whose time counts from the connect */
-            op->deadline_ns = kc_op_deadline(op->timeout_ms, ipc->grace_ns);
-            kc_client_arm(ipc, op->deadline_ns);
+        if (op->stage == KC_OP_QUEUED) {
+            kc_output_begun(ipc, op);
         }
+#if KC_MUTANT == 51 /* each byte that leaves gives its request the whole time anew */
+        op->deadline_ns = kc_op_deadline(op->timeout_ms, ipc->grace_ns);
+#endif
+        op->stage = ipc->out_at == ipc->out_length ? KC_OP_SENT : KC_OP_LEAVING;
     }
     if (ipc->out_at == ipc->out_length) {
         kc_output_done(ipc);
@@ -178,6 +197,9 @@ void kc_output_move(kc_ipc *ipc)
            (ipc->out != NULL || kc_output_take_note(ipc) || kc_output_take_frame(ipc))) {
         const kc_ipc_op *op = ipc->current;
         bool first = op != NULL && ipc->out_at == 0;
+        if (first) {
+            kc_output_stamp(ipc, op);
+        }
         int64_t taken = ipc->transport.send(ipc->link, ipc->out + ipc->out_at, ipc->out_length - ipc->out_at,
                                             first ? op->files : NULL, first ? op->file_count : 0);
         if (taken > 0) {

@@ -1,4 +1,6 @@
 /* reply.c: the attributes of one frame of the daemon's, flat (kc_reply). What they must be, judge.c says. */
+#include <string.h>
+
 #include "client/kc_client.h"
 
 static void kc_reply_scalar(kc_reply *reply, const kc_attr *attr)
@@ -57,4 +59,13 @@ int kc_reply_read(const kc_client_frame *frame, kc_reply *reply_out)
         kc_reply_other(reply_out, &attr);
     }
     return code == KC_FRAME_DONE ? KC_OK : code;
+}
+
+void kc_reply_text(char out[KC_TEXT_ROOM], const kc_attr *attr)
+{
+    size_t length = attr->length < KC_MAX_TEXT_BYTES ? attr->length : KC_MAX_TEXT_BYTES;
+    if (length != 0) {
+        memcpy(out, attr->value, length);
+    }
+    out[length] = '\0';
 }

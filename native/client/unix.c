@@ -1,6 +1,6 @@
 /* unix.c: the transport over Unix sockets, stream and seqpacket (kcoro/kc_ipc.h).
  *
- * A link is the descriptor plus one, as a pointer. No call blocks once the daemon has accepted; none raises SIGPIPE.
+ * A link is the descriptor plus one, as a pointer. No call blocks; none raises SIGPIPE.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -144,21 +143,12 @@ static int kc_unix_connect_code(int number)
     case EPERM: return KC_EACCES;
     case ENOMEM:
     case ENOBUFS: return KC_ENOMEM;
-    default: return KC_ECONNRESET; /* nobody there, or nobody who accepts */
+    case EAGAIN: return KC_EAGAIN; /* the backlog is full */
+    default: return KC_ECONNRESET; /* nobody there */
     }
 }
 
-/* SO_SNDTIMEO bounds connect(2) too, whose backlog may be full. */
-static void kc_unix_bound(int fd, int64_t left_ns)
-{
-    struct timeval bound = {.tv_sec = (time_t)(left_ns / 1000000000), .tv_usec = (suseconds_t)(left_ns / 1000 % 1000000)};
-    if (bound.tv_sec == 0 && bound.tv_usec == 0) {
-        bound.tv_usec = 1;
-    }
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof bound);
-}
-
-int kc_unix_connect(const char *path, bool seqpacket, int64_t deadline_ns, void **link_out)
+int kc_unix_connect(const char *path, bool seqpacket, void **link_out)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     size_t length = strlen(path);
@@ -167,15 +157,13 @@ int kc_unix_connect(const char *path, bool seqpacket, int64_t deadline_ns, void 
         return KC_ENAMETOOLONG;
     }
     memcpy(name.sun_path, path, length + 1);
-    int fd = socket(AF_UNIX, (seqpacket ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, (seqpacket ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
         return KC_ENOMEM;
     }
     do {
-        int64_t left_ns = deadline_ns - kc_client_now_ns();
-        kc_unix_bound(fd, left_ns > 0 ? left_ns : 0);
         done = connect(fd, (const struct sockaddr *)&name, sizeof name);
-    } while (done != 0 && errno == EINTR && kc_client_now_ns() < deadline_ns);
+    } while (done != 0 && errno == EINTR);
     if (done != 0) {
         int code = kc_unix_connect_code(errno);
         close(fd);

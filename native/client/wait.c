@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -60,6 +61,31 @@ static void kc_timer_set(kc_ipc *ipc, int64_t at_ns)
     ipc->armed_ns = at_ns;
 }
 
+/* A caller that its runtime does not know waits as a thread. */
+static const kc_ipc_waiting *kc_waiting_here(const kc_ipc *ipc, void **who_out)
+{
+    *who_out = ipc->waiting.self();
+    if (*who_out != NULL) {
+        return &ipc->waiting;
+    }
+    *who_out = kc_thread_self();
+    return &kc_thread_waiting;
+}
+
+void kc_client_pause(kc_ipc *ipc, int64_t until_ns)
+{
+    void *who;
+    const kc_ipc_waiting *waiting = kc_waiting_here(ipc, &who);
+#if KC_MUTANT == 50 /* a coroutine that meets a full backlog keeps its worker */
+    waiting = &kc_thread_waiting;
+#endif
+    kc_timer_set(ipc, until_ns);
+    while (kc_client_now_ns() < until_ns) {
+        waiting->wait(ipc->epoll);
+    }
+    kc_timer_set(ipc, INT64_MAX);
+}
+
 /* Only ever earlier here: what rings too early is found out when it rings. */
 void kc_client_arm(kc_ipc *ipc, int64_t deadline_ns)
 {
@@ -70,9 +96,11 @@ void kc_client_arm(kc_ipc *ipc, int64_t deadline_ns)
 
 static void kc_op_expire(kc_ipc *ipc, kc_ipc_op *op)
 {
+    static const char overdue[] = "an answer is overdue by grace_ms";
     if (op != ipc->greeting && kc_output_forget(ipc, op)) {
-        kc_op_end(op, KC_ETIME);
+        kc_op_end(op, op->timeout_ms == 0 ? KC_EAGAIN : KC_ETIME);
     } else {
+        memcpy(ipc->why, overdue, sizeof overdue);
         kc_client_end(ipc, KC_ECONNRESET);
     }
 }
@@ -157,12 +185,7 @@ void kc_client_ready(kc_ipc *ipc, kc_waiter *waiter)
 
 static void kc_waiter_join(kc_ipc *ipc, kc_waiter *waiter)
 {
-    waiter->waiting = &ipc->waiting;
-    waiter->who = ipc->waiting.self();
-    if (waiter->who == NULL) {
-        waiter->waiting = &kc_thread_waiting;
-        waiter->who = kc_thread_self();
-    }
+    waiter->waiting = kc_waiting_here(ipc, &waiter->who);
     kc_link_append(&ipc->waiters, &waiter->link);
 }
 

@@ -17,6 +17,7 @@ if(CMAKE_CROSSCOMPILING_EMULATOR)
 endif()
 add_custom_target(engine_tests) # those of the engine alone: quick to build, quick to run
 add_custom_target(runtime_tests) # likewise, of coroutines and what runs them
+add_custom_target(client_tests) # of the client of a daemon
 file(GLOB KC_TEST_SOURCES CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/../tests/native/test_*.c")
 foreach(source IN LISTS KC_TEST_SOURCES)
   get_filename_component(name "${source}" NAME_WE)
@@ -37,6 +38,9 @@ foreach(source IN LISTS KC_TEST_SOURCES)
   if(name MATCHES "^test_rt_")
     target_link_libraries("${name}" PRIVATE kcoro_runtime m)
     add_dependencies(runtime_tests "${name}")
+  endif()
+  if(name MATCHES "^test_(client|remote)_")
+    add_dependencies(client_tests "${name}")
   endif()
   if(name MATCHES "^test_engine_")
     add_dependencies(engine_tests "${name}")

@@ -1,37 +1,5 @@
 /* Regions, leases and files; and that every allocation may fail. */
-#include <fcntl.h>
-#include <sys/mman.h>
-
-#include "kc_client_peer.h"
-
-static int region_file(size_t bytes, char fill)
-{
-    int file = memfd_create("region", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    KC_REQUIRE(file >= 0 && ftruncate(file, (off_t)bytes) == 0);
-    for (size_t i = 0; i < bytes; i++) {
-        KC_REQUIRE(pwrite(file, &fill, 1, (off_t)i) == 1);
-    }
-    KC_REQUIRE(fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
-    return file;
-}
-
-static void announce(peer *p, uint64_t region, uint64_t size, char fill)
-{
-    kc_writer *out = peer_begin(p, KC_CMD_REGION_MAP, 1);
-    kc_put_u64(out, KC_ATTR_REGION_ID, region);
-    kc_put_u64(out, KC_ATTR_SIZE, size);
-    p->files[0] = region_file(size, fill);
-    p->file_count = 1;
-    int file = p->files[0];
-    peer_end(p);
-    close(file);
-}
-
-static void gone(peer *p, uint64_t region)
-{
-    kc_put_u64(peer_begin(p, KC_CMD_REGION_GONE, 0), KC_ATTR_REGION_ID, region);
-    peer_end(p);
-}
+#include "kc_region_peer.h"
 
 static void freed(peer *p, uint64_t region, uint64_t offset, uint64_t length)
 {
@@ -292,9 +260,8 @@ static bool converse(long until)
     kc_ipc_region *region = NULL;
     kc_ipc_loan *loan = NULL;
     kc_ipc_result result = {0};
-    peer *p = malloc(sizeof *p);
-    KC_REQUIRE(p != NULL);
-    kc_ipc_config config = peer_pair(p, PEER_ROOM);
+    kc_ipc_config config;
+    peer *p = peer_make(PEER_ROOM, &config);
     peer_hello(p, 1, KC_CAP_DESCRIPTORS | KC_CAP_FILES);
     atomic_store(&memory_until, until);
     int code = kc_ipc_connect(&config, &p->ipc);

@@ -9,7 +9,8 @@
  * fork: a child gets KC_EBADF from every call; closing and freeing there is quiet and says nothing to the daemon.
  * Signals: no call is cut short by one, none raises SIGPIPE, none may be made from a handler.
  *
- * Timeouts are milliseconds as in the protocol: 0 tries, a negative one waits for ever; the daemon keeps them.
+ * Timeouts are milliseconds as in the protocol: 0 tries, a negative one waits for ever; the daemon keeps them. They count
+ * from the call, and nothing makes them longer: what has not begun to leave by then will not, what has is due with the grace.
  */
 #ifndef KC_IPC_H
 #define KC_IPC_H
@@ -65,17 +66,22 @@ KC_API const kc_ipc_transport *kc_ipc_pair_transport(void);
 
 /* --- connections -------------------------------------------------------------------------------------------------- */
 
-/* All 0 is: the usual daemon, usual bounds. */
+/* All 0 is: the usual daemon, usual bounds. Callers wait for room in the first four bounds. The other two are of what the
+ * daemon sends: what goes beyond them ends the connection with KC_EPROTO, and kc_ipc_why names the bound. */
 typedef struct kc_ipc_config {
     const char *address;     /* PATH, stream:PATH or seqpacket:PATH; NULL: $KCORO_SOCKET, else the first that exists of
                                 the user's and the system's path */
     const char *client_name; /* what the daemon's log calls us; NULL: nothing */
     int32_t connect_timeout_ms; /* 0: 10,000 */
-    int32_t grace_ms;           /* 0: 5,000. A reply that is overdue by so much means that the connection is broken */
+    int32_t grace_ms;           /* 0: 5,000. A reply that is overdue by so much means that the connection is broken, also
+                                   when it is overdue because its request left so slowly */
     uint32_t max_requests;      /* 0: 1,024. Requests in flight; whoever comes then waits, or gets KC_EAGAIN */
     uint32_t max_chan_requests; /* 0: the same. Of them of one channel */
     uint64_t max_bytes;         /* 0: 64 MiB. Bytes of requests in flight; one that is alone may be longer */
     uint64_t max_chan_bytes;    /* 0: the same. Of them of one channel */
+    uint64_t max_answer_bytes;  /* 0: 256 MiB. Of answers that came while nobody waited for them, until each is told or its
+                                   operation freed; one alone may be longer */
+    uint64_t max_mapped_bytes;  /* 0: 8 GiB. Of regions of others, in whole pages, while they are there or read */
     const kc_ipc_transport *transport; /* NULL: a Unix socket. Else `link` is used, and closed in every case */
     void *link;
     const kc_ipc_waiting *waiting;
@@ -83,7 +89,8 @@ typedef struct kc_ipc_config {
 } kc_ipc_config;
 
 /* Connects and greets. config may be NULL. KC_ECONNRESET: no daemon there. KC_EACCES, KC_EDQUOT, KC_EPROTONOSUPPORT:
- * refused. KC_EINVAL, KC_ENAMETOOLONG: the address. It waits as a thread does until the daemon has accepted. */
+ * refused. KC_EINVAL, KC_ENAMETOOLONG: the address. Who calls it waits as `waiting` says for the answer, and for room where
+ * the daemon has not accepted those before: that is looked for after 1 ms, then less often, at last every 32 ms. */
 KC_API int kc_ipc_connect(const kc_ipc_config *config, kc_ipc **ipc_out);
 
 /* Ends the connection: what is under way ends with KC_EBADF, in doubt if it had begun to leave. Channels, messages and
@@ -112,11 +119,18 @@ typedef struct kc_ipc_usage {
     uint32_t caps;            /* enum kc_wire_cap of the daemon */
     int32_t ended;            /* KC_OK, or why the connection has ended */
     uint32_t spare;
+    uint64_t answer_bytes;    /* counted in max_answer_bytes, max_mapped_bytes */
+    uint64_t mapped_bytes;
 } kc_ipc_usage;
 
 KC_API void kc_ipc_measure(kc_ipc *ipc, kc_ipc_usage *usage_out);
 
-/* One sentence for a code: what happened and what to do. */
+/* Why the connection has ended: its code, KC_OK if it has not. The text says more where more is known (the bound that was
+ * passed, an answer that is overdue, the daemon's last words), and is else empty. */
+KC_API int kc_ipc_why(kc_ipc *ipc, char text_out[256]);
+
+/* One sentence for a code: what happened and what to do. That of KC_EINPROGRESS is true of kc_remote.h's too, where it means
+ * that the call may have happened. */
 KC_API const char *kc_ipc_advice(int code);
 
 /* --- channels ----------------------------------------------------------------------------------------------------- */
@@ -227,7 +241,8 @@ enum kc_ipc_result_flag {
     KC_IPC_DROPPED = 2   /* send: the channel's policy dropped the message */
 };
 
-/* What became of an operation. Texts are empty where the daemon said none. */
+/* What became of an operation. Texts are empty where the daemon said none; of one that ended with its connection `reason` is
+ * that of kc_ipc_why. */
 typedef struct kc_ipc_result {
     int32_t code;
     uint32_t flags;   /* enum kc_ipc_result_flag */

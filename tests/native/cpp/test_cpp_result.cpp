@@ -53,6 +53,7 @@ CPP_TEST(codes_are_those_of_the_wire) {
     CPP_EQ(kcoro::code_of(KC_PARKED), errc::ok);
     CPP_EQ(kcoro::code_of(KC_EAGAIN), errc::again);
     CPP_CHECK(std::string(to_string(errc::closed)) == "closed");
+    CPP_CHECK(std::string(to_string(errc::in_progress)) == "may have happened");
     CPP_CHECK(std::string(to_string(static_cast<errc>(-9999))) == "another code");
 }
 

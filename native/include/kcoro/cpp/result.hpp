@@ -41,7 +41,7 @@ enum class errc : std::int32_t {
     too_long = KC_EMSGSIZE,
     unsupported = KC_ENOTSUP,
     connection = KC_ECONNRESET,
-    in_progress = KC_EINPROGRESS,
+    in_progress = KC_EINPROGRESS, /* of a daemon's channel: the connection ended under the call, which may have happened */
     quota = KC_EDQUOT,
     cancelled = KC_ECANCELED /* or the channel was destroyed */
 };
@@ -63,7 +63,7 @@ constexpr const char *to_string(errc c) noexcept {
     case errc::too_long: return "too long";
     case errc::unsupported: return "not supported";
     case errc::connection: return "connection lost";
-    case errc::in_progress: return "not confirmed";
+    case errc::in_progress: return "may have happened";
     case errc::quota: return "quota";
     case errc::cancelled: return "cancelled";
     }
