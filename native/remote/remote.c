@@ -208,8 +208,12 @@ static void kc_remote_free(kc_channel *channel)
 
 KC_API int kc_remote_channel(kc_ipc *ipc, kc_ipc_chan *chan, kc_channel **channel_out)
 {
-    static const kc_channel_ops ops = {kc_remote_operate, kc_remote_select, kc_remote_close,
-                                       kc_remote_destroy, kc_remote_depth,  kc_remote_free};
+    static const kc_channel_ops ops = {.operate = kc_remote_operate,
+                                          .select = kc_remote_select,
+                                          .close = kc_remote_close,
+                                          .destroy = kc_remote_destroy,
+                                          .depth = kc_remote_depth,
+                                          .free = kc_remote_free};
     kc_ipc_chan_info info;
     *channel_out = NULL;
     kc_ipc_chan_look(chan, &info);
