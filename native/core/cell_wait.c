@@ -50,10 +50,10 @@ bool kc_cells_park(kc_cell_waiter *w, uint32_t start) {
 
     if (wanted)
         set(w, kc_word_make(++w->clauses[0].cells->lives, KC_TOK_ENQUEUED, 0, 0, 0));
-    for (uint32_t i = 0; i < w->count && wanted; i++) {
-        kc_cell_clause *q = &w->clauses[(start + i) % w->count];
-        q->waiter = w;
-        push(q);
+    for (uint32_t i = 0, at = start; i < w->count && wanted; i++) {
+        w->clauses[at].waiter = w;
+        push(&w->clauses[at]);
+        at = at + 1 < w->count ? at + 1 : 0;
     }
     return wanted;
 }
