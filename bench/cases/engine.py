@@ -91,6 +91,9 @@ P8 = Case(
         Subject("trio memory channel", "peer", python_loop("trio_channel", trio_channel)),
         Subject("ours, Python", "ours", python_loop("engine_channel", engine_channel)),
     ),
-    (Target("ours, C", "Go", 1.0, at_most=True),),
+    (
+        Target("ours, C", "Go", 1.0, at_most=True),
+        Target("ours, C, in a coroutine", "Go", 1.0, at_most=True),
+    ),
     pins=(Pin.SAME,),
 )

@@ -27,7 +27,9 @@ extern "C" {
 typedef struct kc_hub kc_hub;
 typedef struct kc_channel kc_channel;
 
-/* engine NULL: one of its own. One hub for an engine (KC_EBUSY). KC_ENOMEM. */
+/* engine NULL: one of its own, whose channels have a lock each; sending and receiving there by ticket (kc_chan.h) is
+ * KC_ENOTSUP. Otherwise channels like all others of that engine, under its lock, which anybody may use by ticket. One hub
+ * for an engine (KC_EBUSY). KC_ENOMEM. */
 KC_API int kc_hub_make(kc_engine *engine, kc_hub **hub_out);
 /* No channel of it may be in use. Frees the engine if it is its own. */
 KC_API void kc_hub_free(kc_hub *hub);
