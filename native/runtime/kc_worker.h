@@ -57,13 +57,19 @@ static inline uint64_t kc_count_of(const kc_count *count) { return atomic_load_e
 
 struct kc_worker {
     _Alignas(128) kc_sched *sched;
-    kc_line own; /* of the only worker */
+    kc_here *here;  /* of its thread */
+    kc_side home;   /* its thread's own stack: there it sleeps */
+    kc_co *left;    /* who left the stack that was entered last; NULL: the worker its own */
+    kc_line own;    /* of the only worker */
+    kc_count fast_path;
+    uint32_t alone; /* 1: it is the only one */
+    uint32_t rounds_left; /* until it looks around */
+    uint32_t turn;        /* where to */
     uint32_t index;
-    uint32_t round;
     uint64_t dice;
     int64_t patience_ns; /* of its next sleep, if it is the watch */
     void *alternate; /* memory for signal handlers */
-    kc_count switches, steal_probes, steals, steal_failures, fast_path, ready_pulls, inject_pulls, sleeps;
+    kc_count steal_probes, steals, steal_failures, ready_pulls, inject_pulls, sleeps;
     pthread_t thread;
     kc_deque deque; /* of one of several */
 };
@@ -90,11 +96,18 @@ struct kc_sched {
 
 enum { KC_SLEEP_SEARCHED = 1, KC_SLEEP_WATCHED = 2, KC_SLEEP_ONE = 4 };
 
+enum { KC_LOOK_AROUND = 61 }; /* rounds */
+
 void *kc_worker_main(void *worker);
+/* The next coroutine for it; NULL: there is none. */
+kc_co *kc_worker_find(kc_worker *w);
+/* The same, and sleeps until there is one (sleepers.c). NULL: the end has come. */
+kc_co *kc_worker_wait(kc_worker *w);
+/* Wakes a sleeper, unless one was woken already and still searches, or (KC_SLEEP_WATCHED) one will look soon by itself and
+ * that is enough. After the work was added. */
+void kc_sched_alarm(kc_sched *sched, uint32_t enough);
 /* Wakes everybody, for good. */
 void kc_sched_stop(kc_sched *sched);
-/* Puts it at the end of the queue that is right for whoever calls. Its state is READY. */
-void kc_sched_enqueue(kc_sched *sched, kc_co *co);
 /* A coroutine less. */
 void kc_sched_leave(kc_sched *sched);
 

@@ -77,6 +77,8 @@ static int prepare(kc_sched *s, const kc_sched_config *config) {
     for (uint32_t i = 0; i < s->count; i++) {
         s->workers[i].sched = s;
         s->workers[i].index = i;
+        s->workers[i].alone = s->count == 1;
+        s->workers[i].rounds_left = KC_LOOK_AROUND;
         s->workers[i].dice = (i + 1) * UINT64_C(0x9E3779B97F4A7C15);
     }
     rc = make_queues(s);
@@ -179,8 +181,7 @@ static int admit(kc_sched *s, kc_co *co) {
     (void)atomic_fetch_add_explicit(&s->submitted, 1, memory_order_relaxed);
     kc_co_keep(co); /* the scheduler's, until it has finished */
     atomic_store_explicit(&co->sched, s, memory_order_relaxed);
-    atomic_store_explicit(&co->state, KC_CO_READY, memory_order_release);
-    kc_sched_enqueue(s, co);
+    kc_sched_ready(co);
     return KC_OK;
 }
 
@@ -236,7 +237,8 @@ kc_clock *kc_sched_clock(kc_sched *s) { return &s->clock; }
 uint32_t kc_sched_workers(const kc_sched *s) { return s->count; }
 
 static void add_worker(kc_sched_usage *u, const kc_worker *w) {
-    u->switches += kc_count_of(&w->switches);
+    u->switches += kc_count_of(&w->steals) + kc_count_of(&w->fast_path) + kc_count_of(&w->ready_pulls) +
+                   kc_count_of(&w->inject_pulls); /* whoever is taken is resumed */
     u->steal_probes += kc_count_of(&w->steal_probes);
     u->steals += kc_count_of(&w->steals);
     u->steal_failures += kc_count_of(&w->steal_failures);
