@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "core/kc_layout.h"
 #include "kcoro/kc_types.h"
 
 enum { ITEMS_LIMIT = 1 << 30 };
@@ -60,7 +61,7 @@ void kc_deque_free(kc_deque *d) {
 }
 
 /* Items keep their numbers in the larger array; a thief that still reads the old one finds them there as well. */
-static int grow(kc_deque *d, int64_t top, int64_t bottom) {
+static KC_RARE int grow(kc_deque *d, int64_t top, int64_t bottom) {
     kc_deque_array *old = atomic_load_explicit(&d->array, memory_order_relaxed);
     kc_deque_array *new = NULL;
     int rc = KC_EAGAIN;
@@ -119,7 +120,7 @@ void *kc_deque_take(kc_deque *d) {
     return item;
 }
 
-int kc_deque_steal(kc_deque *d, void **item_out) {
+KC_PART int steal(kc_deque *d, void **item_out) {
     int64_t top = atomic_load(&d->top);
     int64_t bottom = atomic_load(&d->bottom);
     int rc = KC_ENOENT;
@@ -135,9 +136,12 @@ int kc_deque_steal(kc_deque *d, void **item_out) {
     return rc;
 }
 
-uint32_t kc_deque_count(const kc_deque *d) {
-    int64_t top = atomic_load(&d->top);
-    int64_t bottom = atomic_load(&d->bottom);
+int kc_deque_steal(kc_deque *d, void **item_out) { return steal(d, item_out); }
 
-    return bottom > top ? (uint32_t)(bottom - top) : 0;
+void *kc_deque_oldest(kc_deque *d) {
+    void *item = NULL;
+
+    while (steal(d, &item) == KC_EAGAIN)
+        ;
+    return item;
 }

@@ -44,8 +44,17 @@ void *kc_deque_take(kc_deque *d);
 /* Anybody, the owner too: the oldest. KC_OK; KC_ENOENT: it was empty; KC_EAGAIN: another got that one, there may be more. */
 int kc_deque_steal(kc_deque *d, void **item_out);
 
+/* Anybody: the oldest, NULL: it was empty. */
+void *kc_deque_oldest(kc_deque *d);
+
 /* How many there were a moment ago; exact for the owner while nobody steals. Whoever sleeps because of it must have said so
- * before, by a read-modify-write; and since a push is but a release, its owner makes one before it looks for sleepers. */
-uint32_t kc_deque_count(const kc_deque *d);
+ * before, by a read-modify-write; and since a push is but a release, its owner makes one before it looks for sleepers, if it has to see
+ * each (kc_sched_is_watched). */
+static inline uint32_t kc_deque_count(const kc_deque *d) {
+    int64_t top = atomic_load(&d->top);
+    int64_t bottom = atomic_load(&d->bottom);
+
+    return bottom > top ? (uint32_t)(bottom - top) : 0;
+}
 
 #endif

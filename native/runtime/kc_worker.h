@@ -6,10 +6,10 @@
  *
  * Sleeping: `sleep` counts workers that sleep or are about to, and has bits for one that was woken and still searches, and
  * for one that is the watch: while others are busy it looks by itself now and then, so that a worker may leave one
- * coroutine in its queue without waking anybody for it. A
- * worker counts itself first and looks at every queue after; whoever adds work adds first and reads the count after; both by
- * read-modify-write of the one word, so one of the two sees the other. The one who searches and finds something passes the
- * alarm on when there is more.
+ * coroutine in its queue without waking anybody for it (kc_sched_is_watched). For all else a worker counts itself first and
+ * looks at every queue after; whoever adds work adds first and reads the count after; both by read-modify-write of the one
+ * word, so one of the two sees the other. The one who searches and finds something passes the alarm on when there is more, or
+ * when it was the watch and somebody still sleeps.
  */
 #ifndef KC_WORKER_H
 #define KC_WORKER_H
@@ -68,6 +68,7 @@ struct kc_worker {
     uint32_t index;
     uint64_t dice;
     int64_t patience_ns; /* of its next sleep, if it is the watch */
+    uint32_t was_watch;  /* 1: since it found something last */
     void *alternate; /* memory for signal handlers */
     kc_count steal_probes, steals, steal_failures, ready_pulls, inject_pulls, sleeps;
     pthread_t thread;
@@ -94,8 +95,8 @@ struct kc_sched {
     kc_worker workers[];
 };
 
-enum { KC_SLEEP_SEARCHED = 1, KC_SLEEP_WATCHED = 2, KC_SLEEP_ONE = 4 };
 
+enum { KC_SLEEP_SEARCHED = 1, KC_SLEEP_WATCHED = 2, KC_SLEEP_ONE = 4 };
 enum { KC_LOOK_AROUND = 61 }; /* rounds */
 
 void *kc_worker_main(void *worker);
@@ -106,6 +107,15 @@ kc_co *kc_worker_wait(kc_worker *w);
 /* Wakes a sleeper, unless one was woken already and still searches, or (KC_SLEEP_WATCHED) one will look soon by itself and
  * that is enough. After the work was added. */
 void kc_sched_alarm(kc_sched *sched, uint32_t enough);
+/* For a worker that has left one coroutine alone in its queue: most often the partner of whoever runs here and is about to park,
+ * so to move it would cost more. true: nobody sleeps, or the watch will look. Of one who lies down, or rises, just now the
+ * answer may be late: no instruction here waits for the others' processors. It does no harm, for whoever lies down while a
+ * worker is busy becomes the watch, if there is none, and a watch that rises and stays up is followed by another. */
+static inline bool kc_sched_is_watched(const kc_sched *sched) {
+    uint32_t sleep = atomic_load_explicit(&sched->sleep, memory_order_relaxed);
+
+    return sleep < KC_SLEEP_ONE || (sleep & KC_SLEEP_WATCHED) != 0;
+}
 /* Wakes everybody, for good. */
 void kc_sched_stop(kc_sched *sched);
 /* A coroutine less. */

@@ -39,11 +39,18 @@ static bool is_work(kc_sched *s) {
     return found;
 }
 
-/* It was woken to search, and has found something: others may be needed too. */
-static void pass_alarm_on(kc_sched *s) {
+/* It was woken to search, or was the watch, and has found something: others may be needed too. */
+static void pass_alarm_on(kc_worker *w) {
+    kc_sched *s = w->sched;
+
     (void)atomic_fetch_and(&s->sleep, ~(uint32_t)KC_SLEEP_SEARCHED);
     if (is_work(s))
         kc_sched_alarm(s, 0);
+#if KC_MUTANT == 61 /* a watch that rises and stays up is followed by nobody */
+    return;
+#endif
+    if (w->was_watch != 0)
+        kc_sched_alarm(s, KC_SLEEP_WATCHED); /* whoever it wakes finds nothing, lies down again, and is the watch */
 }
 
 /* One of those who sleep while others are busy looks now and then for what was left to it (push_own); less often the longer
@@ -62,8 +69,10 @@ static void sleep_until_alarm(kc_worker *w, uint32_t epoch) {
     w->patience_ns = w->patience_ns < WATCH_MOST_NS ? 2 * w->patience_ns : WATCH_MOST_NS;
     kc_count_up(&w->sleeps);
     (void)kc_futex_wait(&s->epoch, epoch, watch ? kc_after_ns(w->patience_ns) : KC_NEVER);
-    if (watch)
+    if (watch) {
+        w->was_watch = 1;
         (void)atomic_fetch_and(&s->sleep, ~(uint32_t)KC_SLEEP_WATCHED);
+    }
 }
 
 /* NULL: it was woken and has to search, or the end has come. */
@@ -90,6 +99,7 @@ static kc_co *sleep_until_found(kc_worker *w) {
     kc_co *co = NULL;
 
     w->patience_ns = WATCH_LEAST_NS;
+    w->was_watch = 0;
     while (co == NULL && atomic_load(&w->sched->stopping) == 0) {
         co = sleep_or_find(w);
         if (co == NULL)
@@ -98,7 +108,7 @@ static kc_co *sleep_until_found(kc_worker *w) {
             (void)atomic_fetch_and(&w->sched->sleep, ~(uint32_t)KC_SLEEP_SEARCHED);
     }
     if (co != NULL)
-        pass_alarm_on(w->sched);
+        pass_alarm_on(w);
     return co;
 }
 

@@ -23,11 +23,18 @@ static kc_co *take_from(kc_ready *q, kc_count *pulls) {
 
 /* ---- adding work ---- */
 
+static KC_APART void push_ready(kc_worker *w, kc_co *co) {
+    push_shared(&w->sched->ready, co);
+    kc_sched_alarm(w->sched, 0);
+}
+
 static KC_APART void push_deque(kc_worker *w, kc_co *co) {
     if (kc_deque_push(&w->deque, co) != KC_OK) /* no memory: the shared queue needs none */
-        push_shared(&w->sched->ready, co);
-    /* One alone is most often the partner of whoever runs here and is about to park: moving it would cost more. */
-    kc_sched_alarm(w->sched, kc_deque_count(&w->deque) <= 1 ? KC_SLEEP_WATCHED : 0);
+        push_ready(w, co);
+    else if (kc_deque_count(&w->deque) > 1)
+        kc_sched_alarm(w->sched, 0);
+    else if (!kc_sched_is_watched(w->sched))
+        kc_sched_alarm(w->sched, KC_SLEEP_WATCHED);
 }
 
 KC_PART void push_own(kc_worker *w, kc_co *co) {
@@ -38,11 +45,6 @@ KC_PART void push_own(kc_worker *w, kc_co *co) {
 }
 
 /* Behind everybody who is ready. */
-static KC_APART void push_ready(kc_worker *w, kc_co *co) {
-    push_shared(&w->sched->ready, co);
-    kc_sched_alarm(w->sched, 0);
-}
-
 KC_PART void push_last(kc_worker *w, kc_co *co) {
     if (w->alone != 0)
         kc_line_push(&w->own, co);
@@ -81,16 +83,8 @@ static kc_co *take_shared(kc_worker *w, bool inject_first) {
     return co;
 }
 
-static KC_APART kc_co *take_oldest(kc_deque *deque) {
-    void *co = NULL;
-
-    while (kc_deque_steal(deque, &co) == KC_EAGAIN)
-        ;
-    return co;
-}
-
 KC_PART kc_co *take_own(kc_worker *w) {
-    kc_co *co = w->alone != 0 ? kc_line_take(&w->own) : take_oldest(&w->deque);
+    kc_co *co = w->alone != 0 ? kc_line_take(&w->own) : kc_deque_oldest(&w->deque);
 
     if (co != NULL)
         kc_count_up(&w->fast_path);
@@ -115,7 +109,7 @@ static kc_co *steal(kc_worker *w) {
         if (victim == w)
             continue;
         kc_count_up(&w->steal_probes);
-        co = take_oldest(&victim->deque);
+        co = kc_deque_oldest(&victim->deque);
         kc_count_up(co != NULL ? &w->steals : &w->steal_failures);
     }
     return co;
