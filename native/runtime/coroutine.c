@@ -31,11 +31,9 @@ void kc_co_rename(kc_co *co, const char *name) { (void)snprintf(co->name, sizeof
 
 /* In hexadecimal, by hand: snprintf takes longer than all else that making a coroutine takes. Returns behind the last digit. */
 static char *write_number(char *at, size_t number) {
-    uint32_t shift = 0;
+    uint32_t bits = 64 - (uint32_t)__builtin_clzll((unsigned long long)number | 1);
 
-    while (number >> shift > 15)
-        shift += 4;
-    for (uint32_t left = shift + 4; left != 0; left -= 4)
+    for (uint32_t left = (bits + 3) / 4 * 4; left != 0; left -= 4)
         *at++ = "0123456789abcdef"[(number >> (left - 4)) & 15];
     return at;
 }
@@ -52,10 +50,12 @@ static void name(kc_co *co, const char *wanted) {
 _Static_assert(3 + 2 * sizeof(size_t) < KC_CO_NAME_BYTES, "the longest number fits");
 
 int kc_co_make_on(const kc_co_config *config, kc_stack *stack, kc_co **co_out) {
-    kc_co *co = calloc(1, sizeof *co);
+    kc_co *co = stack->spare != NULL ? stack->spare : malloc(sizeof *co);
     int rc = co != NULL ? KC_OK : KC_ENOMEM;
 
     if (rc == KC_OK) {
+        stack->spare = NULL;
+        memset(co, 0, sizeof *co);
         co->fn = config->fn;
         co->arg = config->arg;
         co->refs = 1;
@@ -86,7 +86,7 @@ void kc_co_keep(kc_co *co) {
 }
 
 void kc_co_drop(kc_co *co) {
-    if (co != NULL && atomic_fetch_sub_explicit(&co->refs, 1, memory_order_acq_rel) == 1) {
+    if (co != NULL && kc_co_is_last(co)) {
         kc_fibre_free(&co->side.fibre);
         kc_stack_unmap(&co->stack);
         free(co);

@@ -62,6 +62,11 @@ kc_here *kc_here_get(void);
 
 /* A coroutine on this stack, which it takes over when the answer is KC_OK. */
 int kc_co_make_on(const kc_co_config *config, kc_stack *stack, kc_co **co_out);
+/* A reference less. true: it was the last, and the record is the caller's to free. Whoever holds the only one is alone. */
+static inline bool kc_co_is_last(kc_co *co) {
+    return atomic_load_explicit(&co->refs, memory_order_acquire) == 1 ||
+           atomic_fetch_sub_explicit(&co->refs, 1, memory_order_acq_rel) == 1;
+}
 /* What a coroutine does on its stack when it was entered again, or for the first time. */
 void kc_co_arrive(kc_co *co);
 /* co->leave says why: gives the thread back to whoever resumed it (coroutine.c), or to the next one (worker.c). Both return

@@ -70,6 +70,7 @@ struct kc_worker {
     int64_t patience_ns; /* of its next sleep, if it is the watch */
     uint32_t was_watch;  /* 1: since it found something last */
     void *alternate; /* memory for signal handlers */
+    kc_count submitted, completed;
     kc_count steal_probes, steals, steal_failures, ready_pulls, inject_pulls, sleeps;
     pthread_t thread;
     kc_deque deque; /* of one of several */
@@ -88,7 +89,7 @@ struct kc_sched {
     _Alignas(128) _Atomic uint32_t live;
     _Atomic uint32_t drainers; /* threads that wait for live to be 0 */
     _Atomic uint32_t visitors; /* threads from outside that are at the queues just now */
-    _Atomic uint64_t submitted, completed;
+    _Atomic uint64_t submitted; /* from outside */
     kc_stack_cache stacks;
     kc_clock clock;
     kc_blocking blocking;
@@ -118,9 +119,6 @@ static inline bool kc_sched_is_watched(const kc_sched *sched) {
 }
 /* Wakes everybody, for good. */
 void kc_sched_stop(kc_sched *sched);
-/* A coroutine less. */
-void kc_sched_leave(kc_sched *sched);
-
 /* guard.c: SIGSEGV tells which coroutine overflowed. KC_OK, KC_ENOMEM. */
 int kc_guard_begin(void);
 void kc_guard_end(void);

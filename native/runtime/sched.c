@@ -167,7 +167,17 @@ void kc_sched_free(kc_sched *s) {
     release(s);
 }
 
-/* KC_ENOMEM: there are as many coroutines as there may be. KC_EBADF: in a child of fork(2) no worker would ever run it. */
+static void count_in(kc_sched *s) {
+    kc_worker *w = kc_here_get()->worker;
+
+    if (w != NULL && w->sched == s)
+        kc_count_up(&w->submitted);
+    else
+        (void)atomic_fetch_add_explicit(&s->submitted, 1, memory_order_relaxed);
+}
+
+/* A reference of the caller's is the scheduler's from now on, until the coroutine has finished. KC_ENOMEM: there are as many
+ * coroutines as there may be. KC_EBADF: in a child of fork(2) no worker would ever run it. */
 static int admit(kc_sched *s, kc_co *co) {
     uint32_t place = 0;
 
@@ -178,8 +188,7 @@ static int admit(kc_sched *s, kc_co *co) {
         return KC_ENOMEM;
     co->place = place;
     (void)atomic_fetch_add(&s->live, 1);
-    (void)atomic_fetch_add_explicit(&s->submitted, 1, memory_order_relaxed);
-    kc_co_keep(co); /* the scheduler's, until it has finished */
+    count_in(s);
     atomic_store_explicit(&co->sched, s, memory_order_relaxed);
     kc_sched_ready(co);
     return KC_OK;
@@ -195,12 +204,17 @@ int kc_sched_spawn_as(kc_sched *s, const kc_co_config *config, kc_co **co_out) {
         rc = kc_stack_cache_take(&s->stacks, bytes, &stack);
     if (rc == KC_OK && (rc = kc_co_make_on(config, &stack, &co)) != KC_OK)
         kc_stack_cache_give(&s->stacks, &stack);
-    if (rc == KC_OK && co_out != NULL)
+    if (rc == KC_OK && co_out != NULL) {
+        kc_co_keep(co);
         *co_out = co; /* before it runs */
-    if (rc == KC_OK && (rc = admit(s, co)) != KC_OK && co_out != NULL)
-        *co_out = NULL;
-    if (rc != KC_OK || co_out == NULL)
+    }
+    if (rc == KC_OK && (rc = admit(s, co)) != KC_OK) {
         kc_co_drop(co);
+        if (co_out != NULL) {
+            kc_co_drop(co);
+            *co_out = NULL;
+        }
+    }
     return rc;
 }
 
@@ -216,9 +230,12 @@ int kc_sched_adopt(kc_sched *s, kc_co *co) {
     int rc = KC_EBUSY;
 
     if (can && atomic_compare_exchange_strong(&co->state, &state, KC_CO_RUNNING)) {
+        kc_co_keep(co);
         rc = admit(s, co);
-        if (rc != KC_OK)
+        if (rc != KC_OK) {
             atomic_store(&co->state, state);
+            kc_co_drop(co);
+        }
     } else if (kc_co_sched(co) == NULL && (state == KC_CO_PARKED || state == KC_CO_FINISHED)) {
         rc = state == KC_CO_PARKED ? KC_EAGAIN : KC_EPIPE;
     }
@@ -242,6 +259,8 @@ static void add_worker(kc_sched_usage *u, const kc_worker *w) {
     u->steal_probes += kc_count_of(&w->steal_probes);
     u->steals += kc_count_of(&w->steals);
     u->steal_failures += kc_count_of(&w->steal_failures);
+    u->submitted += kc_count_of(&w->submitted);
+    u->completed += kc_count_of(&w->completed);
     u->fast_path += kc_count_of(&w->fast_path);
     u->ready_pulls += kc_count_of(&w->ready_pulls);
     u->inject_pulls += kc_count_of(&w->inject_pulls);
@@ -253,8 +272,7 @@ void kc_sched_measure(kc_sched *s, kc_sched_usage *usage_out) {
 
     for (uint32_t i = 0; i < s->count; i++)
         add_worker(&u, &s->workers[i]);
-    u.completed = atomic_load(&s->completed);
-    u.submitted = atomic_load(&s->submitted);
+    u.submitted += atomic_load(&s->submitted);
     u.wakes = kc_count_of(&s->wakes);
     u.idle = atomic_load(&s->sleep) / KC_SLEEP_ONE;
     u.live = atomic_load(&s->live);

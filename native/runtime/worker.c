@@ -5,6 +5,8 @@
  * the worker at home, sees to the one that left (`left`), whose registers are stored by then: only now may it be told to be
  * asleep, put into a queue, or freed.
  */
+#include <stdlib.h>
+
 #include "kc_worker.h"
 
 /* Everybody's queues. A push cannot fail: each brings its own place. */
@@ -151,19 +153,34 @@ kc_co *kc_worker_find(kc_worker *w) { return find(w, true); }
 
 /* ---- running ---- */
 
-void kc_sched_leave(kc_sched *s) {
-    (void)atomic_fetch_add_explicit(&s->completed, 1, memory_order_relaxed);
+/* A coroutine less. */
+static void leave_sched(kc_worker *w) {
+    kc_sched *s = w->sched;
+
+    kc_count_up(&w->completed);
     if (atomic_fetch_sub(&s->live, 1) == 1 && atomic_load(&s->drainers) != 0)
         kc_futex_wake(&s->live, INT32_MAX);
 }
 
+/* Its stack, and its record if nobody else keeps it, are for the next one. */
 static KC_APART void finish(kc_worker *w, kc_co *co) {
+    kc_sched *s = w->sched;
+    kc_stack stack = co->stack;
+    uint32_t place = co->place;
+
     kc_fibre_free(&co->side.fibre);
-    kc_stack_cache_give(&w->sched->stacks, &co->stack);
-    kc_places_give(w->sched->places, co->place);
+    co->stack = (kc_stack){0};
     atomic_store_explicit(&co->state, KC_CO_FINISHED, memory_order_release);
-    kc_co_drop(co);
-    kc_sched_leave(w->sched);
+    if (kc_co_is_last(co)) {
+#if defined(KC_FIBRE_ASAN) /* which sees who touches what is free */
+        free(co);
+#else
+        stack.spare = co;
+#endif
+    }
+    kc_stack_cache_give(&s->stacks, &stack);
+    kc_places_give(s->places, place);
+    leave_sched(w);
 }
 
 /* To whoever left for the stack that was entered, on that stack. */

@@ -550,6 +550,34 @@ KC_TEST(a_hundred_thousand_spawns_reuse_their_stacks) {
     kc_sched_free(t.sched);
 }
 
+/* The record of one that nobody keeps is for the next one, with its stack; that of one that is kept is not. */
+static void kept_records_with(uint32_t workers) {
+    enum { KEPT = 20, OTHERS = 20 };
+    tally t = {.sched = rt_sched(workers)};
+    kc_co *kept[KEPT];
+
+    for (int i = 0; i < KEPT; i++) {
+        kc_co_config config = {.fn = counts, .arg = &t, .name = "kept", .stack_bytes = RT_STACK_BYTES};
+        KC_REQUIRE(kc_sched_spawn_as(t.sched, &config, &kept[i]) == KC_OK);
+        for (int k = 0; k < OTHERS; k++)
+            rt_spawn(t.sched, counts, &t);
+        KC_CHECK_EQ(kc_sched_drain(t.sched, KC_NEVER), KC_OK);
+    }
+    KC_CHECK_EQ(t.ran, KEPT * (1 + OTHERS));
+    for (int i = 0; i < KEPT; i++) {
+        size_t size_bytes = 1, touched_bytes = 1;
+        KC_CHECK_EQ(kc_co_state_of(kept[i]), KC_CO_FINISHED);
+        KC_CHECK_STR(kc_co_name(kept[i]), "kept");
+        kc_co_stack(kept[i], &size_bytes, &touched_bytes);
+        KC_CHECK_EQ(size_bytes, 0);
+        KC_CHECK_EQ(touched_bytes, 0);
+    }
+    kc_sched_free(t.sched);
+    for (int i = 0; i < KEPT; i++)
+        kc_co_drop(kept[i]);
+}
+KC_TEST(who_is_kept_keeps_its_record_and_not_its_stack) { rt_with_workers(kept_records_with); }
+
 int main(void) {
     KC_RUN(every_spawn_runs_once);
     KC_RUN(what_coroutines_spawn_is_waited_for_too);
@@ -574,6 +602,7 @@ int main(void) {
     KC_RUN(a_child_of_fork_is_refused);
 #endif
     KC_RUN(there_are_as_many_workers_as_processors_that_may_be_used);
+    KC_RUN(who_is_kept_keeps_its_record_and_not_its_stack);
     KC_RUN(a_hundred_thousand_spawns_reuse_their_stacks);
     return kc_test_report();
 }
