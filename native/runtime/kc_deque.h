@@ -49,7 +49,7 @@ void *kc_deque_oldest(kc_deque *d);
 
 /* How many there were a moment ago; exact for the owner while nobody steals. Whoever sleeps because of it must have said so
  * before, by a read-modify-write; and since a push is but a release, its owner makes one before it looks for sleepers, if it has to see
- * each (kc_sched_is_watched). */
+ * each (kc_sched_alarm_busy). */
 static inline uint32_t kc_deque_count(const kc_deque *d) {
     int64_t top = atomic_load(&d->top);
     int64_t bottom = atomic_load(&d->bottom);

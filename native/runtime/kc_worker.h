@@ -5,11 +5,11 @@
  * two shared ones first, so that no own queue, however busy, keeps them waiting for ever.
  *
  * Sleeping: `sleep` counts workers that sleep or are about to, and has bits for one that was woken and still searches, and
- * for one that is the watch: while others are busy it looks by itself now and then, so that a worker may leave one
- * coroutine in its queue without waking anybody for it (kc_sched_is_watched). For all else a worker counts itself first and
- * looks at every queue after; whoever adds work adds first and reads the count after; both by read-modify-write of the one
- * word, so one of the two sees the other. The one who searches and finds something passes the alarm on when there is more, or
- * when it was the watch and somebody still sleeps.
+ * for one that is the watch: while others are busy it looks by itself now and then. A worker counts itself first and looks at
+ * every queue after; whoever adds work adds first and reads the count after. From outside both is by read-modify-write of the
+ * one word, so one of the two sees the other; a busy worker may miss somebody, whom the watch makes good for
+ * (kc_sched_alarm_busy), and leaves one coroutine in its queue without waking anybody while there is a watch. The one who
+ * searches and finds something passes the alarm on when there is more, or when it was the watch and somebody still sleeps.
  */
 #ifndef KC_WORKER_H
 #define KC_WORKER_H
@@ -108,17 +108,18 @@ kc_co *kc_worker_wait(kc_worker *w);
 /* Wakes a sleeper, unless one was woken already and still searches, or (KC_SLEEP_WATCHED) one will look soon by itself and
  * that is enough. After the work was added. */
 void kc_sched_alarm(kc_sched *sched, uint32_t enough);
-/* For a worker that has left one coroutine alone in its queue: most often the partner of whoever runs here and is about to park,
- * so to move it would cost more. true: nobody sleeps, or the watch will look. Of one who lies down, or rises, just now the
- * answer may be late: no instruction here waits for the others' processors. It does no harm, for whoever lies down while a
- * worker is busy becomes the watch, if there is none, and a watch that rises and stays up is followed by another. */
-static inline bool kc_sched_is_watched(const kc_sched *sched) {
+/* The same by a worker, which is busy: where nobody needs to be woken this is seen by a plain read. Of one who lies down, or
+ * rises, just now the answer may be late. It does no harm, for whoever lies down while a worker is busy becomes the watch, if
+ * there is none, and a watch that rises and stays up is followed by another. */
+static inline void kc_sched_alarm_busy(kc_sched *sched, uint32_t enough) {
     uint32_t sleep = atomic_load_explicit(&sched->sleep, memory_order_relaxed);
 
-    return sleep < KC_SLEEP_ONE || (sleep & KC_SLEEP_WATCHED) != 0;
+    if (sleep >= KC_SLEEP_ONE && (sleep & enough) == 0)
+        kc_sched_alarm(sched, enough);
 }
 /* Wakes everybody, for good. */
 void kc_sched_stop(kc_sched *sched);
+
 /* guard.c: SIGSEGV tells which coroutine overflowed. KC_OK, KC_ENOMEM. */
 int kc_guard_begin(void);
 void kc_guard_end(void);

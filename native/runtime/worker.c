@@ -27,16 +27,14 @@ static kc_co *take_from(kc_ready *q, kc_count *pulls) {
 
 static KC_APART void push_ready(kc_worker *w, kc_co *co) {
     push_shared(&w->sched->ready, co);
-    kc_sched_alarm(w->sched, 0);
+    kc_sched_alarm_busy(w->sched, 0);
 }
 
 static KC_APART void push_deque(kc_worker *w, kc_co *co) {
     if (kc_deque_push(&w->deque, co) != KC_OK) /* no memory: the shared queue needs none */
         push_ready(w, co);
-    else if (kc_deque_count(&w->deque) > 1)
-        kc_sched_alarm(w->sched, 0);
-    else if (!kc_sched_is_watched(w->sched))
-        kc_sched_alarm(w->sched, KC_SLEEP_WATCHED);
+    else /* one alone is most often the partner of whoever runs here and is about to park: to move it would cost more */
+        kc_sched_alarm_busy(w->sched, kc_deque_count(&w->deque) <= 1 ? KC_SLEEP_WATCHED : 0);
 }
 
 KC_PART void push_own(kc_worker *w, kc_co *co) {
