@@ -27,33 +27,48 @@ static void sleep_thread(kc_wait *w, uint32_t seen, int64_t deadline_ns) {
         (void)atomic_fetch_or_explicit(&w->word, KC_WAIT_TIME, memory_order_acq_rel);
 }
 
-/* Until one of these was told. */
-static inline uint32_t wait_untimed(kc_wait *w, uint32_t what, int64_t deadline_ns) {
+/* Until one of these was told. A thread, or a coroutine that nobody schedules. */
+static KC_APART uint32_t wait_thread(kc_wait *w, uint32_t what, int64_t deadline_ns) {
     uint32_t seen = atomic_load_explicit(&w->word, memory_order_acquire);
 
     while ((seen & what) == 0) {
-        if (w->co != NULL)
-            (void)kc_co_wait(w->co, &w->word, seen, KC_WAIT_ASLEEP);
-        else
-            sleep_thread(w, seen, deadline_ns);
+        sleep_thread(w, seen, deadline_ns);
         seen = atomic_load_explicit(&w->word, memory_order_acquire);
     }
     return seen;
 }
 
-static KC_APART uint32_t wait_timed(kc_wait *w, uint32_t what, int64_t deadline_ns) {
-    bool alarmed = w->co != NULL && (atomic_load_explicit(&w->word, memory_order_acquire) & what) == 0;
-    uint32_t seen = 0;
+/* The same; a coroutine of a scheduler. */
+static inline uint32_t wait_co(kc_wait *w, uint32_t what) {
+    uint32_t seen = atomic_load_explicit(&w->word, memory_order_acquire);
+
+    while ((seen & what) == 0) {
+        kc_sched_wait(w->co, &w->word, seen, KC_WAIT_ASLEEP);
+        seen = atomic_load_explicit(&w->word, memory_order_acquire);
+    }
+    return seen;
+}
+
+static KC_APART uint32_t wait_until(kc_wait *w, uint32_t what, int64_t deadline_ns) {
+    uint32_t seen = atomic_load_explicit(&w->word, memory_order_acquire);
     kc_alarm alarm;
 
-    if (alarmed)
+    if ((seen & what) == 0) {
         (void)kc_alarm_set(kc_co_sched(w->co), &alarm, w, deadline_ns);
-    seen = wait_untimed(w, what | KC_WAIT_TIME | KC_WAIT_NO_MEMORY | KC_WAIT_NO_FILE, deadline_ns);
-    if (alarmed)
+        seen = wait_co(w, what | KC_WAIT_TIME | KC_WAIT_NO_MEMORY | KC_WAIT_NO_FILE);
         kc_alarm_clear(kc_co_sched(w->co), &alarm);
+    }
     return seen;
 }
 
 uint32_t kc_wait_for(kc_wait *w, uint32_t what, int64_t deadline_ns) {
-    return deadline_ns == KC_NEVER ? wait_untimed(w, what, KC_NEVER) : wait_timed(w, what, deadline_ns);
+    uint32_t told = 0;
+
+    if (w->co == NULL)
+        told = wait_thread(w, deadline_ns != KC_NEVER ? what | KC_WAIT_TIME : what, deadline_ns);
+    else if (deadline_ns != KC_NEVER)
+        told = wait_until(w, what, deadline_ns);
+    else
+        told = wait_co(w, what);
+    return told;
 }

@@ -111,14 +111,23 @@ static inline void kc_co_leave(kc_co *co, uint32_t why) {
     else
         kc_co_give_back(co);
 }
-/* The coroutine that runs here waits while *word is `seen`: the bit `asleep` is set in it once the stack has been left, and
- * whoever clears that bit calls kc_co_wake. false: it was another already, and the others had a turn at most. */
-static inline bool kc_co_wait(kc_co *co, _Atomic uint32_t *word, uint32_t seen, uint32_t asleep) {
+static inline void kc_co_waits_at(kc_co *co, _Atomic uint32_t *word, uint32_t seen, uint32_t asleep) {
     co->word = word;
     co->seen = seen;
     co->asleep = asleep;
+}
+/* The coroutine that runs here waits while *word is `seen`: the bit `asleep` is set in it once the stack has been left, and
+ * whoever clears that bit calls kc_co_wake. false: it was another already, and the others had a turn at most. */
+static inline bool kc_co_wait(kc_co *co, _Atomic uint32_t *word, uint32_t seen, uint32_t asleep) {
+    kc_co_waits_at(co, word, seen, asleep);
     kc_co_leave(co, KC_LEAVE_WAIT);
     return co->leave == KC_LEAVE_WAIT;
+}
+/* The same, for one that has a scheduler. */
+static inline void kc_sched_wait(kc_co *co, _Atomic uint32_t *word, uint32_t seen, uint32_t asleep) {
+    kc_co_waits_at(co, word, seen, asleep);
+    co->leave = KC_LEAVE_WAIT;
+    kc_sched_pass_on(co);
 }
 /* For whoever was entered in its place, once it has left for KC_LEAVE_WAIT. true: it waits, and is somebody else's; false: it
  * has but yielded. */

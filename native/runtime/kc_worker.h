@@ -26,16 +26,14 @@
 
 /* Ready coroutines, chained through their own records: an append cannot fail. */
 typedef struct kc_line {
-    kc_co *first, *last;
+    kc_co *first;
+    kc_co **end; /* where the next one is put: first, or the last one's next */
 } kc_line;
 
 static inline void kc_line_push(kc_line *line, kc_co *co) {
     co->next = NULL;
-    if (line->last != NULL)
-        line->last->next = co;
-    else
-        line->first = co;
-    line->last = co;
+    *line->end = co;
+    line->end = &co->next;
 }
 static inline kc_co *kc_line_take(kc_line *line) {
     kc_co *co = line->first;
@@ -43,7 +41,7 @@ static inline kc_co *kc_line_take(kc_line *line) {
     if (co != NULL) {
         line->first = co->next;
         if (line->first == NULL)
-            line->last = NULL;
+            line->end = &line->first;
     }
     return co;
 }

@@ -77,6 +77,7 @@ static int prepare(kc_sched *s, const kc_sched_config *config) {
     for (uint32_t i = 0; i < s->count; i++) {
         s->workers[i].sched = s;
         s->workers[i].index = i;
+        s->workers[i].own.end = &s->workers[i].own.first;
         s->workers[i].alone = s->count == 1;
         s->workers[i].rounds_left = KC_LOOK_AROUND;
         s->workers[i].dice = (i + 1) * UINT64_C(0x9E3779B97F4A7C15);

@@ -61,8 +61,8 @@ static KC_APART void push_inject(kc_sched *s, kc_co *co) {
 }
 
 void kc_sched_ready(kc_co *co) {
-    kc_sched *s = kc_co_sched(co);
     kc_worker *w = kc_here_get()->worker;
+    kc_sched *s = kc_co_sched(co);
 
     atomic_store_explicit(&co->state, KC_CO_READY, memory_order_release); /* kc_co_resume sees by it that it has a scheduler */
     if (w != NULL && w->sched == s)
