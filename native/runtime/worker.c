@@ -128,7 +128,8 @@ static KC_APART kc_co *look_around(kc_worker *w) {
 #endif
 }
 
-static KC_APART kc_co *search(kc_worker *w, bool may_steal) {
+static KC_APART kc_co *search(kc_worker *w, const kc_co *leaves) {
+    bool may_steal = leaves == NULL || leaves->leave != KC_LEAVE_YIELD;
 #if KC_MUTANT == 62 /* who yields looks at the worker's own queue only, and goes on before all others */
     kc_co *co = may_steal ? take_shared(w, false) : NULL;
 #else
@@ -138,16 +139,17 @@ static KC_APART kc_co *search(kc_worker *w, bool may_steal) {
     return co == NULL && may_steal ? steal(w) : co;
 }
 
-/* may_steal: there is nothing else to do. Others keep what is theirs from somebody who only yields, except when looking around. */
-KC_PART kc_co *find(kc_worker *w, bool may_steal) {
+/* For whoever leaves, or, NULL, for the worker at home. Others keep what is theirs from somebody who only yields, except when
+ * looking around. */
+KC_PART kc_co *find(kc_worker *w, const kc_co *leaves) {
     kc_co *co = --w->rounds_left == 0 ? look_around(w) : NULL;
 
     if (co == NULL)
         co = take_own(w);
-    return co != NULL ? co : search(w, may_steal);
+    return co != NULL ? co : search(w, leaves);
 }
 
-kc_co *kc_worker_find(kc_worker *w) { return find(w, true); }
+kc_co *kc_worker_find(kc_worker *w) { return find(w, NULL); }
 
 /* ---- running ---- */
 
@@ -233,7 +235,7 @@ void kc_sched_arrived(kc_co *co) {
 /* Who yields and is alone goes on. */
 void kc_sched_pass_on(kc_co *co) {
     kc_worker *w = co->worker;
-    kc_co *next = find(w, co->leave != KC_LEAVE_YIELD);
+    kc_co *next = find(w, co);
 
     if (next != NULL || co->leave != KC_LEAVE_YIELD) {
         go(w, co, next);
