@@ -218,8 +218,6 @@ void kc_co_rouse(kc_co *co) {
         make_ready(co);
 }
 
-void kc_co_wake(kc_co *co) { make_ready(co); }
-
 enum kc_co_state kc_co_state_of(const kc_co *co) {
     return (enum kc_co_state)atomic_load_explicit(&co->state, memory_order_acquire);
 }

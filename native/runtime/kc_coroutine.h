@@ -93,8 +93,6 @@ static inline bool kc_gate_pass(kc_gate *gate) {
 static inline void kc_co_state_set(kc_co *co, uint32_t state) {
     atomic_store_explicit(&co->state, state, memory_order_relaxed);
 }
-/* From any thread. */
-void kc_co_wake(kc_co *co);
 /* Park and unpark for a part of the library that stands above the runtime: at a gate of its own, so it takes no unpark of a
  * user's and leaves none behind. An opening of somebody earlier may still be there: whoever rests looks again what it waits
  * for. The coroutine that runs here; from any thread, one that cannot have ended. */
@@ -117,7 +115,7 @@ static inline void kc_co_waits_at(kc_co *co, _Atomic uint32_t *word, uint32_t se
     co->asleep = asleep;
 }
 /* The coroutine that runs here waits while *word is `seen`: the bit `asleep` is set in it once the stack has been left, and
- * whoever clears that bit calls kc_co_wake. false: it was another already, and the others had a turn at most. */
+ * whoever clears that bit makes it ready. false: it was another already, and the others had a turn at most. */
 static inline bool kc_co_wait(kc_co *co, _Atomic uint32_t *word, uint32_t seen, uint32_t asleep) {
     kc_co_waits_at(co, word, seen, asleep);
     kc_co_leave(co, KC_LEAVE_WAIT);
