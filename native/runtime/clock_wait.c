@@ -11,7 +11,7 @@ void kc_wait_tell(kc_wait *w, uint32_t what) {
         ;
     if ((seen & KC_WAIT_ASLEEP) != 0) {
         if (co != NULL)
-            kc_co_wake(co);
+            kc_sched_ready(co);
         else
             kc_futex_wake(&w->word, 1);
     }
@@ -27,22 +27,48 @@ static void sleep_thread(kc_wait *w, uint32_t seen, int64_t deadline_ns) {
         (void)atomic_fetch_or_explicit(&w->word, KC_WAIT_TIME, memory_order_acq_rel);
 }
 
-uint32_t kc_wait_for(kc_wait *w, uint32_t what, int64_t deadline_ns) {
+/* Until one of these was told. A thread, or a coroutine that nobody schedules. */
+static KC_APART uint32_t wait_thread(kc_wait *w, uint32_t what, int64_t deadline_ns) {
     uint32_t seen = atomic_load_explicit(&w->word, memory_order_acquire);
-    bool timed = w->co != NULL && deadline_ns != KC_NEVER && (seen & what) == 0;
-    kc_alarm alarm;
 
-    what |= deadline_ns != KC_NEVER ? KC_WAIT_TIME | KC_WAIT_NO_MEMORY | KC_WAIT_NO_FILE : 0U;
-    if (timed)
-        kc_alarm_set(kc_co_sched(w->co), &alarm, w, deadline_ns);
     while ((seen & what) == 0) {
-        if (w->co != NULL)
-            kc_co_wait(w->co, &w->word, seen, KC_WAIT_ASLEEP);
-        else
-            sleep_thread(w, seen, deadline_ns);
+        sleep_thread(w, seen, deadline_ns);
         seen = atomic_load_explicit(&w->word, memory_order_acquire);
     }
-    if (timed)
-        kc_alarm_clear(kc_co_sched(w->co), &alarm);
     return seen;
+}
+
+/* The same; a coroutine of a scheduler. */
+static inline uint32_t wait_co(kc_wait *w, uint32_t what) {
+    uint32_t seen = atomic_load_explicit(&w->word, memory_order_acquire);
+
+    while ((seen & what) == 0) {
+        kc_sched_wait(w->co, &w->word, seen, KC_WAIT_ASLEEP);
+        seen = atomic_load_explicit(&w->word, memory_order_acquire);
+    }
+    return seen;
+}
+
+static KC_APART uint32_t wait_until(kc_wait *w, uint32_t what, int64_t deadline_ns) {
+    uint32_t seen = atomic_load_explicit(&w->word, memory_order_acquire);
+    kc_alarm alarm;
+
+    if ((seen & what) == 0) {
+        (void)kc_alarm_set(kc_co_sched(w->co), &alarm, w, deadline_ns);
+        seen = wait_co(w, what | KC_WAIT_TIME | KC_WAIT_NO_MEMORY | KC_WAIT_NO_FILE);
+        kc_alarm_clear(kc_co_sched(w->co), &alarm);
+    }
+    return seen;
+}
+
+uint32_t kc_wait_for(kc_wait *w, uint32_t what, int64_t deadline_ns) {
+    uint32_t told = 0;
+
+    if (w->co == NULL)
+        told = wait_thread(w, deadline_ns != KC_NEVER ? what | KC_WAIT_TIME : what, deadline_ns);
+    else if (deadline_ns != KC_NEVER)
+        told = wait_until(w, what, deadline_ns);
+    else
+        told = wait_co(w, what);
+    return told;
 }

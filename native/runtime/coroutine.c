@@ -22,7 +22,7 @@ kc_co *kc_co_self(void) { return kc_here_get()->co; }
 static void begin(void *arg) {
     kc_co *co = arg;
 
-    kc_fibre_enter(&co->fibre, co->back_fibre);
+    kc_co_arrive(co);
     co->fn(co->arg);
     kc_co_leave(co, KC_LEAVE_END);
 }
@@ -31,11 +31,9 @@ void kc_co_rename(kc_co *co, const char *name) { (void)snprintf(co->name, sizeof
 
 /* In hexadecimal, by hand: snprintf takes longer than all else that making a coroutine takes. Returns behind the last digit. */
 static char *write_number(char *at, size_t number) {
-    uint32_t shift = 0;
+    uint32_t bits = 64 - (uint32_t)__builtin_clzll((unsigned long long)number | 1);
 
-    while (number >> shift > 15)
-        shift += 4;
-    for (uint32_t left = shift + 4; left != 0; left -= 4)
+    for (uint32_t left = (bits + 3) / 4 * 4; left != 0; left -= 4)
         *at++ = "0123456789abcdef"[(number >> (left - 4)) & 15];
     return at;
 }
@@ -52,17 +50,19 @@ static void name(kc_co *co, const char *wanted) {
 _Static_assert(3 + 2 * sizeof(size_t) < KC_CO_NAME_BYTES, "the longest number fits");
 
 int kc_co_make_on(const kc_co_config *config, kc_stack *stack, kc_co **co_out) {
-    kc_co *co = calloc(1, sizeof *co);
+    kc_co *co = stack->spare != NULL ? stack->spare : malloc(sizeof *co);
     int rc = co != NULL ? KC_OK : KC_ENOMEM;
 
     if (rc == KC_OK) {
+        stack->spare = NULL;
+        memset(co, 0, sizeof *co);
         co->fn = config->fn;
         co->arg = config->arg;
         co->refs = 1;
         co->stack = *stack;
         name(co, config->name);
-        kc_fibre_make(&co->fibre, stack->bottom, stack->bytes, co->name);
-        kc_context_make(&co->context, kc_stack_top(stack), begin, co);
+        kc_fibre_make(&co->side.fibre, stack->bottom, stack->bytes, co->name);
+        kc_context_make(&co->side.context, kc_stack_top(stack), begin, co);
         *stack = (kc_stack){0};
         *co_out = co;
     }
@@ -86,43 +86,48 @@ void kc_co_keep(kc_co *co) {
 }
 
 void kc_co_drop(kc_co *co) {
-    if (co != NULL && atomic_fetch_sub_explicit(&co->refs, 1, memory_order_acq_rel) == 1) {
-        kc_fibre_free(&co->fibre);
+    if (co != NULL && kc_co_is_last(co)) {
+        kc_fibre_free(&co->side.fibre);
         kc_stack_unmap(&co->stack);
         free(co);
     }
 }
 
-uint32_t kc_co_enter(kc_co *co) {
-    kc_here *mine = kc_here_get(); /* whoever runs a coroutine stays on its thread meanwhile */
+void kc_co_arrive(kc_co *co) {
+    if (kc_co_sched(co) != NULL)
+        kc_sched_arrived(co);
+    else
+        kc_fibre_enter(&co->side.fibre, &co->back->fibre);
+}
+
+/* It may come back under a scheduler. */
+void kc_co_give_back(kc_co *co) {
+    kc_fibre_leave(&co->side.fibre, &co->back->fibre, co->leave == KC_LEAVE_END);
+    kc_switch(&co->side.context, &co->back->context);
+    kc_co_arrive(co);
+}
+
+/* Runs it here until it leaves. */
+static void enter(kc_co *co) {
+    kc_here *mine = kc_here_get(); /* whoever resumes a coroutine stays on its thread meanwhile */
     kc_co *outer = mine->co;
-    kc_context back;
-    kc_fibre fibre;
+    kc_side back;
 
-    kc_fibre_here(&fibre);
+    kc_fibre_here(&back.fibre);
     co->back = &back;
-    co->back_fibre = &fibre;
     mine->co = co;
-    kc_fibre_leave(&fibre, &co->fibre, 0);
-    kc_switch(&back, &co->context);
-    kc_fibre_enter(&fibre, &co->fibre);
+    kc_fibre_leave(&back.fibre, &co->side.fibre, 0);
+    kc_switch(&back.context, &co->side.context);
+    kc_fibre_enter(&back.fibre, &co->side.fibre);
     mine->co = outer;
-    return co->leave;
 }
 
-void kc_co_leave(kc_co *co, uint32_t why) {
-    co->leave = why;
-    kc_fibre_leave(&co->fibre, co->back_fibre, why == KC_LEAVE_END);
-    kc_switch(&co->context, co->back);
-    kc_fibre_enter(&co->fibre, co->back_fibre);
-}
-
-/* What became of a coroutine that nobody schedules, once it has left. */
-static void rest(kc_co *co, uint32_t why) {
-    if (why == KC_LEAVE_YIELD) {
+/* What became of it, once it has left. */
+static void settle(kc_co *co) {
+    if (co->leave == KC_LEAVE_YIELD) {
         kc_co_state_set(co, KC_CO_SUSPENDED);
-    } else if (why == KC_LEAVE_END) {
-        kc_fibre_free(&co->fibre);
+    } else if (co->leave == KC_LEAVE_END) {
+        kc_fibre_free(&co->side.fibre);
         kc_stack_unmap(&co->stack);
         kc_co_state_set(co, KC_CO_FINISHED);
     } else {
@@ -150,8 +155,8 @@ int kc_co_resume(kc_co *co) {
 
     if (can && atomic_compare_exchange_strong_explicit(&co->state, &state, KC_CO_RUNNING, memory_order_acq_rel,
                                                        memory_order_relaxed)) {
-        co->worker = NULL;
-        rest(co, kc_co_enter(co));
+        enter(co);
+        settle(co);
         rc = KC_OK;
     }
     return rc;
@@ -164,12 +169,25 @@ void kc_co_yield(void) {
         kc_co_leave(co, KC_LEAVE_YIELD);
 }
 
+/* Until the gate is opened; it is shut behind the caller. */
+static void wait_before(kc_co *co, kc_gate *gate) {
+#if KC_MUTANT == 34 /* an unpark that came before the park is forgotten */
+    bool passed = kc_gate_pass(gate);
+    (void)sched_yield();
+    while (!passed && !kc_co_wait(co, gate, KC_GATE_SHUT, KC_GATE_WAITED))
+        (void)atomic_exchange(gate, KC_GATE_SHUT);
+    return;
+#endif
+    if (!kc_gate_pass(gate) && !kc_co_wait(co, gate, KC_GATE_SHUT, KC_GATE_WAITED))
+        (void)atomic_exchange_explicit(gate, KC_GATE_SHUT, memory_order_acq_rel); /* opened while it left */
+}
+
 int kc_co_park(void) {
     kc_co *co = kc_co_self();
     int rc = co != NULL ? KC_OK : KC_EINVAL;
 
-    if (rc == KC_OK && !kc_gate_pass(&co->park))
-        kc_co_leave(co, KC_LEAVE_PARK);
+    if (rc == KC_OK)
+        wait_before(co, &co->park);
     return rc;
 }
 
@@ -192,38 +210,13 @@ int kc_co_unpark(kc_co *co) {
 void kc_co_rest(void) {
     kc_co *co = kc_co_self();
 
-    if (!kc_gate_pass(&co->rest))
-        kc_co_leave(co, KC_LEAVE_REST);
+    wait_before(co, &co->rest);
 }
 
 void kc_co_rouse(kc_co *co) {
     if (kc_gate_open(&co->rest))
         make_ready(co);
 }
-
-void kc_co_wait(kc_co *co, _Atomic uint32_t *word, uint32_t seen, uint32_t asleep) {
-    co->word = word;
-    co->seen = seen;
-    co->asleep = asleep;
-    kc_co_leave(co, KC_LEAVE_WAIT);
-}
-
-bool kc_co_falls_asleep(kc_co *co) {
-    uint32_t seen = co->seen;
-
-    if (co->leave == KC_LEAVE_PARK)
-#if KC_MUTANT == 34 /* an unpark that came before the park is forgotten */
-        return sched_yield() != 0 || kc_gate_wait(&co->park) || kc_gate_wait(&co->park);
-#else
-        return kc_gate_wait(&co->park);
-#endif
-    if (co->leave == KC_LEAVE_REST)
-        return kc_gate_wait(&co->rest);
-    return atomic_compare_exchange_strong_explicit(co->word, &seen, seen | co->asleep, memory_order_acq_rel,
-                                                   memory_order_relaxed);
-}
-
-void kc_co_wake(kc_co *co) { make_ready(co); }
 
 enum kc_co_state kc_co_state_of(const kc_co *co) {
     return (enum kc_co_state)atomic_load_explicit(&co->state, memory_order_acquire);

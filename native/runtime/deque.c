@@ -3,22 +3,13 @@
 
 #include <stdlib.h>
 
+#include "core/kc_layout.h"
 #include "kcoro/kc_types.h"
 
 enum { ITEMS_LIMIT = 1 << 30 };
 
-struct kc_deque_array {
-    kc_deque_array *smaller; /* the one it took the place of */
-    int64_t mask;
-    _Atomic(void *) items[];
-};
-
 static void *get(kc_deque_array *a, int64_t at) {
     return atomic_load_explicit(&a->items[at & a->mask], memory_order_relaxed);
-}
-
-static void put(kc_deque_array *a, int64_t at, void *item) {
-    atomic_store_explicit(&a->items[at & a->mask], item, memory_order_relaxed);
 }
 
 static kc_deque_array *array_of(int64_t items, kc_deque_array *smaller) {
@@ -60,7 +51,7 @@ void kc_deque_free(kc_deque *d) {
 }
 
 /* Items keep their numbers in the larger array; a thief that still reads the old one finds them there as well. */
-static int grow(kc_deque *d, int64_t top, int64_t bottom) {
+int kc_deque_grow(kc_deque *d, int64_t top, int64_t bottom) {
     kc_deque_array *old = atomic_load_explicit(&d->array, memory_order_relaxed);
     kc_deque_array *new = NULL;
     int rc = KC_EAGAIN;
@@ -71,22 +62,8 @@ static int grow(kc_deque *d, int64_t top, int64_t bottom) {
     }
     if (rc == KC_OK) {
         for (int64_t at = top; at < bottom; at++)
-            put(new, at, get(old, at));
+            kc_deque_put(new, at, get(old, at));
         atomic_store_explicit(&d->array, new, memory_order_release); /* with what was copied */
-    }
-    return rc;
-}
-
-int kc_deque_push(kc_deque *d, void *item) {
-    int64_t bottom = atomic_load_explicit(&d->bottom, memory_order_relaxed);
-    /* Acquire: a thief that made this place free has read what stood in it. */
-    int64_t top = atomic_load_explicit(&d->top, memory_order_acquire);
-    kc_deque_array *a = atomic_load_explicit(&d->array, memory_order_relaxed);
-    int rc = bottom - top <= a->mask ? KC_OK : grow(d, top, bottom);
-
-    if (rc == KC_OK) {
-        put(atomic_load_explicit(&d->array, memory_order_relaxed), bottom, item);
-        atomic_store_explicit(&d->bottom, bottom + 1, memory_order_release); /* with the item and what it points to */
     }
     return rc;
 }
@@ -119,7 +96,7 @@ void *kc_deque_take(kc_deque *d) {
     return item;
 }
 
-int kc_deque_steal(kc_deque *d, void **item_out) {
+KC_PART int steal(kc_deque *d, void **item_out) {
     int64_t top = atomic_load(&d->top);
     int64_t bottom = atomic_load(&d->bottom);
     int rc = KC_ENOENT;
@@ -135,9 +112,12 @@ int kc_deque_steal(kc_deque *d, void **item_out) {
     return rc;
 }
 
-uint32_t kc_deque_count(const kc_deque *d) {
-    int64_t top = atomic_load(&d->top);
-    int64_t bottom = atomic_load(&d->bottom);
+int kc_deque_steal(kc_deque *d, void **item_out) { return steal(d, item_out); }
 
-    return bottom > top ? (uint32_t)(bottom - top) : 0;
+void *kc_deque_oldest(kc_deque *d) {
+    void *item = NULL;
+
+    while (steal(d, &item) == KC_EAGAIN)
+        ;
+    return item;
 }

@@ -20,7 +20,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kcoro/kc_types.h"
+
 typedef struct kc_deque_array kc_deque_array;
+struct kc_deque_array {
+    kc_deque_array *smaller; /* the one it took the place of */
+    int64_t mask;
+    _Atomic(void *) items[];
+};
 
 enum { KC_DEQUE_ITEMS = 64 /* places at first */, KC_LINE_BYTES = 64 };
 
@@ -36,16 +43,42 @@ int kc_deque_make(kc_deque *d, uint32_t items_max);
 /* Nobody uses it any more. Items still in it are forgotten. */
 void kc_deque_free(kc_deque *d);
 
+/* For kc_deque_push alone. */
+int kc_deque_grow(kc_deque *d, int64_t top, int64_t bottom);
+static inline void kc_deque_put(kc_deque_array *a, int64_t at, void *item) {
+    atomic_store_explicit(&a->items[at & a->mask], item, memory_order_relaxed);
+}
 /* The owner. Items are not NULL. KC_ENOMEM: no memory to grow; KC_EAGAIN: items_max are in it. Then nothing was changed. */
-int kc_deque_push(kc_deque *d, void *item);
+static inline int kc_deque_push(kc_deque *d, void *item) {
+    int64_t bottom = atomic_load_explicit(&d->bottom, memory_order_relaxed);
+    /* Acquire: a thief that made this place free has read what stood in it. */
+    int64_t top = atomic_load_explicit(&d->top, memory_order_acquire);
+    kc_deque_array *a = atomic_load_explicit(&d->array, memory_order_relaxed);
+    int rc = bottom - top <= a->mask ? KC_OK : kc_deque_grow(d, top, bottom);
+
+    if (rc == KC_OK) {
+        kc_deque_put(atomic_load_explicit(&d->array, memory_order_relaxed), bottom, item);
+        atomic_store_explicit(&d->bottom, bottom + 1, memory_order_release); /* with the item and what it points to */
+    }
+    return rc;
+}
 /* The owner: the youngest, NULL if there is none. */
 void *kc_deque_take(kc_deque *d);
 
 /* Anybody, the owner too: the oldest. KC_OK; KC_ENOENT: it was empty; KC_EAGAIN: another got that one, there may be more. */
 int kc_deque_steal(kc_deque *d, void **item_out);
 
+/* Anybody: the oldest, NULL: it was empty. */
+void *kc_deque_oldest(kc_deque *d);
+
 /* How many there were a moment ago; exact for the owner while nobody steals. Whoever sleeps because of it must have said so
- * before, by a read-modify-write; and since a push is but a release, its owner makes one before it looks for sleepers. */
-uint32_t kc_deque_count(const kc_deque *d);
+ * before, by a read-modify-write; and since a push is but a release, its owner makes one before it looks for sleepers, if it has to see
+ * each (kc_sched_alarm_busy). */
+static inline uint32_t kc_deque_count(const kc_deque *d) {
+    int64_t top = atomic_load(&d->top);
+    int64_t bottom = atomic_load(&d->bottom);
+
+    return bottom > top ? (uint32_t)(bottom - top) : 0;
+}
 
 #endif

@@ -15,10 +15,12 @@
 typedef struct kc_stack {
     uint8_t *bottom; /* the first byte that may be used; the guard ends here */
     size_t bytes;    /* 0: no stack */
+    void *spare;     /* memory for the record of whoever will run here (malloc), NULL: none; it goes with the stack */
 } kc_stack;
 
 /* bytes is rounded up to pages. KC_ENOMEM, KC_EINVAL (over 1 GiB). */
 int kc_stack_map(size_t bytes, kc_stack *stack_out);
+/* The spare memory goes too. */
 void kc_stack_unmap(kc_stack *stack);
 static inline void *kc_stack_top(const kc_stack *stack) { return stack->bottom + stack->bytes; }
 bool kc_stack_guards(const kc_stack *stack, const void *address);

@@ -77,6 +77,9 @@ static int prepare(kc_sched *s, const kc_sched_config *config) {
     for (uint32_t i = 0; i < s->count; i++) {
         s->workers[i].sched = s;
         s->workers[i].index = i;
+        s->workers[i].own.end = &s->workers[i].own.first;
+        s->workers[i].alone = s->count == 1;
+        s->workers[i].rounds_left = KC_LOOK_AROUND;
         s->workers[i].dice = (i + 1) * UINT64_C(0x9E3779B97F4A7C15);
     }
     rc = make_queues(s);
@@ -165,7 +168,17 @@ void kc_sched_free(kc_sched *s) {
     release(s);
 }
 
-/* KC_ENOMEM: there are as many coroutines as there may be. KC_EBADF: in a child of fork(2) no worker would ever run it. */
+static void count_in(kc_sched *s) {
+    kc_worker *w = kc_here_get()->worker;
+
+    if (w != NULL && w->sched == s)
+        kc_count_up(&w->submitted);
+    else
+        (void)atomic_fetch_add_explicit(&s->submitted, 1, memory_order_relaxed);
+}
+
+/* A reference of the caller's is the scheduler's from now on, until the coroutine has finished. KC_ENOMEM: there are as many
+ * coroutines as there may be. KC_EBADF: in a child of fork(2) no worker would ever run it. */
 static int admit(kc_sched *s, kc_co *co) {
     uint32_t place = 0;
 
@@ -176,11 +189,9 @@ static int admit(kc_sched *s, kc_co *co) {
         return KC_ENOMEM;
     co->place = place;
     (void)atomic_fetch_add(&s->live, 1);
-    (void)atomic_fetch_add_explicit(&s->submitted, 1, memory_order_relaxed);
-    kc_co_keep(co); /* the scheduler's, until it has finished */
+    count_in(s);
     atomic_store_explicit(&co->sched, s, memory_order_relaxed);
-    atomic_store_explicit(&co->state, KC_CO_READY, memory_order_release);
-    kc_sched_enqueue(s, co);
+    kc_sched_ready(co);
     return KC_OK;
 }
 
@@ -194,12 +205,17 @@ int kc_sched_spawn_as(kc_sched *s, const kc_co_config *config, kc_co **co_out) {
         rc = kc_stack_cache_take(&s->stacks, bytes, &stack);
     if (rc == KC_OK && (rc = kc_co_make_on(config, &stack, &co)) != KC_OK)
         kc_stack_cache_give(&s->stacks, &stack);
-    if (rc == KC_OK && co_out != NULL)
+    if (rc == KC_OK && co_out != NULL) {
+        kc_co_keep(co);
         *co_out = co; /* before it runs */
-    if (rc == KC_OK && (rc = admit(s, co)) != KC_OK && co_out != NULL)
-        *co_out = NULL;
-    if (rc != KC_OK || co_out == NULL)
+    }
+    if (rc == KC_OK && (rc = admit(s, co)) != KC_OK) {
         kc_co_drop(co);
+        if (co_out != NULL) {
+            kc_co_drop(co);
+            *co_out = NULL;
+        }
+    }
     return rc;
 }
 
@@ -215,9 +231,12 @@ int kc_sched_adopt(kc_sched *s, kc_co *co) {
     int rc = KC_EBUSY;
 
     if (can && atomic_compare_exchange_strong(&co->state, &state, KC_CO_RUNNING)) {
+        kc_co_keep(co);
         rc = admit(s, co);
-        if (rc != KC_OK)
+        if (rc != KC_OK) {
             atomic_store(&co->state, state);
+            kc_co_drop(co);
+        }
     } else if (kc_co_sched(co) == NULL && (state == KC_CO_PARKED || state == KC_CO_FINISHED)) {
         rc = state == KC_CO_PARKED ? KC_EAGAIN : KC_EPIPE;
     }
@@ -236,10 +255,13 @@ kc_clock *kc_sched_clock(kc_sched *s) { return &s->clock; }
 uint32_t kc_sched_workers(const kc_sched *s) { return s->count; }
 
 static void add_worker(kc_sched_usage *u, const kc_worker *w) {
-    u->switches += kc_count_of(&w->switches);
+    u->switches += kc_count_of(&w->steals) + kc_count_of(&w->fast_path) + kc_count_of(&w->ready_pulls) +
+                   kc_count_of(&w->inject_pulls); /* whoever is taken is resumed */
     u->steal_probes += kc_count_of(&w->steal_probes);
     u->steals += kc_count_of(&w->steals);
     u->steal_failures += kc_count_of(&w->steal_failures);
+    u->submitted += kc_count_of(&w->submitted);
+    u->completed += kc_count_of(&w->completed);
     u->fast_path += kc_count_of(&w->fast_path);
     u->ready_pulls += kc_count_of(&w->ready_pulls);
     u->inject_pulls += kc_count_of(&w->inject_pulls);
@@ -251,8 +273,7 @@ void kc_sched_measure(kc_sched *s, kc_sched_usage *usage_out) {
 
     for (uint32_t i = 0; i < s->count; i++)
         add_worker(&u, &s->workers[i]);
-    u.completed = atomic_load(&s->completed);
-    u.submitted = atomic_load(&s->submitted);
+    u.submitted += atomic_load(&s->submitted);
     u.wakes = kc_count_of(&s->wakes);
     u.idle = atomic_load(&s->sleep) / KC_SLEEP_ONE;
     u.live = atomic_load(&s->live);

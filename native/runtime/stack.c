@@ -4,6 +4,7 @@
  * costs two system calls each time. The cache is bounded, so is this. */
 #include "kc_stack.h"
 
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -46,6 +47,7 @@ void kc_stack_unmap(kc_stack *stack) {
     if (stack->bytes != 0) {
         size_t guard = guard_bytes();
         (void)munmap(stack->bottom - guard, stack->bytes + guard);
+        free(stack->spare);
     }
     *stack = (kc_stack){0};
 }

@@ -1,9 +1,13 @@
-/* worker.c: what a worker does: find a coroutine, run it, see what became of it; sleep when there is none (kc_worker.h). */
-#include <sched.h>
+/* worker.c: what a worker does: find a coroutine, enter it, see what became of the one that left (kc_worker.h).
+ *
+ * A coroutine that leaves finds the next one itself, on its own stack, and goes straight there: one switch for each hand-over.
+ * The worker's thread has a stack too, its home, and that is entered when nobody is ready. Whoever arrives, a coroutine or
+ * the worker at home, sees to the one that left (`left`), whose registers are stored by then: only now may it be told to be
+ * asleep, put into a queue, or freed.
+ */
+#include <stdlib.h>
 
 #include "kc_worker.h"
-
-enum { LOOK_AROUND = 61, WATCH_LEAST_NS = 250000, WATCH_MOST_NS = 4000000 };
 
 /* Everybody's queues. A push cannot fail: each brings its own place. */
 static void push_shared(kc_ready *q, kc_co *co) { kc_ready_push(q, co->place, co); }
@@ -21,74 +25,50 @@ static kc_co *take_from(kc_ready *q, kc_count *pulls) {
 
 /* ---- adding work ---- */
 
-/* Claims that a sleeper is to search, in one step with the proof that there is one: a claim on whoever has just risen by itself
- * would stay, and keep everybody from waking those who lie down later. */
-static bool claims_search(kc_sched *s, uint32_t enough) {
-    uint32_t sleep = atomic_fetch_add(&s->sleep, 0);
-    bool claimed = false;
-
-#if KC_MUTANT == 40 /* it is claimed that a sleeper searches, although it has risen meanwhile */
-    for (int i = 0; i < 10; i++)
-        (void)sched_yield();
-    if (sleep >= KC_SLEEP_ONE && (sleep & (KC_SLEEP_SEARCHED | enough)) == 0)
-        return (atomic_fetch_or(&s->sleep, KC_SLEEP_SEARCHED) & KC_SLEEP_SEARCHED) == 0;
-#endif
-    while (!claimed && sleep >= KC_SLEEP_ONE && (sleep & (KC_SLEEP_SEARCHED | enough)) == 0)
-        claimed = atomic_compare_exchange_weak(&s->sleep, &sleep, sleep | KC_SLEEP_SEARCHED);
-    return claimed;
+static KC_APART void push_ready(kc_worker *w, kc_co *co) {
+    push_shared(&w->sched->ready, co);
+    kc_sched_alarm_busy(w->sched, 0);
 }
 
-/* Wakes a sleeper, unless one was woken already and still searches, or (KC_SLEEP_WATCHED) one will look soon by itself and
- * that is enough. After the work was added. */
-static void alarm_one(kc_sched *s, uint32_t enough) {
-    if (claims_search(s, enough)) {
-        (void)atomic_fetch_add_explicit(&s->wakes, 1, memory_order_relaxed);
-        (void)atomic_fetch_add(&s->epoch, 1);
-        kc_futex_wake(&s->epoch, 1);
-    }
+static KC_APART void push_deque(kc_worker *w, kc_co *co) {
+    if (kc_deque_push(&w->deque, co) != KC_OK) /* no memory: the shared queue needs none */
+        push_ready(w, co);
+    else /* one alone is most often the partner of whoever runs here and is about to park: to move it would cost more */
+        kc_sched_alarm_busy(w->sched, kc_deque_count(&w->deque) <= 1 ? KC_SLEEP_WATCHED : 0);
 }
 
-static void push_own(kc_worker *w, kc_co *co) {
-    if (w->sched->count == 1) {
+KC_PART void push_own(kc_worker *w, kc_co *co) {
+    if (w->alone != 0)
         kc_line_push(&w->own, co);
-    } else {
-        if (kc_deque_push(&w->deque, co) != KC_OK) /* no memory: the shared queue needs none */
-            push_shared(&w->sched->ready, co);
-        /* One alone is most often the partner of whoever runs here and is about to park: moving it would cost more. */
-        alarm_one(w->sched, kc_deque_count(&w->deque) <= 1 ? KC_SLEEP_WATCHED : 0);
-    }
+    else
+        push_deque(w, co);
 }
 
 /* Behind everybody who is ready. */
-static void push_last(kc_worker *w, kc_co *co) {
-    if (w->sched->count == 1) {
+KC_PART void push_last(kc_worker *w, kc_co *co) {
+    if (w->alone != 0)
         kc_line_push(&w->own, co);
-    } else {
-        push_shared(&w->sched->ready, co);
-        alarm_one(w->sched, 0);
-    }
+    else
+        push_ready(w, co);
 }
 
 /* From outside. The scheduler lives until the last coroutine has finished and the last visitor has gone. */
-static void push_inject(kc_sched *s, kc_co *co) {
+static KC_APART void push_inject(kc_sched *s, kc_co *co) {
     (void)atomic_fetch_add(&s->visitors, 1);
     push_shared(&s->inject, co);
-    alarm_one(s, 0);
+    kc_sched_alarm(s, 0);
     (void)atomic_fetch_sub(&s->visitors, 1);
 }
 
-void kc_sched_enqueue(kc_sched *s, kc_co *co) {
+void kc_sched_ready(kc_co *co) {
     kc_worker *w = kc_here_get()->worker;
+    kc_sched *s = kc_co_sched(co);
 
+    atomic_store_explicit(&co->state, KC_CO_READY, memory_order_release); /* kc_co_resume sees by it that it has a scheduler */
     if (w != NULL && w->sched == s)
         push_own(w, co);
     else
         push_inject(s, co);
-}
-
-void kc_sched_ready(kc_co *co) {
-    kc_co_state_set(co, KC_CO_READY);
-    kc_sched_enqueue(kc_co_sched(co), co);
 }
 
 /* ---- finding work ---- */
@@ -103,16 +83,8 @@ static kc_co *take_shared(kc_worker *w, bool inject_first) {
     return co;
 }
 
-static kc_co *take_oldest(kc_deque *deque) {
-    void *co = NULL;
-
-    while (kc_deque_steal(deque, &co) == KC_EAGAIN)
-        ;
-    return co;
-}
-
-static kc_co *take_own(kc_worker *w) {
-    kc_co *co = w->sched->count == 1 ? kc_line_take(&w->own) : take_oldest(&w->deque);
+KC_PART kc_co *take_own(kc_worker *w) {
+    kc_co *co = w->alone != 0 ? kc_line_take(&w->own) : kc_deque_oldest(&w->deque);
 
     if (co != NULL)
         kc_count_up(&w->fast_path);
@@ -137,7 +109,7 @@ static kc_co *steal(kc_worker *w) {
         if (victim == w)
             continue;
         kc_count_up(&w->steal_probes);
-        co = take_oldest(&victim->deque);
+        co = kc_deque_oldest(&victim->deque);
         kc_count_up(co != NULL ? &w->steals : &w->steal_failures);
     }
     return co;
@@ -145,9 +117,10 @@ static kc_co *steal(kc_worker *w) {
 
 /* Whose turn it is: those from outside, those who yielded, what another worker has left while it computes. None of them may
  * wait for the others to run dry. */
-static kc_co *look_around(kc_worker *w) {
-    uint32_t turn = w->round / LOOK_AROUND % 3;
+static KC_APART kc_co *look_around(kc_worker *w) {
+    uint32_t turn = ++w->turn % 3;
 
+    w->rounds_left = KC_LOOK_AROUND;
 #if KC_MUTANT == 36 /* those who yield come before those who come from outside, always */
     return turn == 2 ? steal(w) : take_shared(w, false);
 #else
@@ -155,133 +128,118 @@ static kc_co *look_around(kc_worker *w) {
 #endif
 }
 
-static kc_co *find(kc_worker *w) {
-    kc_co *co = ++w->round % LOOK_AROUND == 0 ? look_around(w) : NULL;
+static KC_APART kc_co *search(kc_worker *w, const kc_co *leaves) {
+    bool may_steal = leaves == NULL || leaves->leave != KC_LEAVE_YIELD;
+#if KC_MUTANT == 62 /* who yields looks at the worker's own queue only, and goes on before all others */
+    kc_co *co = may_steal ? take_shared(w, false) : NULL;
+#else
+    kc_co *co = take_shared(w, false);
+#endif
+
+    return co == NULL && may_steal ? steal(w) : co;
+}
+
+/* For whoever leaves, or, NULL, for the worker at home. Others keep what is theirs from somebody who only yields, except when
+ * looking around. */
+KC_PART kc_co *find(kc_worker *w, const kc_co *leaves) {
+    kc_co *co = --w->rounds_left == 0 ? look_around(w) : NULL;
 
     if (co == NULL)
         co = take_own(w);
-    if (co == NULL)
-        co = take_shared(w, false);
-    if (co == NULL)
-        co = steal(w);
-    return co;
+    return co != NULL ? co : search(w, leaves);
 }
 
-/* ---- sleeping ---- */
-
-/* true: something is there that somebody could do. */
-static bool is_work(kc_sched *s) {
-    bool found = !kc_ready_is_empty(&s->ready) || !kc_ready_is_empty(&s->inject);
-
-    for (uint32_t i = 0; i < s->count && s->count > 1 && !found; i++)
-        found = kc_deque_count(&s->workers[i].deque) != 0;
-    return found;
-}
-
-/* It was woken to search, and has found something: others may be needed too. */
-static void pass_alarm_on(kc_sched *s) {
-    (void)atomic_fetch_and(&s->sleep, ~(uint32_t)KC_SLEEP_SEARCHED);
-    if (is_work(s))
-        alarm_one(s, 0);
-}
-
-/* One of those who sleep while others are busy looks now and then for what was left to it (push_own); less often the longer
- * it finds nothing. When all sleep there is nobody who could leave anything, and nobody looks. */
-static bool becomes_watch(kc_sched *s) {
-    uint32_t sleep = atomic_load(&s->sleep);
-
-    return (sleep & KC_SLEEP_WATCHED) == 0 && sleep / KC_SLEEP_ONE < s->count &&
-           (atomic_fetch_or(&s->sleep, KC_SLEEP_WATCHED) & KC_SLEEP_WATCHED) == 0;
-}
-
-static void sleep_until_alarm(kc_worker *w, uint32_t epoch) {
-    kc_sched *s = w->sched;
-    bool watch = becomes_watch(s);
-
-    w->patience_ns = w->patience_ns < WATCH_MOST_NS ? 2 * w->patience_ns : WATCH_MOST_NS;
-    kc_count_up(&w->sleeps);
-    (void)kc_futex_wait(&s->epoch, epoch, watch ? kc_after_ns(w->patience_ns) : KC_NEVER);
-    if (watch)
-        (void)atomic_fetch_and(&s->sleep, ~(uint32_t)KC_SLEEP_WATCHED);
-}
-
-/* NULL: it was woken and has to search, or the end has come. */
-static kc_co *sleep_or_find(kc_worker *w) {
-    kc_sched *s = w->sched;
-    uint32_t epoch = atomic_load(&s->epoch);
-    kc_co *co = NULL;
-
-#if KC_MUTANT == 30 /* a worker looks for the last time before it is counted: what comes in between waits for ever */
-    co = find(w);
-    (void)sched_yield();
-    (void)atomic_fetch_add(&s->sleep, KC_SLEEP_ONE);
-#else
-    (void)atomic_fetch_add(&s->sleep, KC_SLEEP_ONE);
-    co = find(w);
-#endif
-    if (co == NULL && atomic_load(&s->stopping) == 0)
-        sleep_until_alarm(w, epoch);
-    (void)atomic_fetch_sub(&s->sleep, KC_SLEEP_ONE);
-    return co;
-}
-
-static kc_co *wait_for_work(kc_worker *w) {
-    kc_co *co = NULL;
-
-    w->patience_ns = WATCH_LEAST_NS;
-    while (co == NULL && atomic_load(&w->sched->stopping) == 0) {
-        co = sleep_or_find(w);
-        if (co == NULL)
-            co = find(w);
-        if (co == NULL) /* what it was woken for, others have done */
-            (void)atomic_fetch_and(&w->sched->sleep, ~(uint32_t)KC_SLEEP_SEARCHED);
-    }
-    if (co != NULL)
-        pass_alarm_on(w->sched);
-    return co;
-}
-
-void kc_sched_stop(kc_sched *s) {
-    atomic_store(&s->stopping, 1);
-    (void)atomic_fetch_add(&s->epoch, 1);
-    kc_futex_wake(&s->epoch, INT32_MAX);
-}
+kc_co *kc_worker_find(kc_worker *w) { return find(w, NULL); }
 
 /* ---- running ---- */
 
-void kc_sched_leave(kc_sched *s) {
-    (void)atomic_fetch_add_explicit(&s->completed, 1, memory_order_relaxed);
+/* A coroutine less. */
+static void leave_sched(kc_worker *w) {
+    kc_sched *s = w->sched;
+
+    kc_count_up(&w->completed);
     if (atomic_fetch_sub(&s->live, 1) == 1 && atomic_load(&s->drainers) != 0)
         kc_futex_wake(&s->live, INT32_MAX);
 }
 
-static void finish(kc_worker *w, kc_co *co) {
-    kc_fibre_free(&co->fibre);
-    kc_stack_cache_give(&w->sched->stacks, &co->stack);
-    kc_places_give(w->sched->places, co->place);
+/* Its stack, and its record if nobody else keeps it, are for the next one. */
+static KC_APART void finish(kc_worker *w, kc_co *co) {
+    kc_sched *s = w->sched;
+    kc_stack stack = co->stack;
+    uint32_t place = co->place;
+
+    kc_fibre_free(&co->side.fibre);
+    co->stack = (kc_stack){0};
     atomic_store_explicit(&co->state, KC_CO_FINISHED, memory_order_release);
-    kc_co_drop(co);
-    kc_sched_leave(w->sched);
+    if (kc_co_is_last(co)) {
+#if defined(KC_FIBRE_ASAN) /* which sees who touches what is free */
+        free(co);
+#else
+        stack.spare = co;
+#endif
+    }
+    kc_stack_cache_give(&s->stacks, &stack);
+    kc_places_give(s->places, place);
+    leave_sched(w);
 }
 
-static void run(kc_worker *w, kc_co *co) {
-    uint32_t why = KC_LEAVE_END;
+/* To whoever left for the stack that was entered, on that stack. */
+KC_PART void settle(kc_worker *w) {
+    kc_co *co = w->left;
 
-    co->worker = w;
-    kc_co_state_set(co, KC_CO_RUNNING);
-    kc_count_up(&w->switches);
-    why = kc_co_enter(co);
-    if (why == KC_LEAVE_END) {
-        finish(w, co);
-    } else if (why == KC_LEAVE_YIELD) {
-        kc_co_state_set(co, KC_CO_READY);
-        push_last(w, co);
-    } else {
+    if (co == NULL) {
+        /* the worker left its own: it has nothing else to do */
+    } else if (co->leave == KC_LEAVE_WAIT) {
         kc_co_state_set(co, KC_CO_PARKED);
         if (!kc_co_falls_asleep(co)) {
             kc_co_state_set(co, KC_CO_READY);
             push_own(w, co);
         }
+    } else if (co->leave == KC_LEAVE_YIELD) {
+        kc_co_state_set(co, KC_CO_READY);
+        push_last(w, co);
+    } else {
+        finish(w, co);
+    }
+}
+
+static kc_side *side_of(kc_worker *w, kc_co *co) { return co != NULL ? &co->side : &w->home; }
+
+/* From one coroutine to the other; NULL is the worker at home. Whoever left returns when it is entered again, a coroutine
+ * perhaps by another worker. */
+KC_PART void go(kc_worker *w, kc_co *from, kc_co *to) {
+    w->left = from;
+#if KC_MUTANT == 60 /* who yields is put into a queue before its registers are stored */
+    if (from != NULL && from->leave == KC_LEAVE_YIELD) {
+        settle(w);
+        w->left = NULL;
+    }
+#endif
+    w->here->co = to;
+    if (to != NULL) {
+        to->worker = w;
+        kc_co_state_set(to, KC_CO_RUNNING);
+    }
+    kc_fibre_leave(&side_of(w, from)->fibre, &side_of(w, to)->fibre, from != NULL && from->leave == KC_LEAVE_END);
+    kc_switch(&side_of(w, from)->context, &side_of(w, to)->context);
+}
+
+/* The worker is read from its record: which thread this is now no register may say. */
+void kc_sched_arrived(kc_co *co) {
+    kc_worker *w = co->worker;
+
+    kc_fibre_enter(&co->side.fibre, &side_of(w, w->left)->fibre);
+    settle(w);
+}
+
+/* Who yields and is alone goes on. */
+void kc_sched_pass_on(kc_co *co) {
+    kc_worker *w = co->worker;
+    kc_co *next = find(w, co);
+
+    if (next != NULL || co->leave != KC_LEAVE_YIELD) {
+        go(w, co, next);
+        kc_sched_arrived(co);
     }
 }
 
@@ -289,15 +247,15 @@ void *kc_worker_main(void *arg) {
     kc_worker *w = arg;
     kc_co *co = NULL;
 
-    kc_here_get()->worker = w;
+    w->here = kc_here_get();
+    w->here->worker = w;
+    kc_fibre_here(&w->home.fibre);
     w->alternate = (w->sched->flags & KC_SCHED_TELL_OVERFLOW) != 0 ? kc_guard_thread_begin() : NULL;
-    do {
-        co = find(w);
-        if (co == NULL)
-            co = wait_for_work(w);
-        if (co != NULL)
-            run(w, co);
-    } while (co != NULL);
+    while ((co = kc_worker_wait(w)) != NULL) {
+        go(w, NULL, co);
+        kc_fibre_enter(&w->home.fibre, &w->left->side.fibre);
+        settle(w);
+    }
     kc_guard_thread_end(w->alternate);
     return NULL;
 }

@@ -94,6 +94,116 @@ static void self_after_migration_with(uint32_t workers) {
 }
 KC_TEST(the_current_coroutine_is_right_after_migration) { rt_with_workers(self_after_migration_with); }
 
+/* ---- leaving for the next ---- */
+
+static void yields_alone(void *arg) {
+    for (uint32_t i = 0; i < ((tally *)arg)->rounds; i++)
+        kc_co_yield();
+    KC_CHECK_EQ(kc_co_state_of(kc_co_self()), KC_CO_RUNNING);
+}
+
+static void who_yields_alone_goes_on_with(uint32_t workers) {
+    tally t = {.sched = rt_sched(workers), .rounds = 1000};
+    kc_sched_usage usage;
+
+    rt_spawn(t.sched, yields_alone, &t);
+    KC_CHECK_EQ(kc_sched_drain(t.sched, KC_NEVER), KC_OK);
+    kc_sched_measure(t.sched, &usage);
+    KC_CHECK_EQ(usage.switches, 1);
+    KC_CHECK_EQ(usage.steals, 0);
+    kc_sched_free(t.sched);
+}
+KC_TEST(who_yields_alone_goes_on_without_a_switch) { rt_with_workers(who_yields_alone_goes_on_with); }
+
+static void lets_one_from_outside_by(void *arg) {
+    tally *t = arg;
+
+    atomic_store(&t->inside, 1);
+    rt_until(&t->inside, 2); /* the other one has been spawned */
+    kc_co_yield();
+    KC_CHECK_EQ(t->ran, 1);
+}
+
+KC_TEST(who_yields_goes_behind_one_from_outside) {
+    tally t = {.sched = rt_sched(1)};
+
+    rt_spawn(t.sched, lets_one_from_outside_by, &t);
+    rt_until(&t.inside, 1);
+    rt_spawn(t.sched, counts, &t);
+    atomic_store(&t.inside, 2);
+    kc_sched_free(t.sched);
+    KC_CHECK_EQ(t.ran, 1);
+}
+
+static void runs_under_two(void *arg) {
+    tally *t = arg;
+
+    KC_CHECK(kc_sched_self() == NULL);
+    kc_co_yield(); /* to the thread that resumed it; it is adopted meanwhile */
+    for (uint32_t i = 0; i < t->rounds; i++) {
+        KC_CHECK(kc_sched_self() == t->sched);
+        kc_co_yield();
+    }
+    (void)atomic_fetch_add(&t->ran, 1);
+}
+
+static void resumed_then_adopted_with(uint32_t workers) {
+    enum { COROUTINES = 50 };
+    tally t = {.sched = rt_sched(workers), .rounds = 100};
+
+    for (int i = 0; i < COROUTINES; i++) {
+        kc_co *co = rt_co(runs_under_two, &t, NULL);
+        KC_CHECK_EQ(kc_co_resume(co), KC_OK);
+        KC_CHECK_EQ(kc_sched_adopt(t.sched, co), KC_OK);
+        kc_co_drop(co);
+    }
+    kc_sched_free(t.sched);
+    KC_CHECK_EQ(t.ran, COROUTINES);
+}
+KC_TEST(who_yielded_to_a_thread_goes_on_under_a_scheduler) { rt_with_workers(resumed_then_adopted_with); }
+
+static void gives_way_twice(void *arg) {
+    kc_co *self = kc_co_self();
+
+    kc_co_yield();
+    KC_CHECK(kc_co_self() == self);
+    KC_CHECK_EQ(kc_co_park(), KC_OK);
+    KC_CHECK(kc_co_self() == self);
+    (void)atomic_fetch_add(&((tally *)arg)->inside, 1);
+}
+
+/* It changes workers between, as its other ones do. */
+static void resumes_one_of_its_own(void *arg) {
+    tally *t = arg;
+    kc_co *self = kc_co_self(), *inner = rt_co(gives_way_twice, t, NULL);
+
+    KC_CHECK_EQ(kc_co_resume(inner), KC_OK);
+    KC_CHECK_EQ(kc_co_state_of(inner), KC_CO_SUSPENDED);
+    kc_co_yield();
+    KC_CHECK(kc_co_self() == self);
+    KC_CHECK_EQ(kc_co_resume(inner), KC_OK);
+    KC_CHECK_EQ(kc_co_state_of(inner), KC_CO_PARKED);
+    kc_co_yield();
+    KC_CHECK_EQ(kc_co_unpark(inner), KC_OK);
+    KC_CHECK_EQ(kc_co_resume(inner), KC_OK);
+    KC_CHECK_EQ(kc_co_state_of(inner), KC_CO_FINISHED);
+    KC_CHECK(kc_co_self() == self);
+    kc_co_drop(inner);
+    (void)atomic_fetch_add(&t->ran, 1);
+}
+
+static void nested_with(uint32_t workers) {
+    enum { COROUTINES = 50 };
+    tally t = {.sched = rt_sched(workers)};
+
+    for (int i = 0; i < COROUTINES; i++)
+        rt_spawn(t.sched, resumes_one_of_its_own, &t);
+    kc_sched_free(t.sched);
+    KC_CHECK_EQ(t.ran, COROUTINES);
+    KC_CHECK_EQ(t.inside, COROUTINES);
+}
+KC_TEST(a_scheduled_coroutine_runs_one_without_a_scheduler_inside) { rt_with_workers(nested_with); }
+
 /* ---- park and unpark ---- */
 
 typedef struct pair {
@@ -460,10 +570,42 @@ KC_TEST(a_hundred_thousand_spawns_reuse_their_stacks) {
     kc_sched_free(t.sched);
 }
 
+/* The record of one that nobody keeps is for the next one, with its stack; that of one that is kept is not. */
+static void kept_records_with(uint32_t workers) {
+    enum { KEPT = 20, OTHERS = 20 };
+    tally t = {.sched = rt_sched(workers)};
+    kc_co *kept[KEPT];
+
+    for (int i = 0; i < KEPT; i++) {
+        kc_co_config config = {.fn = counts, .arg = &t, .name = "kept", .stack_bytes = RT_STACK_BYTES};
+        KC_REQUIRE(kc_sched_spawn_as(t.sched, &config, &kept[i]) == KC_OK);
+        for (int k = 0; k < OTHERS; k++)
+            rt_spawn(t.sched, counts, &t);
+        KC_CHECK_EQ(kc_sched_drain(t.sched, KC_NEVER), KC_OK);
+    }
+    KC_CHECK_EQ(t.ran, KEPT * (1 + OTHERS));
+    for (int i = 0; i < KEPT; i++) {
+        size_t size_bytes = 1, touched_bytes = 1;
+        KC_CHECK_EQ(kc_co_state_of(kept[i]), KC_CO_FINISHED);
+        KC_CHECK_STR(kc_co_name(kept[i]), "kept");
+        kc_co_stack(kept[i], &size_bytes, &touched_bytes);
+        KC_CHECK_EQ(size_bytes, 0);
+        KC_CHECK_EQ(touched_bytes, 0);
+    }
+    kc_sched_free(t.sched);
+    for (int i = 0; i < KEPT; i++)
+        kc_co_drop(kept[i]);
+}
+KC_TEST(who_is_kept_keeps_its_record_and_not_its_stack) { rt_with_workers(kept_records_with); }
+
 int main(void) {
     KC_RUN(every_spawn_runs_once);
     KC_RUN(what_coroutines_spawn_is_waited_for_too);
     KC_RUN(the_current_coroutine_is_right_after_migration);
+    KC_RUN(who_yields_alone_goes_on_without_a_switch);
+    KC_RUN(who_yields_goes_behind_one_from_outside);
+    KC_RUN(who_yielded_to_a_thread_goes_on_under_a_scheduler);
+    KC_RUN(a_scheduled_coroutine_runs_one_without_a_scheduler_inside);
     KC_RUN(an_unpark_from_a_thread_races_the_park_and_is_seen_once);
     KC_RUN(a_ring_of_ten_thousand_passes_every_lap);
     KC_RUN(one_worker_runs_first_come_first_served);
@@ -479,6 +621,7 @@ int main(void) {
     else
         printf("skipped: a_child_of_fork_is_refused: this qemu does nothing for MADV_WIPEONFORK, and says it did\n");
     KC_RUN(there_are_as_many_workers_as_processors_that_may_be_used);
+    KC_RUN(who_is_kept_keeps_its_record_and_not_its_stack);
     KC_RUN(a_hundred_thousand_spawns_reuse_their_stacks);
     return kc_test_report();
 }

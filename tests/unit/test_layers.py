@@ -136,6 +136,7 @@ NATIVE_ROWS: list[set[str]] = [
     {"runtime/wait"},
     {"runtime/clock"},
     {"runtime/worker"},
+    {"runtime/sleepers"},
     {"runtime/guard", "runtime/sched", "runtime/timer", "runtime/io", "runtime/block"},
     {"runtime/cancel", "runtime/latch"},
     {"runtime/hub"},
