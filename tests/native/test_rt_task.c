@@ -340,6 +340,70 @@ static void handle_first_with(uint32_t workers) {
 }
 KC_TEST(an_actor_finds_its_handle_stored) { rt_with_workers(handle_first_with); }
 
+/* Its handler is stopped, or cancelled from above, in the middle of a message, and then answers. */
+typedef struct interrupted {
+    kc_actor *actor;
+    kc_cancel *above; /* NULL: the actor is stopped */
+    int answer, stop, told;
+} interrupted;
+
+static int is_ended_meanwhile(void *arg, const kc_actor_message *m) {
+    interrupted *i = arg;
+
+    (void)m;
+    if (i->above != NULL)
+        KC_CHECK_EQ(kc_cancel_trigger(i->above, 0), KC_OK);
+    i->stop = kc_actor_stop(i->actor);
+    return i->answer;
+}
+
+static void notes_what_is_told(void *arg, int code) { ((interrupted *)arg)->told = code; }
+
+static void answers_with(world *w, interrupted *i, int expected) {
+    kc_channel_config config = {.kind = KC_KIND_BUFFERED, .capacity = 2, .elem_size = 4};
+    kc_actor_config wanted = {
+        .fn = is_ended_meanwhile, .on_done = notes_what_is_told, .arg = i, .cancel = i->above};
+    uint32_t value = 0;
+    int code = 1;
+
+    KC_REQUIRE(kc_channel_make(w->hub, &config, &wanted.channel) == KC_OK);
+    KC_REQUIRE(kc_channel_send(wanted.channel, &value, sizeof value, KC_NEVER) == KC_OK);
+    KC_REQUIRE(kc_channel_send(wanted.channel, &value, sizeof value, KC_NEVER) == KC_OK);
+    KC_REQUIRE(kc_actor_start(w->sched, &wanted, &i->actor) == KC_OK);
+    KC_CHECK_EQ(kc_actor_wait(i->actor, KC_NEVER, &code), KC_OK);
+    KC_CHECK_EQ(code, expected);
+    KC_CHECK_EQ(i->told, expected);
+    KC_CHECK_EQ(kc_actor_count(i->actor), 1);
+    KC_CHECK_EQ(kc_channel_depth(wanted.channel), 1);
+    kc_actor_free(i->actor);
+    kc_channel_drop(wanted.channel);
+}
+
+static void own_code_with(uint32_t workers) {
+    static const int answers[] = {KC_OK, 7, KC_ECANCELED, KC_EPIPE, KC_EPROTO, -4711};
+    world w = begin(workers);
+
+    for (size_t k = 0; k < sizeof answers / sizeof answers[0]; k++) {
+        interrupted i = {.answer = answers[k], .told = 1};
+        answers_with(&w, &i, answers[k] < 0 ? answers[k] : KC_OK);
+        KC_CHECK_EQ(i.stop, KC_OK);
+    }
+    end(&w);
+}
+KC_TEST(what_a_handler_answers_after_a_stop_is_its_actors_code) { rt_with_workers(own_code_with); }
+
+static void cancelled_first_with(uint32_t workers) {
+    world w = begin(workers);
+    interrupted i = {.answer = KC_OK, .told = 1};
+
+    KC_REQUIRE(kc_cancel_make(NULL, &i.above) == KC_OK);
+    answers_with(&w, &i, KC_ECANCELED);
+    KC_CHECK_EQ(i.stop, KC_EBUSY);
+    kc_cancel_drop(i.above);
+    end(&w);
+}
+KC_TEST(a_stop_that_came_after_a_cancel_from_above_makes_no_stop_of_it) { rt_with_workers(cancelled_first_with); }
+
 int main(void) {
     KC_RUN(a_scope_waits_for_its_children);
     KC_RUN(leaving_a_scope_leaves_no_child);
@@ -350,5 +414,7 @@ int main(void) {
     KC_RUN(an_actor_in_a_scope_ends_with_it);
     KC_RUN(an_idle_actor_is_never_run);
     KC_RUN(an_actor_finds_its_handle_stored);
+    KC_RUN(what_a_handler_answers_after_a_stop_is_its_actors_code);
+    KC_RUN(a_stop_that_came_after_a_cancel_from_above_makes_no_stop_of_it);
     return kc_test_report();
 }
