@@ -61,6 +61,15 @@ foreach(name test_rt_cancel test_rt_channel test_rt_defects test_rt_task test_rt
   set_tests_properties("${name}" PROPERTIES ENVIRONMENT "MALLOC_PERTURB_=165")
 endforeach()
 
+# Every request for memory, mappings, descriptors and threads goes through kc_scarce.h there.
+set(KC_SCARCE malloc calloc realloc aligned_alloc posix_memalign free mmap munmap mprotect epoll_create1 eventfd epoll_ctl
+  close pthread_create pthread_join pthread_key_create)
+foreach(name test_rt_memory test_rt_memory_parts)
+  foreach(call IN LISTS KC_SCARCE)
+    target_link_options("${name}" PRIVATE "-Wl,--wrap=${call}")
+  endforeach()
+endforeach()
+
 # What is in a register after a switch only assembly can say.
 target_sources(test_rt_arch_registers PRIVATE "${PROJECT_SOURCE_DIR}/../tests/native/arch/holding_${KC_ARCH}.S")
 
