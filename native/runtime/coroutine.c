@@ -151,6 +151,7 @@ int kc_co_resume(kc_co *co) {
     if (can && atomic_compare_exchange_strong_explicit(&co->state, &state, KC_CO_RUNNING, memory_order_acq_rel,
                                                        memory_order_relaxed)) {
         co->worker = NULL;
+        kc_guard_thread();
         rest(co, kc_co_enter(co));
         rc = KC_OK;
     }

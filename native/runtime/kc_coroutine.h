@@ -53,6 +53,7 @@ struct kc_co {
 typedef struct kc_here {
     kc_co *co;
     kc_worker *worker;
+    bool guarded; /* it has an alternate stack (guard.c) */
 } kc_here;
 kc_here *kc_here_get(void);
 
@@ -109,5 +110,8 @@ static inline struct kc_sched *kc_co_sched(const kc_co *co) {
 }
 /* Its scheduler puts it into a queue (worker.c). */
 void kc_sched_ready(kc_co *co);
+/* This thread, which is about to run coroutines, gets an alternate stack while anybody wants overflows told, unless it has
+ * one; it is given back when the thread ends. Without memory it goes without, and asks again the next time (guard.c). */
+void kc_guard_thread(void);
 
 #endif

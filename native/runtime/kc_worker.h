@@ -62,7 +62,6 @@ struct kc_worker {
     uint32_t round;
     uint64_t dice;
     int64_t patience_ns; /* of its next sleep, if it is the watch */
-    void *alternate; /* memory for signal handlers */
     kc_count switches, steal_probes, steals, steal_failures, fast_path, ready_pulls, inject_pulls, sleeps;
     pthread_t thread;
     kc_deque deque; /* of one of several */
@@ -97,12 +96,5 @@ void kc_sched_stop(kc_sched *sched);
 void kc_sched_enqueue(kc_sched *sched, kc_co *co);
 /* A coroutine less. */
 void kc_sched_leave(kc_sched *sched);
-
-/* guard.c: SIGSEGV tells which coroutine overflowed. KC_OK, KC_ENOMEM. */
-int kc_guard_begin(void);
-void kc_guard_end(void);
-/* This thread's alternate stack; NULL: it has one, or there is no memory. */
-void *kc_guard_thread_begin(void);
-void kc_guard_thread_end(void *alternate);
 
 #endif

@@ -290,7 +290,8 @@ void *kc_worker_main(void *arg) {
     kc_co *co = NULL;
 
     kc_here_get()->worker = w;
-    w->alternate = (w->sched->flags & KC_SCHED_TELL_OVERFLOW) != 0 ? kc_guard_thread_begin() : NULL;
+    if ((w->sched->flags & KC_SCHED_TELL_OVERFLOW) != 0)
+        kc_guard_thread();
     do {
         co = find(w);
         if (co == NULL)
@@ -298,6 +299,5 @@ void *kc_worker_main(void *arg) {
         if (co != NULL)
             run(w, co);
     } while (co != NULL);
-    kc_guard_thread_end(w->alternate);
     return NULL;
 }

@@ -3,6 +3,7 @@
  */
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/socket.h>
 
 #include "kc_rt.h"
@@ -262,7 +263,78 @@ KC_TEST(a_call_for_which_there_is_no_second_thread_waits_for_the_first) {
     }
 }
 
+/* ---- alternate stacks ---- */
+
+KC_TEST(a_guard_for_which_there_is_no_key_is_refused) { /* the first test: there is one key for the process */
+    scarce_begin(1);
+    KC_CHECK_EQ(kc_guard_begin(), KC_ENOMEM);
+    KC_CHECK(scarce_end());
+    KC_REQUIRE(kc_guard_begin() == KC_OK);
+    kc_guard_end();
+}
+
+static bool has_alternate(void) {
+    stack_t now = {0};
+
+    KC_REQUIRE(sigaltstack(NULL, &now) == 0);
+    return (now.ss_flags & SS_DISABLE) == 0;
+}
+
+static void does_nothing(void *arg) { (void)arg; }
+
+/* Nothing, if a sanitizer has given the thread a stack already. */
+static void *is_refused_a_stack(void *arg) {
+    kc_co *first = rt_co(does_nothing, NULL, NULL), *second = rt_co(does_nothing, NULL, NULL);
+    bool asks = !has_alternate();
+
+    scarce_begin(*(int32_t *)arg);
+    KC_CHECK_EQ(kc_co_resume(first), KC_OK);
+    KC_CHECK_EQ(scarce_end(), asks);
+    KC_CHECK_EQ(has_alternate(), !asks);
+    KC_CHECK_EQ(kc_co_resume(second), KC_OK);
+    KC_CHECK(has_alternate());
+    kc_co_drop(first);
+    kc_co_drop(second);
+    return NULL;
+}
+
+KC_TEST(a_thread_for_which_there_is_no_alternate_stack_gets_it_the_next_time_and_gives_it_back) {
+    kc_held before = scarce_look();
+
+    KC_REQUIRE(kc_guard_begin() == KC_OK);
+    for (int32_t n = 1; n <= 2; n++) {
+        pthread_t thread;
+        KC_REQUIRE(pthread_create(&thread, NULL, is_refused_a_stack, &n) == 0);
+        KC_REQUIRE(pthread_join(thread, NULL) == 0);
+    }
+    kc_guard_end();
+    KC_CHECK_EQ(scarce_look().mapped_bytes, before.mapped_bytes);
+}
+
+/* Which request is the n-th depends on when the workers come to it; those of their alternate stacks are not told. */
+KC_TEST(a_scheduler_that_tells_may_be_refused_anything) {
+    kc_sched_config config = {.workers = 2, .stack_bytes = RT_STACK_BYTES, .flags = KC_SCHED_TELL_OVERFLOW};
+    kc_held before = scarce_look();
+    bool refused = true;
+
+    for (int32_t n = 1; refused; n++) {
+        kc_sched *sched = NULL;
+        int rc = KC_OK;
+        scarce_begin(n);
+        rc = kc_sched_make(&config, &sched);
+        if (rc == KC_OK)
+            rc = kc_sched_spawn(sched, does_nothing, NULL, NULL);
+        kc_sched_free(sched);
+        refused = scarce_end();
+        KC_CHECK(rc == KC_OK || (refused && rc == KC_ENOMEM));
+    }
+    KC_CHECK_EQ(scarce_look().blocks, before.blocks);
+    KC_CHECK_EQ(scarce_look().mapped_bytes, before.mapped_bytes);
+    KC_CHECK_EQ(scarce_look().threads, before.threads);
+}
+
 int main(void) {
+    KC_RUN(a_guard_for_which_there_is_no_key_is_refused);
     KC_RUN(a_deque_that_cannot_grow_refuses_the_next_and_keeps_the_others);
     KC_RUN(a_coroutine_for_which_the_queue_cannot_grow_runs_all_the_same);
     KC_RUN(places_for_which_there_is_no_memory);
@@ -271,5 +343,7 @@ int main(void) {
     KC_RUN(a_table_that_cannot_grow_refuses_the_next_and_keeps_those_who_wait);
     KC_RUN(a_wait_that_epoll_refuses_leaves_whoever_waits_for_the_other_direction);
     KC_RUN(a_call_for_which_there_is_no_second_thread_waits_for_the_first);
+    KC_RUN(a_thread_for_which_there_is_no_alternate_stack_gets_it_the_next_time_and_gives_it_back);
+    KC_RUN(a_scheduler_that_tells_may_be_refused_anything);
     return kc_test_report();
 }
