@@ -39,17 +39,10 @@ KC_TEST(a_deque_that_cannot_grow_refuses_the_next_and_keeps_the_others) {
 
 typedef struct crowd {
     kc_sched *sched;
-    _Atomic uint32_t busy, stop, ran;
+    rt_spinner other;
+    _Atomic uint32_t ran;
     bool refused;
 } crowd;
-
-static void keeps_a_worker(void *arg) {
-    crowd *c = arg;
-
-    atomic_store(&c->busy, 1);
-    while (atomic_load(&c->stop) == 0)
-        (void)sched_yield(); /* the thread stays with this coroutine */
-}
 
 static void is_one_of_many(void *arg) { (void)atomic_fetch_add(&((crowd *)arg)->ran, 1); }
 
@@ -62,7 +55,7 @@ static void spawns_more_than_its_deque_holds(void *arg) {
     scarce_begin(2);
     rt_spawn(c->sched, is_one_of_many, c);
     c->refused = scarce_end();
-    atomic_store(&c->stop, 1);
+    atomic_store(&c->other.stop, 1);
 }
 
 KC_TEST(a_coroutine_for_which_the_queue_cannot_grow_runs_all_the_same) {
@@ -77,8 +70,7 @@ KC_TEST(a_coroutine_for_which_the_queue_cannot_grow_runs_all_the_same) {
         kc_stack_cache_give(&c.sched->stacks, &stack);
     }
     atomic_store(&c.ran, 0);
-    rt_spawn(c.sched, keeps_a_worker, &c);
-    rt_until(&c.busy, 1);
+    rt_occupy(c.sched, &c.other);
     rt_spawn(c.sched, spawns_more_than_its_deque_holds, &c);
     kc_sched_free(c.sched);
     KC_CHECK(c.refused);
