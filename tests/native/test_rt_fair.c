@@ -196,6 +196,44 @@ KC_TEST(what_comes_at_once_from_outside_wakes_as_many_as_it_takes) {
     kc_sched_free(w.sched);
 }
 
+static void leaves_three(void *arg) {
+    world *w = arg;
+
+    for (int k = 0; k < 3; k++)
+        rt_spawn(w->sched, meets_the_others, w);
+    while (atomic_load(&w->ran) < w->seen)
+        (void)sched_yield(); /* the thread stays with this coroutine */
+}
+
+KC_TEST(what_a_computing_worker_leaves_at_once_wakes_as_many_as_it_takes) {
+    world w = {.sched = rt_sched(4)};
+
+    for (uint32_t i = 1; i <= ROUNDS; i++) {
+        kc_sched_usage usage;
+        do
+            kc_sched_measure(w.sched, &usage);
+        while (usage.idle != 4);
+        w.seen = 3 * i;
+        rt_spawn(w.sched, leaves_three, &w);
+        KC_CHECK_EQ(kc_sched_drain(w.sched, KC_NEVER), KC_OK);
+        KC_CHECK_EQ(w.ran, w.seen);
+    }
+    kc_sched_free(w.sched);
+}
+
+KC_TEST(nobody_sleeps_before_it_has_looked_into_every_other_queue) {
+    kc_sched *sched = rt_sched(4);
+    kc_sched_usage usage;
+
+    do
+        kc_sched_measure(sched, &usage);
+    while (usage.sleeps < 4 || usage.idle != 4);
+    KC_CHECK(usage.steal_probes >= 3 * usage.sleeps);
+    KC_CHECK_EQ(usage.steal_probes % 3, 0);
+    KC_CHECK_EQ(usage.steal_failures, usage.steal_probes);
+    kc_sched_free(sched);
+}
+
 static void belongs(void *arg) {
     world *w = arg;
 
@@ -314,6 +352,8 @@ int main(void) {
     KC_RUN(two_that_a_worker_leaves_wake_a_sleeper);
     KC_RUN(a_yield_wakes_a_sleeper);
     KC_RUN(what_comes_at_once_from_outside_wakes_as_many_as_it_takes);
+    KC_RUN(what_a_computing_worker_leaves_at_once_wakes_as_many_as_it_takes);
+    KC_RUN(nobody_sleeps_before_it_has_looked_into_every_other_queue);
     KC_RUN(a_coroutine_is_run_by_its_own_scheduler_whoever_wakes_it);
     KC_RUN(all_who_drain_are_told);
     KC_RUN(who_has_ended_gives_its_place_in_line_back);

@@ -124,6 +124,46 @@ static void nested_with(uint32_t workers) {
 }
 KC_TEST(a_cancel_reaches_scopes_in_scopes) { rt_with_workers(nested_with); }
 
+typedef struct onlooker {
+    kc_task_scope *scope;
+    _Atomic uint32_t began, told;
+} onlooker;
+
+static void waits_for_all(void *arg) {
+    onlooker *o = arg;
+
+    (void)atomic_fetch_add(&o->began, 1);
+    KC_CHECK_EQ(kc_task_scope_wait(o->scope, KC_NEVER), KC_OK);
+    (void)atomic_fetch_add(&o->told, 1);
+}
+
+static void parks_as_child(kc_task_scope *scope, void *arg) {
+    (void)scope;
+    atomic_store((kc_co * _Atomic *)arg, kc_co_self());
+    (void)kc_co_park();
+}
+
+static void onlookers_with(uint32_t workers) {
+    enum { COUNT = 20 };
+    world w = begin(workers);
+    onlooker o = {.scope = scope_of(&w, NULL)};
+    kc_co *_Atomic child = NULL;
+
+    KC_REQUIRE(kc_task_launch(o.scope, parks_as_child, (void *)&child) == KC_OK);
+    for (int i = 0; i < COUNT; i++)
+        rt_spawn(w.sched, waits_for_all, &o);
+    rt_until(&o.began, COUNT);
+    while (atomic_load(&child) == NULL)
+        (void)sched_yield();
+    KC_CHECK_EQ(o.told, 0);
+    KC_CHECK_EQ(kc_co_unpark(child), KC_OK);
+    KC_CHECK_EQ(kc_sched_drain(w.sched, KC_NEVER), KC_OK);
+    KC_CHECK_EQ(o.told, COUNT);
+    kc_task_scope_destroy(o.scope);
+    end(&w);
+}
+KC_TEST(all_who_wait_for_a_scope_are_told) { rt_with_workers(onlookers_with); }
+
 static void produces(kc_task_scope *scope, kc_channel *channel, void *arg) {
     uint32_t count = *(uint32_t *)arg;
 
@@ -407,6 +447,7 @@ KC_TEST(a_stop_that_came_after_a_cancel_from_above_makes_no_stop_of_it) { rt_wit
 int main(void) {
     KC_RUN(a_scope_waits_for_its_children);
     KC_RUN(leaving_a_scope_leaves_no_child);
+    KC_RUN(all_who_wait_for_a_scope_are_told);
     KC_RUN(a_cancel_reaches_scopes_in_scopes);
     KC_RUN(a_producer_closes_its_channel_when_it_returns);
     KC_RUN(an_actor_deals_with_each_message_once_on_every_kind);
