@@ -1,5 +1,7 @@
 /* test_rt_task.c: scopes leave nobody behind; actors deal with each message once, in order, and end once. */
 #include "kc_rt.h"
+#include <stdbool.h>
+
 #include "kcoro/kc_actor.h"
 
 typedef struct world {
@@ -196,6 +198,42 @@ static void produce_with(uint32_t workers) {
     end(&w);
 }
 KC_TEST(a_producer_closes_its_channel_when_it_returns) { rt_with_workers(produce_with); }
+
+static void is_never_called(kc_task_scope *scope, void *arg) {
+    (void)scope;
+    (void)arg;
+    KC_CHECK(false);
+}
+
+static int is_never_dealt(void *arg, const kc_actor_message *m) {
+    (void)arg;
+    (void)m;
+    KC_CHECK(false);
+    return KC_OK;
+}
+
+KC_TEST(what_cannot_be_started_is_refused) {
+    world w = begin(1);
+    kc_task_scope *scope = scope_of(&w, NULL);
+    kc_channel_config config = {.kind = KC_KIND_RENDEZVOUS, .elem_size = 4};
+    kc_channel *channel = NULL, *none = NULL;
+    kc_actor *actor = NULL;
+
+    KC_REQUIRE(kc_channel_make(w.hub, &config, &channel) == KC_OK);
+    KC_CHECK_EQ(kc_task_launch(scope, NULL, NULL), KC_EINVAL);
+    KC_CHECK_EQ(kc_task_produce(scope, w.hub, &config, NULL, NULL, &none), KC_EINVAL);
+    KC_CHECK_EQ(kc_actor_start(w.sched, &(kc_actor_config){.channel = channel}, &actor), KC_EINVAL);
+    KC_CHECK_EQ(kc_actor_start(w.sched, &(kc_actor_config){.fn = is_never_dealt}, &actor), KC_EINVAL);
+    KC_CHECK_EQ(kc_actor_launch(scope, &(kc_actor_config){.channel = channel, .fn = is_never_dealt,
+                                                          .cancel = kc_task_scope_cancel_of(scope)}), KC_EINVAL);
+    KC_CHECK(none == NULL && actor == NULL);
+    KC_CHECK_EQ(kc_task_scope_children(scope), 0);
+    KC_CHECK_EQ(kc_task_scope_cancel(scope, 0), KC_OK);
+    KC_CHECK_EQ(kc_task_launch(scope, is_never_called, NULL), KC_ECANCELED);
+    kc_task_scope_destroy(scope);
+    kc_channel_drop(channel);
+    end(&w);
+}
 
 /* ---- actors ---- */
 
@@ -450,6 +488,7 @@ int main(void) {
     KC_RUN(all_who_wait_for_a_scope_are_told);
     KC_RUN(a_cancel_reaches_scopes_in_scopes);
     KC_RUN(a_producer_closes_its_channel_when_it_returns);
+    KC_RUN(what_cannot_be_started_is_refused);
     KC_RUN(an_actor_deals_with_each_message_once_on_every_kind);
     KC_RUN(stop_cancel_destroy_and_refusal_end_an_actor_once);
     KC_RUN(an_actor_in_a_scope_ends_with_it);
