@@ -62,8 +62,8 @@ foreach(name test_rt_cancel test_rt_channel test_rt_defects test_rt_task test_rt
 endforeach()
 
 # Every request for memory, mappings, descriptors and threads goes through kc_scarce.h there.
-set(KC_SCARCE malloc calloc realloc aligned_alloc posix_memalign free mmap munmap mprotect epoll_create1 eventfd epoll_ctl
-  close pthread_create pthread_join pthread_key_create)
+set(KC_SCARCE malloc calloc realloc aligned_alloc posix_memalign free mmap munmap mprotect epoll_create1 eventfd
+  timerfd_create epoll_ctl close pthread_create pthread_join pthread_key_create)
 foreach(name test_rt_memory test_rt_memory_parts)
   foreach(call IN LISTS KC_SCARCE)
     target_link_options("${name}" PRIVATE "-Wl,--wrap=${call}")

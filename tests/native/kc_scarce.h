@@ -146,6 +146,12 @@ int __wrap_eventfd(unsigned int value, int flags) {
     return scarce_refuses(EMFILE) ? -1 : scarce_count_file(__real_eventfd(value, flags));
 }
 
+int __real_timerfd_create(int clock, int flags);
+int __wrap_timerfd_create(int clock, int flags);
+int __wrap_timerfd_create(int clock, int flags) {
+    return scarce_refuses(EMFILE) ? -1 : scarce_count_file(__real_timerfd_create(clock, flags));
+}
+
 int __real_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event);
 int __wrap_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event);
 int __wrap_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event) {

@@ -200,6 +200,25 @@ KC_TEST(a_wait_that_epoll_refuses_leaves_whoever_waits_for_the_other_direction) 
     end_duct(&p, ends);
 }
 
+KC_TEST(a_sleep_whose_timer_cannot_be_had_ends_at_its_time_all_the_same) {
+    kc_held before = scarce_look();
+    kc_poller p;
+
+    for (int32_t n = 1; n <= 2; n++) {
+        KC_REQUIRE(kc_poller_begin(&p, KC_POLLER_TIMERFD) == KC_OK);
+        for (int again = 0; again < 2; again++) {
+            int64_t at_ns = kc_after_ns(2000000);
+            scarce_begin(again ? 0 : n);
+            KC_CHECK_EQ(kc_poller_wait(&p, at_ns), 0);
+            KC_CHECK_EQ(scarce_end(), !again);
+            KC_CHECK(kc_now_ns() >= at_ns);
+            KC_CHECK_EQ(p.timer_fd >= 0, again);
+        }
+        kc_poller_end(&p);
+        KC_CHECK_EQ(scarce_look().files, before.files);
+    }
+}
+
 /* ---- threads for calls that block ---- */
 
 typedef struct job {
@@ -334,6 +353,7 @@ int main(void) {
     KC_RUN(a_poller_for_which_there_is_no_descriptor_leaves_none_open);
     KC_RUN(a_table_that_cannot_grow_refuses_the_next_and_keeps_those_who_wait);
     KC_RUN(a_wait_that_epoll_refuses_leaves_whoever_waits_for_the_other_direction);
+    KC_RUN(a_sleep_whose_timer_cannot_be_had_ends_at_its_time_all_the_same);
     KC_RUN(a_call_for_which_there_is_no_second_thread_waits_for_the_first);
     KC_RUN(a_thread_for_which_there_is_no_alternate_stack_gets_it_the_next_time_and_gives_it_back);
     KC_RUN(a_scheduler_that_tells_may_be_refused_anything);
