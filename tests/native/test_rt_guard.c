@@ -115,12 +115,11 @@ static void check_overflow(void (*runs)(void), const char *expected) {
     char said[4096];
     int status = overflow_in_child(runs, said, sizeof said);
 
-#ifdef RT_SANITIZED
-    KC_CHECK(strstr(said, expected) == said); /* then the sanitizer's own handler had it */
+    KC_CHECK(strstr(said, expected) == said); /* words of a sanitizer or an emulator may follow */
     KC_CHECK_EQ(strstr(said, "kcoro: coroutine") != NULL, expected[0] != 0);
-    KC_CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) != 0);
+#ifdef RT_SANITIZED
+    KC_CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) != 0); /* the sanitizer's own handler had it next */
 #else
-    KC_CHECK_STR(said, expected);
     KC_CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
 #endif
 }
