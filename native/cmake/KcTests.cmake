@@ -76,6 +76,15 @@ foreach(noun apart channel defects parity programs task)
   add_dependencies(runtime_tests "${name}")
 endforeach()
 
+# Every request for memory, mappings, descriptors and threads goes through kc_scarce.h there.
+set(KC_SCARCE malloc calloc realloc aligned_alloc posix_memalign free mmap munmap mprotect epoll_create1 eventfd
+  timerfd_create epoll_ctl close pthread_create pthread_join pthread_key_create)
+foreach(name test_rt_memory test_rt_memory_parts)
+  foreach(call IN LISTS KC_SCARCE)
+    target_link_options("${name}" PRIVATE "-Wl,--wrap=${call}")
+  endforeach()
+endforeach()
+
 # What is in a register after a switch only assembly can say.
 target_sources(test_rt_arch_registers PRIVATE "${PROJECT_SOURCE_DIR}/../tests/native/arch/holding_${KC_ARCH}.S")
 

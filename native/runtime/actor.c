@@ -36,21 +36,27 @@ static int receive(kc_actor *a, kc_actor_message *m) {
                      : kc_channel_recv_desc(c, &m->desc, KC_NEVER, a->cancel);
 }
 
+/* What ended it: its handler's negative answer, whatever came meanwhile; else why nothing was received any more. */
 static int serve(kc_actor *a) {
     kc_actor_message message;
+    int answer = KC_OK;
     int rc = KC_OK;
 
 #if KC_MUTANT == 37 /* an actor goes on although its handler refused */
     while ((rc = receive(a, &message)) == KC_OK) {
 #else
-    while (rc >= 0 && (rc = receive(a, &message)) == KC_OK) {
+    while (answer >= 0 && (rc = receive(a, &message)) == KC_OK) {
 #endif
-        rc = a->config.fn(a->config.arg, &message);
+        answer = a->config.fn(a->config.arg, &message);
         (void)atomic_fetch_add_explicit(&a->count, 1, memory_order_relaxed);
     }
     if (rc == KC_ECANCELED && atomic_load(&a->wish) == STOPPED)
         rc = KC_OK;
-    return rc;
+#if KC_MUTANT == 55 /* a cancel that a handler answered is taken for the stop that came meanwhile */
+    return answer < 0 && answer != KC_ECANCELED ? answer : rc;
+#else
+    return answer < 0 ? answer : rc;
+#endif
 }
 
 static void live(kc_actor *a) {
@@ -119,7 +125,7 @@ static int wish(kc_actor *a, uint32_t what, uint32_t reason) {
     uint32_t none = GOING;
     int rc = KC_EBUSY;
 
-    if (atomic_compare_exchange_strong(&a->wish, &none, what))
+    if (!kc_cancel_is_set(a->cancel) && atomic_compare_exchange_strong(&a->wish, &none, what))
         rc = kc_cancel_trigger(a->cancel, reason); /* KC_EBUSY: one above it was faster */
     return rc;
 }

@@ -155,6 +155,7 @@ int kc_co_resume(kc_co *co) {
 
     if (can && atomic_compare_exchange_strong_explicit(&co->state, &state, KC_CO_RUNNING, memory_order_acq_rel,
                                                        memory_order_relaxed)) {
+        kc_guard_thread();
         enter(co);
         settle(co);
         rc = KC_OK;

@@ -57,6 +57,7 @@ struct kc_co {
 typedef struct kc_here {
     kc_co *co;
     kc_worker *worker;
+    bool guarded; /* it has an alternate stack (guard.c) */
 } kc_here;
 kc_here *kc_here_get(void);
 
@@ -142,5 +143,8 @@ static inline bool kc_co_falls_asleep(kc_co *co) {
 void kc_sched_ready(kc_co *co);
 /* One of a scheduler was entered: what became of whoever left for it is seen to. */
 void kc_sched_arrived(kc_co *co);
+/* This thread, which is about to run coroutines, gets an alternate stack while anybody wants overflows told, unless it has
+ * one; it is given back when the thread ends. Without memory it goes without, and asks again the next time (guard.c). */
+void kc_guard_thread(void);
 
 #endif

@@ -67,7 +67,6 @@ struct kc_worker {
     uint64_t dice;
     int64_t patience_ns; /* of its next sleep, if it is the watch */
     uint32_t was_watch;  /* 1: since it found something last */
-    void *alternate; /* memory for signal handlers */
     kc_count submitted, completed;
     kc_count steal_probes, steals, steal_failures, ready_pulls, inject_pulls, sleeps;
     pthread_t thread;
@@ -117,12 +116,5 @@ static inline void kc_sched_alarm_busy(kc_sched *sched, uint32_t enough) {
 }
 /* Wakes everybody, for good. */
 void kc_sched_stop(kc_sched *sched);
-
-/* guard.c: SIGSEGV tells which coroutine overflowed. KC_OK, KC_ENOMEM. */
-int kc_guard_begin(void);
-void kc_guard_end(void);
-/* This thread's alternate stack; NULL: it has one, or there is no memory. */
-void *kc_guard_thread_begin(void);
-void kc_guard_thread_end(void *alternate);
 
 #endif

@@ -116,7 +116,12 @@ static int watch(kc_poller *p, int fd, kc_poll_file *f, bool *stale_out) {
         error = control(p, EPOLL_CTL_MOD, fd, f);
     if (error == ENOENT)
         error = control(p, EPOLL_CTL_ADD, fd, f);
-    f->known = error == 0;
+    if (error == 0 || *stale_out)
+        f->known = error == 0;
+#if KC_MUTANT != 56 /* a wait that epoll refuses loses the event of whoever waits for the other direction */
+    else
+        f->telling--; /* what epoll was told before still holds */
+#endif
     return error == 0 ? KC_OK : code_of(error);
 }
 

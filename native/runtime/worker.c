@@ -250,12 +250,12 @@ void *kc_worker_main(void *arg) {
     w->here = kc_here_get();
     w->here->worker = w;
     kc_fibre_here(&w->home.fibre);
-    w->alternate = (w->sched->flags & KC_SCHED_TELL_OVERFLOW) != 0 ? kc_guard_thread_begin() : NULL;
+    if ((w->sched->flags & KC_SCHED_TELL_OVERFLOW) != 0)
+        kc_guard_thread();
     while ((co = kc_worker_wait(w)) != NULL) {
         go(w, NULL, co);
         kc_fibre_enter(&w->home.fibre, &w->left->side.fibre);
         settle(w);
     }
-    kc_guard_thread_end(w->alternate);
     return NULL;
 }

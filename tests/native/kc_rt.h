@@ -79,6 +79,23 @@ static inline void rt_until_state(kc_co *co, enum kc_co_state state) {
         (void)sched_yield();
 }
 
+/* A coroutine that keeps its worker until it is told to end. */
+typedef struct rt_spinner {
+    _Atomic uint32_t busy, stop;
+} rt_spinner;
+
+static inline void rt_spins(void *arg) {
+    rt_spinner *s = arg;
+
+    atomic_store(&s->busy, 1);
+    rt_until(&s->stop, 1);
+}
+
+static inline void rt_occupy(kc_sched *sched, rt_spinner *s) {
+    rt_spawn(sched, rt_spins, s);
+    rt_until(&s->busy, 1);
+}
+
 /* Runs test with 1, 2 and 4 workers. */
 static inline void rt_with_workers(void (*test)(uint32_t workers)) {
     test(1);

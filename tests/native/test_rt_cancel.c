@@ -109,6 +109,25 @@ KC_TEST(hooks_are_called_in_the_order_in_which_they_came_and_of_children_in_thei
     kc_cancel_drop(root);
 }
 
+KC_TEST(children_that_left_between_others_are_missed_by_nobody) {
+    kc_cancel *root = make(NULL);
+    kc_cancel *child[4] = {make(root), make(root), make(root), make(root)};
+
+    kc_cancel_drop(child[1]);
+    kc_cancel_drop(child[2]);
+    kc_cancel_drop(child[3]);
+    child[1] = make(root);
+    child[2] = make(root);
+    kc_cancel_drop(child[0]);
+    child[0] = make(root);
+    KC_CHECK_EQ(kc_cancel_trigger(root, 0), KC_OK);
+    for (int i = 0; i < 3; i++) {
+        KC_CHECK_EQ(kc_cancel_is_set(child[i]), 1);
+        kc_cancel_drop(child[i]);
+    }
+    kc_cancel_drop(root);
+}
+
 typedef struct waiting {
     kc_cancel *cancel;
     _Atomic uint32_t began, woken;
@@ -173,6 +192,7 @@ int main(void) {
     KC_RUN(the_child_of_a_cancelled_parent_begins_cancelled);
     KC_RUN(a_hook_is_called_once_or_forgotten);
     KC_RUN(hooks_are_called_in_the_order_in_which_they_came_and_of_children_in_theirs);
+    KC_RUN(children_that_left_between_others_are_missed_by_nobody);
     KC_RUN(all_who_wait_for_it_wake_coroutines_and_threads);
     KC_RUN(a_deadline_ends_the_wait_and_is_not_early);
     return kc_test_report();

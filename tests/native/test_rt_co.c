@@ -1,8 +1,6 @@
 /* test_rt_co.c: coroutines without a scheduler: resume, yield, park, unpark, names, references, stacks. */
 #include <errno.h>
-#include <signal.h>
 #include <stdbool.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kc_rt.h"
@@ -187,110 +185,6 @@ KC_TEST(the_high_water_mark_says_what_was_touched) {
     kc_co_drop(small);
 }
 
-static __attribute__((noinline)) int grows(volatile char *above, int depth) {
-    volatile char room[2048];
-
-    room[0] = (char)depth;
-    room[2047] = above != NULL ? *above : 0;
-    return depth == 0 ? 0 : grows(room, depth - 1) + room[0];
-}
-
-static void overflows(void *arg) { *(int *)arg = grows(NULL, 1 << 20); }
-
-/* In a child: what it said on stderr, and how it ended. */
-static int overflow_in_child(char *said, size_t said_bytes) {
-    int ends[2];
-    int status = 0;
-    size_t at = 0;
-    ssize_t n = 0;
-
-    KC_REQUIRE(pipe(ends) == 0);
-    pid_t child = fork();
-    KC_REQUIRE(child >= 0);
-    if (child == 0) {
-        kc_sched_config config = {.workers = 1, .stack_bytes = RT_STACK_BYTES, .flags = KC_SCHED_TELL_OVERFLOW};
-        kc_co_config deep = {.fn = overflows, .arg = &status, .name = "deep thought"};
-        kc_sched *sched = NULL;
-        (void)dup2(ends[1], STDERR_FILENO);
-        if (kc_sched_make(&config, &sched) == KC_OK && kc_sched_spawn_as(sched, &deep, NULL) == KC_OK)
-            kc_sched_free(sched);
-        _exit(0);
-    }
-    (void)close(ends[1]);
-    while (at < said_bytes - 1 && (n = read(ends[0], said + at, said_bytes - 1 - at)) > 0)
-        at += (size_t)n;
-    said[at] = 0;
-    (void)close(ends[0]);
-    KC_REQUIRE(waitpid(child, &status, 0) == child);
-    return status;
-}
-
-KC_TEST(an_overflow_hits_the_guard_and_says_whose_it_was) {
-    char said[4096];
-    char expected[128];
-    int status = overflow_in_child(said, sizeof said);
-
-    (void)snprintf(expected, sizeof expected, "kcoro: coroutine 'deep thought' overflowed its stack of %d bytes\n",
-                   RT_STACK_BYTES);
-    KC_CHECK(strstr(said, expected) != NULL);
-#ifdef RT_SANITIZED
-    KC_CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) != 0); /* the sanitizer's own handler had it next */
-#else
-    KC_CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
-#endif
-}
-
-static void not_ours(int number) { (void)number; }
-
-static kc_sched *telling_sched(void) {
-    kc_sched_config config = {.workers = 1, .stack_bytes = RT_STACK_BYTES, .flags = KC_SCHED_TELL_OVERFLOW};
-    kc_sched *sched = NULL;
-
-    KC_REQUIRE(kc_sched_make(&config, &sched) == KC_OK);
-    return sched;
-}
-
-/* In a child: how a SIGSEGV that is sent ends it, with this disposition before. */
-static int sent_in_child(void (*before)(int number)) {
-    int status = 0;
-    pid_t child = fork();
-
-    KC_REQUIRE(child >= 0);
-    if (child == 0) {
-        (void)signal(SIGSEGV, before);
-        kc_sched *sched = telling_sched();
-        (void)kill(getpid(), SIGSEGV);
-        if (before != SIG_DFL) /* that one would have ended it */
-            (void)kill(getpid(), SIGSEGV);
-        kc_sched_free(sched);
-        _exit(7);
-    }
-    KC_REQUIRE(waitpid(child, &status, 0) == child);
-    return status;
-}
-
-KC_TEST(a_fault_that_is_sent_does_what_it_did_before) {
-    int status = sent_in_child(SIG_DFL);
-
-    KC_CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
-    status = sent_in_child(SIG_IGN);
-    KC_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
-    status = sent_in_child(not_ours);
-    KC_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
-}
-
-KC_TEST(a_handler_that_was_installed_later_stays) {
-    struct sigaction kept, now, theirs = {.sa_handler = not_ours};
-    kc_sched *sched = NULL;
-
-    KC_REQUIRE(sigaction(SIGSEGV, NULL, &kept) == 0);
-    sched = telling_sched();
-    KC_REQUIRE(sigaction(SIGSEGV, &theirs, NULL) == 0);
-    kc_sched_free(sched);
-    KC_REQUIRE(sigaction(SIGSEGV, &kept, &now) == 0);
-    KC_CHECK(now.sa_handler == not_ours);
-}
-
 /* write(2) says whether a byte can be read. */
 static bool faults(const uint8_t *at) {
     int ends[2];
@@ -370,9 +264,6 @@ int main(void) {
     KC_RUN(names_are_kept_cut_and_given);
     KC_RUN(what_cannot_be_made_is_refused);
     KC_RUN(the_high_water_mark_says_what_was_touched);
-    KC_RUN(an_overflow_hits_the_guard_and_says_whose_it_was);
-    KC_RUN(a_fault_that_is_sent_does_what_it_did_before);
-    KC_RUN(a_handler_that_was_installed_later_stays);
     KC_RUN(a_frame_of_60_kib_does_not_step_over_the_guard);
     KC_RUN(a_hundred_thousand_lives_leave_memory_flat);
     return kc_test_report();

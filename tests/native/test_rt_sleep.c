@@ -334,6 +334,70 @@ KC_TEST(a_deadline_that_cannot_be_set_is_not_told_as_one_that_has_come) {
     without_a_clock(meets_no_timer);
 }
 
+/* ---- a deadline that comes when the wait is over ---- */
+
+typedef struct late {
+    kc_wake blocker; /* due at the same time, and earlier in line */
+    kc_wait wait;
+    int64_t at_ns;
+    _Atomic uint32_t entered, release, back;
+    uint32_t released_first;
+} late;
+
+static void holds_the_clock(kc_wake *wake, int32_t code) {
+    late *l = (late *)(void *)wake;
+
+    (void)code;
+    atomic_store(&l->entered, 1);
+    rt_until(&l->release, 1);
+}
+
+static void is_told_before_its_deadline(void *arg) {
+    late *l = arg;
+
+    kc_wait_begin(&l->wait);
+    KC_CHECK((kc_wait_for(&l->wait, KC_WAIT_DONE, l->at_ns) & KC_WAIT_DONE) != 0);
+    l->released_first = atomic_load(&l->release);
+    atomic_store(&l->back, 1);
+}
+
+/* true: the clock had taken the alarm out, and was held before it called it. */
+static bool meets_late_alarm(kc_sched *sched) {
+    late l = {.blocker = {.call = holds_the_clock}, .at_ns = kc_after_ns(20000000)};
+    kc_clock *clock = kc_sched_clock(sched);
+    kc_sched_usage before, usage;
+    kc_ticket id = 0;
+    kc_co *co = NULL;
+    bool met = false;
+
+    kc_sched_measure(sched, &before);
+    KC_REQUIRE(kc_clock_start(clock) == KC_OK && kc_timers_add(&clock->timers, l.at_ns, &l.blocker, &id) == KC_OK);
+    KC_REQUIRE(kc_sched_spawn(sched, is_told_before_its_deadline, &l, &co) == KC_OK);
+    rt_until_state(co, KC_CO_PARKED);
+    rt_until(&l.entered, 1);
+    met = kc_timers_next_ns(&clock->timers) == KC_NEVER;
+    kc_wait_tell(&l.wait, KC_WAIT_DONE);
+    do /* it has run, and waits again, or is back */
+        kc_sched_measure(sched, &usage);
+    while (atomic_load(&l.back) == 0 && (usage.switches < before.switches + 2 || kc_co_state_of(co) != KC_CO_PARKED));
+    KC_CHECK(!met || atomic_load(&l.back) == 0);
+    atomic_store(&l.release, 1);
+    KC_CHECK_EQ(kc_sched_drain(sched, KC_NEVER), KC_OK);
+    KC_CHECK(!met || l.released_first == 1);
+    kc_co_drop(co);
+    return met;
+}
+
+KC_TEST(whoever_was_told_waits_for_an_alarm_that_is_just_being_called) {
+    kc_sched *sched = rt_sched(1);
+    int met = 0;
+
+    for (int i = 0; i < 100 && met < 3; i++) /* this thread may come too late to be there first */
+        met += meets_late_alarm(sched);
+    KC_CHECK_EQ(met, 3);
+    kc_sched_free(sched);
+}
+
 int main(void) {
     KC_RUN(a_sleep_never_ends_before_its_time);
     KC_RUN(whoever_sleeps_lets_others_run);
@@ -346,5 +410,6 @@ int main(void) {
     KC_RUN(timers_of_whoever_has_finished_do_no_harm_and_leave_nothing);
     KC_RUN(each_timer_was_cancelled_or_unparks);
     KC_RUN(a_deadline_that_cannot_be_set_is_not_told_as_one_that_has_come);
+    KC_RUN(whoever_was_told_waits_for_an_alarm_that_is_just_being_called);
     return kc_test_report();
 }

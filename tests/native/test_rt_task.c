@@ -1,5 +1,7 @@
 /* test_rt_task.c: scopes leave nobody behind; actors deal with each message once, in order, and end once. */
 #include "kc_rt.h"
+#include <stdbool.h>
+
 #include "kcoro/kc_actor.h"
 
 typedef struct world {
@@ -121,6 +123,46 @@ static void nested_with(uint32_t workers) {
 }
 KC_TEST(a_cancel_reaches_scopes_in_scopes) { rt_with_workers(nested_with); }
 
+typedef struct onlooker {
+    kc_task_scope *scope;
+    _Atomic uint32_t began, told;
+} onlooker;
+
+static void waits_for_all(void *arg) {
+    onlooker *o = arg;
+
+    (void)atomic_fetch_add(&o->began, 1);
+    KC_CHECK_EQ(kc_task_scope_wait(o->scope, KC_NEVER), KC_OK);
+    (void)atomic_fetch_add(&o->told, 1);
+}
+
+static void parks_as_child(kc_task_scope *scope, void *arg) {
+    (void)scope;
+    atomic_store((kc_co * _Atomic *)arg, kc_co_self());
+    (void)kc_co_park();
+}
+
+static void onlookers_with(uint32_t workers) {
+    enum { COUNT = 20 };
+    world w = begin(workers);
+    onlooker o = {.scope = scope_of(&w, NULL)};
+    kc_co *_Atomic child = NULL;
+
+    KC_REQUIRE(kc_task_launch(o.scope, parks_as_child, (void *)&child) == KC_OK);
+    for (int i = 0; i < COUNT; i++)
+        rt_spawn(w.sched, waits_for_all, &o);
+    rt_until(&o.began, COUNT);
+    while (atomic_load(&child) == NULL)
+        (void)sched_yield();
+    KC_CHECK_EQ(o.told, 0);
+    KC_CHECK_EQ(kc_co_unpark(child), KC_OK);
+    KC_CHECK_EQ(kc_sched_drain(w.sched, KC_NEVER), KC_OK);
+    KC_CHECK_EQ(o.told, COUNT);
+    kc_task_scope_destroy(o.scope);
+    end(&w);
+}
+KC_TEST(all_who_wait_for_a_scope_are_told) { rt_with_workers(onlookers_with); }
+
 static void produces(kc_task_scope *scope, kc_channel *channel, void *arg) {
     uint32_t count = *(uint32_t *)arg;
 
@@ -153,6 +195,42 @@ static void produce_with(uint32_t workers) {
     end(&w);
 }
 KC_TEST(a_producer_closes_its_channel_when_it_returns) { rt_with_workers(produce_with); }
+
+static void is_never_called(kc_task_scope *scope, void *arg) {
+    (void)scope;
+    (void)arg;
+    KC_CHECK(false);
+}
+
+static int is_never_dealt(void *arg, const kc_actor_message *m) {
+    (void)arg;
+    (void)m;
+    KC_CHECK(false);
+    return KC_OK;
+}
+
+KC_TEST(what_cannot_be_started_is_refused) {
+    world w = begin(1);
+    kc_task_scope *scope = scope_of(&w, NULL);
+    kc_channel_config config = {.kind = KC_KIND_RENDEZVOUS, .elem_size = 4};
+    kc_channel *channel = NULL, *none = NULL;
+    kc_actor *actor = NULL;
+
+    KC_REQUIRE(kc_channel_make(w.hub, &config, &channel) == KC_OK);
+    KC_CHECK_EQ(kc_task_launch(scope, NULL, NULL), KC_EINVAL);
+    KC_CHECK_EQ(kc_task_produce(scope, w.hub, &config, NULL, NULL, &none), KC_EINVAL);
+    KC_CHECK_EQ(kc_actor_start(w.sched, &(kc_actor_config){.channel = channel}, &actor), KC_EINVAL);
+    KC_CHECK_EQ(kc_actor_start(w.sched, &(kc_actor_config){.fn = is_never_dealt}, &actor), KC_EINVAL);
+    KC_CHECK_EQ(kc_actor_launch(scope, &(kc_actor_config){.channel = channel, .fn = is_never_dealt,
+                                                          .cancel = kc_task_scope_cancel_of(scope)}), KC_EINVAL);
+    KC_CHECK(none == NULL && actor == NULL);
+    KC_CHECK_EQ(kc_task_scope_children(scope), 0);
+    KC_CHECK_EQ(kc_task_scope_cancel(scope, 0), KC_OK);
+    KC_CHECK_EQ(kc_task_launch(scope, is_never_called, NULL), KC_ECANCELED);
+    kc_task_scope_destroy(scope);
+    kc_channel_drop(channel);
+    end(&w);
+}
 
 /* ---- actors ---- */
 
@@ -337,15 +415,83 @@ static void handle_first_with(uint32_t workers) {
 }
 KC_TEST(an_actor_finds_its_handle_stored) { rt_with_workers(handle_first_with); }
 
+/* Its handler is stopped, or cancelled from above, in the middle of a message, and then answers. */
+typedef struct interrupted {
+    kc_actor *actor;
+    kc_cancel *above; /* NULL: the actor is stopped */
+    int answer, stop, told;
+} interrupted;
+
+static int is_ended_meanwhile(void *arg, const kc_actor_message *m) {
+    interrupted *i = arg;
+
+    (void)m;
+    if (i->above != NULL)
+        KC_CHECK_EQ(kc_cancel_trigger(i->above, 0), KC_OK);
+    i->stop = kc_actor_stop(i->actor);
+    return i->answer;
+}
+
+static void notes_what_is_told(void *arg, int code) { ((interrupted *)arg)->told = code; }
+
+static void answers_with(world *w, interrupted *i, int expected) {
+    kc_channel_config config = {.kind = KC_KIND_BUFFERED, .capacity = 2, .elem_size = 4};
+    kc_actor_config wanted = {
+        .fn = is_ended_meanwhile, .on_done = notes_what_is_told, .arg = i, .cancel = i->above};
+    uint32_t value = 0;
+    int code = 1;
+
+    KC_REQUIRE(kc_channel_make(w->hub, &config, &wanted.channel) == KC_OK);
+    KC_REQUIRE(kc_channel_send(wanted.channel, &value, sizeof value, KC_NEVER) == KC_OK);
+    KC_REQUIRE(kc_channel_send(wanted.channel, &value, sizeof value, KC_NEVER) == KC_OK);
+    KC_REQUIRE(kc_actor_start(w->sched, &wanted, &i->actor) == KC_OK);
+    KC_CHECK_EQ(kc_actor_wait(i->actor, KC_NEVER, &code), KC_OK);
+    KC_CHECK_EQ(code, expected);
+    KC_CHECK_EQ(i->told, expected);
+    KC_CHECK_EQ(kc_actor_count(i->actor), 1);
+    KC_CHECK_EQ(kc_channel_depth(wanted.channel), 1);
+    kc_actor_free(i->actor);
+    kc_channel_drop(wanted.channel);
+}
+
+static void own_code_with(uint32_t workers) {
+    static const int answers[] = {KC_OK, 7, KC_ECANCELED, KC_EPIPE, KC_EPROTO, -4711};
+    world w = begin(workers);
+
+    for (size_t k = 0; k < sizeof answers / sizeof answers[0]; k++) {
+        interrupted i = {.answer = answers[k], .told = 1};
+        answers_with(&w, &i, answers[k] < 0 ? answers[k] : KC_OK);
+        KC_CHECK_EQ(i.stop, KC_OK);
+    }
+    end(&w);
+}
+KC_TEST(what_a_handler_answers_after_a_stop_is_its_actors_code) { rt_with_workers(own_code_with); }
+
+static void cancelled_first_with(uint32_t workers) {
+    world w = begin(workers);
+    interrupted i = {.answer = KC_OK, .told = 1};
+
+    KC_REQUIRE(kc_cancel_make(NULL, &i.above) == KC_OK);
+    answers_with(&w, &i, KC_ECANCELED);
+    KC_CHECK_EQ(i.stop, KC_EBUSY);
+    kc_cancel_drop(i.above);
+    end(&w);
+}
+KC_TEST(a_stop_that_came_after_a_cancel_from_above_makes_no_stop_of_it) { rt_with_workers(cancelled_first_with); }
+
 int main(void) {
     KC_RUN(a_scope_waits_for_its_children);
     KC_RUN(leaving_a_scope_leaves_no_child);
+    KC_RUN(all_who_wait_for_a_scope_are_told);
     KC_RUN(a_cancel_reaches_scopes_in_scopes);
     KC_RUN(a_producer_closes_its_channel_when_it_returns);
+    KC_RUN(what_cannot_be_started_is_refused);
     KC_RUN(an_actor_deals_with_each_message_once_on_every_kind);
     KC_RUN(stop_cancel_destroy_and_refusal_end_an_actor_once);
     KC_RUN(an_actor_in_a_scope_ends_with_it);
     KC_RUN(an_idle_actor_is_never_run);
     KC_RUN(an_actor_finds_its_handle_stored);
+    KC_RUN(what_a_handler_answers_after_a_stop_is_its_actors_code);
+    KC_RUN(a_stop_that_came_after_a_cancel_from_above_makes_no_stop_of_it);
     return kc_test_report();
 }

@@ -21,7 +21,8 @@ typedef struct kc_actor_message {
     kc_desc desc;
 } kc_actor_message;
 typedef int (*kc_actor_fn)(void *arg, const kc_actor_message *message);
-/* code: KC_OK after stop, KC_EPIPE when the channel ended, KC_ECANCELED, or what the handler answered. */
+/* code: what the handler answered, if that is negative, also if it was stopped meanwhile; else KC_OK after stop, KC_EPIPE when
+ * the channel ended, KC_ECANCELED. */
 typedef void (*kc_actor_done_fn)(void *arg, int code);
 
 typedef struct kc_actor_config {

@@ -18,8 +18,7 @@ extern "C" {
 typedef struct kc_sched kc_sched;
 
 enum kc_sched_flag {
-    KC_SCHED_TELL_OVERFLOW = 1 /* a SIGSEGV that hits a coroutine's guard is told on stderr before it is passed on to
-                                  whoever handled the signal before (process-wide while such a scheduler lives) */
+    KC_SCHED_TELL_OVERFLOW = 1 /* as kc_guard_begin (kc_co.h) while it lives, and its workers have alternate stacks too */
 };
 
 typedef struct kc_sched_config {
