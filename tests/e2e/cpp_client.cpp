@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <functional>
 #include <string>
 
 #include "cpp_test.hpp"
@@ -115,10 +116,62 @@ CPP_TEST(loans_and_deliveries_are_given_back_once) {
     test::until([&] { return region.free().has_value(); }); /* the lease's end travels by the other connection */
 }
 
+/* Every call that asks the daemon and has no deadline: each may go on in another thread. */
+static void all_that_asks(const kcoro::connection &c, const std::string &name) {
+    const auto numbers = c.make_channel<int>(name.c_str(), kcoro::buffered(2)).value();
+    (void)numbers.try_send(1);
+    (void)numbers.depth();
+    (void)numbers.try_receive();
+    (void)c.open_channel<char>(name.c_str()); /* refused: its handle goes back */
+    (void)numbers.close();
+    (void)numbers.destroy();
+    const auto bytes = c.make_bytes((name + ".bytes").c_str(), kcoro::buffered(2)).value();
+    (void)bytes.close();
+}
+
+CPP_TEST(exceptions_stay_with_a_coroutine_that_asks_the_daemon) {
+    const kcoro::connection c;
+    const kcoro::scheduler on(4);
+    std::atomic<int> wrong = 0;
+    struct tail {
+        std::function<void()> f;
+        ~tail() { f(); }
+    };
+    const auto round = [&](int mine) {
+        const std::string name = named("cpp.exceptions") + "." + std::to_string(mine);
+        try {
+            try {
+                const tail at_the_end{[&] {
+                    all_that_asks(c, name); /* while it passes */
+                    wrong += std::uncaught_exceptions() != 1;
+                }};
+                throw mine;
+            } catch (int) {
+                all_that_asks(c, name); /* while it is dealt with */
+                wrong += std::uncaught_exceptions() != 0;
+                throw; /* no other coroutine's */
+            }
+        } catch (int caught) {
+            wrong += caught != mine;
+        }
+    };
+    {
+        const kcoro::scope all(on);
+        for (int i = 0; i < 32; i++)
+            all.launch([&round, i] {
+                for (int k = 0; k < 5; k++)
+                    round(i);
+            }).value();
+        all.join();
+    }
+    CPP_EQ(wrong.load(), 0);
+}
+
 int main() {
     CPP_RUN(a_daemons_channel_is_a_channel);
     CPP_RUN(coroutines_park_for_the_daemon_and_tasks_await_it);
     CPP_RUN(a_select_stands_at_two_channels_of_the_daemon);
     CPP_RUN(loans_and_deliveries_are_given_back_once);
+    CPP_RUN(exceptions_stay_with_a_coroutine_that_asks_the_daemon);
     return test::report();
 }

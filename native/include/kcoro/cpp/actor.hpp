@@ -57,7 +57,7 @@ private:
         virtual ~state() = default;
         /* Before the handler goes: the last user of it. */
         void end() noexcept {
-            (void)detail::parked([this] { return kc_actor_free(raw), 0; });
+            detail::parked([this] { kc_actor_free(raw); });
         }
         errc code_of_end(int why) const noexcept { return by_handler ? errc::ok : code_of(why); }
         static void done(void *arg, int why) {

@@ -59,22 +59,22 @@ public:
     any_channel &operator=(const any_channel &) = delete;
     ~any_channel() {
         if (raw_ != nullptr) {
-            kc_channel_drop(raw_);
+            detail::parked([this] { kc_channel_drop(raw_); });
             collect();
         }
     }
 
     /* No new sends; what was accepted and senders that wait still drain. */
-    result<void> close() const noexcept { return code_of(kc_channel_close(raw_)); }
+    result<void> close() const noexcept { return code_of(detail::parked([this] { return kc_channel_close(raw_); })); }
     /* Everybody who waits gets errc::cancelled; what waits in it ends, here. */
     result<void> destroy(reason why = reason::destroyed) const noexcept {
-        const int rc = kc_channel_destroy(raw_, static_cast<std::uint32_t>(why));
+        const int rc = detail::parked([&] { return kc_channel_destroy(raw_, static_cast<std::uint32_t>(why)); });
         collect();
         return code_of(rc);
     }
     /* Messages that wait; 0 when it is gone. */
     std::size_t depth() const noexcept {
-        const std::int64_t depth = kc_channel_depth(raw_);
+        const std::int64_t depth = detail::parked([this] { return kc_channel_depth(raw_); });
         return depth > 0 ? static_cast<std::size_t>(depth) : 0;
     }
     kc_channel *native() const noexcept { return raw_; }
@@ -208,7 +208,7 @@ public:
         }));
     }
     result<void> try_send(const T &value) const noexcept {
-        return code_of(kc_channel_try_send(raw_, &value, sizeof value));
+        return code_of(detail::parked([&] { return kc_channel_try_send(raw_, &value, sizeof value); }));
     }
     result<T> receive(patience how = {}) const noexcept {
         detail::bytes_of<T> bytes;
@@ -221,7 +221,7 @@ public:
     result<T> try_receive() const noexcept {
         detail::bytes_of<T> bytes;
         std::uint32_t len_bytes = 0;
-        const int rc = kc_channel_try_recv(raw_, bytes.data(), sizeof bytes, &len_bytes);
+        const int rc = detail::parked([&] { return kc_channel_try_recv(raw_, bytes.data(), sizeof bytes, &len_bytes); });
         return detail::arrived<T>(rc, bytes, len_bytes);
     }
     stream<channel> each(patience how = {}) const noexcept { return stream<channel>(*this, how); }

@@ -93,7 +93,9 @@ public:
         std::swap(raw_, other.raw_);
         return *this;
     }
-    ~daemon_channel() { kc_ipc_chan_free(raw_); }
+    ~daemon_channel() {
+        detail::parked([this] { kc_ipc_chan_free(raw_); });
+    }
 
     result<void> send(std::span<const std::byte> bytes, time_point deadline = time_point::max()) const noexcept {
         kc_ipc_payload payload{};
@@ -217,12 +219,12 @@ private:
         kc_channel *raw = nullptr;
         const int rc = kc_remote_channel(raw_, chan, &raw);
         if (rc != KC_OK) {
-            kc_ipc_chan_free(chan);
+            detail::parked([chan] { kc_ipc_chan_free(chan); });
             return code_of(rc);
         }
         auto made = channel<T, carriage::bytes>::adopt(raw);
         if (!made)
-            kc_channel_drop(raw); /* its elements are no T */
+            detail::parked([raw] { kc_channel_drop(raw); }); /* its elements are no T */
         return made;
     }
     kc_ipc *raw_ = nullptr;

@@ -141,7 +141,7 @@ private:
 
 /* Lets others run. */
 inline void yield() noexcept {
-    (void)detail::parked([] { return kc_co_yield(), 0; });
+    detail::parked([] { kc_co_yield(); });
 }
 
 /* errc::ok at the deadline, errc::cancelled when the patience's cancel is set before; errc::no_memory, errc::quota. */

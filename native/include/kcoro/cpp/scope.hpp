@@ -116,7 +116,7 @@ private:
         kc_task_scope *raw = nullptr;
         detail::failures failed;
         ~state() {
-            (void)detail::parked([this] { return kc_task_scope_destroy(raw), 0; });
+            detail::parked([this] { kc_task_scope_destroy(raw); });
         }
     };
     template <class F> struct child {
