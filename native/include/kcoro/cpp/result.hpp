@@ -8,6 +8,10 @@
 #ifndef KCORO_CPP_RESULT_HPP
 #define KCORO_CPP_RESULT_HPP
 
+#if __cplusplus <= 201703L
+#error "the C++ headers of kcoro are C++20: compile with -std=c++20"
+#endif
+
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
