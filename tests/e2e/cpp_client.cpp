@@ -71,6 +71,32 @@ CPP_TEST(coroutines_park_for_the_daemon_and_tasks_await_it) {
     CPP_EQ(sum, rounds * (rounds - 1));
 }
 
+/* A try of a daemon's channel is a question like any other: asked by the driver, it would keep all of its tasks. */
+CPP_TEST(what_a_task_awaits_of_the_daemon_is_asked_once_and_not_by_its_driver) {
+    const kcoro::connection c;
+    const kcoro::scheduler on(1);
+    const kcoro::executor tasks(on, 1);
+    const auto nobody = c.make_channel<int>(named("cpp.nobody").c_str()).value();
+    const auto asked = [&] {
+        kc_ipc_usage usage{};
+        kc_ipc_measure(c.native(), &usage);
+        return usage.frames_out;
+    };
+    const auto waits = [](const channel<int> &at, int what) -> kcoro::task<errc> {
+        int n = 1;
+        if (what == 0)
+            co_return (co_await kcoro::async::receive(at, 1ms)).code();
+        if (what == 1)
+            co_return (co_await kcoro::async::send(at, n, 1ms)).code();
+        co_return (co_await kcoro::async::select(kcoro::order::fair, 1ms, kcoro::on_receive(at))).code;
+    };
+    for (int what = 0; what < 3; what++) {
+        const std::uint64_t before = asked();
+        CPP_EQ(tasks.run(waits(nobody, what)), errc::time);
+        CPP_EQ(asked() - before, 1);
+    }
+}
+
 CPP_TEST(a_select_stands_at_two_channels_of_the_daemon) {
     const kcoro::connection c;
     const auto numbers = c.make_channel<int>(named("cpp.numbers").c_str(), kcoro::buffered(1)).value();
@@ -170,6 +196,7 @@ CPP_TEST(exceptions_stay_with_a_coroutine_that_asks_the_daemon) {
 int main() {
     CPP_RUN(a_daemons_channel_is_a_channel);
     CPP_RUN(coroutines_park_for_the_daemon_and_tasks_await_it);
+    CPP_RUN(what_a_task_awaits_of_the_daemon_is_asked_once_and_not_by_its_driver);
     CPP_RUN(a_select_stands_at_two_channels_of_the_daemon);
     CPP_RUN(loans_and_deliveries_are_given_back_once);
     CPP_RUN(exceptions_stay_with_a_coroutine_that_asks_the_daemon);

@@ -77,6 +77,8 @@ public:
         const std::int64_t depth = detail::parked([this] { return kc_channel_depth(raw_); });
         return depth > 0 ? static_cast<std::size_t>(depth) : 0;
     }
+    /* Of this process: a try of it waits for nobody, one of a daemon's channel for the daemon's answer. */
+    bool is_local() const noexcept { return kc_channel_ticket(raw_) != 0; }
     kc_channel *native() const noexcept { return raw_; }
     detail::post post() const noexcept { return post_; }
     void collect() const noexcept {

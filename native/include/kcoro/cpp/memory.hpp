@@ -175,6 +175,7 @@ private:
 template <class F> class lend_clause {
 public:
     lend_clause(const lease_channel &to, loan &l, F f) : to_(&to), loan_(&l), f_(std::move(f)) {}
+    bool is_local() const noexcept { return true; }
     int arm(kc_channel_clause &c) noexcept {
         c.channel = to_->native();
         c.dir = KC_CLAUSE_SEND;
@@ -196,6 +197,7 @@ private:
 template <class F> class borrow_clause {
 public:
     borrow_clause(const lease_channel &of, F f) : of_(&of), f_(std::move(f)) {}
+    bool is_local() const noexcept { return true; }
     int arm(kc_channel_clause &c) noexcept {
         c.channel = of_->native();
         c.dir = KC_CLAUSE_RECV;

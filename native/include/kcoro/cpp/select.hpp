@@ -55,6 +55,7 @@ template <class T> struct inbox<T, carriage::object> {
 template <class T, carriage C, class F> class receive_clause {
 public:
     receive_clause(const channel<T, C> &of, F f) : of_(&of), f_(std::move(f)) {}
+    bool is_local() const noexcept { return of_->is_local(); }
     int arm(kc_channel_clause &c) noexcept {
         c.channel = of_->native();
         c.dir = KC_CLAUSE_RECV;
@@ -79,6 +80,7 @@ template <class T, carriage C, class F> class send_clause;
 template <class T, class F> class send_clause<T, carriage::bytes, F> {
 public:
     send_clause(const channel<T, carriage::bytes> &to, T value, F f) : to_(&to), value_(value), f_(std::move(f)) {}
+    bool is_local() const noexcept { return to_->is_local(); }
     int arm(kc_channel_clause &c) noexcept {
         c.channel = to_->native();
         c.dir = KC_CLAUSE_SEND;
@@ -98,6 +100,7 @@ template <class T, class F> class send_clause<T, carriage::object, F> {
 public:
     send_clause(const channel<T, carriage::object> &to, T &&value, F f)
         : to_(&to), home_(&value), f_(std::move(f)) {}
+    bool is_local() const noexcept { return true; }
     int arm(kc_channel_clause &c) {
         result<message<T>> m = message<T>::make(std::move(*home_));
         if (!m)
@@ -171,6 +174,7 @@ template <class Clause>
 concept clause = requires(std::remove_reference_t<Clause> &c, kc_channel_clause &raw) {
     { c.arm(raw) } -> std::same_as<int>;
     { c.win(raw) } -> std::same_as<errc>;
+    { c.is_local() } -> std::same_as<bool>;
     c.lose();
 };
 
