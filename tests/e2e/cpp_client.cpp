@@ -39,7 +39,8 @@ CPP_TEST(a_daemons_channel_is_a_channel) {
     CPP_EQ(in.receive(stop).code(), errc::cancelled);
     CPP_CHECK(out.close().has_value());
     CPP_EQ(in.receive().code(), errc::closed);
-    CPP_EQ(there.open_channel<int>(named("cpp.readings").c_str()).code(), errc::invalid); /* elements of another size */
+    CPP_EQ(there.open_channel<int>(named("cpp.readings").c_str()).code(), errc::exists); /* elements of another size */
+    CPP_EQ(there.make_channel<int>(named("cpp.readings").c_str(), kcoro::buffered(2)).code(), errc::exists);
     CPP_EQ(there.open_channel<int>(named("cpp.nowhere").c_str(), soon()).code(), errc::time);
 }
 
@@ -95,6 +96,38 @@ CPP_TEST(what_a_task_awaits_of_the_daemon_is_asked_once_and_not_by_its_driver) {
         CPP_EQ(tasks.run(waits(nobody, what)), errc::time);
         CPP_EQ(asked() - before, 1);
     }
+}
+
+/* What is not a T is refused before it is sent, so no reader has to lose it. */
+CPP_TEST(nobody_can_send_what_is_no_T_to_the_daemons_channel_of_T) {
+    const kcoro::connection c;
+    const auto numbers = c.make_channel<double>(named("cpp.fixed").c_str(), kcoro::buffered(4)).value();
+    const auto anything = c.open_bytes(named("cpp.fixed").c_str()).value();
+    CPP_EQ(anything.send(std::as_bytes(std::span("ab", 3))).code(), errc::invalid);
+    CPP_CHECK(anything.send(std::as_bytes(std::span("8 bytes", 8))).has_value());
+    CPP_EQ(numbers.depth(), 1);
+    CPP_CHECK(numbers.receive().has_value());
+    const auto loose = c.make_bytes(named("cpp.loose").c_str(), kcoro::buffered(4), 8).value();
+    CPP_EQ(c.open_channel<double>(named("cpp.loose").c_str()).code(), errc::exists); /* 8 bytes, or fewer */
+    CPP_EQ(c.make_channel<double>(named("cpp.loose").c_str(), kcoro::buffered(4)).code(), errc::exists);
+}
+
+CPP_TEST(a_range_over_the_daemons_channel_throws_when_the_connection_is_lost) {
+    std::optional<kcoro::connection> c(std::in_place);
+    const auto numbers = c->make_channel<int>(named("cpp.lost").c_str(), kcoro::buffered(2)).value();
+    numbers.send(1).value();
+    errc thrown = errc::ok;
+    int sum = 0;
+    try {
+        for (int n : numbers) {
+            sum += n;
+            c.reset();
+        }
+    } catch (const kcoro::error &e) {
+        thrown = e.kc();
+    }
+    CPP_EQ(sum, 1);
+    CPP_EQ(thrown, errc::bad_handle);
 }
 
 CPP_TEST(a_select_stands_at_two_channels_of_the_daemon) {
@@ -197,6 +230,8 @@ int main() {
     CPP_RUN(a_daemons_channel_is_a_channel);
     CPP_RUN(coroutines_park_for_the_daemon_and_tasks_await_it);
     CPP_RUN(what_a_task_awaits_of_the_daemon_is_asked_once_and_not_by_its_driver);
+    CPP_RUN(nobody_can_send_what_is_no_T_to_the_daemons_channel_of_T);
+    CPP_RUN(a_range_over_the_daemons_channel_throws_when_the_connection_is_lost);
     CPP_RUN(a_select_stands_at_two_channels_of_the_daemon);
     CPP_RUN(loans_and_deliveries_are_given_back_once);
     CPP_RUN(exceptions_stay_with_a_coroutine_that_asks_the_daemon);

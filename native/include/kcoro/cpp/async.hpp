@@ -105,7 +105,7 @@ auto send(const Channel &to, typename Channel::value_type &value, patience how =
 /* co_await async::select(order, patience, clauses...): selection. The winner's function is called before it is resumed. */
 template <clause... Clauses> auto select(order by, patience how, Clauses &&...clauses) {
     const auto attempt = [by, &clauses...] {
-        return (clauses.is_local() && ...) ? kcoro::try_select(by, clauses...) : selection{selection::none, errc::again};
+        return (clauses.of().is_local() && ...) ? kcoro::try_select(by, clauses...) : selection{selection::none, errc::again};
     };
     return detail::make<selection>(how, attempt,
                                    [by, how, &clauses...] { return kcoro::select(by, how, clauses...); });

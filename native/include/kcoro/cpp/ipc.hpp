@@ -163,13 +163,14 @@ public:
     }
     ~connection() { kc_ipc_disconnect(raw_); }
 
-    /* Made, or opened if one of that name agrees. T goes as its bytes: both ends have the same layout of it. */
+    /* Made, or opened if one of that name agrees. T goes as its bytes: both ends have the same layout of it. The daemon refuses
+     * messages of another length (KC_FLAG_CHAN_FIXED_SIZE). errc::exists: it is there and has other elements, or another kind. */
     template <class T> result<channel<T, carriage::bytes>> make_channel(const char *name, const kind &k = rendezvous()) const {
         kc_ipc_chan *chan = nullptr;
-        const int rc = create(name, k, sizeof(T), &chan);
+        const int rc = create(name, k, sizeof(T), KC_FLAG_CHAN_FIXED_SIZE, &chan);
         return rc == KC_OK ? adopt<T>(chan) : result<channel<T, carriage::bytes>>(code_of(rc));
     }
-    /* One that is there, or will be by then. */
+    /* One that is there, or will be by then. errc::exists: its messages need not have sizeof(T) bytes. */
     template <class T>
     result<channel<T, carriage::bytes>> open_channel(const char *name, time_point deadline = time_point::max()) const {
         kc_ipc_chan *chan = nullptr;
@@ -179,7 +180,7 @@ public:
     /* The same for messages of any length up to `most` bytes (0: 16 MiB). */
     result<daemon_channel> make_bytes(const char *name, const kind &k = rendezvous(), std::uint32_t most = 0) const noexcept {
         kc_ipc_chan *chan = nullptr;
-        const int rc = create(name, k, most, &chan);
+        const int rc = create(name, k, most, 0, &chan);
         return rc == KC_OK ? result<daemon_channel>(daemon_channel(raw_, chan)) : result<daemon_channel>(code_of(rc));
     }
     result<daemon_channel> open_bytes(const char *name, time_point deadline = time_point::max()) const noexcept {
@@ -199,7 +200,8 @@ private:
         config.waiting = kc_remote_waiting();
         return detail::parked([&] { return kc_ipc_connect(&config, &raw_); });
     }
-    int create(const char *name, const kind &k, std::size_t elem_bytes, kc_ipc_chan **chan_out) const noexcept {
+    int create(const char *name, const kind &k, std::size_t elem_bytes, std::uint32_t flags,
+               kc_ipc_chan **chan_out) const noexcept {
         kc_ipc_chan_config config{};
         config.given = KC_IPC_GIVEN_KIND;
         if (k.when_full != overflow::suspend)
@@ -208,6 +210,7 @@ private:
         config.capacity = k.capacity;
         config.overflow = static_cast<std::uint32_t>(k.when_full);
         config.elem_size = static_cast<std::uint32_t>(elem_bytes);
+        config.flags = flags;
         return detail::parked([&] { return kc_ipc_make(raw_, name, &config, chan_out); });
     }
     int find(const char *name, time_point deadline, kc_ipc_chan **chan_out) const noexcept {
@@ -216,16 +219,16 @@ private:
         }));
     }
     template <class T> result<channel<T, carriage::bytes>> adopt(kc_ipc_chan *chan) const noexcept {
+        kc_ipc_chan_info info{};
+        kc_ipc_chan_look(chan, &info);
+        const bool agrees = (info.flags & KC_FLAG_CHAN_FIXED_SIZE) != 0 && info.elem_size == sizeof(T);
         kc_channel *raw = nullptr;
-        const int rc = kc_remote_channel(raw_, chan, &raw);
+        const int rc = agrees ? kc_remote_channel(raw_, chan, &raw) : static_cast<int>(KC_EEXIST);
         if (rc != KC_OK) {
             detail::parked([chan] { kc_ipc_chan_free(chan); });
             return code_of(rc);
         }
-        auto made = channel<T, carriage::bytes>::adopt(raw);
-        if (!made)
-            detail::parked([raw] { kc_channel_drop(raw); }); /* its elements are no T */
-        return made;
+        return channel<T, carriage::bytes>::adopt(raw);
     }
     kc_ipc *raw_ = nullptr;
 };
@@ -246,7 +249,7 @@ public:
     /* One that is still in use is left to its connection's end: free() says so before. */
     ~shared_region() { (void)free(); }
 
-    /* KC_ENOSPC as a code: no such room now. */
+    /* errc::no_space: no such room now. */
     result<shared_loan> take(std::size_t bytes) const noexcept {
         kc_ipc_loan *loan = nullptr;
         const int rc = kc_ipc_loan_take(raw_, bytes, &loan);
