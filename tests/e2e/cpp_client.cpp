@@ -181,11 +181,21 @@ static std::string text(const kcoro::delivery &d) {
     return std::string(reinterpret_cast<const char *>(d.bytes().data()), d.bytes().size());
 }
 
+/* Until so many stand in the daemon. */
+static void await_requests(const kcoro::connection &c, std::uint32_t count) {
+    test::until([&] {
+        kc_ipc_usage usage{};
+        kc_ipc_measure(c.native(), &usage);
+        return usage.requests == count;
+    });
+}
+
 CPP_TEST(whole_messages_have_the_patience_of_typed_ones) {
     const kcoro::connection c;
     const auto words = c.make_bytes(named("cpp.words").c_str(), kcoro::buffered(1)).value();
     CPP_EQ(words.receive(1ms).code(), errc::time);
     CPP_EQ(words.receive(soon()).code(), errc::time);
+    CPP_EQ(words.receive(std::chrono::steady_clock::now() - 1h).code(), errc::time); /* too late, and no try */
     CPP_EQ(words.try_receive().code(), errc::again);
     CPP_CHECK(words.try_send(text("one")).has_value());
     CPP_EQ(words.try_send(text("two")).code(), errc::again);
@@ -195,11 +205,7 @@ CPP_TEST(whole_messages_have_the_patience_of_typed_ones) {
     const kcoro::scheduler on(1);
     errc ended = errc::ok;
     on.spawn([&] { ended = words.send(text("two"), kcoro::within(1h).unless(stop)).code(); }).value();
-    test::until([&] { /* it stands in the daemon */
-        kc_ipc_usage usage{};
-        kc_ipc_measure(c.native(), &usage);
-        return usage.requests == 1;
-    });
+    await_requests(c, 1);
     CPP_CHECK(stop.trigger());
     on.drain().value();
     CPP_EQ(ended, errc::cancelled);
@@ -222,6 +228,31 @@ CPP_TEST(whole_messages_have_the_patience_of_typed_ones) {
     words.destroy().value();
     CPP_EQ(words.try_receive().code(), errc::cancelled);
     CPP_EQ(c.open_bytes(named("cpp.nowhere").c_str(), 1ms).code(), errc::time);
+}
+
+CPP_TEST(calls_under_which_the_connection_ends_are_in_doubt_and_later_ones_did_nothing) {
+    std::optional<kcoro::connection> c(std::in_place);
+    const auto empty = c->make_bytes(named("cpp.doubt").c_str()).value();
+    const auto full = c->make_bytes(named("cpp.doubt.full").c_str()).value();
+    const kcoro::scheduler on(1);
+    {
+        const kcoro::shared_region region = kcoro::shared_region::make(*c, 4096).value();
+        kcoro::shared_loan first = region.take(16).value(), second = region.take(16).value();
+        errc received = errc::ok, sent = errc::ok, selected = errc::ok;
+        on.spawn([&] { received = empty.receive().code(); }).value();
+        on.spawn([&] { sent = full.send(std::move(first)).code(); }).value();
+        on.spawn([&] { selected = kcoro::select(kcoro::on_send(full, std::move(second))).code; }).value();
+        await_requests(*c, 3);
+        c.reset();
+        on.drain().value();
+        CPP_EQ(received, errc::in_progress);
+        CPP_EQ(sent, errc::in_progress);
+        CPP_EQ(selected, errc::in_progress);
+        CPP_CHECK(!first); /* perhaps somebody reads them */
+        CPP_CHECK(!second);
+    }
+    CPP_EQ(full.send(text("late")).code(), errc::bad_handle);
+    CPP_EQ(empty.receive().code(), errc::bad_handle);
 }
 
 CPP_TEST(a_message_brings_files_and_its_sender) {
@@ -366,6 +397,7 @@ int main() {
     CPP_RUN(a_select_stands_at_two_channels_of_the_daemon);
     CPP_RUN(loans_and_deliveries_are_given_back_once);
     CPP_RUN(whole_messages_have_the_patience_of_typed_ones);
+    CPP_RUN(calls_under_which_the_connection_ends_are_in_doubt_and_later_ones_did_nothing);
     CPP_RUN(a_message_brings_files_and_its_sender);
     CPP_RUN(a_select_stands_at_channels_of_whole_messages);
     CPP_RUN(exceptions_stay_with_a_coroutine_that_asks_the_daemon);
