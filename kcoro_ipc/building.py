@@ -10,7 +10,7 @@ import argparse
 import importlib.util
 from pathlib import Path
 
-SHARED, STATIC = "libkcoro.so.0", "libkcoro.a"
+SHARED, STATIC = "libkcoro.so.0.1", "libkcoro.a"  # KcInstall.cmake names it so
 
 
 def _beside_the_module(*parts: str) -> str:

@@ -88,7 +88,7 @@ def caught_by_c(number: int) -> str | None:
     Those of the engine, the runtime or the client are built and run first: they are quick, and
     seldom miss.
     """
-    options = ["-DCMAKE_BUILD_TYPE=Debug", "-DKC_WERROR=OFF", f"-DKC_MUTANT={number}"]
+    options = ["-DCMAKE_BUILD_TYPE=Debug", "-DKC_TESTS=ON", f"-DKC_MUTANT={number}"]
     demand(number, ["cmake", "-S", "native", "-B", str(NATIVE), "-G", "Ninja", *options])
     ctest = ["ctest", "--test-dir", str(NATIVE), "-j", "2", "--stop-on-failure"]
     for target, only in (*quick_tests(number), ("all", [])):

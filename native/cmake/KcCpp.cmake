@@ -1,11 +1,13 @@
-# The C++ face: headers in include/kcoro/cpp, the interface target kcoro::cpp, and its tests. C++ is a language of this
+# The C++ face: headers in include/kcoro/cpp, the interface targets kcoro::cpp and, of an installation, kcoro::cpp_static, and
+# its tests. C++ is a language of this
 # project for the tests alone: without a C++ compiler there are none.
 #
 # Each tests/native/cpp/test_*.cpp is one executable and one ctest; in a build without sanitizers the other of g++ and
 # clang++, if there is one, makes and runs them too ("_other").
 add_library(kcoro_cpp INTERFACE)
 add_library(kcoro::cpp ALIAS kcoro_cpp)
-set_target_properties(kcoro_cpp PROPERTIES EXPORT_NAME cpp)
+# Who links it compiles as C++20; a property, because C++ need not be a language here.
+set_target_properties(kcoro_cpp PROPERTIES EXPORT_NAME cpp INTERFACE_COMPILE_FEATURES cxx_std_20)
 target_link_libraries(kcoro_cpp INTERFACE "$<BUILD_INTERFACE:kcoro_runtime>" "$<BUILD_INTERFACE:kcoro_core>"
   "$<INSTALL_INTERFACE:kcoro::kcoro>")
 target_include_directories(kcoro_cpp INTERFACE "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>")
@@ -13,7 +15,10 @@ if(TARGET kcoro_remote) # ipc.hpp
   target_link_libraries(kcoro_cpp INTERFACE "$<BUILD_INTERFACE:kcoro_remote>")
 endif()
 if(DEFINED KC_CMAKE_DIR) # where the package's targets are installed (KcInstall)
-  install(TARGETS kcoro_cpp EXPORT kcoroTargets)
+  add_library(kcoro_cpp_static INTERFACE)
+  set_target_properties(kcoro_cpp_static PROPERTIES EXPORT_NAME cpp_static INTERFACE_COMPILE_FEATURES cxx_std_20)
+  target_link_libraries(kcoro_cpp_static INTERFACE "$<INSTALL_INTERFACE:kcoro::kcoro_static>")
+  install(TARGETS kcoro_cpp kcoro_cpp_static EXPORT kcoroTargets)
 endif()
 
 # Planted faults are judged by tests of their own language, and fuzzing needs none of these.

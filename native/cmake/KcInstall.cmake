@@ -1,6 +1,7 @@
 # libkcoro, static and shared, of all parts; what `cmake --install` and the wheel bring for C programs.
 #
-# The shared one shows KC_API alone and has a version for each name (kcoro.map). The static one holds machine code, not a
+# The shared one shows KC_API alone and has a version for each name (kcoro.map). Before 1.0 a minor version may change what
+# a program was compiled with, so the loader's name has it, as the version file of the package does (decision 0069). The static one holds machine code, not a
 # compiler's own form of the program, so that any compiler may link it.
 set(KC_HEADERS "${PROJECT_SOURCE_DIR}/include/kcoro")
 set(KC_PARTS kcoro_core kcoro_wire kcoro_ipc kcoro_client)
@@ -20,7 +21,8 @@ include(CMakePackageConfigHelpers)
 add_library(kcoro SHARED ${KC_OBJECTS})
 add_library(kcoro_static STATIC ${KC_OBJECTS})
 set(KC_MAP "${CMAKE_CURRENT_LIST_DIR}/kcoro.map")
-set_target_properties(kcoro PROPERTIES LINKER_LANGUAGE C VERSION "${PROJECT_VERSION}" SOVERSION "${PROJECT_VERSION_MAJOR}"
+set(KC_SOVERSION "${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}")
+set_target_properties(kcoro PROPERTIES LINKER_LANGUAGE C VERSION "${PROJECT_VERSION}" SOVERSION "${KC_SOVERSION}"
   LINK_DEPENDS "${KC_MAP}")
 set_target_properties(kcoro_static PROPERTIES LINKER_LANGUAGE C OUTPUT_NAME kcoro)
 target_link_options(kcoro PRIVATE "LINKER:--version-script=${KC_MAP}" "LINKER:--no-undefined")
@@ -37,7 +39,7 @@ endif()
 
 if(SKBUILD)
   # A wheel holds no links: one file, by the name that programs ask the loader for.
-  install(PROGRAMS "$<TARGET_FILE:kcoro>" DESTINATION kcoro_ipc/lib RENAME "libkcoro.so.${PROJECT_VERSION_MAJOR}")
+  install(PROGRAMS "$<TARGET_FILE:kcoro>" DESTINATION kcoro_ipc/lib RENAME "libkcoro.so.${KC_SOVERSION}")
   install(FILES "$<TARGET_FILE:kcoro_static>" DESTINATION kcoro_ipc/lib)
   install(DIRECTORY ${KC_HEADERS} DESTINATION kcoro_ipc/include FILES_MATCHING PATTERN "*.h"
     PATTERN "*.hpp")

@@ -95,11 +95,11 @@ static void kc_remote_cancelled(void *op, uint32_t reason)
 }
 
 /* Begins it, waits for it and frees it. The hook stands before it begins: that may wait too, for a bound. */
-static int kc_remote_run(kc_ipc_op *op, const kc_asked *asked, kc_ipc_result *result_out)
+static int kc_remote_run(kc_ipc_op *op, kc_cancel *cancel, kc_ipc_result *result_out)
 {
     kc_cancel_hook hook = {.fn = kc_remote_cancelled, .arg = op};
-    bool hooked = asked->cancel != NULL && kc_cancel_add(asked->cancel, &hook) == KC_OK;
-    if (asked->cancel != NULL && !hooked) {
+    bool hooked = cancel != NULL && kc_cancel_add(cancel, &hook) == KC_OK;
+    if (cancel != NULL && !hooked) {
         kc_ipc_op_cancel(op);
     }
     int code = kc_op_begin(op, true, true);
@@ -141,7 +141,7 @@ static int kc_remote_operate(kc_channel_clause *clause, const kc_asked *asked)
     int code = sends ? kc_ask_send(remote->chan, &payload, 1, &wish, &op)
                      : kc_ask_recv(remote->chan, 1, false, &wish, &op);
     if (code == KC_OK) {
-        code = kc_remote_run(op, asked, &result);
+        code = kc_remote_run(op, asked->cancel, &result);
     }
     if (code == KC_OK && !sends) {
         code = kc_remote_receive(clause, &result);
@@ -151,7 +151,7 @@ static int kc_remote_operate(kc_channel_clause *clause, const kc_asked *asked)
     return code;
 }
 
-static int kc_remote_select(kc_channel_clause *clauses, uint32_t count, const kc_asked *asked, uint32_t *index_out)
+static int kc_remote_choose(kc_channel_clause *clauses, uint32_t count, const kc_asked *asked, uint32_t *index_out)
 {
     kc_ipc_clause arms[KC_MAX_CLAUSES];
     kc_ipc_payload payloads[KC_MAX_CLAUSES];
@@ -166,7 +166,7 @@ static int kc_remote_select(kc_channel_clause *clauses, uint32_t count, const kc
     }
     int code = kc_ask_select(ipc, arms, count, &wish, &op); /* KC_EINVAL: of several connections */
     if (code == KC_OK) {
-        code = kc_remote_run(op, asked, &result);
+        code = kc_remote_run(op, asked->cancel, &result);
     }
     if (result.index < count) {
         *index_out = result.index;
@@ -177,6 +177,58 @@ static int kc_remote_select(kc_channel_clause *clauses, uint32_t count, const kc
     code = kc_remote_code(asked, &result, code);
     kc_ipc_result_free(&result);
     return code;
+}
+
+/* --- handles ------------------------------------------------------------------------------------------------------ */
+
+/* code: why it could not be asked. */
+static int kc_remote_tell(kc_ipc_op *op, int code, kc_cancel *cancel, kc_ipc_result *result_out)
+{
+    if (code == KC_OK) {
+        code = kc_remote_run(op, cancel, result_out);
+    }
+    result_out->code = code;
+    return code;
+}
+
+/* What is wished for too late is not asked: a loan is still the caller's. */
+static bool kc_remote_is_over(kc_cancel *cancel, kc_ipc_result *result_out)
+{
+    bool over = kc_cancel_is_set(cancel) != 0;
+    *result_out = (kc_ipc_result){.code = over ? KC_ECANCELED : KC_OK, .index = UINT32_MAX};
+    return over;
+}
+
+KC_API int kc_remote_send(kc_ipc_chan *chan, const kc_ipc_payload *payload, const kc_ipc_wish *wish, kc_cancel *cancel,
+                          kc_ipc_result *result_out)
+{
+    kc_ipc_op *op = NULL;
+    if (kc_remote_is_over(cancel, result_out)) {
+        return KC_ECANCELED;
+    }
+    int code = kc_ask_send(chan, payload, 1, wish, &op);
+    return kc_remote_tell(op, code, cancel, result_out);
+}
+
+KC_API int kc_remote_recv(kc_ipc_chan *chan, const kc_ipc_wish *wish, kc_cancel *cancel, kc_ipc_result *result_out)
+{
+    kc_ipc_op *op = NULL;
+    if (kc_remote_is_over(cancel, result_out)) {
+        return KC_ECANCELED;
+    }
+    int code = kc_ask_recv(chan, 1, false, wish, &op);
+    return kc_remote_tell(op, code, cancel, result_out);
+}
+
+KC_API int kc_remote_select(kc_ipc *ipc, const kc_ipc_clause *clauses, uint32_t count, const kc_ipc_wish *wish,
+                            kc_cancel *cancel, kc_ipc_result *result_out)
+{
+    kc_ipc_op *op = NULL;
+    if (kc_remote_is_over(cancel, result_out)) {
+        return KC_ECANCELED;
+    }
+    int code = kc_ask_select(ipc, clauses, count, wish, &op);
+    return kc_remote_tell(op, code, cancel, result_out);
 }
 
 /* --- the channel -------------------------------------------------------------------------------------------------- */
@@ -209,7 +261,7 @@ static void kc_remote_free(kc_channel *channel)
 KC_API int kc_remote_channel(kc_ipc *ipc, kc_ipc_chan *chan, kc_channel **channel_out)
 {
     static const kc_channel_ops ops = {.operate = kc_remote_operate,
-                                          .select = kc_remote_select,
+                                          .select = kc_remote_choose,
                                           .close = kc_remote_close,
                                           .destroy = kc_remote_destroy,
                                           .depth = kc_remote_depth,

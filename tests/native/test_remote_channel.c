@@ -62,6 +62,7 @@ KC_TEST(a_select_is_one_request_and_says_which_clause)
 typedef struct scene {
     peer *p;
     kc_channel *channel;
+    kc_ipc_chan *chan;
     kc_cancel *cancel;
     int code;
 } scene;
@@ -107,6 +108,71 @@ KC_TEST(a_cancel_of_the_runtime_cancels_in_the_daemon)
     kc_cancel_drop(s.cancel);
     peer_hang_up(p);
     kc_channel_drop(s.channel);
+    peer_close(p);
+}
+
+static void receive_of_a_handle_cancelled(void *arg)
+{
+    scene *s = arg;
+    kc_ipc_result result;
+    s->code = kc_remote_recv(s->chan, NULL, s->cancel, &result);
+    KC_CHECK_EQ(result.code, s->code);
+    KC_CHECK_EQ(result.message_count, 0);
+    kc_ipc_result_free(&result);
+}
+
+KC_TEST(a_handle_takes_a_cancel_too_and_with_one_that_is_set_asks_nothing)
+{
+    peer *p = open_remote();
+    scene s = {.p = p, .chan = peer_channel(p, 1, 1001)};
+    pthread_t server;
+    kc_ipc_result result;
+    kc_frame_header header;
+    kc_request request;
+    KC_REQUIRE(kc_cancel_make(NULL, &s.cancel) == KC_OK);
+    KC_REQUIRE(pthread_create(&server, NULL, answer_the_cancel, &s) == 0);
+    receive_of_a_handle_cancelled(&s);
+    pthread_join(server, NULL);
+    KC_CHECK_EQ(s.code, KC_ECANCELED);
+    const kc_ipc_payload payload = {.bytes = "ab", .length = 2};
+    const kc_ipc_clause clause = {.chan = s.chan};
+    KC_CHECK_EQ(kc_remote_send(s.chan, &payload, NULL, s.cancel, &result), KC_ECANCELED);
+    KC_CHECK_EQ(kc_remote_recv(s.chan, NULL, s.cancel, &result), KC_ECANCELED);
+    KC_CHECK_EQ(kc_remote_select(p->ipc, &clause, 1, NULL, s.cancel, &result), KC_ECANCELED);
+    KC_CHECK_EQ(result.index, UINT32_MAX);
+    KC_CHECK(!peer_next(p, &header, &request));
+    kc_cancel_drop(s.cancel);
+    peer_hang_up(p);
+    kc_ipc_chan_free(s.chan);
+    peer_close(p);
+}
+
+KC_TEST(a_handle_sends_receives_and_selects_without_a_cancel)
+{
+    peer *p = open_remote();
+    kc_ipc_chan *chan = peer_channel(p, 1, 1001);
+    const kc_ipc_payload payload = {.bytes = "ab", .length = 2};
+    const kc_ipc_clause clause = {.chan = chan};
+    const kc_ipc_wish soon = {.timeout_ms = 3};
+    kc_ipc_result result;
+    peer_answer(p, KC_CMD_CHAN_SEND, 2, KC_EPIPE);
+    KC_CHECK_EQ(kc_remote_send(chan, &payload, NULL, NULL, &result), KC_EPIPE);
+    kc_ipc_result_free(&result);
+    kc_put_bytes(peer_reply(p, KC_CMD_CHAN_RECV, 3, KC_OK), KC_ATTR_ELEMENT, "xyz", 3);
+    peer_end(p);
+    KC_CHECK_EQ(kc_remote_recv(chan, &soon, NULL, &result), KC_OK);
+    KC_CHECK_EQ(result.message_count, 1);
+    KC_CHECK_MEM(result.messages[0].bytes, "xyz", 3);
+    kc_ipc_result_free(&result);
+    kc_put_u32(peer_reply(p, KC_CMD_SELECT, 4, KC_EPIPE), KC_ATTR_INDEX, 0);
+    peer_end(p);
+    KC_CHECK_EQ(kc_remote_select(p->ipc, &clause, 1, NULL, NULL, &result), KC_EPIPE);
+    KC_CHECK_EQ(result.index, 0);
+    kc_ipc_result_free(&result);
+    KC_CHECK_EQ(kc_remote_select(p->ipc, &clause, 0, NULL, NULL, &result), KC_EINVAL);
+    KC_CHECK_EQ(result.code, KC_EINVAL);
+    peer_hang_up(p);
+    kc_ipc_chan_free(chan);
     peer_close(p);
 }
 
@@ -165,6 +231,8 @@ int main(void)
     KC_RUN(bytes_go_and_come_with_the_deadline_of_the_caller);
     KC_RUN(a_select_is_one_request_and_says_which_clause);
     KC_RUN(a_cancel_of_the_runtime_cancels_in_the_daemon);
+    KC_RUN(a_handle_takes_a_cancel_too_and_with_one_that_is_set_asks_nothing);
+    KC_RUN(a_handle_sends_receives_and_selects_without_a_cancel);
     KC_RUN(what_the_daemon_may_have_done_is_told_from_what_never_left);
     KC_RUN(a_channel_whose_elements_have_no_bound_is_refused);
     return kc_test_report();

@@ -9,7 +9,8 @@
  *   KC_ENOENT, KC_EACCES, KC_EDQUOT, KC_ENOTSUP  the daemon refuses; kc_ipc_advice says it in words
  *   KC_ENOMEM       no memory is left, here or there
  *
- * Where the daemon knows more than kc_channel.h can say (acknowledgement, files, who sent it) use kc_ipc.h.
+ * Where the daemon knows more than kc_channel.h can say (acknowledgement, files, who sent it) use kc_ipc.h, and the last three
+ * calls here where a cancel may end it.
  */
 #ifndef KC_REMOTE_H
 #define KC_REMOTE_H
@@ -28,6 +29,17 @@ KC_API const kc_ipc_waiting *kc_remote_waiting(void);
  * so that must have been given when it was made: below 16 MiB, else KC_EINVAL and the handle is still the caller's.
  * KC_ENOMEM likewise. A cancel ends what waits in the daemon, and what waits for a bound of its connection. */
 KC_API int kc_remote_channel(kc_ipc *ipc, kc_ipc_chan *chan, kc_channel **channel_out);
+
+/* --- handles of kc_ipc.h, with a cancel of the runtime ------------------------------------------------------------ */
+
+/* kc_ipc_send_payload, kc_ipc_recv_many of one message and kc_ipc_select, as they are in kc_ipc.h, that also end when the cancel
+ * is set: KC_ECANCELED, or it has happened. With one that was set before nothing is asked. cancel NULL: none. Free the result
+ * whatever the code; KC_IPC_IN_DOUBT in its flags says of which call nobody knows whether it happened. */
+KC_API int kc_remote_send(kc_ipc_chan *chan, const kc_ipc_payload *payload, const kc_ipc_wish *wish, kc_cancel *cancel,
+                          kc_ipc_result *result_out);
+KC_API int kc_remote_recv(kc_ipc_chan *chan, const kc_ipc_wish *wish, kc_cancel *cancel, kc_ipc_result *result_out);
+KC_API int kc_remote_select(kc_ipc *ipc, const kc_ipc_clause *clauses, uint32_t count, const kc_ipc_wish *wish,
+                            kc_cancel *cancel, kc_ipc_result *result_out);
 
 #ifdef __cplusplus
 }

@@ -312,6 +312,71 @@ CPP_TEST(a_channel_of_somebody_else_is_adopted_when_its_elements_fit) {
     CPP_EMPTY(h);
 }
 
+/* Only C programs can send one, to a channel whose elements may be shorter. */
+CPP_TEST(a_message_of_another_length_is_told_alike_by_receive_select_range_and_actor) {
+    kcoro::hub h;
+    {
+        const kcoro::scheduler s = test::workers(1);
+        const channel<double> c(h, kcoro::unlimited());
+        const auto spoil = [&] { CPP_EQ(kc_channel_try_send(c.native(), "abc", 3), KC_OK); };
+        int got = 0;
+        spoil();
+        CPP_EQ(c.receive().code(), errc::protocol);
+        spoil();
+        CPP_EQ(c.try_receive().code(), errc::protocol);
+        spoil();
+        const auto made = kcoro::select(kcoro::on_receive(c, [&](double) { got++; }));
+        CPP_EQ(made.index, 0);
+        CPP_EQ(made.code, errc::protocol);
+        spoil();
+        c.send(1).value(); /* what stands behind it stays */
+        auto all = c.each();
+        for (double v : all)
+            got += static_cast<int>(v);
+        CPP_EQ(all.code(), errc::protocol);
+        CPP_EQ(c.receive().value(), 1);
+        spoil();
+        c.send(2).value();
+        errc thrown = errc::ok;
+        try {
+            for (double v : c)
+                got += static_cast<int>(v);
+        } catch (const kcoro::error &e) {
+            thrown = e.kc();
+        }
+        CPP_EQ(thrown, errc::protocol);
+        CPP_EQ(c.receive().value(), 2);
+        spoil();
+        c.send(3).value();
+        const kcoro::actor deals(s, c, [&](double &&v) { got += static_cast<int>(v); });
+        CPP_EQ(deals.join(), errc::protocol);
+        CPP_EQ(c.receive().value(), 3);
+        CPP_EQ(got, 0);
+    }
+    CPP_EMPTY(h);
+}
+
+CPP_TEST(a_range_ends_where_its_channel_is_closed_and_throws_at_any_other_end) {
+    kcoro::hub h;
+    {
+        const channel<int> c(h, kcoro::buffered(2));
+        c.send(1).value();
+        errc thrown = errc::ok;
+        int sum = 0;
+        try {
+            for (int n : c) {
+                sum += n;
+                c.destroy().value();
+            }
+        } catch (const kcoro::error &e) {
+            thrown = e.kc();
+        }
+        CPP_EQ(thrown, errc::cancelled);
+        CPP_EQ(sum, 1);
+    }
+    CPP_EMPTY(h);
+}
+
 int main() {
     CPP_RUN(bytes_come_as_they_were_sent);
     CPP_RUN(objects_come_as_they_were_sent);
@@ -325,5 +390,7 @@ int main() {
     CPP_RUN(a_move_that_throws_loses_nothing_but_the_value);
     CPP_RUN(every_object_ends_once_in_a_race_of_cancels_and_deadlines);
     CPP_RUN(a_channel_of_somebody_else_is_adopted_when_its_elements_fit);
+    CPP_RUN(a_message_of_another_length_is_told_alike_by_receive_select_range_and_actor);
+    CPP_RUN(a_range_ends_where_its_channel_is_closed_and_throws_at_any_other_end);
     return test::report();
 }

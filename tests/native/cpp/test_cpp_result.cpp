@@ -55,6 +55,16 @@ CPP_TEST(codes_are_those_of_the_wire) {
     CPP_CHECK(std::string(to_string(errc::closed)) == "closed");
     CPP_CHECK(std::string(to_string(errc::in_progress)) == "may have happened");
     CPP_CHECK(std::string(to_string(static_cast<errc>(-9999))) == "another code");
+    for (const int code : {KC_ENOENT, KC_EBADF, KC_EAGAIN, KC_ENOMEM, KC_EACCES, KC_EBUSY, KC_EEXIST, KC_EINVAL, KC_ENOSPC,
+                           KC_EPIPE, KC_ENAMETOOLONG, KC_ENOSYS, KC_ETIME, KC_EPROTO, KC_EMSGSIZE, KC_EPROTONOSUPPORT,
+                           KC_ENOTSUP, KC_ECONNRESET, KC_EINPROGRESS, KC_EDQUOT, KC_ECANCELED})
+        CPP_CHECK(std::string(to_string(kcoro::code_of(code))) != "another code");
+    CPP_EQ(static_cast<int>(errc::exists), KC_EEXIST);
+    CPP_EQ(static_cast<int>(errc::bad_handle), KC_EBADF);
+    CPP_EQ(static_cast<int>(errc::no_space), KC_ENOSPC);
+    CPP_EQ(static_cast<int>(errc::name_too_long), KC_ENAMETOOLONG);
+    CPP_EQ(static_cast<int>(errc::no_system), KC_ENOSYS);
+    CPP_EQ(static_cast<int>(errc::version), KC_EPROTONOSUPPORT);
 }
 
 CPP_TEST(deadlines_are_the_monotonic_clock_and_never_early) {

@@ -312,6 +312,48 @@ CPP_TEST(an_actor_that_has_ended_is_done_with_its_channel) {
     }
 }
 
+/* What cannot be taken any more holds nobody back: whoever fills it ends with its scope. */
+CPP_TEST(a_producer_that_waits_ends_with_its_scope) {
+    const kcoro::scheduler s = test::workers(2);
+    kcoro::hub h;
+    const auto throwing_consumer = [&](const auto &producer) {
+        std::string said;
+        try {
+            kcoro::in_scope(s, [&](kcoro::scope &children) {
+                auto numbers = children.produce<int>(h, kcoro::buffered(2), producer).value();
+                CPP_EQ(numbers.receive().value(), 1);
+                throw std::runtime_error("consumer");
+            });
+        } catch (const std::runtime_error &e) {
+            said = e.what();
+        }
+        CPP_CHECK(said == "consumer");
+    };
+    throwing_consumer([](channel<int> &out) {
+        for (int i = 1;; i++)
+            out.send(i).value();
+    });
+    throwing_consumer([](channel<int> &out) {
+        for (int i = 1;; i++)
+            out.send(i, 1h).value();
+    });
+    throwing_consumer([](channel<int> &out) {
+        int i = 1;
+        while (kcoro::select(kcoro::on_send(out, i)))
+            i++;
+    });
+    const kcoro::scope children(s);
+    errc ended = errc::ok;
+    auto numbers = children.produce<int>(h, kcoro::rendezvous(), [&](channel<int> &out) {
+        ended = out.send(1).code();
+    }).value();
+    test::until([&] { return !kcoro::waiters(h, numbers, kcoro::side::senders).empty(); });
+    CPP_CHECK(children.cancel());
+    children.join();
+    CPP_EQ(ended, errc::cancelled);
+    CPP_EQ(numbers.try_receive().code(), errc::closed);
+}
+
 int main() {
     CPP_RUN(a_spawned_function_runs_and_is_destroyed);
     CPP_RUN(leaving_a_scope_leaves_no_child);
@@ -326,5 +368,6 @@ int main() {
     CPP_RUN(an_actor_gets_every_message_once_and_in_order);
     CPP_RUN(an_actor_ends_by_stop_by_cancel_by_itself_and_by_an_exception);
     CPP_RUN(an_actor_that_has_ended_is_done_with_its_channel);
+    CPP_RUN(a_producer_that_waits_ends_with_its_scope);
     return test::report();
 }

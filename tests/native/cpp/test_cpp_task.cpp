@@ -372,6 +372,13 @@ CPP_TEST(an_executor_that_cannot_start_a_driver_ends_the_others_and_says_so) {
     CPP_CHECK(s.drain().has_value());
 }
 
+CPP_TEST(no_number_of_workers_or_drivers_is_as_many_as_there_are) {
+    const kcoro::scheduler on(0);
+    CPP_CHECK(on.workers() >= 1);
+    const kcoro::executor tasks(on, 0);
+    CPP_EQ(tasks.run([]() -> task<int> { co_return 7; }()), 7);
+}
+
 int main() {
     CPP_RUN(a_task_answers_what_it_returns_or_throws);
     CPP_RUN(a_task_that_was_not_begun_is_destroyed_with_its_arguments);
@@ -386,5 +393,6 @@ int main() {
     CPP_RUN(an_executor_that_cannot_start_a_driver_ends_the_others_and_says_so);
     CPP_RUN(yielding_lets_the_others_go_first);
     CPP_RUN(an_unpark_that_was_meant_for_a_task_does_not_confuse_its_driver);
+    CPP_RUN(no_number_of_workers_or_drivers_is_as_many_as_there_are);
     return test::report();
 }

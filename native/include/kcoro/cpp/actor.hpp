@@ -35,7 +35,7 @@ public:
     bool cancel(reason why = reason::cancel) const noexcept {
         return kc_actor_cancel(state_->raw, static_cast<std::uint32_t>(why)) == KC_OK;
     }
-    /* How it ended: ok after stop or when the handler ended it, closed, cancelled; or errc::time while it has not. */
+    /* How it ended: ok after stop or when the handler ended it, closed, cancelled, protocol (a message that is no T); or errc::time while it has not. */
     errc wait(time_point deadline = time_point::max()) const noexcept {
         int why = KC_OK;
         const int rc = detail::parked([&] { return kc_actor_wait(state_->raw, detail::nanoseconds(deadline), &why); });
@@ -57,7 +57,7 @@ private:
         virtual ~state() = default;
         /* Before the handler goes: the last user of it. */
         void end() noexcept {
-            (void)detail::parked([this] { return kc_actor_free(raw), 0; });
+            detail::parked([this] { kc_actor_free(raw); });
         }
         errc code_of_end(int why) const noexcept { return by_handler ? errc::ok : code_of(why); }
         static void done(void *arg, int why) {
@@ -75,29 +75,28 @@ private:
         ~state_of() override { this->end(); }
         static int deal(void *arg, const kc_actor_message *m) {
             auto *s = static_cast<state_of *>(static_cast<state *>(arg));
-            bool more = true;
-            if (!s->failed.run([&] { more = s->give(*m); }))
-                more = false;
-            s->by_handler = !more;
-            return static_cast<int>(more ? KC_OK : KC_ECANCELED);
+            int rc = KC_ECANCELED;
+            (void)s->failed.run([&] { rc = s->give(*m); });
+            s->by_handler = rc == KC_ECANCELED;
+            return rc;
         }
-        bool give(const kc_actor_message &m) {
+        int give(const kc_actor_message &m) {
             if constexpr (carriage_of<T> == carriage::object) {
                 const message<T> got = detail::arrived<T>(m.desc);
                 return call(std::move(*got));
             } else {
                 detail::bytes_of<T> bytes;
                 if (m.len_bytes != sizeof bytes)
-                    return true; /* of another program, and none of ours */
+                    return KC_EPROTO; /* no T: as a receive says */
                 std::memcpy(bytes.data(), m.data, sizeof bytes);
                 return call(std::bit_cast<T>(bytes));
             }
         }
-        bool call(T &&value) {
+        int call(T &&value) {
             if constexpr (std::is_same_v<std::invoke_result_t<F &, T &&>, bool>)
-                return std::invoke(handler, std::move(value));
+                return static_cast<int>(std::invoke(handler, std::move(value)) ? KC_OK : KC_ECANCELED);
             else
-                return (void)std::invoke(handler, std::move(value)), true;
+                return (void)std::invoke(handler, std::move(value)), KC_OK;
         }
         F handler;
     };

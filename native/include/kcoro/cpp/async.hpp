@@ -1,9 +1,10 @@
 /* async.hpp: what a task awaits: channel operations, select, time, and any function that waits.
  *
- * What can be done at once is done at once, without giving way. What must wait is done by a coroutine of the runtime on
- * behalf of the task, which is then ready again: so every kind of channel, deadline and cancel means what it means elsewhere,
- * at the price of a stack while it waits and of twice the time of a coroutine that waits itself (docs/CPP.md has figures;
- * decision 0051). If no such coroutine can be had the answer is errc::no_memory.
+ * What a channel of this process can do at once is done at once, without giving way. What must wait, and what is asked of a
+ * daemon, is done by a coroutine of the runtime on behalf of the task, which is then ready again: so every kind of channel,
+ * deadline and cancel means what it means elsewhere, at the price of a stack while it waits and of twice the time of a
+ * coroutine that waits itself (docs/CPP.md has figures; decision 0051). If no such coroutine can be had the answer is
+ * errc::no_memory.
  */
 #ifndef KCORO_CPP_ASYNC_HPP
 #define KCORO_CPP_ASYNC_HPP
@@ -89,11 +90,13 @@ template <class R, class Attempt, class Wait> auto make(patience how, Attempt at
 /* co_await async::receive(channel, patience): result<T>. */
 template <class Channel> auto receive(const Channel &of, patience how = {}) {
     using answer = result<typename Channel::value_type>;
-    return detail::make<answer>(how, [&of] { return of.try_receive(); }, [&of, how] { return of.receive(how); });
+    return detail::make<answer>(how, [&of] { return of.is_local() ? of.try_receive() : answer(errc::again); },
+                                [&of, how] { return of.receive(how); });
 }
 /* co_await async::send(channel, value, patience): result<void>. The value is sent, or as it was. */
 template <class Channel> auto send(const Channel &to, typename Channel::value_type &&value, patience how = {}) {
-    return detail::make<result<void>>(how, [&to, &value] { return to.try_send(std::move(value)); },
+    const auto attempt = [&to, &value] { return to.is_local() ? to.try_send(std::move(value)) : result<void>(errc::again); };
+    return detail::make<result<void>>(how, attempt,
                                       [&to, &value, how] { return to.send(std::move(value), how); });
 }
 template <class Channel>
@@ -102,7 +105,10 @@ auto send(const Channel &to, typename Channel::value_type &value, patience how =
 }
 /* co_await async::select(order, patience, clauses...): selection. The winner's function is called before it is resumed. */
 template <clause... Clauses> auto select(order by, patience how, Clauses &&...clauses) {
-    return detail::make<selection>(how, [by, &clauses...] { return kcoro::try_select(by, clauses...); },
+    const auto attempt = [by, &clauses...] {
+        return (clauses.of().is_local() && ...) ? kcoro::try_select(by, clauses...) : selection{selection::none, errc::again};
+    };
+    return detail::make<selection>(how, attempt,
                                    [by, how, &clauses...] { return kcoro::select(by, how, clauses...); });
 }
 /* co_await async::call(f): what f() answers, a result<...>, while other tasks go on; f may wait as it likes. */

@@ -3,7 +3,8 @@
  * A trivially copyable T of at most 64 KiB goes as its bytes: no allocation, and the only form that another process can
  * read. Any other T goes as an object: one allocation for each message (none with message<T>), its address is what moves, and
  * it has exactly one end whatever becomes of it (message.hpp).
- * A call that fails did nothing: what was to be sent is still the caller's. For codes and their order see kc_channel.h.
+ * A call that fails did nothing: what was to be sent is still the caller's. One exception: errc::protocol, a message that is
+ * no T (of another length, which C programs can send) was received and is gone. For codes and their order see kc_channel.h.
  * A handle is one reference; share() makes another; the last one destroys a local channel and what waits in it.
  */
 #ifndef KCORO_CPP_CHANNEL_HPP
@@ -49,34 +50,45 @@ constexpr kind unlimited() noexcept { return {KC_KIND_UNLIMITED, 0, overflow::su
 /* A channel whatever it carries: what needs no T. */
 class any_channel {
 public:
-    any_channel(any_channel &&other) noexcept : raw_(std::exchange(other.raw_, nullptr)), post_(other.post_) {}
+    any_channel(any_channel &&other) noexcept
+        : raw_(std::exchange(other.raw_, nullptr)), post_(other.post_), bound_(std::exchange(other.bound_, nullptr)) {}
     any_channel &operator=(any_channel &&other) noexcept {
         std::swap(raw_, other.raw_);
         std::swap(post_, other.post_);
+        std::swap(bound_, other.bound_);
         return *this;
     }
     any_channel(const any_channel &) = delete;
     any_channel &operator=(const any_channel &) = delete;
     ~any_channel() {
         if (raw_ != nullptr) {
-            kc_channel_drop(raw_);
+            detail::parked([this] { kc_channel_drop(raw_); });
             collect();
         }
+        kc_cancel_drop(bound_);
     }
 
     /* No new sends; what was accepted and senders that wait still drain. */
-    result<void> close() const noexcept { return code_of(kc_channel_close(raw_)); }
+    result<void> close() const noexcept { return code_of(detail::parked([this] { return kc_channel_close(raw_); })); }
     /* Everybody who waits gets errc::cancelled; what waits in it ends, here. */
     result<void> destroy(reason why = reason::destroyed) const noexcept {
-        const int rc = kc_channel_destroy(raw_, static_cast<std::uint32_t>(why));
+        const int rc = detail::parked([&] { return kc_channel_destroy(raw_, static_cast<std::uint32_t>(why)); });
         collect();
         return code_of(rc);
     }
     /* Messages that wait; 0 when it is gone. */
     std::size_t depth() const noexcept {
-        const std::int64_t depth = kc_channel_depth(raw_);
+        const std::int64_t depth = detail::parked([this] { return kc_channel_depth(raw_); });
         return depth > 0 ? static_cast<std::size_t>(depth) : 0;
     }
+    /* Of this process: a try of it waits for nobody, one of a daemon's channel for the daemon's answer. */
+    bool is_local() const noexcept { return kc_channel_ticket(raw_) != 0; }
+    /* What waits by this handle, and not by one that it shares, ends with that; unless its patience names another. */
+    void bind(const cancellation &c) noexcept {
+        kc_cancel_keep(c.native());
+        kc_cancel_drop(std::exchange(bound_, c.native()));
+    }
+    kc_cancel *bound() const noexcept { return bound_; }
     kc_channel *native() const noexcept { return raw_; }
     detail::post post() const noexcept { return post_; }
     void collect() const noexcept {
@@ -92,8 +104,10 @@ protected:
         post_ = elem_bytes == 0 ? h.post() : detail::post{};
         return kc_channel_make(h.native(), &config, &raw_);
     }
+    kc_cancel *cancel_of(const patience &how) const noexcept { return how.cancel() != nullptr ? how.cancel() : bound_; }
     kc_channel *raw_ = nullptr;
     detail::post post_{}; /* of a channel of bytes empty: it loses nothing that has an end */
+    kc_cancel *bound_ = nullptr;
 };
 
 namespace detail {
@@ -132,7 +146,8 @@ template <class T> void restore(T &home, T &&value) {
 
 /* ---- ranges ---- */
 
-/* Receives as an input iterator: each element is given away once, as an rvalue, so `for (auto v : channel)` moves it. */
+/* Receives as an input iterator: each element is given away once, as an rvalue, so `for (auto v : channel)` moves it. It ends
+ * where the channel is closed and drained; any other end is thrown (decision 0070), or told by each(). */
 template <class Channel> class arrivals {
 public:
     using value_type = typename Channel::value_type;
@@ -155,6 +170,8 @@ private:
             now_.emplace(*std::move(got));
         else if (ended_ != nullptr)
             *ended_ = got.code();
+        else if (got.code() != errc::closed)
+            detail::fail(got.code(), "kcoro: a range"); /* whoever counts on all would have some */
     }
     const Channel *channel_ = nullptr;
     patience how_;
@@ -204,24 +221,24 @@ public:
 
     result<void> send(const T &value, patience how = {}) const noexcept {
         return code_of(detail::parked([&] {
-            return kc_channel_send_c(raw_, &value, sizeof value, how.deadline_ns(), how.cancel());
+            return kc_channel_send_c(raw_, &value, sizeof value, how.deadline_ns(), cancel_of(how));
         }));
     }
     result<void> try_send(const T &value) const noexcept {
-        return code_of(kc_channel_try_send(raw_, &value, sizeof value));
+        return code_of(detail::parked([&] { return kc_channel_try_send(raw_, &value, sizeof value); }));
     }
     result<T> receive(patience how = {}) const noexcept {
         detail::bytes_of<T> bytes;
         std::uint32_t len_bytes = 0;
         const int rc = detail::parked([&] {
-            return kc_channel_recv_c(raw_, bytes.data(), sizeof bytes, &len_bytes, how.deadline_ns(), how.cancel());
+            return kc_channel_recv_c(raw_, bytes.data(), sizeof bytes, &len_bytes, how.deadline_ns(), cancel_of(how));
         });
         return detail::arrived<T>(rc, bytes, len_bytes);
     }
     result<T> try_receive() const noexcept {
         detail::bytes_of<T> bytes;
         std::uint32_t len_bytes = 0;
-        const int rc = kc_channel_try_recv(raw_, bytes.data(), sizeof bytes, &len_bytes);
+        const int rc = detail::parked([&] { return kc_channel_try_recv(raw_, bytes.data(), sizeof bytes, &len_bytes); });
         return detail::arrived<T>(rc, bytes, len_bytes);
     }
     stream<channel> each(patience how = {}) const noexcept { return stream<channel>(*this, how); }
@@ -260,7 +277,7 @@ public:
     result<void> send(message<T> &&m, patience how = {}) const noexcept {
         const kc_desc desc = detail::describe(post_, m.get(), sizeof(T));
         return sent(m, m ? detail::parked([&] {
-            return kc_channel_send_desc(raw_, &desc, how.deadline_ns(), how.cancel());
+            return kc_channel_send_desc(raw_, &desc, how.deadline_ns(), cancel_of(how));
         }) : KC_EINVAL);
     }
     result<void> try_send(T &&value) const {
@@ -278,7 +295,7 @@ public:
     result<message<T>> receive_message(patience how = {}) const noexcept {
         kc_desc desc{};
         const int rc = detail::parked([&] {
-            return kc_channel_recv_desc(raw_, &desc, how.deadline_ns(), how.cancel());
+            return kc_channel_recv_desc(raw_, &desc, how.deadline_ns(), cancel_of(how));
         });
         return rc == KC_OK ? result<message<T>>(detail::arrived<T>(desc)) : result<message<T>>(code_of(rc));
     }

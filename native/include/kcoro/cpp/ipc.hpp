@@ -1,147 +1,28 @@
-/* ipc.hpp: the daemon's channels: channel<T> of bytes by the very calls of a local one, and whole messages with shared memory
- * and acknowledgement.
+/* ipc.hpp: a connection to the daemon, and its channels: channel<T> of bytes by the very calls of a local one, and
+ * daemon_channel for whole messages.
  *
  * A coroutine that waits for the daemon parks. Channels and messages may outlive their connection: then they answer why it
- * has ended. Each loan and each message is given back exactly once. Without kc_remote.h this header is empty.
+ * has ended. Without kc_remote.h this header is empty.
  */
 #ifndef KCORO_CPP_IPC_HPP
 #define KCORO_CPP_IPC_HPP
 
-#include "kcoro/cpp/channel.hpp"
+#include "kcoro/cpp/daemon_channel.hpp"
 
 #if __has_include("kcoro/kc_remote.h")
-#include <span>
-
-#include "kcoro/kc_remote.h"
 
 namespace kcoro {
 
-namespace detail {
-
-/* What is left until then in milliseconds, rounded up; negative: for ever. */
-inline std::int32_t milliseconds_until(time_point deadline) noexcept {
-    if (deadline == time_point::max())
-        return -1;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
-    return left <= 0 ? 0 : static_cast<std::int32_t>(std::min<std::int64_t>(left, INT32_MAX));
-}
-/* A daemon that was only to try says so by another name than a deadline that has passed. */
-inline int late(int rc) noexcept { return rc == KC_EAGAIN ? static_cast<int>(KC_ETIME) : rc; }
-
-} // namespace detail
-
-/* A range of shared memory to write in. */
-class shared_loan {
+/* Until when, where nothing can be cancelled: a time_point, or a duration from now on. */
+class deadline {
 public:
-    shared_loan(shared_loan &&other) noexcept : raw_(std::exchange(other.raw_, nullptr)), room_(other.room_) {}
-    shared_loan &operator=(shared_loan &&other) noexcept {
-        std::swap(raw_, other.raw_);
-        std::swap(room_, other.room_);
-        return *this;
-    }
-    ~shared_loan() { kc_ipc_loan_give(raw_); }
-    std::span<std::byte> bytes() const noexcept { return {static_cast<std::byte *>(kc_ipc_loan_bytes(raw_)), room_}; }
-    explicit operator bool() const noexcept { return raw_ != nullptr; }
+    constexpr deadline() noexcept = default; /* for ever */
+    deadline(time_point at) noexcept : at_(at) {}
+    template <class Rep, class Period> deadline(std::chrono::duration<Rep, Period> delay) noexcept : at_(delay) {}
+    std::int64_t nanoseconds() const noexcept { return at_.deadline_ns(); }
 
 private:
-    friend class shared_region;
-    friend class daemon_channel;
-    shared_loan(kc_ipc_loan *raw, std::size_t room) noexcept : raw_(raw), room_(room) {}
-    kc_ipc_loan *raw_;
-    std::size_t room_;
-};
-
-/* A message that came: bytes, perhaps in shared memory, to read. One that is to be acknowledged and was not goes back to its
- * place where this is left. */
-class delivery {
-public:
-    delivery(delivery &&other) noexcept : raw_(std::exchange(other.raw_, {})), ipc_(std::exchange(other.ipc_, nullptr)) {}
-    delivery &operator=(delivery &&other) noexcept {
-        std::swap(raw_, other.raw_);
-        std::swap(ipc_, other.ipc_);
-        return *this;
-    }
-    ~delivery() {
-        if (ipc_ != nullptr)
-            (void)detail::parked([this] { return kc_ipc_nack(ipc_, &raw_.delivery, 1); });
-        kc_ipc_message_free(&raw_);
-    }
-    std::span<const std::byte> bytes() const noexcept { return {static_cast<const std::byte *>(raw_.bytes), raw_.length}; }
-    std::uint32_t attempts() const noexcept { return raw_.attempts; }
-    /* It is done. Only of one that is to be acknowledged. */
-    result<void> ack() noexcept {
-        kc_ipc *ipc = std::exchange(ipc_, nullptr);
-        if (ipc == nullptr)
-            return errc::invalid;
-        return code_of(detail::parked([&] { return kc_ipc_ack(ipc, &raw_.delivery, 1); }));
-    }
-    const kc_ipc_message &native() const noexcept { return raw_; }
-
-private:
-    friend class daemon_channel;
-    delivery(const kc_ipc_message &raw, kc_ipc *ipc) noexcept : raw_(raw), ipc_(ipc) {}
-    kc_ipc_message raw_{};
-    kc_ipc *ipc_; /* while an acknowledgement is due: the connection is there then */
-};
-
-/* A channel of the daemon whose messages have any length. */
-class daemon_channel {
-public:
-    daemon_channel(daemon_channel &&other) noexcept : ipc_(other.ipc_), raw_(std::exchange(other.raw_, nullptr)) {}
-    daemon_channel &operator=(daemon_channel &&other) noexcept {
-        std::swap(ipc_, other.ipc_);
-        std::swap(raw_, other.raw_);
-        return *this;
-    }
-    ~daemon_channel() { kc_ipc_chan_free(raw_); }
-
-    result<void> send(std::span<const std::byte> bytes, time_point deadline = time_point::max()) const noexcept {
-        kc_ipc_payload payload{};
-        payload.bytes = bytes.data();
-        payload.length = bytes.size();
-        return code_of(detail::late(put(payload, deadline)));
-    }
-    /* Its first `length` bytes (0: all). The loan is gone if that succeeded, or if nobody knows whether it did. */
-    result<void> send(shared_loan &&loan, std::size_t length = 0, time_point deadline = time_point::max()) const noexcept {
-        kc_ipc_payload payload{};
-        payload.loan = loan.raw_;
-        payload.length = length;
-        bool in_doubt = false;
-        const int rc = loan ? put(payload, deadline, &in_doubt) : KC_EINVAL;
-        if (rc == KC_OK || in_doubt)
-            loan.raw_ = nullptr;
-        return code_of(detail::late(rc));
-    }
-    result<delivery> receive(time_point deadline = time_point::max()) const noexcept { return get(0, deadline); }
-    /* The message stays in its channel until ack(). */
-    result<delivery> receive_to_ack(time_point deadline = time_point::max()) const noexcept {
-        return get(KC_IPC_ACK, deadline);
-    }
-    result<void> close() const noexcept { return code_of(detail::parked([this] { return kc_ipc_close(raw_); })); }
-    kc_ipc_chan *native() const noexcept { return raw_; }
-
-private:
-    friend class connection;
-    daemon_channel(kc_ipc *ipc, kc_ipc_chan *raw) noexcept : ipc_(ipc), raw_(raw) {}
-    int put(const kc_ipc_payload &payload, time_point deadline, bool *in_doubt = nullptr) const noexcept {
-        const kc_ipc_wish wish{detail::milliseconds_until(deadline), 0, 0};
-        kc_ipc_result made{};
-        const int rc = detail::parked([&] { return kc_ipc_send_payload(raw_, &payload, &wish, &made); });
-        if (in_doubt != nullptr)
-            *in_doubt = (made.flags & KC_IPC_IN_DOUBT) != 0;
-        kc_ipc_result_free(&made);
-        return rc;
-    }
-    result<delivery> get(std::uint32_t flags, time_point deadline) const noexcept {
-        const kc_ipc_wish wish{detail::milliseconds_until(deadline), flags, 0};
-        kc_ipc_message message{};
-        const int rc = detail::late(detail::parked([&] { return kc_ipc_recv(raw_, &message, &wish); }));
-        if (rc != KC_OK)
-            return code_of(rc);
-        return delivery(message, flags != 0 ? ipc_ : nullptr);
-    }
-    kc_ipc *ipc_;
-    kc_ipc_chan *raw_;
+    patience at_;
 };
 
 /* One connection to the daemon, for any number of threads and coroutines. */
@@ -161,28 +42,28 @@ public:
     }
     ~connection() { kc_ipc_disconnect(raw_); }
 
-    /* Made, or opened if one of that name agrees. T goes as its bytes: both ends have the same layout of it. */
+    /* Made, or opened if one of that name agrees. T goes as its bytes: both ends have the same layout of it. The daemon refuses
+     * messages of another length (KC_FLAG_CHAN_FIXED_SIZE). errc::exists: it is there and has other elements, or another kind. */
     template <class T> result<channel<T, carriage::bytes>> make_channel(const char *name, const kind &k = rendezvous()) const {
         kc_ipc_chan *chan = nullptr;
-        const int rc = create(name, k, sizeof(T), &chan);
+        const int rc = create(name, k, sizeof(T), KC_FLAG_CHAN_FIXED_SIZE, &chan);
         return rc == KC_OK ? adopt<T>(chan) : result<channel<T, carriage::bytes>>(code_of(rc));
     }
-    /* One that is there, or will be by then. */
-    template <class T>
-    result<channel<T, carriage::bytes>> open_channel(const char *name, time_point deadline = time_point::max()) const {
+    /* One that is there, or will be by then. errc::exists: its messages need not have sizeof(T) bytes. */
+    template <class T> result<channel<T, carriage::bytes>> open_channel(const char *name, deadline by = {}) const {
         kc_ipc_chan *chan = nullptr;
-        const int rc = find(name, deadline, &chan);
+        const int rc = find(name, by, &chan);
         return rc == KC_OK ? adopt<T>(chan) : result<channel<T, carriage::bytes>>(code_of(rc));
     }
     /* The same for messages of any length up to `most` bytes (0: 16 MiB). */
     result<daemon_channel> make_bytes(const char *name, const kind &k = rendezvous(), std::uint32_t most = 0) const noexcept {
         kc_ipc_chan *chan = nullptr;
-        const int rc = create(name, k, most, &chan);
+        const int rc = create(name, k, most, 0, &chan);
         return rc == KC_OK ? result<daemon_channel>(daemon_channel(raw_, chan)) : result<daemon_channel>(code_of(rc));
     }
-    result<daemon_channel> open_bytes(const char *name, time_point deadline = time_point::max()) const noexcept {
+    result<daemon_channel> open_bytes(const char *name, deadline by = {}) const noexcept {
         kc_ipc_chan *chan = nullptr;
-        const int rc = find(name, deadline, &chan);
+        const int rc = find(name, by, &chan);
         return rc == KC_OK ? result<daemon_channel>(daemon_channel(raw_, chan)) : result<daemon_channel>(code_of(rc));
     }
     result<void> ping() const noexcept { return code_of(detail::parked([this] { return kc_ipc_ping(raw_); })); }
@@ -197,7 +78,8 @@ private:
         config.waiting = kc_remote_waiting();
         return detail::parked([&] { return kc_ipc_connect(&config, &raw_); });
     }
-    int create(const char *name, const kind &k, std::size_t elem_bytes, kc_ipc_chan **chan_out) const noexcept {
+    int create(const char *name, const kind &k, std::size_t elem_bytes, std::uint32_t flags,
+               kc_ipc_chan **chan_out) const noexcept {
         kc_ipc_chan_config config{};
         config.given = KC_IPC_GIVEN_KIND;
         if (k.when_full != overflow::suspend)
@@ -206,24 +88,26 @@ private:
         config.capacity = k.capacity;
         config.overflow = static_cast<std::uint32_t>(k.when_full);
         config.elem_size = static_cast<std::uint32_t>(elem_bytes);
+        config.flags = flags;
         return detail::parked([&] { return kc_ipc_make(raw_, name, &config, chan_out); });
     }
-    int find(const char *name, time_point deadline, kc_ipc_chan **chan_out) const noexcept {
-        return detail::late(detail::parked([&] {
-            return kc_ipc_open(raw_, name, 0, detail::milliseconds_until(deadline), chan_out);
-        }));
+    int find(const char *name, const deadline &by, kc_ipc_chan **chan_out) const noexcept {
+        const int rc = detail::parked([&] {
+            return kc_ipc_open(raw_, name, 0, detail::milliseconds_until(by.nanoseconds()), chan_out);
+        });
+        return rc == KC_EAGAIN ? static_cast<int>(KC_ETIME) : rc;
     }
     template <class T> result<channel<T, carriage::bytes>> adopt(kc_ipc_chan *chan) const noexcept {
+        kc_ipc_chan_info info{};
+        kc_ipc_chan_look(chan, &info);
+        const bool agrees = (info.flags & KC_FLAG_CHAN_FIXED_SIZE) != 0 && info.elem_size == sizeof(T);
         kc_channel *raw = nullptr;
-        const int rc = kc_remote_channel(raw_, chan, &raw);
+        const int rc = agrees ? kc_remote_channel(raw_, chan, &raw) : static_cast<int>(KC_EEXIST);
         if (rc != KC_OK) {
-            kc_ipc_chan_free(chan);
+            detail::parked([chan] { kc_ipc_chan_free(chan); });
             return code_of(rc);
         }
-        auto made = channel<T, carriage::bytes>::adopt(raw);
-        if (!made)
-            kc_channel_drop(raw); /* its elements are no T */
-        return made;
+        return channel<T, carriage::bytes>::adopt(raw);
     }
     kc_ipc *raw_ = nullptr;
 };
@@ -244,7 +128,7 @@ public:
     /* One that is still in use is left to its connection's end: free() says so before. */
     ~shared_region() { (void)free(); }
 
-    /* KC_ENOSPC as a code: no such room now. */
+    /* errc::no_space: no such room now. */
     result<shared_loan> take(std::size_t bytes) const noexcept {
         kc_ipc_loan *loan = nullptr;
         const int rc = kc_ipc_loan_take(raw_, bytes, &loan);

@@ -20,6 +20,8 @@
 #include "kcoro/cpp/task.hpp"      /* task<T> of C++20 */
 #include "kcoro/cpp/async.hpp"     /* what a task awaits */
 #include "kcoro/cpp/look.hpp"      /* tokens and cells, for tools */
-#include "kcoro/cpp/ipc.hpp"       /* the daemon's channels */
+#include "kcoro/cpp/delivery.hpp"  /* whole messages of the daemon */
+#include "kcoro/cpp/daemon_channel.hpp" /* its channels of them */
+#include "kcoro/cpp/ipc.hpp"       /* connections, and their channels */
 
 #endif

@@ -141,7 +141,7 @@ public:
     result<void> send(loan &&l, patience how = {}) const noexcept {
         const kc_desc desc = describe(l);
         const int rc = l ? detail::parked([&] {
-            return kc_channel_send_desc(raw_, &desc, how.deadline_ns(), how.cancel());
+            return kc_channel_send_desc(raw_, &desc, how.deadline_ns(), cancel_of(how));
         }) : KC_EINVAL;
         if (rc == KC_OK)
             (void)l.block_.release();
@@ -151,7 +151,7 @@ public:
     result<lease> receive(patience how = {}) const noexcept {
         kc_desc desc{};
         const int rc = detail::parked([&] {
-            return kc_channel_recv_desc(raw_, &desc, how.deadline_ns(), how.cancel());
+            return kc_channel_recv_desc(raw_, &desc, how.deadline_ns(), cancel_of(how));
         });
         return rc == KC_OK ? result<lease>(take(desc)) : result<lease>(code_of(rc));
     }
@@ -175,6 +175,7 @@ private:
 template <class F> class lend_clause {
 public:
     lend_clause(const lease_channel &to, loan &l, F f) : to_(&to), loan_(&l), f_(std::move(f)) {}
+    const any_channel &of() const noexcept { return *to_; }
     int arm(kc_channel_clause &c) noexcept {
         c.channel = to_->native();
         c.dir = KC_CLAUSE_SEND;
@@ -196,6 +197,7 @@ private:
 template <class F> class borrow_clause {
 public:
     borrow_clause(const lease_channel &of, F f) : of_(&of), f_(std::move(f)) {}
+    const any_channel &of() const noexcept { return *of_; }
     int arm(kc_channel_clause &c) noexcept {
         c.channel = of_->native();
         c.dir = KC_CLAUSE_RECV;

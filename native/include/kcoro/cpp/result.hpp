@@ -8,6 +8,10 @@
 #ifndef KCORO_CPP_RESULT_HPP
 #define KCORO_CPP_RESULT_HPP
 
+#if __cplusplus <= 201703L
+#error "the C++ headers of kcoro are C++20: compile with -std=c++20"
+#endif
+
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
@@ -30,15 +34,21 @@ namespace kcoro {
 enum class errc : std::int32_t {
     ok = KC_OK,
     no_entry = KC_ENOENT,
+    bad_handle = KC_EBADF, /* the connection was ended here, or is of the process that forked this one */
     again = KC_EAGAIN, /* a try that would have to wait */
     no_memory = KC_ENOMEM,
     access = KC_EACCES,
     busy = KC_EBUSY,
+    exists = KC_EEXIST, /* one of that name is there, and it is another */
     invalid = KC_EINVAL,
+    no_space = KC_ENOSPC, /* no such room in a region now */
     closed = KC_EPIPE, /* and, for a receive, drained */
-    time = KC_ETIME,   /* the deadline came first */
-    protocol = KC_EPROTO,
+    name_too_long = KC_ENAMETOOLONG,
+    no_system = KC_ENOSYS, /* this kernel, or this daemon, cannot do it */
+    time = KC_ETIME,       /* the deadline came first */
+    protocol = KC_EPROTO,  /* and a message that is no T */
     too_long = KC_EMSGSIZE,
+    version = KC_EPROTONOSUPPORT, /* the daemon speaks no version that is known here */
     unsupported = KC_ENOTSUP,
     connection = KC_ECONNRESET,
     in_progress = KC_EINPROGRESS, /* of a daemon's channel: the connection ended under the call, which may have happened */
@@ -52,15 +62,21 @@ constexpr const char *to_string(errc c) noexcept {
     switch (c) {
     case errc::ok: return "ok";
     case errc::no_entry: return "not there";
+    case errc::bad_handle: return "not connected any more";
     case errc::again: return "would have to wait";
     case errc::no_memory: return "no memory";
     case errc::access: return "not allowed";
     case errc::busy: return "busy";
+    case errc::exists: return "exists and is another";
     case errc::invalid: return "invalid";
+    case errc::no_space: return "no room";
     case errc::closed: return "closed";
+    case errc::name_too_long: return "name too long";
+    case errc::no_system: return "not known there";
     case errc::time: return "deadline passed";
     case errc::protocol: return "protocol error";
     case errc::too_long: return "too long";
+    case errc::version: return "another version";
     case errc::unsupported: return "not supported";
     case errc::connection: return "connection lost";
     case errc::in_progress: return "may have happened";

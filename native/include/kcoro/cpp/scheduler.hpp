@@ -85,7 +85,7 @@ public:
     static result<scheduler> make(const kc_sched_config &config) noexcept {
         kc_sched *raw = nullptr;
         const int rc = kc_sched_make(&config, &raw);
-        return rc == KC_OK ? result<scheduler>(scheduler(raw)) : result<scheduler>(code_of(rc));
+        return rc == KC_OK ? result<scheduler>(scheduler(owned{raw})) : result<scheduler>(code_of(rc));
     }
     scheduler(scheduler &&other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
     scheduler &operator=(scheduler &&other) noexcept {
@@ -117,7 +117,10 @@ public:
     kc_sched *native() const noexcept { return raw_; }
 
 private:
-    explicit scheduler(kc_sched *raw) noexcept : raw_(raw) {}
+    struct owned { /* no pointer alone: scheduler(0) means no workers given */
+        kc_sched *raw;
+    };
+    explicit scheduler(owned o) noexcept : raw_(o.raw) {}
     static kc_sched_config config_of(std::uint32_t workers) noexcept {
         kc_sched_config config{};
         config.workers = workers;
@@ -141,7 +144,7 @@ private:
 
 /* Lets others run. */
 inline void yield() noexcept {
-    (void)detail::parked([] { return kc_co_yield(), 0; });
+    detail::parked([] { kc_co_yield(); });
 }
 
 /* errc::ok at the deadline, errc::cancelled when the patience's cancel is set before; errc::no_memory, errc::quota. */

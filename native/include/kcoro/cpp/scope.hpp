@@ -78,13 +78,15 @@ public:
             delete mine;
         return code_of(rc);
     }
-    /* A channel that f(channel, cancellation) or f(channel) fills in a new coroutine; it is closed when f has ended. */
+    /* A channel that f(channel, cancellation) or f(channel) fills in a new coroutine; it is closed when f has ended. What f
+     * waits for by it ends with the scope. */
     template <class T, class F> result<channel<T>> produce(const hub &h, const kind &k, F &&f) const {
         result<channel<T>> made = channel<T>::make(h, k);
         if (!made)
             return made;
         const result<void> done = launch([ours = made->share(), f = std::forward<F>(f)](const cancellation &c) mutable {
             const closing<T> at_the_end{ours};
+            ours.bind(c);
             if constexpr (std::is_invocable_v<F &, channel<T> &, const cancellation &>)
                 std::invoke(f, ours, c);
             else
@@ -116,7 +118,7 @@ private:
         kc_task_scope *raw = nullptr;
         detail::failures failed;
         ~state() {
-            (void)detail::parked([this] { return kc_task_scope_destroy(raw), 0; });
+            detail::parked([this] { kc_task_scope_destroy(raw); });
         }
     };
     template <class F> struct child {

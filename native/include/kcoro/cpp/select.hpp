@@ -55,6 +55,7 @@ template <class T> struct inbox<T, carriage::object> {
 template <class T, carriage C, class F> class receive_clause {
 public:
     receive_clause(const channel<T, C> &of, F f) : of_(&of), f_(std::move(f)) {}
+    const any_channel &of() const noexcept { return *of_; }
     int arm(kc_channel_clause &c) noexcept {
         c.channel = of_->native();
         c.dir = KC_CLAUSE_RECV;
@@ -79,6 +80,7 @@ template <class T, carriage C, class F> class send_clause;
 template <class T, class F> class send_clause<T, carriage::bytes, F> {
 public:
     send_clause(const channel<T, carriage::bytes> &to, T value, F f) : to_(&to), value_(value), f_(std::move(f)) {}
+    const any_channel &of() const noexcept { return *to_; }
     int arm(kc_channel_clause &c) noexcept {
         c.channel = to_->native();
         c.dir = KC_CLAUSE_SEND;
@@ -98,6 +100,7 @@ template <class T, class F> class send_clause<T, carriage::object, F> {
 public:
     send_clause(const channel<T, carriage::object> &to, T &&value, F f)
         : to_(&to), home_(&value), f_(std::move(f)) {}
+    const any_channel &of() const noexcept { return *to_; }
     int arm(kc_channel_clause &c) {
         result<message<T>> m = message<T>::make(std::move(*home_));
         if (!m)
@@ -136,14 +139,16 @@ selection run(order by, std::uint32_t flags, patience how, Clauses &&clauses, st
     std::array<kc_channel_clause, sizeof...(I)> raw{};
     std::uint32_t index = 0;
     int rc = KC_OK;
+    kc_cancel *cancel = how.cancel(); /* else that of the first channel that is bound */
+    ((cancel = cancel != nullptr ? cancel : std::get<I>(clauses).of().bound()), ...);
     (void)((rc = std::get<I>(clauses).arm(raw[I]), rc == KC_OK) && ...);
     const bool asked = rc == KC_OK;
     if (asked)
         rc = parked([&] {
             return kc_channel_select(raw.data(), sizeof...(I), static_cast<std::uint32_t>(by) | flags,
-                                     how.deadline_ns(), how.cancel(), &index);
+                                     how.deadline_ns(), cancel, &index);
         });
-    const bool over = rc == KC_EPIPE || (rc == KC_ECANCELED && kc_cancel_is_set(how.cancel()) == 0);
+    const bool over = rc == KC_EPIPE || (rc == KC_ECANCELED && kc_cancel_is_set(cancel) == 0);
     selection made{rc == KC_OK || over ? index : selection::none, code_of(rc)};
     ((rc != KC_OK || I != index ? std::get<I>(clauses).lose() : void()), ...);
     if (rc == KC_OK)
@@ -171,6 +176,7 @@ template <class Clause>
 concept clause = requires(std::remove_reference_t<Clause> &c, kc_channel_clause &raw) {
     { c.arm(raw) } -> std::same_as<int>;
     { c.win(raw) } -> std::same_as<errc>;
+    { c.of() } -> std::convertible_to<const any_channel &>;
     c.lose();
 };
 

@@ -175,8 +175,9 @@ inline outermost start(given_root &r, task<void> body) {
 /* Runs tasks on a scheduler. Leaving it waits for those that it was given. */
 class executor {
 public:
-    /* drivers: how many tasks run at the same time; 1: never two. */
-    explicit executor(const scheduler &on, std::uint32_t drivers = 1) : state_(new detail::executor_state(on, drivers)) {}
+    /* drivers: how many tasks run at the same time; 1: never two; 0: as many as the scheduler's workers. */
+    explicit executor(const scheduler &on, std::uint32_t drivers = 1)
+        : state_(new detail::executor_state(on, drivers != 0 ? drivers : on.workers())) {}
     executor(executor &&) noexcept = default;
     executor &operator=(executor &&) noexcept = default;
     ~executor() = default;

@@ -4,7 +4,8 @@
  * finer than a nanosecond are rounded up, because a deadline is never early. A patience is lent: it keeps no cancel alive.
  *
  * Invariant of parked(): the exceptions that a coroutine is dealing with (in a handler, or in a destructor while one passes)
- * are counted by thread. Whoever waits takes them along, because it may go on in another thread (decision 0050).
+ * are counted by thread. Whoever waits takes them along, because it may go on in another thread (decision 0050). A daemon's
+ * channel asks it also where a local one waits for nobody: to try, to close, to be dropped.
  */
 #ifndef KCORO_CPP_WAITING_HPP
 #define KCORO_CPP_WAITING_HPP
@@ -33,9 +34,14 @@ extern "C" exceptions *kcoro_cpp_exceptions() noexcept __asm__("__cxa_get_global
 template <class F> auto parked(F &&f) noexcept(noexcept(f())) {
     const exceptions mine = *kcoro_cpp_exceptions();
     *kcoro_cpp_exceptions() = exceptions{nullptr, 0};
-    const auto answer = f();
-    *kcoro_cpp_exceptions() = mine;
-    return answer;
+    if constexpr (std::is_void_v<decltype(f())>) {
+        f();
+        *kcoro_cpp_exceptions() = mine;
+    } else {
+        const auto answer = f();
+        *kcoro_cpp_exceptions() = mine;
+        return answer;
+    }
 }
 #else
 template <class F> auto parked(F &&f) { return f(); }
