@@ -1,45 +1,55 @@
 /* cell_chan.c: channels apart from make to free, and by ticket (kc_cell.h). */
 #include <stdlib.h>
+#include <string.h>
 
 #include "kc_body.h"
 #include "kc_cell.h"
 #include "kc_flow.h"
 
-static kc_cells *build(kc_engine *e, const kc_chan_config *config, kc_cell_waker waker) {
-    kc_cells *c = calloc(1, sizeof *c);
-
-    if (c != NULL) {
-        c->memory = config->elem_size == 0;
-        c->elem_bytes = c->memory ? (uint32_t)sizeof(kc_cell_memory) : config->elem_size;
-        c->kind = config->kind;
-        c->overflow = config->overflow;
-        c->waker = waker;
-        c->engine = e;
-        kc_cell_shape(c);
-    }
-    return c;
+/* What is new with each channel; the lock, and what a late visitor may ask, stay. */
+static void set_up(kc_cells *c, const kc_chan_config *config, kc_cell_waker waker) {
+    c->memory = config->elem_size == 0;
+    c->elem_bytes = c->memory ? (uint32_t)sizeof(kc_cell_memory) : config->elem_size;
+    c->kind = config->kind;
+    c->overflow = config->overflow;
+    c->waker = waker;
+    c->visits = 0;
+    c->last_cancelled = 0;
+    c->seq = c->peak = 0;
+    memset(c->stat, 0, sizeof c->stat);
+    kc_cell_shape(c);
 }
 
-/* The record is nobody else's yet: its ticket has not been told. What was left out of the config has its default there. */
-static int adopt(kc_engine *e, kc_chan chan, kc_cells *cells) {
-    int rc = KC_OK;
-
-    kc_enter(e);
+/* The record of that number, made if there was none; NULL without memory. */
+static kc_cells *record_of(kc_engine *e, uint32_t chan) {
     if (e->apart == NULL)
         e->apart = calloc((size_t)e->chans.capacity + 1, sizeof(kc_cells *));
-    if (e->apart != NULL) {
+    if (e->apart != NULL && e->apart[chan] == NULL)
+        e->apart[chan] = calloc(1, sizeof(kc_cells));
+    return kc_cells_of(e, chan);
+}
+
+/* The channel is nobody else's yet: its ticket has not been told. What was left out of the config has its default there. */
+static int adopt(kc_engine *e, kc_chan chan, const kc_chan_config *config, kc_cell_waker waker, kc_cells **cells_out) {
+    kc_cells *cells = NULL;
+
+    kc_enter(e);
+    cells = record_of(e, (uint32_t)chan);
+    if (cells != NULL) {
         kc_chan_rec *c = kc_chan_find(e, chan);
+        kc_lock_take(&cells->lock);
+        set_up(cells, config, waker);
+        cells->engine = e;
         cells->chan = (uint32_t)chan;
         cells->w = &c->w;
         cells->limit = c->config.capacity;
         cells->max_bytes = c->config.max_bytes;
+        kc_lock_give(&cells->lock);
         c->apart = 1;
-        e->apart[cells->chan] = cells;
-    } else {
-        rc = KC_ENOMEM;
+        *cells_out = cells;
     }
     kc_leave(e);
-    return rc;
+    return cells != NULL ? KC_OK : KC_ENOMEM;
 }
 
 static bool is_plain(const kc_chan_config *c) {
@@ -49,32 +59,42 @@ static bool is_plain(const kc_chan_config *c) {
 
 int kc_cells_make(kc_engine *e, const kc_chan_config *config, kc_cell_waker waker, kc_chan *chan_out,
                   kc_cells **cells_out) {
-    kc_cells *cells = is_plain(config) ? build(e, config, waker) : NULL;
     kc_chan chan = 0;
-    int rc = is_plain(config) ? KC_ENOMEM : KC_EINVAL;
+    int rc = is_plain(config) ? kc_chan_make(e, config, &chan, NULL) : KC_EINVAL;
 
-    if (cells != NULL)
-        rc = kc_chan_make(e, config, &chan, NULL);
-    if (rc == KC_OK && (rc = adopt(e, chan, cells)) != KC_OK)
+    if (rc == KC_OK && (rc = adopt(e, chan, config, waker, cells_out)) != KC_OK)
         (void)kc_chan_drop(e, chan);
-    if (rc == KC_OK) {
+    if (rc == KC_OK)
         *chan_out = chan;
-        *cells_out = cells;
-    } else {
-        free(cells);
-    }
     return rc;
 }
 
-void kc_cells_free(kc_engine *e, uint32_t chan) {
-    kc_cells *cells = kc_cells_of(e, chan);
+static void empty(kc_cells *c) {
+    kc_cell_store store;
 
-    if (cells != NULL) {
-        kc_cell_store store = kc_cell_lose_all(cells);
-        kc_cell_release(cells, &store, kc_body_release);
-        free(cells);
-        e->apart[chan] = NULL;
+    kc_lock_take(&c->lock);
+    store = kc_cell_lose_all(c);
+    kc_lock_give(&c->lock);
+    kc_cell_release(c, &store, kc_body_release);
+}
+
+void kc_cells_free(kc_engine *e, uint32_t chan) {
+    kc_cells *c = kc_cells_of(e, chan);
+
+    if (c != NULL) {
+        empty(c);
+        e->accepted += c->stat[KC_STAT_TOTAL_SENDS];
+        c->stat[KC_STAT_TOTAL_SENDS] = 0;
     }
+}
+
+void kc_cells_free_all(kc_engine *e) {
+    for (uint32_t chan = 1; e->apart != NULL && chan <= e->chans.high; chan++) {
+        if (e->apart[chan] != NULL)
+            empty(e->apart[chan]);
+        free(e->apart[chan]);
+    }
+    free(e->apart);
 }
 
 void kc_cells_finish_slowly(kc_cells *c, kc_cell_turn *turn) {

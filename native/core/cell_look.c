@@ -19,14 +19,6 @@ static const kc_cell_clause *first_live(const kc_cells *c, uint32_t dir) {
     return q;
 }
 
-static uint32_t live_count(const kc_cells *c, uint32_t dir) {
-    uint32_t count = 0;
-
-    for (const kc_cell_clause *q = c->waiters[dir].first; q != NULL; q = q->next)
-        count += is_live(q);
-    return count;
-}
-
 static void derive(const kc_cells *c, uint64_t *stat) {
     uint64_t w = kc_word_load(c->w);
 
@@ -38,8 +30,8 @@ static void derive(const kc_cells *c, uint64_t *stat) {
     stat[KC_STAT_BYTES] = c->bytes;
     stat[KC_STAT_DESCRIPTORS] = c->memory ? c->count : 0;
     stat[KC_STAT_PEAK_DEPTH] = c->peak;
-    stat[KC_STAT_PARKED_SENDERS] = live_count(c, KC_CLAUSE_SEND);
-    stat[KC_STAT_PARKED_RECEIVERS] = live_count(c, KC_CLAUSE_RECV);
+    stat[KC_STAT_PARKED_SENDERS] = c->waiters[KC_CLAUSE_SEND].count;
+    stat[KC_STAT_PARKED_RECEIVERS] = c->waiters[KC_CLAUSE_RECV].count;
     stat[KC_STAT_STATE] = kc_word_state(w);
     stat[KC_STAT_CLOSE_REASON] = kc_word_state(w) == KC_CHAN_DESTROYED ? kc_word_reason(w) : 0;
 }
@@ -108,10 +100,11 @@ static bool has_token(kc_cells *c, kc_token token) {
     return found;
 }
 
+bool kc_cells_is_token(kc_token token) { return ((uint32_t)token & APART_TICKET) != 0; }
+
 int kc_cells_status(kc_engine *e, kc_token token) {
     uint32_t chan = (uint32_t)token & ~APART_TICKET;
-    bool apart = ((uint32_t)token & APART_TICKET) != 0 && chan <= e->chans.high;
-    kc_cells *c = apart ? kc_cells_of(e, chan) : NULL;
+    kc_cells *c = kc_cells_is_token(token) && chan <= e->chans.high ? kc_cells_of(e, chan) : NULL;
 
     return c != NULL && has_token(c, token) ? KC_TOKEN_ENQUEUED : KC_ENOENT;
 }
@@ -136,16 +129,27 @@ static const char *check_queue(const kc_cells *c, uint32_t dir) {
     return why;
 }
 
+/* A select that was decided elsewhere has not yet left: what it leaves behind is settled when it does. */
+static bool is_left(const kc_cells *c) {
+    uint32_t live = 0;
+
+    for (uint32_t dir = 0; dir < 2; dir++)
+        for (const kc_cell_clause *q = c->waiters[dir].first; q != NULL; q = q->next)
+            live += is_live(q) && q->waiter->count > 1;
+    return c->visits != live;
+}
+
 static const char *check_rest(const kc_cells *c) {
     const kc_cell_clause *send = first_live(c, KC_CLAUSE_SEND);
     const kc_cell_clause *receive = first_live(c, KC_CLAUSE_RECV);
     uint32_t state = kc_state_of(c->w);
     bool left = c->count != 0 || send != NULL;
+    bool leaving = is_left(c);
     const char *why = NULL;
 
     if (c->count != 0 && receive != NULL)
         why = "I1 a message waits beside a parked receive";
-    else if (send != NULL && c->kind != KC_KIND_RENDEZVOUS && !c->starved && kc_cell_has_room(c, send->len_bytes))
+    else if (!leaving && send != NULL && c->kind != KC_KIND_RENDEZVOUS && kc_cell_has_room(c, send->len_bytes))
         why = "I2 a send is parked beside room";
     else if (c->count > c->limit || c->count > c->slots)
         why = "I3 it has more messages than room";
@@ -153,7 +157,7 @@ static const char *check_rest(const kc_cells *c) {
         why = "two waiters do not meet";
     else if ((state == KC_CHAN_CLOSED || state == KC_CHAN_DESTROYED) && (left || receive != NULL))
         why = "something is left at its end";
-    else if (state == KC_CHAN_CLOSING && !left)
+    else if (!leaving && state == KC_CHAN_CLOSING && !left)
         why = "CLOSING with nothing left";
     return why;
 }
@@ -165,7 +169,7 @@ static const char *check_counts(const kc_cells *c) {
     return s[KC_STAT_TOTAL_SENDS] == gone + c->count ? NULL : "conservation of messages";
 }
 
-const char *kc_cells_check(kc_cells *c, uint64_t *messages, uint64_t *parked) {
+const char *kc_cells_check(kc_cells *c) {
     const char *why = NULL;
 
     kc_lock_take(&c->lock);
@@ -175,8 +179,14 @@ const char *kc_cells_check(kc_cells *c, uint64_t *messages, uint64_t *parked) {
         why = check_rest(c);
     if (why == NULL)
         why = check_counts(c);
-    *messages += c->count;
-    *parked += live_count(c, KC_CLAUSE_SEND) + live_count(c, KC_CLAUSE_RECV);
     kc_lock_give(&c->lock);
     return why;
+}
+
+void kc_cells_sum(kc_cells *c, kc_engine_usage *usage, uint64_t *accepted) {
+    kc_lock_take(&c->lock);
+    usage->messages += c->count;
+    usage->parked += (uint64_t)c->waiters[0].firsts + c->waiters[1].firsts;
+    *accepted += c->stat[KC_STAT_TOTAL_SENDS];
+    kc_lock_give(&c->lock);
 }

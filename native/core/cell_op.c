@@ -63,16 +63,22 @@ static bool has_room_for(kc_cells *c, const kc_cell_clause *send) {
     return send != NULL && c->kind != KC_KIND_RENDEZVOUS && kc_cell_has_room(c, send->len_bytes);
 }
 
-/* Room goes to the first in line, and to nobody behind it. Without memory it stays where it is: the next receive looks
- * again, or has it from hand to hand. */
+/* Its room has come, and no memory for it: it is told so, as one that does not have to wait is. */
+static KC_RARE void turn_away(kc_cells *c, kc_cell_clause *send, kc_cell_turn *turn) {
+    if (kc_cells_claim(send, KC_RES_MEMORY, turn)) {
+        kc_cell_stat(c, KC_STAT_CANCELLED_WAITERS, 1);
+        kc_cell_stat(c, KC_STAT_ZREF_CANCELED, c->memory);
+    }
+}
+
+/* Room goes to the first in line, and to nobody behind it. */
 static KC_APART void promote(kc_cells *c, kc_cell_turn *turn) {
-    kc_cell_clause *send = kc_cells_live(c, KC_CLAUSE_SEND);
+    kc_cell_clause *send = NULL;
     void *copy = NULL;
 
-    c->starved = 0;
-    while (has_room_for(c, send) && !c->starved) {
+    while (has_room_for(c, send = kc_cells_live(c, KC_CLAUSE_SEND))) {
         if (kc_cell_reserve(c, send, &copy) != KC_OK) {
-            c->starved = 1;
+            turn_away(c, send, turn);
         } else if (kc_cells_claim(send, KC_RES_OK, turn)) {
             kc_cell_put(c, send, copy, turn);
             kc_cell_stat(c, KC_STAT_MATCHED_WAITERS, 1);
@@ -80,7 +86,6 @@ static KC_APART void promote(kc_cells *c, kc_cell_turn *turn) {
         } else {
             free(copy);
         }
-        send = kc_cells_live(c, KC_CLAUSE_SEND);
     }
 }
 

@@ -54,14 +54,14 @@ static int try_one(kc_cell_clause *q, kc_cell_turn *turn) {
     return q->dir == KC_CLAUSE_SEND ? kc_cells_send(q->cells, q, turn) : kc_cells_receive(q->cells, q, turn);
 }
 
-/* KC_OK or KC_ENOMEM and the clause; else the first that never can, KC_EPIPE or KC_ECANCELED; else KC_EAGAIN. */
+/* KC_OK and the clause; else the first that was refused for good: KC_EPIPE, KC_ECANCELED, KC_ENOMEM; else KC_EAGAIN. */
 static int try_all(kc_cell_waiter *w, uint32_t start, uint32_t *index_out, kc_cell_turn *turn) {
     int best = KC_EAGAIN;
 
-    for (uint32_t k = 0; k < w->count && best != KC_OK && best != KC_ENOMEM; k++) {
+    for (uint32_t k = 0; k < w->count && best != KC_OK; k++) {
         uint32_t i = (start + k) % w->count;
         int rc = try_one(&w->clauses[i], turn);
-        if (rc == KC_OK || rc == KC_ENOMEM || (rc != KC_EAGAIN && best == KC_EAGAIN)) {
+        if (rc == KC_OK || (rc != KC_EAGAIN && best == KC_EAGAIN)) {
             best = rc;
             *index_out = i;
         }
@@ -77,11 +77,11 @@ int kc_cells_select(kc_cell_waiter *w, bool biased, int patience, uint32_t *inde
     take_all(&r, w);
     start = first_tried(r.cells[0], biased, w->count);
     *index_out = 0;
-    rc = try_all(w, start, index_out, turn);
+    rc = kc_cells_wanted(w) ? try_all(w, start, index_out, turn) : KC_ECANCELED;
     if (rc == KC_EAGAIN)
         rc = patience != KC_OK ? patience : KC_PARKED;
     if (rc == KC_PARKED)
-        rc = kc_cells_park(w, start) ? KC_PARKED : KC_ECANCELED;
+        kc_cells_park(w, start);
     else if (rc != KC_OK)
         kc_cells_count_refusal(w->clauses[*index_out].cells, w->clauses[*index_out].dir, rc);
     give_all(&r);

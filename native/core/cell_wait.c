@@ -16,6 +16,7 @@ static void push(kc_cell_clause *q) {
         queue->first = q;
     queue->last = q;
     queue->count++;
+    queue->firsts += q->index == 0;
     q->linked = 1;
 }
 
@@ -31,6 +32,7 @@ static inline void unlink_clause(kc_cell_clause *q) {
     else
         queue->last = q->prev;
     queue->count--;
+    queue->firsts -= q->index == 0;
     q->linked = 0;
 }
 
@@ -45,17 +47,14 @@ void kc_cells_begin(kc_cell_waiter *w, kc_cell_clause *clauses, uint32_t count) 
 }
 
 /* The generation is of the channel of its first clause, which its ticket names. */
-bool kc_cells_park(kc_cell_waiter *w, uint32_t start) {
-    bool wanted = kc_state_of(&w->w) == KC_TOK_INIT;
-
-    if (wanted)
-        set(w, kc_word_make(++w->clauses[0].cells->lives, KC_TOK_ENQUEUED, 0, 0, 0));
-    for (uint32_t i = 0, at = start; i < w->count && wanted; i++) {
+void kc_cells_park(kc_cell_waiter *w, uint32_t start) {
+    set(w, kc_word_make(++w->clauses[0].cells->lives, KC_TOK_ENQUEUED, 0, 0, 0));
+    for (uint32_t i = 0, at = start; i < w->count; i++) {
         w->clauses[at].waiter = w;
+        w->clauses[at].cells->visits += w->count > 1;
         push(&w->clauses[at]);
         at = at + 1 < w->count ? at + 1 : 0;
     }
-    return wanted;
 }
 
 static inline bool is_live(const kc_cell_waiter *w) { return kc_state_of(&w->w) == KC_TOK_ENQUEUED; }
@@ -97,6 +96,7 @@ bool kc_cells_claim(kc_cell_clause *q, uint32_t res, kc_cell_turn *turn) {
 
     if (claimed) {
         unlink_clause(q);
+        q->cells->visits -= w->count > 1;
         w->next = NULL;
         if (turn->last != NULL)
             turn->last->next = w;
@@ -137,6 +137,8 @@ static void count_end(kc_cells *c, uint32_t dir, uint32_t res) {
 static void leave(kc_cell_clause *q, kc_cell_turn *turn) {
     if (q->linked)
         unlink_clause(q);
+    if (q->waiter->count > 1 && q->cells->visits != 0) /* none: it has been another channel's since */
+        q->cells->visits--;
 #if KC_MUTANT != 25 /* whoever stood behind one that left is not looked at */
     kc_cells_settle(q->cells, turn);
 #endif
@@ -162,7 +164,7 @@ bool kc_cells_give_up(kc_cell_waiter *w, uint32_t reason) {
 
     for (uint32_t i = 0; i < w->count && (i == 0 || ended); i++) {
         kc_cell_clause *q = &w->clauses[i];
-        kc_cells *c = q->cells; /* which the owner keeps; the waiter only while it is not woken */
+        kc_cells *c = q->cells;
         kc_cell_turn turn = {0};
         kc_lock_take(&c->lock);
         if (i == 0 && !(early = forbid(w)) && (ended = decide(w, KC_TOK_CANCELLED, res, 0)))

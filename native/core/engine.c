@@ -46,9 +46,7 @@ void kc_engine_free(kc_engine *e) {
     if (e == NULL)
         return;
     close_all_files(e);
-    for (uint32_t chan = 1; chan <= e->chans.high; chan++)
-        kc_cells_free(e, chan);
-    free(e->apart);
+    kc_cells_free_all(e);
     for (uint32_t port = 1; port <= e->port_capacity; port++)
         if (e->ports[port].fd != 0)
             (void)close(e->ports[port].fd - 1);
@@ -109,19 +107,24 @@ uint64_t kc_engine_fail_alloc(kc_engine *e, uint64_t n) {
     return made;
 }
 
-uint64_t kc_engine_accepted(kc_engine *e) {
+/* What channels apart have, and what they ever accepted. */
+static uint64_t add_apart(kc_engine *e, kc_engine_usage *usage) {
     uint64_t accepted = 0;
 
-    kc_enter(e);
-    accepted = e->accepted;
-    kc_leave(e);
+    for (uint32_t chan = 1; e->apart != NULL && chan <= e->chans.high; chan++)
+        if (e->apart[chan] != NULL)
+            kc_cells_sum(e->apart[chan], usage, &accepted);
     return accepted;
 }
 
-static void add_apart(kc_engine *e, kc_engine_usage *usage) {
-    for (uint32_t chan = 1; e->apart != NULL && chan <= e->chans.high; chan++)
-        if (e->apart[chan] != NULL)
-            (void)kc_cells_check(e->apart[chan], &usage->messages, &usage->parked);
+uint64_t kc_engine_accepted(kc_engine *e) {
+    kc_engine_usage unseen = {0};
+    uint64_t accepted = 0;
+
+    kc_enter(e);
+    accepted = e->accepted + add_apart(e, &unseen);
+    kc_leave(e);
+    return accepted;
 }
 
 void kc_engine_measure(kc_engine *e, kc_engine_usage *usage_out) {
@@ -139,6 +142,6 @@ void kc_engine_measure(kc_engine *e, kc_engine_usage *usage_out) {
                                    .held = e->held,
                                    .block_bytes = e->heap.used_bytes,
                                    .heap_bytes = (uint64_t)(e->heap.high - e->heap.cold_count) * KC_CHUNK_BYTES};
-    add_apart(e, usage_out);
+    (void)add_apart(e, usage_out);
     kc_leave(e);
 }

@@ -11,8 +11,10 @@
  * A waiter is live while its word is ENQUEUED. One of a single clause is decided under the lock of its channel, a select by
  * compare-and-exchange; its other clauses are passed over by whoever meets them, and its owner takes them out before it goes.
  * Invariants, when the lock is free and no select is on its way out: no message beside a live receiver; no live sender at the
- * head of its queue beside room, unless memory was short (starved); CLOSED and DESTROYED have neither messages nor waiters,
- * CLOSING has some.
+ * head of its queue beside room; CLOSED and DESTROYED have neither messages nor waiters, CLOSING has some.
+ *
+ * The record stays for the next channel of its number, and goes with the engine: whoever waited when the last reference went
+ * may still take its lock, and finds that nothing of its own is there.
  */
 #ifndef KC_CELL_H
 #define KC_CELL_H
@@ -41,6 +43,7 @@ typedef struct kc_cell_clause {
     uint8_t dir;        /* KC_CLAUSE_RECV, KC_CLAUSE_SEND */
     uint8_t index;      /* in the select */
     uint8_t linked;
+    uint8_t memory; /* as the channel's: whoever has waited does not ask the channel any more */
 } kc_cell_clause;
 
 /* Others know it from kc_cells_park until it was woken or has ended it itself; then nobody else knows it any more, but for
@@ -61,7 +64,8 @@ typedef struct kc_cell_turn {
 
 typedef struct kc_cell_queue {
     kc_cell_clause *first, *last;
-    uint32_t count;
+    uint32_t count;  /* those of selects that were decided elsewhere are still among them */
+    uint32_t firsts; /* first clauses of their waiters: each waiter is counted once */
 } kc_cell_queue;
 
 typedef void (*kc_cell_waker)(kc_cell_waiter *first); /* as kc_seat_waker */
@@ -76,8 +80,8 @@ struct kc_cells {
     uint8_t memory;         /* elements are kc_cell_memory */
     uint8_t lossy;          /* the oldest goes where there is no room */
     uint8_t last_cancelled; /* for kc_rv_cell, as kc_chan_rec has it */
-    uint8_t starved;        /* who stands first in line has room, but there was no memory */
     uint32_t lives;         /* of waiters: the generation of the next */
+    uint32_t visits;        /* clauses of selects that have parked here and not yet left */
     uint8_t *ring; /* slots of slot_bytes; NULL while nothing waits and nothing is worth keeping */
     uint32_t slots, head, count;
     uint64_t bytes, max_bytes;
@@ -91,7 +95,7 @@ struct kc_cells {
 
 /* ---- from make to free (cell_chan.c) ---- */
 
-/* A channel of the engine, with one reference, and its cells, which live as long as it does. elem_size 0: of memory. As
+/* A channel of the engine, with one reference, and its cells. elem_size 0: of memory. As
  * kc_chan_make; KC_EINVAL for what a channel apart has not. */
 int kc_cells_make(kc_engine *engine, const kc_chan_config *config, kc_cell_waker waker, kc_chan *chan_out,
                   kc_cells **cells_out);
@@ -102,6 +106,7 @@ int kc_cells_destroy(kc_cells *cells, uint32_t reason);
 void kc_cells_end(kc_cells *cells, uint32_t reason);
 uint32_t kc_cells_purge(kc_cells *cells);
 void kc_cells_free(kc_engine *engine, uint32_t chan);
+void kc_cells_free_all(kc_engine *engine); /* the engine goes */
 void kc_cells_finish_slowly(kc_cells *cells, kc_cell_turn *turn);
 /* No lock of cells is held, and lock 0 only where nothing can be lost: wakes, and drops what was lost. */
 static inline void kc_cells_finish(kc_cells *c, kc_cell_turn *turn) {
@@ -154,9 +159,11 @@ void kc_cells_count_refusal(kc_cells *cells, uint32_t dir, int code);
 
 /* It may be given up from now on; nobody can decide it yet. */
 void kc_cells_begin(kc_cell_waiter *waiter, kc_cell_clause *clauses, uint32_t count);
-/* The locks of all its channels are held: its clauses stand in line, from number `start` on and round, and it is live.
- * false: it was given up before. */
-bool kc_cells_park(kc_cell_waiter *waiter, uint32_t start);
+/* It was not given up. Under the lock of its first clause. */
+static inline bool kc_cells_wanted(const kc_cell_waiter *w) { return kc_state_of(&w->w) == KC_TOK_INIT; }
+/* The locks of all its channels are held, and it is wanted: its clauses stand in line, from number `start` on and round, and
+ * it is live. */
+void kc_cells_park(kc_cell_waiter *waiter, uint32_t start);
 /* The first live waiter of a side, NULL for none; those that were decided elsewhere are passed over. Lock held. */
 kc_cell_clause *kc_cells_live(kc_cells *cells, uint32_t dir);
 /* It is decided by this clause, out of its queue, and in the turn; false: somebody was faster. Lock held. */
@@ -166,15 +173,15 @@ bool kc_cells_claim(kc_cell_clause *clause, uint32_t res, kc_cell_turn *turn);
 bool kc_cells_give_up(kc_cell_waiter *waiter, uint32_t reason);
 /* No lock is held: a select that was decided takes its other clauses out. */
 void kc_cells_leave(kc_cell_waiter *waiter);
-/* What it came to. */
+/* What it came to. KC_RES_MEMORY: its room came, and there was no memory. */
 static inline uint32_t kc_cell_waiter_res(const kc_cell_waiter *w) { return kc_word_res(kc_word_load(&w->w)); }
 static inline uint32_t kc_cell_waiter_clause(const kc_cell_waiter *w) { return kc_word_clause(kc_word_load(&w->w)); }
 
 /* ---- select (cell_select.c) ---- */
 
-/* No lock is held. Exactly one of its clauses took effect, and *index_out says which: KC_OK; or none can any more
- * (KC_EPIPE, KC_ECANCELED: of that one), or has memory (KC_ENOMEM). Otherwise `patience` is the answer, KC_EAGAIN or
- * KC_ETIME; where it is KC_OK the waiter parks: KC_PARKED, or KC_ECANCELED where it was given up before. */
+/* No lock is held. Exactly one of its clauses took effect, and *index_out says which: KC_OK; or none can, and one never will
+ * (KC_EPIPE, KC_ECANCELED: of that one) or has no memory (KC_ENOMEM). Otherwise `patience` is the answer, KC_EAGAIN or
+ * KC_ETIME; where it is KC_OK the waiter parks: KC_PARKED. One that was given up before does nothing: KC_ECANCELED. */
 int kc_cells_select(kc_cell_waiter *waiter, bool biased, int patience, uint32_t *index_out, kc_cell_turn *turn);
 
 /* ---- looking (cell_look.c); under lock 0, so that the cells stay ---- */
@@ -185,8 +192,12 @@ int kc_cells_waiters(kc_cells *cells, uint32_t dir, uint32_t skip, kc_waiter_inf
 void kc_cells_view(kc_cells *cells, kc_rv_cell *cell_out);
 /* enum kc_token_status of a waiter that is live; KC_ENOENT. */
 int kc_cells_status(kc_engine *engine, kc_token token);
-/* Why it breaks an invariant, NULL if it does not; messages and live waiters are added. */
-const char *kc_cells_check(kc_cells *cells, uint64_t *messages, uint64_t *parked);
+/* The ticket of a waiter of a channel apart: it can be looked at, and cancelled by nobody but its owner's cancel. */
+bool kc_cells_is_token(kc_token token);
+/* Why it breaks an invariant, NULL if it does not. O(waiters). */
+const char *kc_cells_check(kc_cells *cells);
+/* Adds its messages and waiters, and what it ever accepted. */
+void kc_cells_sum(kc_cells *cells, kc_engine_usage *usage, uint64_t *accepted);
 
 static inline kc_cells *kc_cells_of(const kc_engine *e, uint32_t chan) { return e->apart != NULL ? e->apart[chan] : NULL; }
 static inline void kc_cell_stat(kc_cells *c, uint32_t stat, uint64_t n) { c->stat[stat] += n; }

@@ -29,7 +29,8 @@ enum kc_tok_res {
     KC_RES_CANCEL = 4,
     KC_RES_DEAD = 5,
     KC_RES_UNCONFIRMED = 6,
-    KC_RES_LOST = 7 /* its accepted message ended otherwise: evicted, dead-lettered, purged, destroyed */
+    KC_RES_LOST = 7, /* its accepted message ended otherwise: evicted, dead-lettered, purged, destroyed */
+    KC_RES_MEMORY = 8 /* of a channel apart: there was room, and no memory for it */
 };
 enum kc_msg_flag { KC_MSG_REQUEUED = 1 };
 

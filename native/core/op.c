@@ -1,5 +1,6 @@
 /* op.c: send and receive, the two plain operations: check, look, run, patience, park; in this order, as Go does. */
 #include "kc_look.h"
+#include "kc_seat.h"
 
 /* Once for each direction. */
 KC_PART int attempt(kc_engine *e, const kc_offer *o, uint32_t dir, const kc_op *op, kc_result *result) {
@@ -30,7 +31,9 @@ KC_PART int operate(kc_engine *e, kc_chan chan, kc_offer *o, uint32_t dir, const
     kc_enter(e);
     o->chan = kc_chan_find(e, chan);
     o->scope = kc_scope_find(e, op->scope);
-    if (o->chan != NULL && (op->scope == 0 || o->scope != NULL))
+    if (kc_seat_is_stopped(e, op))
+        rc = KC_ECANCELED;
+    else if (o->chan != NULL && (op->scope == 0 || o->scope != NULL))
         rc = attempt(e, o, dir, op, result);
     kc_leave(e);
     result->code = rc;

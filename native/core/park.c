@@ -86,14 +86,10 @@ static void undo(kc_engine *e, uint32_t tok, const kc_offer *offers, uint32_t co
 KC_APART KC_WHOLE int kc_offer_park(kc_engine *e, const kc_offer *offers, uint32_t count, uint32_t start, const kc_op *op,
                            kc_result *result) {
     const kc_scope_rec *s = offers[0].scope;
-    kc_seat *seat = op->port != 0 && op->port == e->seats.port ? (kc_seat *)(uintptr_t)op->user : NULL;
+    kc_seat *seat = kc_seat_of(e, op);
     uint32_t tok = 0;
-    int rc = s != NULL ? KC_OK : KC_ENOENT;
+    int rc = s != NULL ? kc_tok_make(e, op, kc_scope_index(e, s), &tok, &result->refusal) : KC_ENOENT;
 
-    if (rc == KC_OK && seat != NULL && seat->stopped != 0)
-        rc = KC_ECANCELED;
-    if (rc == KC_OK)
-        rc = kc_tok_make(e, op, kc_scope_index(e, s), &tok, &result->refusal);
     if (rc != KC_OK)
         return rc;
     rc = add_clauses(e, tok, offers, count, result);

@@ -4,6 +4,7 @@
  * decides it later (Go's selectgo has the same shape; its locks in address order are lock 0 here).
  */
 #include "kc_look.h"
+#include "kc_seat.h"
 
 static uint32_t clause_flags(const kc_clause *clause) {
     uint32_t hold = (clause->flags & KC_OP_ACK) != 0 ? KC_OP_HOLD : 0;
@@ -96,7 +97,7 @@ int kc_select(kc_engine *e, kc_clause *clauses, uint32_t count, const kc_op *op,
     kc_result_begin(result, op->user, 0);
     if (rc == KC_OK) {
         kc_enter(e);
-        rc = find_channels(e, clauses, count, offers, op->scope, result);
+        rc = kc_seat_is_stopped(e, op) ? KC_ECANCELED : find_channels(e, clauses, count, offers, op->scope, result);
         if (rc == KC_OK)
             rc = decide(e, offers, count, &plain, result);
         /* Losers' bodies go with the operation, whether it ran or parked (parked ones are in their messages). */

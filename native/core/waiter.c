@@ -90,7 +90,8 @@ static int32_t code_of(uint32_t res) {
                                     [KC_RES_CANCEL] = KC_ECANCELED,
                                     [KC_RES_DEAD] = KC_ECANCELED,
                                     [KC_RES_UNCONFIRMED] = KC_EINPROGRESS,
-                                    [KC_RES_LOST] = KC_ECANCELED};
+                                    [KC_RES_LOST] = KC_ECANCELED,
+                                    [KC_RES_MEMORY] = KC_ENOMEM};
     return codes[res];
 }
 
@@ -210,7 +211,9 @@ int kc_waiter_token_cancel(kc_engine *e, kc_token token, uint32_t reason, kc_res
 
     kc_enter(e);
     t = kc_tok_find(e, token);
-    if (t != NULL) {
+    if (t == NULL && kc_cells_is_token(token)) {
+        rc = KC_ENOTSUP;
+    } else if (t != NULL) {
         uint32_t state = kc_state_of(&t->w);
         rc = KC_EBUSY;
         if (state == KC_TOK_ENQUEUED || state == KC_TOK_TAKEN) {

@@ -68,10 +68,11 @@ int kc_apart_offer(kc_channel_clause *clause, kc_cell_clause *q, kc_cell_memory 
     q->cells = a->cells;
     q->dir = (uint8_t)clause->dir;
     q->index = 0;
+    q->memory = clause->channel->elem_bytes == 0;
     q->data = clause->data;
     q->buffer = clause->buffer;
     q->len_bytes = clause->len_bytes;
-    if (clause->channel->elem_bytes == 0) {
+    if (q->memory) {
         q->data = q->buffer = memory;
         q->len_bytes = sizeof *memory;
         if (send)
@@ -80,20 +81,20 @@ int kc_apart_offer(kc_channel_clause *clause, kc_cell_clause *q, kc_cell_memory 
     return rc;
 }
 
+/* The channel may be gone by now; the record of its cells is not. */
 void kc_apart_take(kc_channel_clause *clause, const kc_cell_clause *q, kc_cell_memory *memory) {
-    if (clause->dir != KC_CLAUSE_RECV)
+    if (q->dir != KC_CLAUSE_RECV)
         return;
-    clause->len_bytes = q->len_bytes;
-    if (clause->channel->elem_bytes == 0) {
-        kc_cells_received(apart_of(clause->channel)->hub->engine, memory);
+    clause->len_bytes = q->memory ? 0 : q->len_bytes;
+    if (q->memory) {
+        kc_cells_received(q->cells->engine, memory);
         clause->desc = memory->desc;
-        clause->len_bytes = 0;
     }
 }
 
-void kc_apart_withdraw(kc_channel_clause *clause, kc_cell_memory *memory) {
-    if (clause->dir == KC_CLAUSE_SEND && clause->channel->elem_bytes == 0 && memory->body.extra != 0)
-        kc_body_forget(apart_of(clause->channel)->hub->engine, &memory->body);
+void kc_apart_withdraw(const kc_cell_clause *q, kc_cell_memory *memory) {
+    if (q->dir == KC_CLAUSE_SEND && q->memory && memory->body.extra != 0)
+        kc_body_forget(q->cells->engine, &memory->body);
 }
 
 /* ---- one operation ---- */
@@ -103,8 +104,10 @@ static bool give_up(void *waiter, uint32_t reason) { return kc_cells_give_up(wai
 static int code_of(uint32_t res) {
     int code = KC_OK;
 
-    if (res != KC_RES_OK)
-        code = res == KC_RES_CLOSED ? KC_EPIPE : KC_ECANCELED;
+    if (res == KC_RES_CLOSED)
+        code = KC_EPIPE;
+    else if (res != KC_RES_OK)
+        code = res == KC_RES_MEMORY ? KC_ENOMEM : KC_ECANCELED;
     return code;
 }
 
@@ -128,30 +131,30 @@ int kc_apart_wait(kc_stall *s, const kc_asked *asked) {
 }
 
 /* Under the lock. Nobody but the channel can decide one without a cancel, so that one begins here. */
-static KC_APART int park(kc_stall *s, kc_cell_clause *q, const kc_asked *asked) {
-    int rc = KC_PARKED;
-
-    if (asked->cancel == NULL) {
+static KC_APART int park(kc_stall *s, kc_cell_clause *q, bool begun) {
+    if (!begun)
         kc_apart_begin(s, q, 1);
-        s->claim.hook.of = NULL;
-    }
-    if (!kc_cells_park(&s->waiter, 0))
-        rc = KC_ECANCELED;
-    return rc;
+    kc_cells_park(&s->waiter, 0);
+    return KC_PARKED;
 }
 
-/* One look. If it must wait, and may (patience), the stall parks; without one the answer is that it would. */
-static inline int look(kc_cell_clause *q, int patience, const kc_asked *asked, kc_stall *s) {
+static inline int attempt(kc_cell_clause *q, kc_cell_turn *turn) {
+    return q->dir == KC_CLAUSE_SEND ? kc_cells_send(q->cells, q, turn) : kc_cells_receive(q->cells, q, turn);
+}
+
+/* One look. If it must wait, and may (patience), the stall parks; without one the answer is that it would. One that has begun
+ * may have been given up meanwhile, and then does nothing. */
+static inline int look(kc_cell_clause *q, int patience, kc_stall *s, bool begun) {
     kc_cells *c = q->cells;
     kc_cell_turn turn = {0};
     int rc = KC_OK;
 
     kc_lock_take(&c->lock);
-    rc = q->dir == KC_CLAUSE_SEND ? kc_cells_send(c, q, &turn) : kc_cells_receive(c, q, &turn);
+    rc = begun && !kc_cells_wanted(&s->waiter) ? KC_ECANCELED : attempt(q, &turn);
     if (rc == KC_EAGAIN && patience != KC_OK)
         rc = patience;
     else if (rc == KC_EAGAIN)
-        rc = s != NULL ? park(s, q, asked) : KC_PARKED;
+        rc = s != NULL ? park(s, q, begun) : KC_PARKED;
     if (rc < 0)
         kc_cells_count_refusal(c, q->dir, rc);
     kc_lock_give(&c->lock);
@@ -162,13 +165,13 @@ static inline int look(kc_cell_clause *q, int patience, const kc_asked *asked, k
 /* It would have to wait: it begins to, and looks again, because its cancel must know it before anybody can decide it. */
 static KC_APART int run_with_cancel(kc_cell_clause *q, int patience, const kc_asked *asked) {
     kc_stall s;
-    int rc = look(q, patience, asked, NULL);
+    int rc = look(q, patience, NULL, false);
 
     if (rc == KC_PARKED) {
         kc_apart_begin(&s, q, 1);
         rc = kc_claim_begin(&s.claim, asked);
         if (rc == KC_OK)
-            rc = look(q, KC_OK, asked, &s);
+            rc = look(q, KC_OK, &s, true);
         if (rc == KC_PARKED)
             rc = kc_apart_wait(&s, asked);
         kc_claim_end(&s.claim);
@@ -178,7 +181,7 @@ static KC_APART int run_with_cancel(kc_cell_clause *q, int patience, const kc_as
 
 static inline int run(kc_cell_clause *q, int patience, const kc_asked *asked) {
     kc_stall s;
-    int rc = look(q, patience, asked, &s);
+    int rc = look(q, patience, &s, false);
 
     return rc == KC_PARKED ? kc_apart_wait(&s, asked) : rc;
 }
@@ -199,7 +202,7 @@ static int operate(kc_channel_clause *clause, const kc_asked *asked) {
         if (rc == KC_OK)
             kc_apart_take(clause, &q, &memory);
         else
-            kc_apart_withdraw(clause, &memory);
+            kc_apart_withdraw(&q, &memory);
     }
     return rc;
 }
@@ -209,7 +212,7 @@ static int send_bytes(kc_channel *channel, const void *data, uint32_t len_bytes,
 
     q.cells = apart_of(channel)->cells;
     q.dir = KC_CLAUSE_SEND;
-    q.index = 0;
+    q.index = q.memory = 0;
     q.data = data;
     q.len_bytes = len_bytes;
     return run_by(&q, asked);
@@ -221,7 +224,7 @@ static int receive_bytes(kc_channel *channel, void *buffer, uint32_t *len_out, c
 
     q.cells = apart_of(channel)->cells;
     q.dir = KC_CLAUSE_RECV;
-    q.index = 0;
+    q.index = q.memory = 0;
     q.buffer = buffer;
     rc = run_by(&q, asked);
     if (rc == KC_OK && len_out != NULL)

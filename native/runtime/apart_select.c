@@ -1,6 +1,8 @@
 /* apart_select.c: a select over channels apart of one hub (kc_apart.h, core/cell_select.c). */
 #include "kc_apart.h"
 
+enum { FEW = 4 };
+
 static int offer_all(kc_channel_clause *clauses, uint32_t count, kc_cell_clause *offers, kc_cell_memory *memories,
                      uint32_t *ready_out) {
     const kc_hub *hub = ((const kc_apart *)(const void *)clauses[0].channel)->hub;
@@ -35,9 +37,8 @@ static int run(kc_stall *s, const kc_asked *asked, uint32_t *index_out) {
     return rc;
 }
 
-int kc_apart_select(kc_channel_clause *clauses, uint32_t count, const kc_asked *asked, uint32_t *index_out) {
-    kc_cell_clause offers[KC_MAX_CLAUSES];
-    kc_cell_memory memories[KC_MAX_CLAUSES];
+static inline int select_in(kc_channel_clause *clauses, uint32_t count, const kc_asked *asked, uint32_t *index_out,
+                            kc_cell_clause *offers, kc_cell_memory *memories) {
     kc_stall stall;
     uint32_t ready = 0;
     int rc = offer_all(clauses, count, offers, memories, &ready);
@@ -51,7 +52,26 @@ int kc_apart_select(kc_channel_clause *clauses, uint32_t count, const kc_asked *
         if (rc == KC_OK && i == *index_out)
             kc_apart_take(&clauses[i], &offers[i], &memories[i]);
         else
-            kc_apart_withdraw(&clauses[i], &memories[i]);
+            kc_apart_withdraw(&offers[i], &memories[i]);
     }
     return rc;
+}
+
+/* Most have few clauses, and whoever waits should not touch pages of a stack for those that it has not. */
+static KC_APART int select_few(kc_channel_clause *clauses, uint32_t count, const kc_asked *asked, uint32_t *index_out) {
+    kc_cell_clause offers[FEW];
+    kc_cell_memory memories[FEW];
+
+    return select_in(clauses, count, asked, index_out, offers, memories);
+}
+
+static KC_APART int select_many(kc_channel_clause *clauses, uint32_t count, const kc_asked *asked, uint32_t *index_out) {
+    kc_cell_clause offers[KC_MAX_CLAUSES];
+    kc_cell_memory memories[KC_MAX_CLAUSES];
+
+    return select_in(clauses, count, asked, index_out, offers, memories);
+}
+
+int kc_apart_select(kc_channel_clause *clauses, uint32_t count, const kc_asked *asked, uint32_t *index_out) {
+    return count <= FEW ? select_few(clauses, count, asked, index_out) : select_many(clauses, count, asked, index_out);
 }

@@ -18,7 +18,7 @@ static void wake(void *self, kc_seat *first) {
     }
 }
 
-/* Somebody else's engine: others are at its channels too, so operations are tokens of its arena. */
+/* For operations by token, where the engine is somebody else's; and so that no engine has two hubs. */
 static int furnish(kc_hub *hub) {
     kc_scope_limits limits = {.parked = UINT32_MAX, .held = UINT32_MAX};
     int rc = kc_port_open_seats(hub->engine, wake, hub, &hub->port);
@@ -43,7 +43,9 @@ int kc_hub_make(kc_engine *engine, kc_hub **hub_out) {
         hub->owns_engine = engine == NULL;
     }
     if (rc == KC_OK)
-        rc = engine == NULL ? kc_engine_make(NULL, &hub->engine) : furnish(hub);
+        rc = engine == NULL ? kc_engine_make(NULL, &hub->engine) : KC_OK;
+    if (rc == KC_OK && (rc = furnish(hub)) != KC_OK && hub->owns_engine)
+        kc_engine_free(hub->engine);
     if (rc == KC_OK)
         *hub_out = hub;
     else
@@ -54,10 +56,9 @@ int kc_hub_make(kc_engine *engine, kc_hub **hub_out) {
 void kc_hub_free(kc_hub *hub) {
     if (hub == NULL)
         return;
+    unfurnish(hub);
     if (hub->owns_engine)
         kc_engine_free(hub->engine);
-    else
-        unfurnish(hub);
     free(hub);
 }
 

@@ -22,7 +22,7 @@ typedef struct kc_stall {
 int kc_apart_offer(kc_channel_clause *clause, kc_cell_clause *offer_out, kc_cell_memory *memory);
 /* It took effect, and what was received goes into the clause; or it did not, and what was offered is its owner's again. */
 void kc_apart_take(kc_channel_clause *clause, const kc_cell_clause *offer, kc_cell_memory *memory);
-void kc_apart_withdraw(kc_channel_clause *clause, kc_cell_memory *memory);
+void kc_apart_withdraw(const kc_cell_clause *offer, kc_cell_memory *memory);
 /* KC_OK: it may wait; else what it answers instead. */
 int kc_apart_patience(const kc_asked *asked);
 /* It may be parked; between kc_claim_begin and kc_claim_end. */

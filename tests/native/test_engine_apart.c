@@ -78,7 +78,7 @@ static int send(const world *w, const void *data, uint32_t len_bytes) {
 static void park(const world *w, kc_cell_waiter *waiter, kc_cell_clause *q) {
     kc_cells_begin(waiter, q, 1);
     kc_lock_take(&w->cells->lock);
-    KC_CHECK(kc_cells_park(waiter, 0));
+    kc_cells_park(waiter, 0);
     kc_lock_give(&w->cells->lock);
 }
 
@@ -130,6 +130,8 @@ KC_TEST(who_waits_is_seen_with_a_token_of_its_own_life) {
     KC_CHECK_EQ(infos[0].len_bytes, 5);
     token = infos[0].token;
     KC_CHECK_EQ(kc_waiter_token_status(w.e, token), KC_TOKEN_ENQUEUED);
+    KC_CHECK_EQ(kc_waiter_token_status(w.e, token | 0x7FFFFFFF), KC_ENOENT);
+    KC_CHECK_EQ(kc_waiter_token_cancel(w.e, token, KC_REASON_CANCEL, NULL), KC_ENOTSUP);
     KC_CHECK_EQ(kc_chan_rv_cell(w.e, w.chan, &cell), KC_OK);
     KC_CHECK_EQ(cell.state, KC_RV_SENDER_READY);
     KC_CHECK(cell.sender == token && cell.receiver == 0);
@@ -313,7 +315,7 @@ KC_TEST(a_send_without_memory_is_refused_and_nothing_is_lost) {
     end(&w);
 }
 
-KC_TEST(a_sender_whose_room_has_no_memory_is_served_from_hand_to_hand) {
+KC_TEST(a_sender_whose_room_has_no_memory_is_told_so) {
     enum { LONG = 1000 };
     world w = begin((kc_chan_config){.kind = KC_KIND_BUFFERED, .capacity = 1, .elem_size = LONG});
     char first[LONG] = "first", second[LONG] = "second", got[LONG];
@@ -324,13 +326,81 @@ KC_TEST(a_sender_whose_room_has_no_memory_is_served_from_hand_to_hand) {
     park(&w, &waiter, &q);
     memory_is_short = true;
     KC_CHECK_EQ(run(&w, &r), KC_OK);
-    KC_CHECK_STR(got, "first");
-    KC_CHECK_EQ(woken, 0);
-    check(&w);
-    KC_CHECK_EQ(run(&w, &r), KC_OK);
     memory_is_short = false;
-    KC_CHECK_STR(got, "second");
+    KC_CHECK_STR(got, "first");
     KC_CHECK_EQ(woken, 1);
+    KC_CHECK_EQ(kc_cell_waiter_res(&waiter), KC_RES_MEMORY);
+    KC_CHECK_EQ(run(&w, &r), KC_EAGAIN);
+    end(&w);
+}
+
+KC_TEST(bytes_evict_the_oldest_where_they_are_over) {
+    world w = begin((kc_chan_config){.kind = KC_KIND_BUFFERED,
+                                     .capacity = 8,
+                                     .elem_size = 1000,
+                                     .max_bytes = 1500,
+                                     .overflow = KC_OVERFLOW_DROP_OLDEST});
+    char data[1000] = "";
+
+    KC_CHECK_EQ(send(&w, data, 700), KC_OK);
+    KC_CHECK_EQ(send(&w, data, 700), KC_OK);
+    KC_CHECK_EQ(send(&w, data, 1000), KC_OK); /* both go: one is not enough */
+    KC_CHECK_EQ(w.cells->count, 1);
+    KC_CHECK_EQ(w.cells->bytes, 1000);
+    KC_CHECK_EQ(w.cells->stat[KC_STAT_DROPS_OLDEST], 2);
+    end(&w);
+}
+
+KC_TEST(one_that_is_longer_than_all_bytes_goes_into_an_empty_channel) {
+    world w = begin((kc_chan_config){.kind = KC_KIND_BUFFERED, .capacity = 8, .elem_size = 1000, .max_bytes = 10});
+    char data[1000] = "";
+
+    KC_CHECK_EQ(send(&w, data, 1000), KC_OK);
+    KC_CHECK_EQ(send(&w, data, 1), KC_EAGAIN);
+    end(&w);
+}
+
+/* ---- the record of a channel that is gone ---- */
+
+KC_TEST(one_that_waited_when_the_last_reference_went_finds_its_end) {
+    world w = begin((kc_chan_config){.kind = KC_KIND_RENDEZVOUS, .elem_size = 8});
+    kc_cell_clause q = sending(&w, "a", 1), other = sending(&w, "b", 1);
+    kc_cell_waiter waiter, next;
+    kc_cells *cells = w.cells;
+    kc_chan_config config = {.kind = KC_KIND_RENDEZVOUS, .elem_size = 8};
+
+    KC_CHECK_EQ(kc_chan_keep(w.e, w.chan), KC_OK);
+    park(&w, &waiter, &q);
+    KC_CHECK_EQ(kc_chan_drop(w.e, w.chan), KC_OK);
+    KC_CHECK_EQ(kc_chan_drop(w.e, w.chan), KC_OK);
+    KC_CHECK_EQ(woken, 1);
+    KC_CHECK(!kc_cells_give_up(&waiter, KC_REASON_TIMEOUT)); /* its deadline comes late */
+    KC_CHECK_EQ(kc_cell_waiter_res(&waiter), KC_RES_DESTROYED);
+    do { /* numbers are used again in turn */
+        KC_REQUIRE(kc_cells_make(w.e, &config, wake, &w.chan, &w.cells) == KC_OK);
+        if (w.cells != cells)
+            KC_CHECK_EQ(kc_chan_drop(w.e, w.chan), KC_OK);
+    } while (w.cells != cells);
+    KC_CHECK_EQ(w.cells->stat[KC_STAT_CANCELLED_WAITERS], 0);
+    park(&w, &next, &other);
+    KC_CHECK(!kc_cells_give_up(&waiter, KC_REASON_TIMEOUT));
+    KC_CHECK_EQ(w.cells->waiters[KC_CLAUSE_SEND].count, 1);
+    KC_CHECK(kc_cells_give_up(&next, KC_REASON_TIMEOUT));
+    end(&w);
+}
+
+KC_TEST(the_engine_counts_what_channels_apart_accepted_also_of_those_that_are_gone) {
+    world w = begin((kc_chan_config){.kind = KC_KIND_UNLIMITED, .elem_size = 8});
+    kc_chan_config config = {.kind = KC_KIND_UNLIMITED, .elem_size = 8};
+    world v = w;
+
+    KC_REQUIRE(kc_cells_make(v.e, &config, wake, &v.chan, &v.cells) == KC_OK);
+    KC_CHECK_EQ(send(&w, "a", 1), KC_OK);
+    KC_CHECK_EQ(send(&v, "b", 1), KC_OK);
+    KC_CHECK_EQ(send(&v, "c", 1), KC_OK);
+    KC_CHECK_EQ(kc_engine_accepted(w.e), 3);
+    KC_CHECK_EQ(kc_chan_drop(v.e, v.chan), KC_OK);
+    KC_CHECK_EQ(kc_engine_accepted(w.e), 3);
     end(&w);
 }
 
@@ -344,6 +414,10 @@ int main(void) {
     KC_RUN(bytes_bound_a_channel_and_the_first_in_line_is_not_overtaken);
     KC_RUN(owners_are_told_of_every_object_that_a_channel_lost);
     KC_RUN(a_send_without_memory_is_refused_and_nothing_is_lost);
-    KC_RUN(a_sender_whose_room_has_no_memory_is_served_from_hand_to_hand);
+    KC_RUN(a_sender_whose_room_has_no_memory_is_told_so);
+    KC_RUN(bytes_evict_the_oldest_where_they_are_over);
+    KC_RUN(one_that_is_longer_than_all_bytes_goes_into_an_empty_channel);
+    KC_RUN(one_that_waited_when_the_last_reference_went_finds_its_end);
+    KC_RUN(the_engine_counts_what_channels_apart_accepted_also_of_those_that_are_gone);
     return kc_test_report();
 }

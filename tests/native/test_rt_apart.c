@@ -133,7 +133,7 @@ KC_TEST(selects_over_many_locks_neither_stop_nor_lose_nor_double) { rt_with_work
 typedef struct gap {
     kc_channel *channel, *other;
     kc_cancel *cancel;
-    bool select;
+    bool select, buffered;
     int code;
 } gap;
 
@@ -142,12 +142,12 @@ static bool before;
 int __real_kc_cancel_add(kc_cancel *cancel, kc_cancel_hook *hook);
 int __wrap_kc_cancel_add(kc_cancel *cancel, kc_cancel_hook *hook);
 
-/* From here on nothing may be sent to it. */
+/* From here on nothing may be sent to it, and it takes nothing. */
 static void set_and_look(gap *g) {
     int value = 7;
 
     KC_CHECK_EQ(kc_cancel_trigger(g->cancel, 0), KC_OK);
-    KC_CHECK_EQ(kc_channel_try_send(g->channel, &value, sizeof value), KC_EAGAIN);
+    KC_CHECK_EQ(kc_channel_try_send(g->channel, &value, sizeof value), g->buffered ? KC_OK : KC_EAGAIN);
 }
 
 int __wrap_kc_cancel_add(kc_cancel *cancel, kc_cancel_hook *hook) {
@@ -176,11 +176,12 @@ static void receives(void *arg) {
         g->code = kc_channel_recv_c(g->channel, &value, sizeof value, NULL, KC_NEVER, g->cancel);
 }
 
-static void gap_of(bool select, bool is_before) {
-    kc_channel_config config = {.kind = KC_KIND_RENDEZVOUS, .elem_size = sizeof(int)};
+static void gap_of(bool select, bool is_before, bool buffered) {
+    kc_channel_config config = {
+        .kind = buffered ? KC_KIND_BUFFERED : KC_KIND_RENDEZVOUS, .capacity = 1, .elem_size = sizeof(int)};
     kc_hub *hub = rt_hub();
     kc_sched *sched = rt_sched(1);
-    gap g = {.select = select};
+    gap g = {.select = select, .buffered = buffered};
 
     KC_REQUIRE(kc_channel_make(hub, &config, &g.channel) == KC_OK && kc_channel_make(hub, &config, &g.other) == KC_OK);
     KC_REQUIRE(kc_cancel_make(NULL, &g.cancel) == KC_OK);
@@ -190,6 +191,7 @@ static void gap_of(bool select, bool is_before) {
     KC_CHECK_EQ(kc_sched_drain(sched, KC_NEVER), KC_OK);
     KC_CHECK_EQ(g.code, KC_ECANCELED);
     KC_CHECK(between == NULL);
+    KC_CHECK_EQ(kc_channel_depth(g.channel), buffered);
     kc_sched_free(sched);
     kc_cancel_drop(g.cancel);
     kc_channel_drop(g.channel);
@@ -198,12 +200,72 @@ static void gap_of(bool select, bool is_before) {
 }
 
 KC_TEST(nothing_is_sent_to_one_whose_cancel_was_set_before_it_waited) {
-    for (int i = 0; i < 4; i++)
-        gap_of((i & 1) != 0, (i & 2) != 0);
+    for (int i = 0; i < 8; i++)
+        gap_of((i & 1) != 0, (i & 2) != 0, (i & 4) != 0);
+}
+
+/* ---- the last reference goes while somebody waits ---- */
+
+typedef struct orphan {
+    kc_channel *a, *b;
+    int code;
+} orphan;
+
+static void sends_a_pointer(void *arg) {
+    orphan *o = arg;
+
+    o->code = kc_channel_send_ptr(o->a, o, sizeof *o, KC_NEVER);
+}
+
+static void selects_two(void *arg) {
+    orphan *o = arg;
+    uint32_t index = 9;
+    kc_channel_clause clauses[2] = {{.channel = o->a, .dir = KC_CLAUSE_RECV}, {.channel = o->b, .dir = KC_CLAUSE_RECV}};
+
+    o->code = kc_channel_select(clauses, 2, 0, KC_NEVER, NULL, &index);
+}
+
+static void drops_one(void *arg) {
+    orphan *o = arg;
+
+    kc_channel_drop(o->a);
+}
+
+static void sends_and_drops(void *arg) {
+    orphan *o = arg;
+
+    KC_CHECK_EQ(kc_channel_try_send_ptr(o->b, o, sizeof *o), KC_OK);
+    kc_channel_drop(o->a);
+}
+
+static void orphaned(kc_co_fn waits, kc_co_fn drops, int code) {
+    kc_channel_config config = {.kind = KC_KIND_RENDEZVOUS};
+    kc_hub *hub = rt_hub();
+    kc_sched *sched = rt_sched(1);
+    orphan o = {.code = 1};
+    kc_co *co = NULL;
+
+    KC_REQUIRE(kc_channel_make(hub, &config, &o.a) == KC_OK && kc_channel_make(hub, &config, &o.b) == KC_OK);
+    KC_REQUIRE(kc_sched_spawn(sched, waits, &o, &co) == KC_OK);
+    rt_until_state(co, KC_CO_PARKED);
+    rt_spawn(sched, drops, &o);
+    KC_CHECK_EQ(kc_sched_drain(sched, KC_NEVER), KC_OK);
+    KC_CHECK_EQ(o.code, code);
+    kc_co_drop(co);
+    kc_sched_free(sched);
+    kc_channel_drop(o.b);
+    rt_hub_free(hub);
+}
+
+KC_TEST(who_waits_when_the_last_reference_goes_is_told_and_touches_nothing_of_it) {
+    orphaned(sends_a_pointer, drops_one, KC_ECANCELED);
+    orphaned(selects_two, drops_one, KC_ECANCELED);
+    orphaned(selects_two, sends_and_drops, KC_OK);
 }
 
 int main(void) {
     KC_RUN(selects_over_many_locks_neither_stop_nor_lose_nor_double);
     KC_RUN(nothing_is_sent_to_one_whose_cancel_was_set_before_it_waited);
+    KC_RUN(who_waits_when_the_last_reference_goes_is_told_and_touches_nothing_of_it);
     return kc_test_report();
 }

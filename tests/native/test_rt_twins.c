@@ -33,6 +33,8 @@ struct side {
     uint64_t dice;
     char *log;
     size_t log_bytes;
+    uint32_t backend, told, lost; /* of objects whose owner is told of them */
+    uint64_t sum;
 };
 
 static uint32_t roll(side *s, uint32_t sides) {
@@ -85,6 +87,7 @@ static void set_clause(side *s, op *o, uint32_t i) {
     most = kc_channel_elem_bytes(c->channel);
     if (most == 0 && c->dir == KC_CLAUSE_SEND) {
         c->desc = (kc_desc){.offset = 16 * o->number + i + 1, .len_bytes = 1 + roll(s, 9)};
+        c->desc.backend = roll(s, 2) == 0 ? s->backend : 0;
     } else if (most != 0 && c->dir == KC_CLAUSE_SEND) {
         c->len_bytes = roll(s, most + 1);
         memset(o->bytes[i], (int)(o->number & 0xFF), c->len_bytes);
@@ -188,10 +191,29 @@ static void tell_channel(side *s, uint32_t i) {
     say(s, "\n");
 }
 
+static void freed(void *self, const kc_desc *desc, int lost) {
+    side *s = self;
+
+    s->told++;
+    s->lost += (uint32_t)lost;
+    s->sum += desc->offset;
+}
+static const kc_desc_ops counted = {.freed = freed};
+
+/* What a channel lost or a receiver had, and nothing that is its sender's again. */
+static void tell_owners(side *s) {
+    kc_freed notes[16];
+
+    while (kc_desc_take_freed(kc_hub_engine(s->hub), notes, 16) != 0)
+        ;
+    say(s, "told %u lost %u sum %llu\n", s->told, s->lost, (unsigned long long)s->sum);
+}
+
 static void tell(side *s) {
     char why[256] = "";
 
     settle(s);
+    tell_owners(s);
     for (uint32_t i = 0; i < s->op_count; i++)
         if (!s->ops[i].told && kc_co_state_of(s->ops[i].co) == KC_CO_FINISHED)
             tell_op(s, &s->ops[i]);
@@ -234,6 +256,7 @@ static side *begin(uint64_t seed, bool shared) {
     if (shared)
         KC_REQUIRE(kc_engine_make(NULL, &s->engine) == KC_OK);
     KC_REQUIRE(kc_hub_make(s->engine, &s->hub) == KC_OK);
+    KC_REQUIRE(kc_desc_backend_add(kc_hub_engine(s->hub), "counted", &counted, s, &s->backend) == KC_OK);
     s->sched = rt_sched(1);
     rt_spawn(s->sched, play, s);
     KC_CHECK_EQ(kc_sched_drain(s->sched, KC_NEVER), KC_OK);
@@ -252,6 +275,7 @@ static void end(side *s) {
         kc_channel_drop(s->channels[i]);
     for (uint32_t i = 0; i < s->past_count; i++)
         kc_channel_drop(s->past[i]);
+    tell_owners(s);
     kc_engine_measure(kc_hub_engine(s->hub), &usage);
     KC_CHECK_EQ(usage.channels + usage.tokens + usage.messages + usage.parked + usage.block_bytes, 0);
     kc_hub_free(s->hub);

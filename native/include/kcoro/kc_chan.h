@@ -121,7 +121,8 @@ enum kc_token_status {
 KC_API int kc_waiter_token_status(kc_engine *engine, kc_token token);
 /* The one claim: KC_OK = it had not happened and never will (token freed, nothing comes to the port; result, which may
  * be NULL, says KC_ECANCELED). KC_EINPROGRESS = it was TAKEN: only the wait ended, the message is no longer the sender's
- * (token freed). KC_EBUSY = it had been decided before: its result is at the port. KC_ENOENT = no such waiter. */
+ * (token freed). KC_EBUSY = it had been decided before: its result is at the port. KC_ENOENT = no such waiter. KC_ENOTSUP = one of
+ * kc_channel.h, which its own cancel ends. */
 KC_API int kc_waiter_token_cancel(kc_engine *engine, kc_token token, uint32_t reason, kc_result *result);
 /* 1: the token holds a message for this scope that its application acknowledges (KC_OP_ACK); else 0. */
 KC_API int kc_waiter_token_awaits_ack(kc_engine *engine, kc_scope scope, kc_token token);

@@ -8,7 +8,7 @@
  *   KC_EPIPE   closed (and, for a receive, drained)   KC_ECANCELED  cancelled, or the channel was destroyed
  *   KC_EMSGSIZE  longer than the channel's elements, or a buffer shorter than they may be
  *   KC_EINVAL  bytes for a channel of pointers, or the reverse
- *   KC_ENOMEM, KC_EDQUOT  it would have to wait, and its deadline could not be set (kc_timer.h): coroutines only
+ *   KC_ENOMEM  no memory for what it sends     KC_ENOMEM, KC_EDQUOT  its deadline could not be set (kc_timer.h)
  * In one call completing beats closed, closed beats cancelled, cancelled beats the deadline; but one whose cancel was set
  * before it began has no effect. Deadlines: CLOCK_MONOTONIC (kc_after_ns), KC_NEVER.
  */
