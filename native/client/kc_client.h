@@ -306,7 +306,7 @@ struct kc_ipc_loan {
     uint64_t length; /* as it was asked for */
     uint64_t room;   /* what it takes */
     enum kc_loan_state state;
-    bool freed; /* the daemon's word came before the answer to the send */
+    bool freed; /* while SENDING: the daemon's word came before the answer to the send */
 };
 
 /* Its loans stand in the order of their offsets and do not overlap. */
@@ -321,8 +321,7 @@ struct kc_ipc_region {
 };
 
 int kc_loan_begin(kc_ipc_loan *loan, size_t length, kc_desc_value *range_out); /* with the lock */
-void kc_loan_settle(kc_ipc_loan *loan, int outcome);
-enum { KC_LOAN_REFUSED, KC_LOAN_ACCEPTED, KC_LOAN_DOUBTFUL };
+void kc_loan_settle(kc_ipc_loan *loan, bool gone); /* else it is the caller's as before */
 kc_ipc *kc_loan_ipc(const kc_ipc_loan *loan);
 void kc_region_freed(kc_ipc *ipc, const kc_desc_value *range);
 int kc_mapping_add(kc_ipc *ipc, kc_client_frame *frame, const kc_reply *reply);

@@ -107,12 +107,14 @@ int kc_loan_begin(kc_ipc_loan *loan, size_t length, kc_desc_value *range_out)
     return KC_OK;
 }
 
-void kc_loan_settle(kc_ipc_loan *loan, int outcome)
+/* What the caller is told is his stays his: a daemon that freed it before it refused it said nothing. */
+void kc_loan_settle(kc_ipc_loan *loan, bool gone)
 {
-    if (loan->freed) {
-        kc_loan_remove(loan); /* so it was sent, whatever the answer */
+    if (gone && loan->freed) {
+        kc_loan_remove(loan);
     } else {
-        loan->state = outcome == KC_LOAN_REFUSED ? KC_LOAN_WRITING : KC_LOAN_SENT;
+        loan->state = gone ? KC_LOAN_SENT : KC_LOAN_WRITING;
+        loan->freed = false;
     }
 }
 

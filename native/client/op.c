@@ -195,29 +195,46 @@ int kc_op_begin(kc_ipc_op *op, bool counted, bool may_wait)
 
 /* --- ending ------------------------------------------------------------------------------------------------------- */
 
-static int kc_op_loan_outcome(const kc_ipc_op *op, int code, uint32_t at)
+/* How many of its messages are settled, from the front. */
+static uint32_t kc_op_settled(const kc_ipc_op *op, int code)
 {
-    if ((op->flags & KC_IPC_IN_DOUBT) != 0 || (op->confirm && code == KC_ECANCELED && op->stage >= KC_OP_LEAVING)) {
-        return KC_LOAN_DOUBTFUL; /* of a confirmed one: never accepted, or accepted and then lost */
+    uint32_t count = (op->reply.seen & KC_REPLY_COUNT) != 0 ? op->reply.count : op->sent_items;
+    return code == KC_OK ? count : 0;
+}
+
+/* Whether the first message that is not settled may have been taken. They are sent one after the other, so none behind it
+ * was. A confirmed one that was cancelled was never accepted, or accepted and then lost. */
+static bool kc_op_is_unconfirmed(const kc_ipc_op *op, int code)
+{
+    if (op->cmd != KC_CMD_CHAN_SEND || op->stage < KC_OP_LEAVING || (op->flags & KC_IPC_IN_DOUBT) != 0) {
+        return false;
     }
-    if (code == KC_EINPROGRESS) {
-        return KC_LOAN_ACCEPTED;
-    }
-    if (code != KC_OK) {
-        return KC_LOAN_REFUSED;
+    bool stopped = code == KC_ECANCELED || (code == KC_OK && kc_op_settled(op, code) < op->sent_items);
+    return code == KC_EINPROGRESS || (op->confirm && stopped);
+}
+
+static bool kc_op_loan_is_gone(const kc_ipc_op *op, int code, uint32_t at)
+{
+    if ((op->flags & KC_IPC_IN_DOUBT) != 0) {
+        return true;
     }
     if (op->cmd == KC_CMD_SELECT) {
-        return at == op->reply.index ? KC_LOAN_ACCEPTED : KC_LOAN_REFUSED;
+        return code == KC_OK && at == op->reply.index;
     }
-    uint32_t count = (op->reply.seen & KC_REPLY_COUNT) != 0 ? op->reply.count : op->sent_items;
-    return at < count ? KC_LOAN_ACCEPTED : KC_LOAN_REFUSED;
+    uint32_t settled = kc_op_settled(op, code);
+#if KC_MUTANT == 65 /* a confirmed loan that was cancelled goes back to its sender, and the daemon frees it all the same */
+    return at < settled;
+#else
+    return at < settled || (at == settled && (op->flags & KC_IPC_UNCONFIRMED) != 0);
+#endif
 }
 
 static void kc_op_settle(kc_ipc_op *op, int code)
 {
+    op->flags |= kc_op_is_unconfirmed(op, code) ? (uint32_t)KC_IPC_UNCONFIRMED : 0;
     for (uint32_t i = 0; op->loans != NULL && i < op->sent_items; i++) {
         if (op->loans[i] != NULL) {
-            kc_loan_settle(op->loans[i], kc_op_loan_outcome(op, code, i));
+            kc_loan_settle(op->loans[i], kc_op_loan_is_gone(op, code, i));
             op->loans[i] = NULL;
         }
     }

@@ -1,8 +1,9 @@
 /* kc_ipc.h: the daemon's channels for C programs: connect, make or open, send, receive, select, acknowledge.
  *
  * Results are KC_OK or a negative KC_E* of kc_wire.h (kc_ipc_advice says it in words). An operation that failed did
- * nothing, with two exceptions: KC_EINPROGRESS (the message was taken, its acknowledgement did not come in time), and a
- * result with KC_IPC_IN_DOUBT (the connection ended after the request had begun to leave: it happened or not).
+ * nothing, but where the flags of its result say more: KC_IPC_UNCONFIRMED (a send with KC_IPC_CONFIRM: the message was taken,
+ * or may have been, and is not acknowledged; KC_EINPROGRESS says that it was), KC_IPC_IN_DOUBT (the connection ended after
+ * the request had begun to leave: it happened or not).
  *
  * Threads: any number may share one connection and its channels. The library owns no thread: of those that wait one
  * reads for all. An object may be freed when no other thread uses it any more.
@@ -238,7 +239,11 @@ KC_API void kc_ipc_message_free(kc_ipc_message *message);
 
 enum kc_ipc_result_flag {
     KC_IPC_IN_DOUBT = 1, /* the connection ended under it: it happened or not */
-    KC_IPC_DROPPED = 2   /* send: the channel's policy dropped the message */
+    KC_IPC_DROPPED = 2,  /* send: the channel's policy dropped the message */
+    /* Send with KC_IPC_CONFIRM: of its messages the one numbered `count`, the first that is not settled, was taken and is not
+     * acknowledged (KC_EINPROGRESS); or it may have been, and was then lost (KC_ECANCELED: the send was cancelled, or the
+     * channel destroyed, purged, ...) or still waits (KC_OK: a batch that stopped short). None behind it was sent. */
+    KC_IPC_UNCONFIRMED = 4
 };
 
 /* What became of an operation. Texts are empty where the daemon said none; of one that ended with its connection `reason` is
@@ -329,8 +334,10 @@ KC_API int kc_ipc_region_free(kc_ipc_region *region);
 KC_API int kc_ipc_loan_take(kc_ipc_region *region, size_t length, kc_ipc_loan **loan_out);
 KC_API void *kc_ipc_loan_bytes(kc_ipc_loan *loan);
 
-/* Gives one back that was not sent. A loan is gone with the send that succeeded or is in doubt, and is not to be touched
- * again; after any other end it is still the caller's. It stands in one clause of a select only. NULL does nothing. */
+/* Gives one back that was not sent. A loan that is gone is not to be touched again: that of each message that is settled
+ * (`count` of the result, of a select the clause that took effect), of the next one if the flags have KC_IPC_UNCONFIRMED, and
+ * of all that the call was given if they have KC_IPC_IN_DOUBT. Every other one is still the caller's. So a send of one with
+ * KC_IPC_CONFIRM needs its result. It stands in one clause of a select only. NULL does nothing. */
 KC_API void kc_ipc_loan_give(kc_ipc_loan *loan);
 
 #ifdef __cplusplus

@@ -128,7 +128,7 @@ private:
         kc_ipc_result made{};
         const int rc = detail::parked([&] { return kc_ipc_send_payload(raw_, &payload, &wish, &made); });
         if (in_doubt != nullptr)
-            *in_doubt = (made.flags & KC_IPC_IN_DOUBT) != 0;
+            *in_doubt = (made.flags & (KC_IPC_IN_DOUBT | KC_IPC_UNCONFIRMED)) != 0;
         kc_ipc_result_free(&made);
         return rc;
     }
