@@ -175,6 +175,16 @@ static int kc_op_start(kc_ipc *ipc, kc_ipc_op *op, bool counted, bool may_wait)
 
 static void kc_op_settle(kc_ipc_op *op, int code);
 
+/* What tries leaves at once or not at all. */
+static void kc_op_try(kc_ipc *ipc, kc_ipc_op *op)
+{
+#if KC_MUTANT != 66 /* what tries waits for room in the socket */
+    if (op->timeout_ms == 0 && !ipc->deaf && kc_output_forget(ipc, op)) {
+        kc_op_end(op, KC_EAGAIN);
+    }
+#endif
+}
+
 int kc_op_begin(kc_ipc_op *op, bool counted, bool may_wait)
 {
     kc_ipc *ipc = op->ipc;
@@ -186,6 +196,7 @@ int kc_op_begin(kc_ipc_op *op, bool counted, bool may_wait)
     if (code == KC_OK) {
         kc_op_enter(ipc, op);
         kc_output_move(ipc);
+        kc_op_try(ipc, op);
     } else {
         kc_op_settle(op, code);
     }

@@ -10,7 +10,8 @@
  * fork: a child gets KC_EBADF from every call; closing and freeing there is quiet and says nothing to the daemon.
  * Signals: no call is cut short by one, none raises SIGPIPE, none may be made from a handler.
  *
- * Timeouts are milliseconds as in the protocol: 0 tries, a negative one waits for ever; the daemon keeps them. They count
+ * Timeouts are milliseconds as in the protocol: 0 tries (KC_EAGAIN also if the socket is full and nothing of the request can
+ * leave at once), a negative one waits for ever; the daemon keeps them. They count
  * from the call, and nothing makes them longer: what has not begun to leave by then will not, what has is due with the grace.
  */
 #ifndef KC_IPC_H
