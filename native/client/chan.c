@@ -37,6 +37,8 @@ static kc_ipc_chan *kc_chan_new(kc_ipc *ipc)
         chan->refs = 1;
         kc_link_init(&chan->lane.link);
         kc_link_init(&chan->lane.ops);
+        kc_link_init(&chan->queue.link);
+        kc_link_init(&chan->queue.callers);
         kc_client_keep(ipc);
     }
     return chan;

@@ -131,7 +131,7 @@ static void kc_op_enter(kc_ipc *ipc, kc_ipc_op *op)
         op->chan->refs++;
     }
     op->stage = KC_OP_QUEUED;
-    kc_client_arm(ipc, op->deadline_ns);
+    kc_due_set(ipc, &op->due, op->deadline_ns);
     kc_output_queue(ipc, op);
 }
 
@@ -266,9 +266,10 @@ void kc_op_end(kc_ipc_op *op, int code)
     kc_op_settle(op, code);
     op->stage = KC_OP_ENDED;
     op->code = code;
+    kc_due_clear(ipc, &op->due);
     if (op->cancel_owed) {
         op->cancel_owed = false;
-        ipc->cancels_owed--;
+        kc_link_remove(&op->link);
     }
     if (op->counted) {
         op->counted = false;

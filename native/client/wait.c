@@ -1,11 +1,17 @@
 /* wait.c: how callers of a connection wait (kc_client.h): one of them is the pilot, the others are parked.
  *
- * Invariants: while anybody waits and nobody is the pilot, somebody has been woken to become it; no wake is lost, because
- * a waiter is in the list before the lock is given up, and a wake that comes before the park counts.
+ * A coroutine that is woken runs when its worker is free, which may be late, so a thread that waits takes over from one: the
+ * coroutine, which sleeps on the tower, is recalled, and is the pilot again if no thread waits before it has heard of that.
+ *
+ * Invariants: while anybody waits and nobody is the pilot, somebody has been woken to become it; no thread waits while a
+ * coroutine is; no wake is lost, because a waiter is in the list before the lock is given up, and a wake that comes before the
+ * park counts. A pilot that sleeps is called by the timer, which rings until the pilot has heard it.
  */
 #include <errno.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -64,7 +70,7 @@ static void kc_timer_set(kc_ipc *ipc, int64_t at_ns)
 static const kc_ipc_waiting *kc_waiting_here(const kc_ipc *ipc, void **who_out)
 {
     *who_out = ipc->waiting.self();
-    if (*who_out != NULL) {
+    if (*who_out != NULL && ipc->waiting.self != kc_thread_self) {
         return &ipc->waiting;
     }
     *who_out = kc_thread_self();
@@ -93,6 +99,16 @@ void kc_client_arm(kc_ipc *ipc, int64_t deadline_ns)
     }
 }
 
+void kc_client_call(kc_ipc *ipc)
+{
+#if KC_MUTANT != 68 /* a pilot that sleeps is not told that its operation has ended */
+    if (ipc->pilot != NULL && ipc->asleep) {
+        ipc->called = true;
+        kc_client_arm(ipc, 1);
+    }
+#endif
+}
+
 static void kc_op_expire(kc_ipc *ipc, kc_ipc_op *op)
 {
     if (op != ipc->greeting && kc_output_forget(ipc, op)) {
@@ -102,32 +118,35 @@ static void kc_op_expire(kc_ipc *ipc, kc_ipc_op *op)
     }
 }
 
-/* Ends it if its time is over, else counts its deadline. */
-static void kc_timer_look(kc_ipc *ipc, kc_ipc_op *op, int64_t now_ns, int64_t *next_ns)
+/* Takes it out: what it belongs to ends, or all does. */
+static void kc_timer_expire(kc_ipc *ipc, kc_due *due)
 {
-    if (op == NULL || ipc->ended != KC_OK) {
-        return;
+    if (due->caller) {
+        kc_credit_expire(ipc, KC_LINK_OWNER(due, kc_caller, due));
+    } else {
+        kc_op_expire(ipc, KC_LINK_OWNER(due, kc_ipc_op, due));
     }
-    if (op->deadline_ns <= now_ns) {
-        kc_op_expire(ipc, op);
-    } else if (op->deadline_ns < *next_ns) {
-        *next_ns = op->deadline_ns;
+}
+
+static int64_t kc_timer_next(const kc_ipc *ipc)
+{
+    if (ipc->ended != KC_OK || ipc->called) {
+        return 1; /* the pilot has not heard it yet */
     }
+    int64_t next_ns = ipc->dues != NULL ? ipc->dues->at_ns : INT64_MAX;
+    return next_ns < ipc->retry_ns ? next_ns : ipc->retry_ns;
 }
 
 static void kc_timer_ring(kc_ipc *ipc)
 {
     int64_t now_ns = kc_client_now_ns();
-    int64_t next_ns = INT64_MAX;
     if (now_ns < ipc->armed_ns) {
         return;
     }
-    kc_credit_expire(ipc, now_ns, &next_ns);
-    for (uint32_t i = 0; i <= ipc->table_mask; i++) {
-        kc_timer_look(ipc, ipc->table[i], now_ns, &next_ns);
+    while (ipc->ended == KC_OK && ipc->dues != NULL && ipc->dues->at_ns <= now_ns) {
+        kc_timer_expire(ipc, ipc->dues);
     }
-    kc_timer_look(ipc, ipc->greeting, now_ns, &next_ns);
-    kc_timer_set(ipc, ipc->ended != KC_OK ? 1 : next_ns); /* the pilot of what has ended is woken */
+    kc_timer_set(ipc, kc_timer_next(ipc));
 }
 
 /* --- the pilot ---------------------------------------------------------------------------------------------------- */
@@ -143,27 +162,68 @@ void kc_client_move(kc_ipc *ipc)
     }
 }
 
+static bool kc_waiter_is_thread(const kc_waiter *waiter)
+{
+    return waiter->waiting == &kc_thread_waiting;
+}
+
+/* Who does not wait reads if nobody else does, or a coroutine that sleeps. */
 void kc_client_step(kc_ipc *ipc)
 {
+    bool reads = ipc->pilot == NULL || (ipc->asleep && !kc_waiter_is_thread(ipc->pilot));
     kc_client_move(ipc);
-    while (ipc->pilot == NULL && ipc->ended == KC_OK && kc_input_move(ipc)) {
+    while (reads && ipc->ended == KC_OK && kc_input_move(ipc)) {
         kc_client_move(ipc);
+    }
+}
+
+/* The recalled one hears it. */
+static void kc_recall_heard(kc_ipc *ipc)
+{
+    uint64_t count;
+    ssize_t done = read(ipc->recall, &count, sizeof count);
+    (void)done; /* 0 or 8 bytes */
+    ipc->recalled = NULL;
+}
+
+static void kc_pilot_take(kc_ipc *ipc, kc_waiter *waiter)
+{
+    const uint64_t one = 1;
+    if (ipc->pilot != NULL) {
+        ipc->recalled = ipc->pilot;
+        ssize_t done = write(ipc->recall, &one, sizeof one);
+        (void)done; /* it cannot be full */
+    }
+    ipc->pilot = waiter;
+    ipc->asleep = false;
+    ipc->called = false;
+}
+
+static void kc_pilot_sleep(kc_ipc *ipc, kc_waiter *waiter)
+{
+    ipc->asleep = true;
+    kc_client_leave(ipc);
+    waiter->waiting->wait(kc_waiter_is_thread(waiter) ? ipc->epoll : ipc->tower);
+    pthread_mutex_lock(&ipc->lock);
+    if (ipc->recalled == waiter) {
+        kc_recall_heard(ipc);
+    }
+    if (ipc->pilot == waiter) {
+        ipc->asleep = false;
+        ipc->called = false;
     }
 }
 
 static void kc_pilot_fly(kc_ipc *ipc, kc_waiter *waiter)
 {
-    while (!waiter->ready) {
+    while (!waiter->ready && ipc->pilot == waiter) {
         kc_client_move(ipc);
         if (waiter->ready || (ipc->ended == KC_OK && kc_input_move(ipc))) {
             continue;
         }
-        if (waiter->ready) {
-            break;
+        if (!waiter->ready) {
+            kc_pilot_sleep(ipc, waiter);
         }
-        kc_client_leave(ipc);
-        waiter->waiting->wait(ipc->epoll);
-        pthread_mutex_lock(&ipc->lock);
     }
 }
 
@@ -172,10 +232,33 @@ static void kc_waiter_wake(kc_waiter *waiter)
     waiter->waiting->wake(waiter->who);
 }
 
+static void kc_waiter_wake_first(kc_link *waiters)
+{
+    kc_waiter_wake(KC_LINK_OWNER(waiters->next, kc_waiter, link));
+}
+
+/* Nobody is the pilot: a thread comes first, then the coroutine that sleeps on the tower still. */
+static void kc_pilot_pass(kc_ipc *ipc)
+{
+    if (!kc_link_empty(&ipc->threads)) {
+        kc_waiter_wake_first(&ipc->threads);
+    } else if (ipc->recalled != NULL) {
+        ipc->pilot = ipc->recalled;
+        ipc->asleep = true;
+        if (!ipc->pilot->ready) {
+            kc_recall_heard(ipc);
+        }
+    } else if (!kc_link_empty(&ipc->waiters)) {
+        kc_waiter_wake_first(&ipc->waiters);
+    }
+}
+
 void kc_client_ready(kc_ipc *ipc, kc_waiter *waiter)
 {
     waiter->ready = true;
-    if (waiter != ipc->pilot && waiter->who != NULL) {
+    if (waiter == ipc->pilot) {
+        kc_client_call(ipc);
+    } else if (waiter->who != NULL) {
         kc_waiter_wake(waiter);
     }
 }
@@ -183,28 +266,47 @@ void kc_client_ready(kc_ipc *ipc, kc_waiter *waiter)
 static void kc_waiter_join(kc_ipc *ipc, kc_waiter *waiter)
 {
     waiter->waiting = kc_waiting_here(ipc, &waiter->who);
-    kc_link_append(&ipc->waiters, &waiter->link);
+    kc_link_append(kc_waiter_is_thread(waiter) ? &ipc->threads : &ipc->waiters, &waiter->link);
 }
 
 static void kc_waiter_part(kc_ipc *ipc, kc_waiter *waiter)
 {
     kc_link_remove(&waiter->link);
-    if (ipc->pilot == NULL && !kc_link_empty(&ipc->waiters)) {
-        kc_waiter_wake(KC_LINK_OWNER(ipc->waiters.next, kc_waiter, link));
+    if (ipc->pilot == waiter) {
+        ipc->pilot = NULL;
     }
+    if (ipc->pilot == NULL) {
+        kc_pilot_pass(ipc);
+    }
+    kc_client_quit(ipc);
+}
+
+void kc_client_quit(kc_ipc *ipc)
+{
+    if (ipc->disconnected && ipc->pilot == NULL && ipc->recalled == NULL) {
+        kc_client_shut(ipc);
+    }
+}
+
+static bool kc_pilot_is_free(const kc_ipc *ipc, const kc_waiter *waiter)
+{
+#if KC_MUTANT == 69 /* a thread waits for a coroutine that does not get to run */
+    return ipc->pilot == NULL;
+#else
+    if (kc_waiter_is_thread(waiter)) {
+        return ipc->pilot == NULL || !kc_waiter_is_thread(ipc->pilot);
+    }
+    return ipc->pilot == NULL && kc_link_empty(&ipc->threads);
+#endif
 }
 
 void kc_client_wait(kc_ipc *ipc, kc_waiter *waiter)
 {
     kc_waiter_join(ipc, waiter);
     while (!waiter->ready) {
-        if (ipc->pilot == NULL) {
-            ipc->pilot = waiter;
+        if (kc_pilot_is_free(ipc, waiter)) {
+            kc_pilot_take(ipc, waiter);
             kc_pilot_fly(ipc, waiter);
-            ipc->pilot = NULL;
-            if (ipc->disconnected) {
-                kc_client_shut(ipc);
-            }
         } else {
             kc_client_leave(ipc);
             waiter->waiting->park(waiter->who);
@@ -212,4 +314,13 @@ void kc_client_wait(kc_ipc *ipc, kc_waiter *waiter)
         }
     }
     kc_waiter_part(ipc, waiter);
+}
+
+bool kc_client_tower(kc_ipc *ipc)
+{
+    struct epoll_event input = {.events = EPOLLIN};
+    ipc->tower = epoll_create1(EPOLL_CLOEXEC);
+    ipc->recall = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return ipc->tower >= 0 && ipc->recall >= 0 && epoll_ctl(ipc->tower, EPOLL_CTL_ADD, ipc->epoll, &input) == 0 &&
+           epoll_ctl(ipc->tower, EPOLL_CTL_ADD, ipc->recall, &input) == 0;
 }

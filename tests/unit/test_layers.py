@@ -156,6 +156,7 @@ NATIVE_ROWS: list[set[str]] = [
         "client/connect",
         "client/control",
         "client/credit",
+        "client/due",
         "client/input",
         "client/judge",
         "client/loan",
