@@ -33,8 +33,9 @@ typedef struct kc_ipc_loan kc_ipc_loan;     /* a range of it while it is ours to
 
 /* A transport: all calls return at once, and none is made by two threads at a time. Codes are KC_E*. */
 typedef struct kc_ipc_transport {
-    /* How many bytes were taken, more than 0. Files go with the first byte. KC_EAGAIN: nothing now. KC_EINVAL: these
-     * files cannot be passed, and nothing was taken. Any other: no more can be sent. */
+    /* How many bytes were taken, more than 0. Files go with the first byte. KC_EAGAIN: nothing now; `watch` tells when.
+     * KC_ENOMEM: nothing now, for want of memory; it is called again after 10 ms. KC_EINVAL: these files cannot be passed, and
+     * nothing was taken. Any other: no more can be sent; the connection ends when what came has been received. */
     int64_t (*send)(void *link, const void *bytes, size_t length, const int *files, uint32_t file_count);
     /* How many bytes came; 0: the peer has ended. *file_count is the room in files_out, then how many came. KC_EAGAIN:
      * nothing now. KC_EPROTO: files were lost. */
