@@ -194,7 +194,7 @@ struct kc_ipc {
     int epoll;
     int timer;
     int tower;        /* coroutines sleep on it: epoll and recall; -1: none waits otherwise than as a thread */
-    int recall;       /* an eventfd */
+    int recall;       /* an eventfd: how many have been recalled and have not heard it */
     int64_t armed_ns; /* when the timer rings; INT64_MAX: not */
     int64_t retry_ns; /* when sending is tried again that found no memory; INT64_MAX: not */
     int64_t grace_ns;
@@ -202,10 +202,10 @@ struct kc_ipc {
     uint64_t steps;   /* callers and deadlines that were looked at: for tests */
 
     kc_waiter *pilot;
-    kc_waiter *recalled; /* it was the pilot, sleeps on the tower and has not heard yet that a thread is */
-    bool asleep;         /* the pilot; others may have the lock */
-    bool called;         /* and is to look at itself */
-    kc_link waiters;     /* coroutines */
+    bool asleep;     /* the pilot; others may have the lock */
+    bool called;     /* and is to look at itself */
+    unsigned sleepers; /* on the descriptors: the pilot, and those that have not heard yet that they were recalled */
+    kc_link waiters; /* coroutines */
     kc_link threads;
     kc_link callers;
     kc_link queues;

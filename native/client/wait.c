@@ -1,7 +1,7 @@
 /* wait.c: how callers of a connection wait (kc_client.h): one of them is the pilot, the others are parked.
  *
  * A coroutine that is woken runs when its worker is free, which may be late, so a thread that waits takes over from one: the
- * coroutine, which sleeps on the tower, is recalled, and is the pilot again if no thread waits before it has heard of that.
+ * coroutine, which sleeps on the tower, is recalled. Each that was recalled takes one count of `recall` when it runs.
  *
  * Invariants: while anybody waits and nobody is the pilot, somebody has been woken to become it; no thread waits while a
  * coroutine is; no wake is lost, because a waiter is in the list before the lock is given up, and a wake that comes before the
@@ -177,22 +177,25 @@ void kc_client_step(kc_ipc *ipc)
     }
 }
 
-/* The recalled one hears it. */
-static void kc_recall_heard(kc_ipc *ipc)
+/* It cannot be full or empty: each count is of one that sleeps. */
+static void kc_recall_say(kc_ipc *ipc)
 {
-    uint64_t count;
-    ssize_t done = read(ipc->recall, &count, sizeof count);
-    (void)done; /* 0 or 8 bytes */
-    ipc->recalled = NULL;
+    const uint64_t one = 1;
+    ssize_t done = write(ipc->recall, &one, sizeof one);
+    (void)done;
+}
+
+static void kc_recall_hear(kc_ipc *ipc)
+{
+    uint64_t one;
+    ssize_t done = read(ipc->recall, &one, sizeof one);
+    (void)done;
 }
 
 static void kc_pilot_take(kc_ipc *ipc, kc_waiter *waiter)
 {
-    const uint64_t one = 1;
     if (ipc->pilot != NULL) {
-        ipc->recalled = ipc->pilot;
-        ssize_t done = write(ipc->recall, &one, sizeof one);
-        (void)done; /* it cannot be full */
+        kc_recall_say(ipc);
     }
     ipc->pilot = waiter;
     ipc->asleep = false;
@@ -201,16 +204,18 @@ static void kc_pilot_take(kc_ipc *ipc, kc_waiter *waiter)
 
 static void kc_pilot_sleep(kc_ipc *ipc, kc_waiter *waiter)
 {
+    int fd = kc_waiter_is_thread(waiter) ? ipc->epoll : ipc->tower;
     ipc->asleep = true;
+    ipc->sleepers++;
     kc_client_leave(ipc);
-    waiter->waiting->wait(kc_waiter_is_thread(waiter) ? ipc->epoll : ipc->tower);
+    waiter->waiting->wait(fd);
     pthread_mutex_lock(&ipc->lock);
-    if (ipc->recalled == waiter) {
-        kc_recall_heard(ipc);
-    }
+    ipc->sleepers--;
     if (ipc->pilot == waiter) {
         ipc->asleep = false;
         ipc->called = false;
+    } else {
+        kc_recall_hear(ipc);
     }
 }
 
@@ -237,17 +242,11 @@ static void kc_waiter_wake_first(kc_link *waiters)
     kc_waiter_wake(KC_LINK_OWNER(waiters->next, kc_waiter, link));
 }
 
-/* Nobody is the pilot: a thread comes first, then the coroutine that sleeps on the tower still. */
+/* Nobody is the pilot: a thread comes first. */
 static void kc_pilot_pass(kc_ipc *ipc)
 {
     if (!kc_link_empty(&ipc->threads)) {
         kc_waiter_wake_first(&ipc->threads);
-    } else if (ipc->recalled != NULL) {
-        ipc->pilot = ipc->recalled;
-        ipc->asleep = true;
-        if (!ipc->pilot->ready) {
-            kc_recall_heard(ipc);
-        }
     } else if (!kc_link_empty(&ipc->waiters)) {
         kc_waiter_wake_first(&ipc->waiters);
     }
@@ -283,7 +282,7 @@ static void kc_waiter_part(kc_ipc *ipc, kc_waiter *waiter)
 
 void kc_client_quit(kc_ipc *ipc)
 {
-    if (ipc->disconnected && ipc->pilot == NULL && ipc->recalled == NULL) {
+    if (ipc->disconnected && ipc->sleepers == 0) {
         kc_client_shut(ipc);
     }
 }
@@ -320,7 +319,7 @@ bool kc_client_tower(kc_ipc *ipc)
 {
     struct epoll_event input = {.events = EPOLLIN};
     ipc->tower = epoll_create1(EPOLL_CLOEXEC);
-    ipc->recall = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    ipc->recall = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
     return ipc->tower >= 0 && ipc->recall >= 0 && epoll_ctl(ipc->tower, EPOLL_CTL_ADD, ipc->epoll, &input) == 0 &&
            epoll_ctl(ipc->tower, EPOLL_CTL_ADD, ipc->recall, &input) == 0;
 }

@@ -53,6 +53,7 @@ static peer *open_breakable(const kc_ipc_waiting *waiting)
     transport.send = broken_send;
     config.transport = &transport;
     config.waiting = waiting;
+    config.connect_timeout_ms = 3600000; /* the timer rings only for what is tested */
     return peer_open_as(config, p);
 }
 
@@ -158,7 +159,6 @@ KC_TEST(what_finds_no_memory_to_send_tries_again)
     peer *p = open_breakable(NULL);
     kc_ipc_chan *chan = peer_channel(p, 1, 1001);
     break_sending(KC_ENOMEM, TIMES);
-    peer_answer(p, KC_CMD_CHAN_SEND, 2, KC_OK);
     kc_ipc_op *op = NULL;
     const kc_ipc_payload payload = {.bytes = "ab", .length = 2};
     KC_REQUIRE(kc_ipc_send_begin(chan, &payload, 1, NULL, &op) == KC_OK);
@@ -169,8 +169,11 @@ KC_TEST(what_finds_no_memory_to_send_tries_again)
         kc_client_move(p->ipc);
         kc_client_leave(p->ipc);
     }
-    KC_CHECK_EQ(kc_ipc_op_wait(op, NULL), KC_OK);
+    kc_thread_waiting.wait(kc_ipc_handle(p->ipc));
+    KC_CHECK_EQ(kc_ipc_step(p->ipc), KC_OK);
     KC_CHECK_EQ(peer_expect(p, KC_CMD_CHAN_SEND), 2);
+    peer_answer(p, KC_CMD_CHAN_SEND, 2, KC_OK);
+    KC_CHECK_EQ(kc_ipc_op_wait(op, NULL), KC_OK);
     peer_hang_up(p);
     end(p, chan, op, NULL);
 }

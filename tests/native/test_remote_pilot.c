@@ -87,6 +87,10 @@ static void end(stage *s, int code)
     KC_CHECK_EQ(s->code, code);
     kc_sched_free(s->sched);
     kc_ipc_message_free(&s->message);
+    if (s->p->ipc != NULL) {
+        uint64_t count;
+        KC_CHECK_EQ(read(s->p->ipc->recall, &count, sizeof count), -1); /* who was recalled has heard it */
+    }
     peer_hang_up(s->p);
     kc_ipc_chan_free(s->chan);
     peer_close(s->p);
