@@ -142,6 +142,7 @@ struct kc_ipc_op {
     kc_ipc_chan *chan; /* NULL: of the connection */
     kc_waiter *waiter;
     kc_caller *caller; /* while it waits for room */
+    kc_ipc_region *region; /* that it drops while nobody waits for it: it is freed with its end */
     kc_client_frame *reply_frame;
     kc_ipc_message *messages; /* room for max_items */
     kc_ipc_loan **loans; /* that are sent; by clause in a select */
@@ -303,6 +304,7 @@ kc_ipc_op *kc_op_make(kc_ipc *ipc, kc_ipc_chan *chan, uint16_t cmd, size_t out_b
 void kc_op_unmake(kc_ipc_op *op);                 /* one that never began */
 int kc_op_files(kc_ipc_op *op, const int *files, uint32_t count);
 int kc_op_begin(kc_ipc_op *op, bool counted, bool may_wait); /* takes it over only with KC_OK */
+int kc_op_launch(kc_ipc_op *op); /* one that nobody waits for; with the lock. It leaves with the next move. */
 void kc_op_end(kc_ipc_op *op, int code);           /* with the lock */
 int kc_op_finish(kc_ipc_op *op, kc_ipc_result *result_out); /* waits, tells, frees */
 void kc_client_end(kc_ipc *ipc, int code);         /* with the lock */
@@ -356,12 +358,16 @@ struct kc_ipc_region {
     size_t bytes;
     kc_ipc_loan *loans;
     bool dropping;
+    bool abandoned; /* nobody will free it: it goes with the last that uses it */
 };
 
 int kc_loan_begin(kc_ipc_loan *loan, size_t length, kc_desc_value *range_out); /* with the lock */
 void kc_loan_settle(kc_ipc_loan *loan, bool gone); /* else it is the caller's as before */
 kc_ipc *kc_loan_ipc(const kc_ipc_loan *loan);
 void kc_region_freed(kc_ipc *ipc, const kc_desc_value *range);
+void kc_region_left(kc_ipc_region *region); /* one loan fewer: frees what is abandoned and not used; with the lock */
+void kc_region_dropped(kc_ipc_region *region, int code); /* the answer to the REGION_DROP of what is abandoned */
+void kc_regions_end(kc_ipc *ipc); /* the connection has ended */
 int kc_mapping_add(kc_ipc *ipc, kc_client_frame *frame, const kc_reply *reply);
 void kc_mapping_gone(kc_ipc *ipc, uint64_t region);
 int kc_mapping_lend(kc_ipc *ipc, const kc_desc_value *range, kc_ipc_message *message_out);

@@ -27,12 +27,14 @@ static kc_ipc_loan **kc_region_gap(kc_ipc_region *region, uint64_t room, uint64_
 
 static void kc_loan_remove(kc_ipc_loan *loan)
 {
-    kc_ipc_loan **at = &loan->region->loans;
+    kc_ipc_region *region = loan->region;
+    kc_ipc_loan **at = &region->loans;
     while (*at != loan) {
         at = &(*at)->next;
     }
     *at = loan->next;
-    kc_client_give(loan->region->ipc, loan);
+    kc_client_give(region->ipc, loan);
+    kc_region_left(region);
 }
 
 static int kc_loan_place(kc_ipc_region *region, kc_ipc_loan *loan)
@@ -86,10 +88,13 @@ KC_API void kc_ipc_loan_give(kc_ipc_loan *loan)
 {
     kc_ipc *ipc = loan != NULL ? loan->region->ipc : NULL;
     if (ipc != NULL && kc_client_enter(ipc)) {
+        kc_client_keep(ipc); /* its region may go, and hold the last reference */
         if (loan->state == KC_LOAN_WRITING) {
             kc_loan_remove(loan);
+            kc_client_move(ipc);
         }
         kc_client_leave(ipc);
+        kc_client_drop(ipc);
     }
 }
 

@@ -204,6 +204,16 @@ int kc_op_begin(kc_ipc_op *op, bool counted, bool may_wait)
     return code;
 }
 
+int kc_op_launch(kc_ipc_op *op)
+{
+    op->deadline_ns = kc_op_deadline(op->timeout_ms, 0);
+    int code = kc_op_start(op->ipc, op, false, false);
+    if (code == KC_OK) {
+        kc_op_enter(op->ipc, op);
+    }
+    return code;
+}
+
 /* --- ending ------------------------------------------------------------------------------------------------------- */
 
 /* How many of its messages are settled, from the front. */
@@ -278,6 +288,12 @@ void kc_op_end(kc_ipc_op *op, int code)
     if (op->waiter != NULL) {
         kc_client_ready(ipc, op->waiter);
     }
+    if (op->region != NULL) {
+        kc_ipc_region *region = op->region;
+        ipc->answer_bytes -= op->answer_bytes;
+        kc_op_unmake(op);
+        kc_region_dropped(region, code);
+    }
 }
 
 static void kc_op_lose(kc_ipc *ipc, kc_ipc_op *op)
@@ -306,5 +322,6 @@ void kc_client_end(kc_ipc *ipc, int code)
         }
     }
     kc_credit_end(ipc);
+    kc_regions_end(ipc);
     kc_client_arm(ipc, 1); /* the pilot sleeps on the descriptor */
 }

@@ -332,6 +332,10 @@ KC_API int kc_ipc_region_make(kc_ipc *ipc, size_t bytes, kc_ipc_region **region_
  * that has ended it is freed as soon as no loan is out. NULL does nothing. */
 KC_API int kc_ipc_region_free(kc_ipc_region *region);
 
+/* Gives it up, in use or not, and never waits: it is freed when its last loan is given back and what was sent from it is free
+ * again, or the connection has ended. Loans that are out stay good until they are given back or sent. NULL does nothing. */
+KC_API void kc_ipc_region_abandon(kc_ipc_region *region);
+
 /* A range to write in. KC_ENOSPC: no such room now; receivers give it back when they free what they got. */
 KC_API int kc_ipc_loan_take(kc_ipc_region *region, size_t length, kc_ipc_loan **loan_out);
 KC_API void *kc_ipc_loan_bytes(kc_ipc_loan *loan);
