@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -111,9 +112,11 @@ void kc_client_call(kc_ipc *ipc)
 
 static void kc_op_expire(kc_ipc *ipc, kc_ipc_op *op)
 {
+    static const char overdue[] = "an answer is overdue by grace_ms";
     if (op != ipc->greeting && kc_output_forget(ipc, op)) {
         kc_op_end(op, op->timeout_ms == 0 ? KC_EAGAIN : KC_ETIME);
     } else {
+        memcpy(ipc->why, overdue, sizeof overdue);
         kc_client_end(ipc, KC_ECONNRESET);
     }
 }

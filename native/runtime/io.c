@@ -1,4 +1,4 @@
-/* io.c: kc_io_wait and kc_io_close (kc_io.h) on a scheduler's poller; whoever has no scheduler asks poll(2). */
+/* io.c: waiting for files and closing them (kc_io.h), on a scheduler's poller; whoever has no scheduler asks poll(2). */
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
@@ -7,7 +7,6 @@
 
 #include "kc_clock.h"
 #include "kcoro/kc_io.h"
-#include "kcoro/kc_sched.h"
 
 /* ---- without a scheduler ---- */
 
@@ -111,11 +110,19 @@ int kc_io_wait_c(int fd, uint32_t events, int64_t deadline_ns, kc_cancel *cancel
 
 int kc_io_wait(int fd, uint32_t events, int64_t deadline_ns) { return kc_io_wait_c(fd, events, deadline_ns, NULL); }
 
+int kc_io_forget(kc_sched *sched, int fd) {
+    kc_clock *clock = kc_sched_clock(sched);
+
+#if KC_MUTANT == 54 /* only a scheduler's own coroutines can have its waiters told */
+    if (sched != kc_sched_self())
+        return 0;
+#endif
+    return atomic_load_explicit(&clock->running, memory_order_acquire) != 0 ? kc_poller_forget(&clock->poller, fd) : 0;
+}
+
 int kc_io_close(int fd) {
     kc_sched *sched = kc_sched_self();
-    kc_clock *clock = sched != NULL ? kc_sched_clock(sched) : NULL;
+    int told = sched != NULL ? kc_io_forget(sched, fd) : 0;
 
-    if (clock != NULL && atomic_load_explicit(&clock->running, memory_order_acquire) != 0)
-        kc_poller_forget(&clock->poller, fd);
-    return close(fd) == 0 || errno != EBADF ? KC_OK : KC_EBADF; /* Linux has closed it, whatever else it says */
+    return close(fd) == 0 || errno != EBADF ? told : KC_EBADF; /* Linux has closed it, whatever else it says */
 }

@@ -49,8 +49,8 @@ void kc_poller_end(kc_poller *p);
 int kc_poller_add(kc_poller *p, int fd, uint32_t events, kc_wake *wake);
 /* 1: it will not be called. 0: too late, it was or is being called. */
 int kc_poller_cancel(kc_poller *p, int fd, const kc_wake *wake);
-/* Whoever waits for this file is called with KC_EBADF. Before it is closed. */
-void kc_poller_forget(kc_poller *p, int fd);
+/* Whoever waits for this file is called with KC_EBADF; how many were. Before it is closed. */
+int kc_poller_forget(kc_poller *p, int fd);
 
 /* Sleeps until somebody was called, a wake, or the deadline; a deadline that has passed only looks, and leaves an earlier
  * wake to the next sleep. Returns how many were called. KC_EBUSY: another thread is in here. */

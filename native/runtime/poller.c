@@ -174,7 +174,7 @@ int kc_poller_cancel(kc_poller *p, int fd, const kc_wake *wake) {
     return cancelled;
 }
 
-void kc_poller_forget(kc_poller *p, int fd) {
+int kc_poller_forget(kc_poller *p, int fd) {
     calls c = {.count = 0};
     kc_poll_file *f = NULL;
 
@@ -188,7 +188,7 @@ void kc_poller_forget(kc_poller *p, int fd) {
         f->telling++;
     }
     kc_lock_give(&p->lock);
-    (void)make(&c);
+    return make(&c);
 }
 
 int kc_poller_deliver(kc_poller *p, uint64_t data, uint32_t epoll_events) {

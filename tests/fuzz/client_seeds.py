@@ -12,6 +12,7 @@ from typing import Any
 from kcoro_ipc import tlv
 
 CORPUS = Path(__file__).parent / "corpus" / "fuzz_client"
+NARROW = 0x80  # of the first byte: answers that nobody waits for have a bound of 48 bytes
 SEND, ONE, ACKED, MANY, SIGNED, SELECT = 2, 3, 4, 5, 6, 7
 
 
@@ -55,6 +56,11 @@ SEEDS: dict[str, tuple[int, int, list[bytes]]] = {
             reply("CHAN_RECV", SIGNED, item(b"s", REDELIVERED=0, SENDER_UID=1000, SENDER_PID=4)),
             reply("SELECT", SELECT, ("INDEX", 0), ("ELEMENT", b"sel")),
         ],
+    ),
+    "more_than_is_taken": (
+        NARROW,
+        0,
+        [RECEIVED, reply("CHAN_RECV", MANY, ("ELEMENT", b"a" * 20)), reply("CHAN_SEND", SEND)],
     ),
     "in_pieces": (3, 0, [RECEIVED, reply("SELECT", SELECT, ("INDEX", 1))]),
     "refused": (

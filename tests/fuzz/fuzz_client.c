@@ -1,9 +1,10 @@
 /* Whatever a daemon says to the C client: it is understood or ends that connection, however the bytes are cut, and
  * nothing is left behind.
  *
- * Input: one byte that says how the stream is cut (0: not at all, else after so many bytes), one that says how many files
- * come with the first byte (0 to 3, the first a sealed region of 4096 bytes) and whether memory fails (from its high bits),
- * then what the daemon says after HELLO, while the requests of `ask` are under way (their ids: client_seeds.py).
+ * Input: one byte that says how the stream is cut (0: not at all, else after so many bytes; its highest bit: the bound of
+ * answers is narrow), one that says how many files come with the first byte (0 to 3, the first a sealed region of 4096 bytes)
+ * and whether memory fails (from its high bits), then what the daemon says after HELLO, while the requests of `ask` are under
+ * way (their ids: client_seeds.py).
  * Checked: an operation that ended well has what was asked for, and every byte of it can be read; one that ended with its
  * connection says that it is in doubt; memory and files are as before.
  */
@@ -17,7 +18,7 @@
 #include "ipc/kc_frame.h"
 #include "kcoro/kc_ipc.h"
 
-enum { OPS = 6, REGION_BYTES = 4096, ROOM = 1 << 16 };
+enum { OPS = 6, REGION_BYTES = 4096, ROOM = 1 << 16, NARROW = 0x80 };
 
 #define MUST(condition) ((condition) ? (void)0 : fail(#condition, __LINE__))
 
@@ -151,7 +152,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pieces = 0;
     until = -1;
     MUST(kc_ipc_pair_make(links, ROOM) == KC_OK);
-    const kc_ipc_config config = {.transport = kc_ipc_pair_transport(), .link = links[0], .memory = &memory};
+    const kc_ipc_config config = {.transport = kc_ipc_pair_transport(), .link = links[0], .memory = &memory,
+                                  .max_answer_bytes = (data[0] & NARROW) != 0 ? 48 : 0};
     greet(links[1], KC_CMD_HELLO, 0);
     MUST(kc_ipc_connect(&config, &ipc) == KC_OK);
     greet(links[1], KC_CMD_CHAN_OPEN, 1);
@@ -163,7 +165,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         files[i] = i == 0 ? region_file() : open("/dev/null", O_RDONLY | O_CLOEXEC);
     }
     until = data[1] >> 2 == 0 ? -1 : (data[1] >> 2) - 1;
-    tell(ipc, links[1], data + 2, size - 2, data[0], files, count);
+    tell(ipc, links[1], data + 2, size - 2, data[0] & ~NARROW, files, count);
     until = -1;
     for (uint32_t i = 0; i < count; i++) {
         close(files[i]);

@@ -18,6 +18,11 @@
 
 enum { PEER_ROOM = 1 << 20 };
 
+/* What is sent where it matters only whether it fits in one piece: in a pair of 64 bytes the first does. */
+static const uint8_t peer_zeros[200];
+static const kc_ipc_payload peer_ab = {.bytes = "ab", .length = 2};
+static const kc_ipc_payload peer_large = {.bytes = peer_zeros, .length = sizeof peer_zeros};
+
 /* --- counted memory, which can fail -------------------------------------------------------------------------------- */
 
 static atomic_long memory_out;   /* pieces that were not given back */
@@ -180,6 +185,16 @@ static inline kc_ipc_config peer_pair(peer *p, size_t room)
     return (kc_ipc_config){.transport = kc_ipc_pair_transport(), .link = links[0], .memory = &memory_counted};
 }
 
+/* A peer that has not said anything, and how a client gets to it. */
+static inline peer *peer_make(size_t room, kc_ipc_config *config_out)
+{
+    peer *p = malloc(sizeof *p);
+    KC_REQUIRE(p != NULL);
+    atomic_store(&memory_until, -1);
+    *config_out = peer_pair(p, room);
+    return p;
+}
+
 static peer *peer_open_as(kc_ipc_config config, peer *p)
 {
     peer_hello(p, 1, KC_CAP_DESCRIPTORS | KC_CAP_FILES);
@@ -191,10 +206,9 @@ static peer *peer_open_as(kc_ipc_config config, peer *p)
 /* A peer and a client that have greeted. */
 static inline peer *peer_open(size_t room)
 {
-    peer *p = malloc(sizeof *p);
-    KC_REQUIRE(p != NULL);
-    atomic_store(&memory_until, -1);
-    return peer_open_as(peer_pair(p, room), p);
+    kc_ipc_config config;
+    peer *p = peer_make(room, &config);
+    return peer_open_as(config, p);
 }
 
 static inline void peer_close(peer *p)

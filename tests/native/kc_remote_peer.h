@@ -23,10 +23,8 @@ static inline kc_channel *remote_channel(peer *p, uint32_t req_id, uint32_t chan
 
 static inline peer *open_bounded(const kc_ipc_waiting *waiting, uint32_t max_requests, uint64_t max_bytes)
 {
-    peer *p = malloc(sizeof *p);
-    KC_REQUIRE(p != NULL);
-    atomic_store(&memory_until, -1);
-    kc_ipc_config config = peer_pair(p, PEER_ROOM);
+    kc_ipc_config config;
+    peer *p = peer_make(PEER_ROOM, &config);
     config.waiting = waiting;
     config.max_requests = max_requests;
     config.max_bytes = max_bytes;

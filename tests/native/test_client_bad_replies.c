@@ -4,10 +4,7 @@
  * Each case is what the peer writes while a receive with acknowledgement, a plain batch of two, a select or a send is
  * under way; all are asked first, so that a case can answer any of them.
  */
-#include <fcntl.h>
-#include <sys/mman.h>
-
-#include "kc_client_peer.h"
+#include "kc_region_peer.h"
 
 enum { SEND_ID = 2, RECV_ID = 3, ACKING_ID = 4, BATCH_ID = 5, SELECT_ID = 6, PURGE_ID = 7, OPS = 5 };
 
@@ -182,50 +179,30 @@ static void desc_of_no_length(peer *p)
     peer_end(p);
 }
 
-static int memory_file(size_t bytes, int seals)
-{
-    int file = memfd_create("region", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    KC_REQUIRE(file >= 0 && ftruncate(file, (off_t)bytes) == 0 && fcntl(file, F_ADD_SEALS, seals) == 0);
-    return file;
-}
-
-static void announce(peer *p, uint64_t region, uint64_t size, int file)
-{
-    kc_writer *out = peer_begin(p, KC_CMD_REGION_MAP, file >= 0 ? 1 : 0);
-    kc_put_u64(out, KC_ATTR_REGION_ID, region);
-    kc_put_u64(out, KC_ATTR_SIZE, size);
-    p->files[0] = file;
-    p->file_count = file >= 0 ? 1 : 0;
-    peer_end(p);
-    if (file >= 0) {
-        close(file);
-    }
-}
-
-static void region_without_file(peer *p) { announce(p, 5, 4096, -1); }
-static void region_that_may_shrink(peer *p) { announce(p, 5, 4096, memory_file(4096, F_SEAL_GROW)); }
-static void region_longer_than_its_file(peer *p) { announce(p, 5, 8192, memory_file(4096, F_SEAL_SHRINK)); }
-static void region_of_no_memory(peer *p) { announce(p, 5, 4096, open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+static void region_without_file(peer *p) { announce_file(p, 5, 4096, -1); }
+static void region_that_may_shrink(peer *p) { announce_file(p, 5, 4096, sealed_file(4096, 0, F_SEAL_GROW)); }
+static void region_longer_than_its_file(peer *p) { announce_file(p, 5, 8192, region_file(4096, 0)); }
+static void region_of_no_memory(peer *p) { announce_file(p, 5, 4096, open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 static void region_announced_twice(peer *p)
 {
-    announce(p, 5, 4096, memory_file(4096, F_SEAL_SHRINK));
-    announce(p, 5, 4096, memory_file(4096, F_SEAL_SHRINK));
+    announce_file(p, 5, 4096, region_file(4096, 0));
+    announce_file(p, 5, 4096, region_file(4096, 0));
 }
 static void beyond_the_region(peer *p)
 {
-    announce(p, 5, 4096, memory_file(4096, F_SEAL_SHRINK));
+    announce_file(p, 5, 4096, region_file(4096, 0));
     range(peer_reply(p, KC_CMD_CHAN_RECV, RECV_ID, 0), 5, 4000, 97, 1);
     peer_end(p);
 }
 static void so_far_that_it_wraps(peer *p)
 {
-    announce(p, 5, 4096, memory_file(4096, F_SEAL_SHRINK));
+    announce_file(p, 5, 4096, region_file(4096, 0));
     range(peer_reply(p, KC_CMD_CHAN_RECV, RECV_ID, 0), 5, UINT64_MAX - 3, 8, 1);
     peer_end(p);
 }
 static void second_range_is_wrong(peer *p)
 {
-    announce(p, 5, 4096, memory_file(4096, F_SEAL_SHRINK));
+    announce_file(p, 5, 4096, region_file(4096, 0));
     kc_writer *out = peer_reply(p, KC_CMD_CHAN_RECV, BATCH_ID, 0);
     range(out, 5, 0, 8, 1);
     range(out, 5, 0, 0, 2);
@@ -406,10 +383,8 @@ KC_TEST(what_the_client_does_not_know_is_passed_over)
 KC_TEST(a_greeting_that_is_none_is_refused)
 {
     for (int i = 0; i < 3; i++) {
-        peer *p = malloc(sizeof *p);
-        KC_REQUIRE(p != NULL);
-        atomic_store(&memory_until, -1);
-        kc_ipc_config config = peer_pair(p, PEER_ROOM);
+        kc_ipc_config config;
+        peer *p = peer_make(PEER_ROOM, &config);
         if (i == 0) {
             peer_answer(p, KC_CMD_HELLO, 1, KC_OK);
         } else if (i == 1) {

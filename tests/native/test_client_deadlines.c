@@ -4,14 +4,10 @@
 
 enum { LONG = 1 << 20, MS = 1000000, SHORT_MS = 20, HOUR_MS = 3600000 };
 
-static const kc_ipc_payload ab = {.bytes = "ab", .length = 2};
-
 static peer *open_hasty(size_t room)
 {
-    peer *p = malloc(sizeof *p);
-    KC_REQUIRE(p != NULL);
-    atomic_store(&memory_until, -1);
-    kc_ipc_config config = peer_pair(p, room);
+    kc_ipc_config config;
+    peer *p = peer_make(room, &config);
     config.grace_ms = SHORT_MS;
     return peer_open_as(config, p);
 }
@@ -55,14 +51,15 @@ static void ends_in_doubt_before_all_has_left(int32_t timeout_ms, bool cancelled
     if (cancelled) {
         KC_CHECK_EQ(kc_ipc_op_cancel(op), KC_OK);
     }
-    while (!kc_ipc_op_ended(op)) {
+    do {
         drained += trickle(p);
         KC_REQUIRE(drained < LONG);
-    }
+    } while (!kc_ipc_op_ended(op));
     KC_CHECK(kc_client_now_ns() >= began_ns + (int64_t)SHORT_MS * MS);
     KC_CHECK(drained > 0);
     KC_CHECK_EQ(kc_ipc_op_wait(op, &result), KC_ECONNRESET);
     KC_CHECK_EQ(result.flags, KC_IPC_IN_DOUBT);
+    KC_CHECK_STR(result.reason, "an answer is overdue by grace_ms");
     kc_ipc_op_free(op);
     kc_ipc_chan_free(chan);
     peer_close(p);
@@ -84,6 +81,49 @@ KC_TEST(bytes_that_trickle_do_not_hold_up_a_cancel)
     ends_in_doubt_before_all_has_left(HOUR_MS, true);
 }
 
+/* --- without it ------------------------------------------------------------------------------------------------- */
+
+KC_TEST(what_could_not_leave_in_its_time_has_not_happened)
+{
+    peer *p = peer_open(64);
+    kc_ipc_chan *chan = peer_channel(p, 1, 1001);
+    kc_ipc_op *first;
+    kc_ipc_result result;
+    kc_ipc_wish soon = {.timeout_ms = 1};
+    KC_REQUIRE(kc_ipc_send_begin(chan, &peer_large, 1, NULL, &first) == KC_OK);
+    KC_CHECK_EQ(kc_ipc_send_payload(chan, &peer_ab, &soon, &result), KC_ETIME);
+    KC_CHECK_EQ(result.flags, 0);
+    kc_ipc_disconnect(p->ipc);
+    KC_CHECK_EQ(kc_ipc_op_wait(first, &result), KC_EBADF);
+    KC_CHECK_EQ(result.flags, KC_IPC_IN_DOUBT);
+    kc_ipc_op_free(first);
+    kc_ipc_chan_free(chan);
+    p->ipc = NULL;
+    peer_close(p);
+}
+
+KC_TEST(an_answer_that_is_overdue_breaks_the_connection_and_leaves_doubt)
+{
+    kc_ipc_config config;
+    peer *p = peer_make(PEER_ROOM, &config);
+    config.grace_ms = 1;
+    peer_open_as(config, p);
+    kc_ipc_chan *chan = peer_channel(p, 1, 1001);
+    kc_ipc_wish soon = {.timeout_ms = 1};
+    kc_ipc_result result;
+    kc_ipc_op *forever;
+    KC_REQUIRE(kc_ipc_recv_begin(chan, 1, NULL, &forever) == KC_OK);
+    KC_CHECK_EQ(kc_ipc_send_payload(chan, &peer_ab, &soon, &result), KC_ECONNRESET);
+    KC_CHECK_EQ(result.flags, KC_IPC_IN_DOUBT);
+    KC_CHECK_EQ(kc_ipc_op_wait(forever, &result), KC_ECONNRESET);
+    KC_CHECK_EQ(result.flags, KC_IPC_IN_DOUBT);
+    KC_CHECK_EQ(kc_ipc_send_payload(chan, &peer_ab, NULL, &result), KC_ECONNRESET);
+    KC_CHECK_EQ(result.flags, 0); /* it did not even begin */
+    kc_ipc_op_free(forever);
+    kc_ipc_chan_free(chan);
+    peer_close(p);
+}
+
 /* --- the queue ---------------------------------------------------------------------------------------------------- */
 
 KC_TEST(a_try_that_stands_behind_what_trickles_is_eagain_and_has_not_happened)
@@ -94,7 +134,7 @@ KC_TEST(a_try_that_stands_behind_what_trickles_is_eagain_and_has_not_happened)
     kc_ipc_op *first = begin_long(chan, -1), *second;
     kc_ipc_result result;
     size_t drained = 0;
-    KC_REQUIRE(kc_ipc_send_begin(chan, &ab, 1, &now, &second) == KC_OK);
+    KC_REQUIRE(kc_ipc_send_begin(chan, &peer_ab, 1, &now, &second) == KC_OK);
     while (!kc_ipc_op_ended(second)) {
         drained += trickle(p);
         KC_REQUIRE(drained < LONG);
@@ -114,13 +154,11 @@ KC_TEST(the_daemon_is_told_what_is_left_of_the_time_when_a_request_leaves)
     peer *p = peer_open(64);
     kc_ipc_chan *chan = peer_channel(p, 1, 1001);
     const kc_ipc_wish wish = {.timeout_ms = HOUR_MS};
-    uint8_t bytes[200] = {0};
-    const kc_ipc_payload large = {.bytes = bytes, .length = sizeof bytes};
     kc_ipc_op *ops[2];
     kc_frame_header header;
     kc_request request;
-    KC_REQUIRE(kc_ipc_send_begin(chan, &large, 1, &wish, &ops[0]) == KC_OK);
-    KC_REQUIRE(kc_ipc_send_begin(chan, &ab, 1, &wish, &ops[1]) == KC_OK);
+    KC_REQUIRE(kc_ipc_send_begin(chan, &peer_large, 1, &wish, &ops[0]) == KC_OK);
+    KC_REQUIRE(kc_ipc_send_begin(chan, &peer_ab, 1, &wish, &ops[1]) == KC_OK);
     await_time(kc_client_now_ns() + 3 * MS);
     while (!peer_next(p, &header, &request)) {
         KC_CHECK_EQ(kc_ipc_op_ended(ops[0]), 0);
@@ -154,6 +192,8 @@ int main(void)
     KC_RUN(bytes_that_trickle_do_not_move_a_deadline);
     KC_RUN(bytes_that_trickle_do_not_make_a_try_wait);
     KC_RUN(bytes_that_trickle_do_not_hold_up_a_cancel);
+    KC_RUN(what_could_not_leave_in_its_time_has_not_happened);
+    KC_RUN(an_answer_that_is_overdue_breaks_the_connection_and_leaves_doubt);
     KC_RUN(a_try_that_stands_behind_what_trickles_is_eagain_and_has_not_happened);
     KC_RUN(the_daemon_is_told_what_is_left_of_the_time_when_a_request_leaves);
     KC_RUN(an_open_that_does_not_wait_says_so_to_the_daemon);

@@ -12,10 +12,8 @@ static size_t page(void)
 
 static peer *open_held(uint64_t max_answer_bytes, uint64_t max_mapped_bytes)
 {
-    peer *p = malloc(sizeof *p);
-    KC_REQUIRE(p != NULL);
-    atomic_store(&memory_until, -1);
-    kc_ipc_config config = peer_pair(p, PEER_ROOM);
+    kc_ipc_config config;
+    peer *p = peer_make(PEER_ROOM, &config);
     config.max_answer_bytes = max_answer_bytes;
     config.max_mapped_bytes = max_mapped_bytes;
     return peer_open_as(config, p);
@@ -178,23 +176,6 @@ KC_TEST(a_region_that_is_gone_counts_while_a_message_lies_in_it)
     peer_close(p);
 }
 
-/* --- why ---------------------------------------------------------------------------------------------------------- */
-
-KC_TEST(the_last_words_of_the_daemon_are_told)
-{
-    peer *p = peer_open(PEER_ROOM);
-    char why[256];
-    KC_CHECK_EQ(kc_ipc_why(p->ipc, why), KC_OK);
-    KC_CHECK_STR(why, "");
-    kc_put_bytes(peer_begin(p, KC_CMD_PING, 0), KC_ATTR_REASON, "too many", 8);
-    kc_put_i32(&p->writer, KC_ATTR_RESULT, KC_EDQUOT);
-    peer_end(p);
-    KC_CHECK_EQ(kc_ipc_ping(p->ipc), KC_EDQUOT);
-    KC_CHECK_EQ(kc_ipc_why(p->ipc, why), KC_EDQUOT);
-    KC_CHECK_STR(why, "too many");
-    peer_close(p);
-}
-
 int main(void)
 {
     KC_RUN(answers_that_nobody_takes_have_a_bound_that_the_end_names);
@@ -203,6 +184,5 @@ int main(void)
     KC_RUN(mapped_regions_have_a_bound_that_the_end_names);
     KC_RUN(a_region_that_is_longer_than_the_bound_is_not_mapped);
     KC_RUN(a_region_that_is_gone_counts_while_a_message_lies_in_it);
-    KC_RUN(the_last_words_of_the_daemon_are_told);
     return kc_test_report();
 }

@@ -244,9 +244,8 @@ static bool converse(long until)
     kc_ipc_region *region = NULL;
     kc_ipc_loan *loan = NULL;
     kc_ipc_result result = {0};
-    peer *p = malloc(sizeof *p);
-    KC_REQUIRE(p != NULL);
-    kc_ipc_config config = peer_pair(p, PEER_ROOM);
+    kc_ipc_config config;
+    peer *p = peer_make(PEER_ROOM, &config);
     peer_hello(p, 1, KC_CAP_DESCRIPTORS | KC_CAP_FILES);
     atomic_store(&memory_until, until);
     int code = kc_ipc_connect(&config, &p->ipc);

@@ -3,47 +3,9 @@
  */
 #include <signal.h>
 
-#include "kc_client_peer.h"
+#include "kc_client_crowd.h"
 
-enum { THREADS = 6, ROUNDS = 200, FIRST_CHAN = 1001 };
-
-/* --- the peer ----------------------------------------------------------------------------------------------------- */
-
-typedef struct asked {
-    uint16_t cmd;
-    uint32_t req_id;
-    uint32_t chan_id;
-} asked;
-
-static void answer(peer *p, const asked *one)
-{
-    kc_writer *out = peer_reply(p, one->cmd, one->req_id, KC_OK);
-    if (one->cmd == KC_CMD_CHAN_OPEN) {
-        kc_put_u32(out, KC_ATTR_CHAN_ID, one->chan_id);
-    } else if (one->cmd == KC_CMD_CHAN_RECV) {
-        kc_put_bytes(out, KC_ATTR_ELEMENT, &one->chan_id, sizeof one->chan_id);
-    }
-    peer_end(p);
-}
-
-/* Answers what has come by then, the last one first. */
-static void *serve(void *arg)
-{
-    peer *p = arg;
-    kc_frame_header header;
-    kc_request request;
-    while (peer_await(p, &header, &request)) {
-        asked all[64];
-        int count = 0;
-        do {
-            all[count++] = (asked){header.cmd, request.req_id, request.chan_id};
-        } while (count < 64 && peer_next(p, &header, &request));
-        while (count-- > 0) {
-            answer(p, &all[count]);
-        }
-    }
-    return NULL;
-}
+enum { THREADS = 6, ROUNDS = 200 };
 
 /* --- users -------------------------------------------------------------------------------------------------------- */
 
@@ -57,27 +19,14 @@ typedef struct user {
 static void *use(void *arg)
 {
     user *u = arg;
-    kc_ipc_chan *chan = NULL;
-    kc_ipc_message message;
-    KC_REQUIRE(kc_ipc_open_id(u->ipc, u->chan_id, 0, &chan) == KC_OK);
-    for (int i = 0; i < ROUNDS; i++) {
-        KC_CHECK_EQ(kc_ipc_send(chan, &i, sizeof i, NULL), KC_OK);
-        KC_REQUIRE(kc_ipc_recv(chan, &message, NULL) == KC_OK);
-        KC_CHECK_EQ(message.length, 4);
-        KC_CHECK_MEM(message.bytes, &u->chan_id, 4);
-        kc_ipc_message_free(&message);
-        u->received++;
-    }
-    kc_ipc_chan_free(chan);
+    u->received = crowd_converse(u->ipc, u->chan_id, ROUNDS);
     return NULL;
 }
 
 static peer *open_bounded(uint32_t requests, const kc_ipc_waiting *waiting)
 {
-    peer *p = malloc(sizeof *p);
-    KC_REQUIRE(p != NULL);
-    atomic_store(&memory_until, -1);
-    kc_ipc_config config = peer_pair(p, PEER_ROOM);
+    kc_ipc_config config;
+    peer *p = peer_make(PEER_ROOM, &config);
     config.max_requests = requests;
     config.connect_timeout_ms = 1000000; /* no timer of the connect's wakes anybody */
     config.waiting = waiting;
@@ -89,9 +38,9 @@ static void run_users(const kc_ipc_waiting *waiting)
     peer *p = open_bounded(3, waiting);
     pthread_t server;
     user users[THREADS];
-    KC_REQUIRE(pthread_create(&server, NULL, serve, p) == 0);
+    KC_REQUIRE(pthread_create(&server, NULL, crowd_serve, p) == 0);
     for (int i = 0; i < THREADS; i++) {
-        users[i] = (user){.ipc = p->ipc, .chan_id = FIRST_CHAN + (uint32_t)i};
+        users[i] = (user){.ipc = p->ipc, .chan_id = CROWD_FIRST_CHAN + (uint32_t)i};
         KC_REQUIRE(pthread_create(&users[i].thread, NULL, use, &users[i]) == 0);
     }
     for (int i = 0; i < THREADS; i++) {
@@ -103,10 +52,7 @@ static void run_users(const kc_ipc_waiting *waiting)
     KC_CHECK_EQ(usage.requests, 0);
     KC_CHECK_EQ(usage.callers, 0);
     KC_CHECK_EQ(usage.bytes, 0);
-    kc_ipc_disconnect(p->ipc);
-    p->ipc = NULL;
-    pthread_join(server, NULL);
-    peer_close(p);
+    crowd_part(p, server);
 }
 
 KC_TEST(threads_that_share_a_connection_get_their_own_answers)
@@ -193,7 +139,7 @@ KC_TEST(who_reads_for_all_hands_that_over_when_his_answer_is_there)
 {
     static const kc_ipc_waiting waiting = {own_self_always, own_park, own_wake, own_wait};
     peer *p = open_bounded(2, &waiting);
-    kc_ipc_chan *chan = peer_channel(p, 1, FIRST_CHAN);
+    kc_ipc_chan *chan = peer_channel(p, 1, CROWD_FIRST_CHAN);
     const kc_ipc_payload payload = {.bytes = "x", .length = 1};
     kc_ipc_op *ops[2];
     pthread_t threads[2];
@@ -228,7 +174,7 @@ static void *receive_until_the_end(void *arg)
 KC_TEST(disconnecting_ends_those_who_wait)
 {
     peer *p = open_bounded(2, NULL); /* two are in flight, two wait for room */
-    kc_ipc_chan *chan = peer_channel(p, 1, FIRST_CHAN);
+    kc_ipc_chan *chan = peer_channel(p, 1, CROWD_FIRST_CHAN);
     pthread_t threads[4];
     kc_ipc_usage usage;
     for (int i = 0; i < 4; i++) {
@@ -269,7 +215,7 @@ static void *answer_cancel(void *arg)
 KC_TEST(another_thread_cancels_what_is_waited_for)
 {
     peer *p = open_bounded(2, NULL);
-    kc_ipc_chan *chan = peer_channel(p, 1, FIRST_CHAN);
+    kc_ipc_chan *chan = peer_channel(p, 1, CROWD_FIRST_CHAN);
     kc_ipc_op *op;
     pthread_t waiter, server;
     KC_REQUIRE(kc_ipc_recv_begin(chan, 1, NULL, &op) == KC_OK);
@@ -318,7 +264,7 @@ static void *interrupt_then_answer(void *arg)
 KC_TEST(a_signal_cuts_no_call_short)
 {
     peer *p = open_bounded(2, NULL);
-    kc_ipc_chan *chan = peer_channel(p, 1, FIRST_CHAN);
+    kc_ipc_chan *chan = peer_channel(p, 1, CROWD_FIRST_CHAN);
     struct sigaction action = {.sa_handler = count_signal}; /* without SA_RESTART */
     interrupter i = {p, pthread_self()};
     pthread_t server;

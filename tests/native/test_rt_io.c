@@ -9,6 +9,7 @@
 #include "kc_rt.h"
 #include "kcoro/kc_io.h"
 #include "kcoro/kc_timer.h"
+#include "runtime/kc_clock.h"
 
 #define MS INT64_C(1000000)
 
@@ -124,7 +125,7 @@ static void closes(void *arg) {
 
     KC_REQUIRE(atomic_load(&d->waiting) == 1);
     d->ends[0] = -1;
-    KC_CHECK_EQ(kc_io_close(fd), KC_OK);
+    KC_CHECK_EQ(kc_io_close(fd), 1);
     KC_CHECK_EQ(kc_io_close(fd), KC_EBADF);
 }
 
@@ -134,6 +135,82 @@ KC_TEST(whoever_waits_for_a_file_that_is_closed_is_told) {
     open_duct(&d);
     run_all(1, waits_for_what_is_closed, closes, &d);
     KC_CHECK_EQ(d.told, 1);
+    close_duct(&d);
+}
+
+/* ---- a file that coroutines of two schedulers and a thread wait for ---- */
+
+static uint32_t waiting_in(kc_sched *sched) {
+    kc_clock *clock = kc_sched_clock(sched);
+
+    return atomic_load_explicit(&clock->running, memory_order_acquire) != 0 ? kc_poller_waiting(&clock->poller) : 0;
+}
+
+static void until_waiting(kc_sched *sched) {
+    while (waiting_in(sched) == 0)
+        (void)sched_yield();
+    KC_CHECK_EQ(kc_io_forget(sched, 1 << 20), 0); /* it takes the lock: by now epoll watches, too */
+}
+
+static void closes_for_nobody(void *arg) {
+    duct *d = arg;
+
+    KC_CHECK_EQ(kc_io_close(d->ends[0]), 0); /* nobody of this scheduler waits for it */
+    d->ends[0] = -1;
+}
+
+KC_TEST(whoever_waits_in_another_scheduler_is_not_told_by_a_close) {
+    kc_sched *sched = rt_sched(1);
+    duct d;
+    int fd = -1;
+
+    open_duct(&d);
+    fd = d.ends[0];
+    rt_spawn(sched, waits_for_what_is_closed, &d);
+    until_waiting(sched);
+    run_all(1, closes_for_nobody, NULL, &d);
+    KC_CHECK_EQ(waiting_in(sched), 1);
+    KC_CHECK_EQ(kc_io_forget(sched, fd), 1); /* or it would wait for ever */
+    kc_sched_free(sched);
+    KC_CHECK_EQ(d.told, 1);
+    close_duct(&d);
+}
+
+KC_TEST(whoever_waits_in_another_scheduler_is_told_when_that_is_asked_for) {
+    kc_sched *sched = rt_sched(1);
+    duct d;
+
+    open_duct(&d);
+    KC_CHECK_EQ(kc_io_forget(sched, d.ends[0]), 0); /* nobody has waited for anything yet */
+    rt_spawn(sched, waits_for_what_is_closed, &d);
+    until_waiting(sched);
+    KC_CHECK_EQ(kc_io_forget(sched, d.ends[1]), 0);
+    KC_CHECK_EQ(kc_io_forget(sched, d.ends[0]), 1);
+    KC_CHECK_EQ(kc_io_forget(sched, d.ends[0]), 0);
+    kc_sched_free(sched);
+    KC_CHECK_EQ(d.told, 1);
+    KC_CHECK_EQ(kc_io_close(d.ends[0]), 0); /* a thread tells nobody */
+    d.ends[0] = -1;
+    close_duct(&d);
+}
+
+static void *waits_as_a_thread(void *arg) {
+    waits_to_read(arg);
+    return NULL;
+}
+
+KC_TEST(a_thread_that_waits_for_a_socket_is_ended_by_its_shutdown) {
+    pthread_t thread;
+    duct d;
+
+    open_duct(&d);
+    KC_REQUIRE(pthread_create(&thread, NULL, waits_as_a_thread, &d) == 0);
+    rt_until(&d.waiting, 1);
+    KC_CHECK_EQ(shutdown(d.ends[0], SHUT_RDWR), 0);
+    KC_REQUIRE(pthread_join(thread, NULL) == 0);
+    KC_CHECK_EQ(d.told, 1);
+    KC_CHECK_EQ(kc_io_close(d.ends[0]), 0);
+    d.ends[0] = -1;
     close_duct(&d);
 }
 
@@ -360,6 +437,9 @@ int main(void) {
     KC_RUN(a_wait_ends_at_its_deadline_and_never_before);
     KC_RUN(two_may_wait_for_a_file_one_for_each_direction);
     KC_RUN(whoever_waits_for_a_file_that_is_closed_is_told);
+    KC_RUN(whoever_waits_in_another_scheduler_is_not_told_by_a_close);
+    KC_RUN(whoever_waits_in_another_scheduler_is_told_when_that_is_asked_for);
+    KC_RUN(a_thread_that_waits_for_a_socket_is_ended_by_its_shutdown);
     KC_RUN(a_cancel_ends_a_wait_and_leaves_nothing);
     KC_RUN(every_byte_arrives_once_whether_deadlines_race_it_or_not);
     KC_RUN(a_call_that_blocks_lets_others_run);

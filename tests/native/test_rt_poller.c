@@ -222,12 +222,12 @@ KC_TEST(who_waits_for_a_file_that_is_to_be_closed_is_told) {
     fill(d.ends[0]);
     KC_CHECK_EQ(kc_poller_add(&p, d.ends[0], KC_IO_READABLE, &reader.wake), KC_OK);
     KC_CHECK_EQ(kc_poller_add(&p, d.ends[0], KC_IO_WRITABLE, &writer.wake), KC_OK);
-    kc_poller_forget(&p, d.ends[0]);
+    KC_CHECK_EQ(kc_poller_forget(&p, d.ends[0]), 2);
     KC_CHECK_EQ(reader.code, KC_EBADF);
     KC_CHECK_EQ(writer.code, KC_EBADF);
     KC_CHECK_EQ(reader.rung + writer.rung, 2);
-    kc_poller_forget(&p, d.ends[0]);
-    kc_poller_forget(&p, 100000);
+    KC_CHECK_EQ(kc_poller_forget(&p, d.ends[0]), 0);
+    KC_CHECK_EQ(kc_poller_forget(&p, 100000), 0);
     close_duct(&d);
     next = duct_of(); /* most likely the same numbers */
     KC_CHECK_EQ(kc_poller_add(&p, next.ends[0], KC_IO_READABLE, &reader.wake), KC_OK);

@@ -7,6 +7,7 @@
 #define KC_IO_H
 
 #include "kcoro/kc_cancel.h"
+#include "kcoro/kc_sched.h"
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -20,9 +21,14 @@ KC_API int kc_io_wait(int fd, uint32_t events, int64_t deadline_ns);
 /* The same until the cancel is set: KC_ECANCELED. NULL: none. A thread outside of a scheduler asks for the cancel only before
  * it waits. */
 KC_API int kc_io_wait_c(int fd, uint32_t events, int64_t deadline_ns, kc_cancel *cancel);
-/* close(2), after whoever waits for it in this scheduler was told (KC_EBADF). A file that is closed otherwise leaves them
- * waiting. KC_OK; KC_EBADF. */
+/* close(2), after the coroutines of the calling scheduler that wait for it were told (KC_EBADF). Returns how many these were,
+ * 0 to 2; KC_EBADF: it was not open. Nobody else is told, and who waits on waits for what is gone: coroutines of another
+ * scheduler (kc_io_forget them before), threads outside of one (end a socket with shutdown(2), or give them a deadline), and
+ * whoever begins to wait meanwhile. A thread outside of a scheduler tells nobody. */
 KC_API int kc_io_close(int fd);
+/* Tells those of this scheduler, from any thread: the first half of closing what coroutines of several schedulers wait for.
+ * Returns how many were told, 0 to 2. The scheduler is not freed meanwhile. */
+KC_API int kc_io_forget(kc_sched *sched, int fd);
 
 typedef void (*kc_block_fn)(void *arg);
 /* Runs fn(arg) in a thread that may wait, and returns when it has returned; what fn did is seen then. Outside of a scheduler

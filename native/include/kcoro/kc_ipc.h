@@ -129,7 +129,7 @@ typedef struct kc_ipc_usage {
 KC_API void kc_ipc_measure(kc_ipc *ipc, kc_ipc_usage *usage_out);
 
 /* Why the connection has ended: its code, KC_OK if it has not. The text says more where more is known (the bound that was
- * passed, the daemon's last words), and is else empty. */
+ * passed, an answer that is overdue, the daemon's last words), and is else empty. */
 KC_API int kc_ipc_why(kc_ipc *ipc, char text_out[256]);
 
 /* One sentence for a code: what happened and what to do. That of KC_EINPROGRESS is true of kc_remote.h's too, where it means
