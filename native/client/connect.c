@@ -207,12 +207,13 @@ KC_API int kc_ipc_connect(const kc_ipc_config *config, kc_ipc **ipc_out)
     int32_t timeout_ms = wanted.connect_timeout_ms > 0 ? wanted.connect_timeout_ms : KC_CONNECT_MS;
     int64_t deadline_ns = kc_op_deadline(timeout_ms, 0);
     *ipc_out = NULL;
-    kc_ipc *ipc = kc_connect_new(&wanted);
+    bool good = (wanted.spare[0] | wanted.spare[1] | wanted.spare[2] | wanted.spare[3]) == 0;
+    kc_ipc *ipc = good ? kc_connect_new(&wanted) : NULL;
     if (ipc == NULL) {
         if (wanted.transport != NULL) {
             wanted.transport->close(wanted.link);
         }
-        return KC_ENOMEM;
+        return good ? KC_ENOMEM : KC_EINVAL;
     }
     int code = kc_connect_link(ipc, &wanted, deadline_ns);
     if (code == KC_OK) {

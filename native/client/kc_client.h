@@ -330,6 +330,8 @@ int kc_ask_messages(kc_ipc_op *op, uint32_t max_items);
 uint32_t kc_ask_recv_flags(uint32_t wished);
 int kc_ask_done(kc_ipc_op *op, int code, kc_ipc_op **op_out); /* what is not asked leaves loans as they were */
 kc_ipc_wish kc_ask_wish(const kc_ipc_wish *wish);
+/* KC_EINVAL: it has what this operation does not know. */
+int kc_ask_check_wish(const kc_ipc_wish *wish, uint32_t flags_known, bool may_expire);
 
 /* control.c: requests that are answered at once */
 kc_ipc_op *kc_control_make(kc_ipc *ipc, kc_ipc_chan *chan, uint16_t cmd, size_t more_bytes, kc_writer *writer_out);

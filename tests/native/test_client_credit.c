@@ -18,12 +18,10 @@ static void *nobody(void)
 static peer *open_bounded(kc_ipc_config bounds)
 {
     static kc_ipc_waiting waiting;
-    peer *p = malloc(sizeof *p);
-    KC_REQUIRE(p != NULL);
-    atomic_store(&memory_until, -1);
+    kc_ipc_config config;
+    peer *p = peer_make(PEER_ROOM, &config);
     waiting = kc_thread_waiting;
     waiting.self = nobody;
-    kc_ipc_config config = peer_pair(p, PEER_ROOM);
     bounds.transport = config.transport;
     bounds.link = config.link;
     bounds.memory = config.memory;

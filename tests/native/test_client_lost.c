@@ -44,11 +44,9 @@ static void *some_fibre(void)
 static peer *open_breakable(const kc_ipc_waiting *waiting)
 {
     static kc_ipc_transport transport;
-    peer *p = malloc(sizeof *p);
-    KC_REQUIRE(p != NULL);
-    atomic_store(&memory_until, -1);
+    kc_ipc_config config;
+    peer *p = peer_make(PEER_ROOM, &config);
     break_sending(0, 0);
-    kc_ipc_config config = peer_pair(p, PEER_ROOM);
     transport = *kc_ipc_pair_transport();
     transport.send = broken_send;
     config.transport = &transport;

@@ -46,13 +46,11 @@ static void *receive(void *argument)
 static void begin(stage *s)
 {
     static kc_ipc_waiting waiting;
-    *s = (stage){.p = malloc(sizeof *s->p)};
-    KC_REQUIRE(s->p != NULL);
-    atomic_store(&memory_until, -1);
+    kc_ipc_config config;
+    *s = (stage){.p = peer_make(PEER_ROOM, &config)};
     atomic_store(&sleeping, 0);
     atomic_store(&gate, false);
     waiting = (kc_ipc_waiting){fibre_self, kc_thread_waiting.park, kc_thread_waiting.wake, fibre_wait};
-    kc_ipc_config config = peer_pair(s->p, PEER_ROOM);
     config.waiting = &waiting;
     config.connect_timeout_ms = 3600000; /* the timer rings only for what is tested */
     peer_open_as(config, s->p);

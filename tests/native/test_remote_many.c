@@ -40,10 +40,8 @@ static void send_many_at(uint32_t max_requests, uint32_t max_chan_requests, cons
     kc_sched *sched;
     pthread_t thread;
     waiting.self = counted_self;
-    all.p = malloc(sizeof *all.p);
-    KC_REQUIRE(all.p != NULL);
-    atomic_store(&memory_until, -1);
-    kc_ipc_config config = peer_pair(all.p, PEER_ROOM);
+    kc_ipc_config config;
+    all.p = peer_make(PEER_ROOM, &config);
     config.waiting = &waiting;
     config.max_requests = max_requests;
     config.max_chan_requests = max_chan_requests;

@@ -89,6 +89,7 @@ typedef struct kc_ipc_config {
     void *link;
     const kc_ipc_waiting *waiting;
     const kc_ipc_memory *memory;
+    uint64_t spare[4]; /* 0 */
 } kc_ipc_config;
 
 /* Connects and greets. config may be NULL. KC_ECONNRESET: no daemon there. KC_EACCES, KC_EDQUOT, KC_EPROTONOSUPPORT:
@@ -124,6 +125,7 @@ typedef struct kc_ipc_usage {
     uint32_t spare;
     uint64_t answer_bytes;    /* counted in max_answer_bytes, max_mapped_bytes */
     uint64_t mapped_bytes;
+    uint64_t spares[4];
 } kc_ipc_usage;
 
 KC_API void kc_ipc_measure(kc_ipc *ipc, kc_ipc_usage *usage_out);
@@ -163,8 +165,10 @@ typedef struct kc_ipc_chan_config {
     uint32_t owner_uid;
     uint32_t owner_gid;
     uint32_t flags;       /* KC_FLAG_CHAN_*; neither READ nor WRITE: both */
+    uint32_t spare;       /* 0 */
     uint64_t max_bytes;
     const char *dead_letter;
+    uint64_t spares[2];   /* 0 */
 } kc_ipc_chan_config;
 
 /* What the daemon said that it is. */
@@ -175,6 +179,7 @@ typedef struct kc_ipc_chan_info {
     uint32_t elem_size;
     uint32_t overflow;
     uint32_t flags; /* KC_FLAG_CHAN_* */
+    uint32_t spare[2];
 } kc_ipc_chan_info;
 
 /* Makes it, or opens the one of that name if all that is asked for agrees. name NULL: anonymous. config may be NULL. */
@@ -203,11 +208,13 @@ enum kc_ipc_wish_flag {
     KC_IPC_BIASED = 8   /* select: the first clause that is ready */
 };
 
-/* How an operation is to be done. NULL where one is taken: plainly, for ever. */
+/* How an operation is to be done. NULL where one is taken: plainly, for ever. KC_EINVAL: it has what this operation does not
+ * know; a select takes KC_IPC_BIASED alone, its clauses say how they receive, and none can be confirmed or expire. */
 typedef struct kc_ipc_wish {
     int32_t timeout_ms;
     uint32_t flags;  /* enum kc_ipc_wish_flag */
     uint32_t ttl_ms; /* send: how long the message may wait to be received; 0: as the channel says */
+    uint32_t spare;  /* 0 */
 } kc_ipc_wish;
 
 /* What is sent: bytes, perhaps with up to 16 open files, which stay the caller's; or a loan, with length of its first
@@ -217,6 +224,7 @@ typedef struct kc_ipc_payload {
     size_t length;
     const int *files;
     uint32_t file_count;
+    uint32_t spare; /* 0 */
     kc_ipc_loan *loan;
 } kc_ipc_payload;
 
@@ -234,6 +242,7 @@ typedef struct kc_ipc_message {
     void *frame; /* the rest is the library's */
     void *mapping;
     uint64_t lease;
+    uint64_t spare;
 } kc_ipc_message;
 
 /* Closes files, ends the lease, frees the memory. A message that is all 0 is none: freeing twice is freeing once. */
@@ -264,6 +273,7 @@ typedef struct kc_ipc_result {
     char quota_name[256];
     char quota_setting[256];
     void *owner; /* the library's */
+    uint64_t spare[4];
 } kc_ipc_result;
 
 /* Frees all messages in it. All 0 is none. */
@@ -290,6 +300,7 @@ typedef struct kc_ipc_clause {
     kc_ipc_chan *chan;
     const kc_ipc_payload *payload;
     uint32_t flags; /* receive: KC_IPC_ACK, KC_IPC_SENDER */
+    uint32_t spare; /* 0 */
 } kc_ipc_clause;
 
 /* Exactly one of 1 to 64 clauses takes effect. A closed channel is ready too: its error carries the index. */

@@ -124,7 +124,7 @@ private:
     friend class connection;
     daemon_channel(kc_ipc *ipc, kc_ipc_chan *raw) noexcept : ipc_(ipc), raw_(raw) {}
     int put(const kc_ipc_payload &payload, time_point deadline, bool *in_doubt = nullptr) const noexcept {
-        const kc_ipc_wish wish{detail::milliseconds_until(deadline), 0, 0};
+        const kc_ipc_wish wish{detail::milliseconds_until(deadline), 0, 0, 0};
         kc_ipc_result made{};
         const int rc = detail::parked([&] { return kc_ipc_send_payload(raw_, &payload, &wish, &made); });
         if (in_doubt != nullptr)
@@ -133,7 +133,7 @@ private:
         return rc;
     }
     result<delivery> get(std::uint32_t flags, time_point deadline) const noexcept {
-        const kc_ipc_wish wish{detail::milliseconds_until(deadline), flags, 0};
+        const kc_ipc_wish wish{detail::milliseconds_until(deadline), flags, 0, 0};
         kc_ipc_message message{};
         const int rc = detail::late(detail::parked([&] { return kc_ipc_recv(raw_, &message, &wish); }));
         if (rc != KC_OK)
