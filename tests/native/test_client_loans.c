@@ -230,6 +230,24 @@ KC_TEST(many_in_two_frames_sum_up_what_was_settled_and_what_was_dropped)
     KC_CHECK_EQ(result.flags, KC_IPC_DROPPED);
 }
 
+/* The second frame was never asked for, yet its caller has no way to know that. */
+KC_TEST(of_many_in_doubt_all_loans_are_gone_and_those_that_did_not_leave_are_free)
+{
+    lender one = lend(1);
+    const kc_ipc_payload payloads[] = {{.bytes = "ab", .length = 2}, one.payloads[0]};
+    kc_ipc_result result;
+    kc_ipc_loan *next;
+    peer_answer(one.p, KC_CMD_PING, 9999, KC_OK); /* an answer to nothing */
+    KC_CHECK_EQ(kc_ipc_send_many(one.chan, payloads, 2, NULL, &result), KC_EPROTO);
+    KC_CHECK_EQ(result.flags, KC_IPC_IN_DOUBT);
+    KC_CHECK_EQ(result.count, 0);
+    KC_REQUIRE(kc_ipc_loan_take(one.region, LOANS * LOAN_BYTES, &next) == KC_OK);
+    kc_ipc_loan_give(next);
+    KC_CHECK_EQ(kc_ipc_region_free(one.region), KC_OK);
+    kc_ipc_chan_free(one.chan);
+    peer_close(one.p);
+}
+
 int main(void)
 {
     KC_RUN(a_confirmed_loan_that_was_cancelled_is_gone_and_the_result_says_so);
@@ -242,5 +260,6 @@ int main(void)
     KC_RUN(a_confirmed_batch_that_is_settled_says_nothing_more);
     KC_RUN(many_in_two_frames_say_that_the_next_one_was_taken);
     KC_RUN(many_in_two_frames_sum_up_what_was_settled_and_what_was_dropped);
+    KC_RUN(of_many_in_doubt_all_loans_are_gone_and_those_that_did_not_leave_are_free);
     return kc_test_report();
 }
