@@ -114,6 +114,23 @@ KC_TEST(a_cancel_of_what_waits_for_ever_is_overdue_after_the_grace)
     peer_close(p);
 }
 
+KC_TEST(an_answer_that_is_late_by_less_than_the_grace_is_taken)
+{
+    peer *p = peer_open(PEER_ROOM);
+    kc_ipc_chan *chan = peer_channel(p, 1, 1001);
+    const kc_ipc_wish soon = {.timeout_ms = 1};
+    kc_ipc_op *op;
+    KC_REQUIRE(kc_ipc_recv_begin(chan, 1, &soon, &op) == KC_OK);
+    for (int64_t until_ns = kc_client_now_ns() + 3000000; kc_client_now_ns() < until_ns;) {
+    }
+    KC_CHECK_EQ(kc_ipc_step(p->ipc), KC_OK);
+    peer_answer(p, KC_CMD_CHAN_RECV, 2, KC_ETIME);
+    KC_CHECK_EQ(kc_ipc_op_wait(op, NULL), KC_ETIME);
+    kc_ipc_op_free(op);
+    peer_free_channel(p, chan, 3);
+    peer_close(p);
+}
+
 /* --- over a socket ------------------------------------------------------------------------------------------------ */
 
 KC_TEST(files_that_come_are_closed_when_another_program_is_started)
@@ -139,6 +156,7 @@ int main(void)
     KC_RUN(an_answer_to_what_has_not_left_yet_ends_the_connection);
     KC_RUN(the_pages_of_a_region_are_there_before_a_message_is_read);
     KC_RUN(a_cancel_of_what_waits_for_ever_is_overdue_after_the_grace);
+    KC_RUN(an_answer_that_is_late_by_less_than_the_grace_is_taken);
     KC_RUN(files_that_come_are_closed_when_another_program_is_started);
     return kc_test_report();
 }
