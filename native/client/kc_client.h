@@ -269,13 +269,17 @@ void kc_client_close_files(int *files, uint32_t count);
 extern const kc_ipc_waiting kc_thread_waiting;
 void kc_client_wait(kc_ipc *ipc, kc_waiter *waiter); /* until it is ready; with the lock */
 void kc_client_ready(kc_ipc *ipc, kc_waiter *waiter);
-void kc_client_call(kc_ipc *ipc);    /* the pilot, if it sleeps */
 void kc_client_quit(kc_ipc *ipc);    /* shuts what was disconnected when nobody sleeps on it */
 bool kc_client_tower(kc_ipc *ipc);   /* makes what coroutines sleep on */
-void kc_client_arm(kc_ipc *ipc, int64_t deadline_ns);
 void kc_client_pause(kc_ipc *ipc, int64_t until_ns); /* while nobody else knows the connection */
 void kc_client_move(kc_ipc *ipc); /* sends what can be sent now, and looks at the clock; with the lock */
 void kc_client_step(kc_ipc *ipc); /* and reads, unless somebody else does */
+
+/* timer.c */
+void kc_client_ring_at(kc_ipc *ipc, int64_t at_ns); /* INT64_MAX: not */
+void kc_client_arm(kc_ipc *ipc, int64_t deadline_ns); /* then or earlier */
+void kc_client_call(kc_ipc *ipc); /* the pilot, if it sleeps */
+void kc_client_ring(kc_ipc *ipc); /* ends what is due, if it is time to look */
 
 /* due.c */
 void kc_due_set(kc_ipc *ipc, kc_due *due, int64_t at_ns); /* INT64_MAX: never. It was set before or not. */
@@ -306,6 +310,7 @@ int kc_op_files(kc_ipc_op *op, const int *files, uint32_t count);
 int kc_op_begin(kc_ipc_op *op, bool counted, bool may_wait); /* takes it over only with KC_OK */
 int kc_op_launch(kc_ipc_op *op); /* one that nobody waits for; with the lock. It leaves with the next move. */
 void kc_op_end(kc_ipc_op *op, int code);           /* with the lock */
+void kc_op_settle(kc_ipc_op *op, int code);        /* its loans, and its flags */
 int kc_op_finish(kc_ipc_op *op, kc_ipc_result *result_out); /* waits, tells, frees */
 void kc_client_end(kc_ipc *ipc, int code);         /* with the lock */
 void kc_client_shut(kc_ipc *ipc);                  /* closes what the connection has open, once */

@@ -10,11 +10,9 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "client/kc_client.h"
@@ -53,19 +51,7 @@ static void kc_thread_wait(int fd)
 
 const kc_ipc_waiting kc_thread_waiting = {kc_thread_self, kc_thread_park, kc_thread_wake, kc_thread_wait};
 
-/* --- the timer ---------------------------------------------------------------------------------------------------- */
-
-static void kc_timer_set(kc_ipc *ipc, int64_t at_ns)
-{
-    struct itimerspec when = {.it_value = {.tv_sec = 0, .tv_nsec = 0}};
-    if (at_ns != INT64_MAX) {
-        at_ns = at_ns < 1 ? 1 : at_ns;
-        when.it_value.tv_sec = (time_t)(at_ns / 1000000000);
-        when.it_value.tv_nsec = (long)(at_ns % 1000000000);
-    }
-    timerfd_settime(ipc->timer, TFD_TIMER_ABSTIME, &when, NULL);
-    ipc->armed_ns = at_ns;
-}
+/* --- as whoever calls --------------------------------------------------------------------------------------------- */
 
 /* A caller that its runtime does not know waits as a thread. */
 static const kc_ipc_waiting *kc_waiting_here(const kc_ipc *ipc, void **who_out)
@@ -85,71 +71,11 @@ void kc_client_pause(kc_ipc *ipc, int64_t until_ns)
 #if KC_MUTANT == 50 /* a coroutine that meets a full backlog keeps its worker */
     waiting = &kc_thread_waiting;
 #endif
-    kc_timer_set(ipc, until_ns);
+    kc_client_ring_at(ipc, until_ns);
     while (kc_client_now_ns() < until_ns) {
         waiting->wait(ipc->epoll);
     }
-    kc_timer_set(ipc, INT64_MAX);
-}
-
-/* Only ever earlier here: what rings too early is found out when it rings. */
-void kc_client_arm(kc_ipc *ipc, int64_t deadline_ns)
-{
-    if (deadline_ns < ipc->armed_ns) {
-        kc_timer_set(ipc, deadline_ns);
-    }
-}
-
-void kc_client_call(kc_ipc *ipc)
-{
-#if KC_MUTANT != 68 /* a pilot that sleeps is not told that its operation has ended */
-    if (ipc->pilot != NULL && ipc->asleep) {
-        ipc->called = true;
-        kc_client_arm(ipc, 1);
-    }
-#endif
-}
-
-static void kc_op_expire(kc_ipc *ipc, kc_ipc_op *op)
-{
-    static const char overdue[] = "an answer is overdue by grace_ms";
-    if (op != ipc->greeting && kc_output_forget(ipc, op)) {
-        kc_op_end(op, op->timeout_ms == 0 ? KC_EAGAIN : KC_ETIME);
-    } else {
-        memcpy(ipc->why, overdue, sizeof overdue);
-        kc_client_end(ipc, KC_ECONNRESET);
-    }
-}
-
-/* Takes it out: what it belongs to ends, or all does. */
-static void kc_timer_expire(kc_ipc *ipc, kc_due *due)
-{
-    if (due->caller) {
-        kc_credit_expire(ipc, KC_LINK_OWNER(due, kc_caller, due));
-    } else {
-        kc_op_expire(ipc, KC_LINK_OWNER(due, kc_ipc_op, due));
-    }
-}
-
-static int64_t kc_timer_next(const kc_ipc *ipc)
-{
-    if (ipc->ended != KC_OK || ipc->called) {
-        return 1; /* the pilot has not heard it yet */
-    }
-    int64_t next_ns = ipc->dues != NULL ? ipc->dues->at_ns : INT64_MAX;
-    return next_ns < ipc->retry_ns ? next_ns : ipc->retry_ns;
-}
-
-static void kc_timer_ring(kc_ipc *ipc)
-{
-    int64_t now_ns = kc_client_now_ns();
-    if (now_ns < ipc->armed_ns) {
-        return;
-    }
-    while (ipc->ended == KC_OK && ipc->dues != NULL && ipc->dues->at_ns <= now_ns) {
-        kc_timer_expire(ipc, ipc->dues);
-    }
-    kc_timer_set(ipc, kc_timer_next(ipc));
+    kc_client_ring_at(ipc, INT64_MAX);
 }
 
 /* --- the pilot ---------------------------------------------------------------------------------------------------- */
@@ -161,7 +87,7 @@ void kc_client_move(kc_ipc *ipc)
     }
     kc_output_move(ipc);
     if (ipc->ended == KC_OK && ipc->armed_ns != INT64_MAX) {
-        kc_timer_ring(ipc);
+        kc_client_ring(ipc);
     }
 }
 

@@ -167,6 +167,7 @@ NATIVE_ROWS: list[set[str]] = [
         "client/pair",
         "client/region",
         "client/reply",
+        "client/timer",
         "client/unix",
         "client/wait",
     },
