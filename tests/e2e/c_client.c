@@ -168,7 +168,7 @@ static void test_acknowledgement(kc_ipc *b, kc_ipc_chan *at, kc_ipc_chan *bt)
     kc_ipc_message_free(&message);
     OK(kc_ipc_recv_begin(bt, 1, &acking, &op));
     CODE(kc_ipc_send_payload(at, &job, &confirm, &result), KC_EINPROGRESS);
-    CHECK(result.flags == 0);
+    CHECK(result.flags == KC_IPC_UNCONFIRMED);
     kc_ipc_op_free(op); /* gives the delivery back */
     take(bt, "job", 3);
 }
