@@ -12,6 +12,12 @@ kc_ipc_wish kc_ask_wish(const kc_ipc_wish *wish)
     return wish != NULL ? *wish : (kc_ipc_wish){.timeout_ms = -1};
 }
 
+int kc_ask_check_wish(const kc_ipc_wish *wish, uint32_t flags_known, bool may_expire)
+{
+    bool known = (wish->flags & ~flags_known) == 0 && (may_expire || wish->ttl_ms == 0) && wish->spare == 0;
+    return known ? KC_OK : KC_EINVAL;
+}
+
 void kc_ask_writer(kc_writer *writer, kc_ipc_op *op, size_t room)
 {
     kc_writer_init(writer, op->out, room, 1, op->ipc->max_frame_bytes);
@@ -36,6 +42,9 @@ int kc_ask_finish(kc_writer *writer, kc_ipc_op *op)
 
 static bool kc_payload_is_good(const kc_ipc *ipc, const kc_ipc_payload *payload)
 {
+    if (payload->spare != 0) {
+        return false;
+    }
     if (payload->loan != NULL) {
         return kc_loan_ipc(payload->loan) == ipc && payload->bytes == NULL && payload->file_count == 0;
     }
@@ -107,7 +116,7 @@ int kc_ask_done(kc_ipc_op *op, int code, kc_ipc_op **op_out)
     if (op->loans != NULL && kc_client_enter(op->ipc)) {
         for (uint32_t i = 0; i < op->sent_items; i++) {
             if (op->loans[i] != NULL) {
-                kc_loan_settle(op->loans[i], KC_LOAN_REFUSED);
+                kc_loan_settle(op->loans[i], false);
             }
         }
         kc_client_leave(op->ipc);
@@ -161,7 +170,10 @@ int kc_ask_send(kc_ipc_chan *chan, const kc_ipc_payload *payloads, uint32_t coun
     kc_ipc *ipc = chan->ipc;
     kc_ipc_wish how = kc_ask_wish(wish);
     uint64_t bytes = KC_ASK_HEAD_BYTES;
-    int code = kc_ask_check_sends(ipc, payloads, count, &bytes);
+    int code = kc_ask_check_wish(&how, KC_IPC_CONFIRM, true);
+    if (code == KC_OK) {
+        code = kc_ask_check_sends(ipc, payloads, count, &bytes);
+    }
     if (code != KC_OK) {
         return code;
     }
@@ -204,7 +216,8 @@ static int kc_ask_put_recv(kc_ipc_op *op, uint32_t max_items, bool batch, kc_ipc
 int kc_ask_recv(kc_ipc_chan *chan, uint32_t max_items, bool batch, const kc_ipc_wish *wish, kc_ipc_op **op_out)
 {
     kc_ipc_wish how = kc_ask_wish(wish);
-    if (max_items == 0 || max_items > KC_MAX_ITEMS) {
+    int code = kc_ask_check_wish(&how, KC_IPC_ACK | KC_IPC_SENDER, false);
+    if (code != KC_OK || max_items == 0 || max_items > KC_MAX_ITEMS) {
         return KC_EINVAL;
     }
     kc_ipc_op *op = kc_op_make(chan->ipc, chan, KC_CMD_CHAN_RECV, KC_ASK_HEAD_BYTES);

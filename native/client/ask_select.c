@@ -1,11 +1,17 @@
 /* ask_select.c: a select as a frame (kc_client.h). */
 #include "client/kc_client.h"
 
+static bool kc_clause_is_good(const kc_ipc *ipc, const kc_ipc_clause *clause)
+{
+    uint32_t known = clause->payload == NULL ? (uint32_t)(KC_IPC_ACK | KC_IPC_SENDER) : 0;
+    return clause->chan != NULL && clause->chan->ipc == ipc && (clause->flags & ~known) == 0 && clause->spare == 0;
+}
+
 static int kc_ask_check_clauses(const kc_ipc *ipc, const kc_ipc_clause *clauses, uint32_t count, uint64_t *bytes)
 {
     int code = count == 0 || count > KC_MAX_CLAUSES ? KC_EINVAL : KC_OK;
     for (uint32_t i = 0; code == KC_OK && i < count; i++) {
-        if (clauses[i].chan == NULL || clauses[i].chan->ipc != ipc) {
+        if (!kc_clause_is_good(ipc, &clauses[i])) {
             code = KC_EINVAL;
         } else if (clauses[i].payload != NULL) {
             code = kc_ask_sum(ipc, clauses[i].payload, bytes);
@@ -75,7 +81,10 @@ int kc_ask_select(kc_ipc *ipc, const kc_ipc_clause *clauses, uint32_t count, con
 {
     kc_ipc_wish how = kc_ask_wish(wish);
     uint64_t bytes = KC_ASK_HEAD_BYTES;
-    int code = kc_ask_check_clauses(ipc, clauses, count, &bytes);
+    int code = kc_ask_check_wish(&how, KC_IPC_BIASED, false);
+    if (code == KC_OK) {
+        code = kc_ask_check_clauses(ipc, clauses, count, &bytes);
+    }
     if (code != KC_OK) {
         return code;
     }

@@ -80,16 +80,20 @@ KC_API int kc_ipc_send_many(kc_ipc_chan *chan, const kc_ipc_payload *payloads, u
     kc_ipc_result one = {.code = KC_EINVAL, .index = UINT32_MAX};
     kc_ipc_wish how = kc_ask_wish(wish);
     int64_t deadline_ns = kc_op_deadline(how.timeout_ms, 0);
-    uint32_t settled = 0, dropped = 0, flags = 0;
+    uint32_t settled = 0, asked = 0, dropped = 0, flags = 0;
     bool go_on = count != 0;
     while (go_on) {
         uint32_t run = kc_call_run_length(chan->ipc, payloads + settled, count - settled);
         how.timeout_ms = kc_op_left_ms(deadline_ns, how.timeout_ms);
         int code = kc_call_send_run(chan, payloads + settled, run, &how, &one);
-        go_on = code == KC_OK && one.count == run && settled + run < count;
+        asked = settled + run;
+        go_on = code == KC_OK && one.count == run && asked < count;
         settled += one.count;
         dropped += one.dropped;
         flags |= one.flags;
+    }
+    for (; (flags & KC_IPC_IN_DOUBT) != 0 && asked < count; asked++) {
+        kc_ipc_loan_give(payloads[asked].loan); /* gone too, as the others from the first that is not settled */
     }
     if (settled != 0 && (flags & KC_IPC_IN_DOUBT) == 0) {
         one = (kc_ipc_result){.code = KC_OK, .index = UINT32_MAX};

@@ -8,6 +8,7 @@
 #include "ipc/kc_bytes.h"
 
 enum { KC_CHAN_BYTES = 20 * 12 + 2 * (KC_ATTR_HEAD_BYTES + KC_MAX_TEXT_BYTES) };
+enum { KC_CHAN_GIVEN = 2 * KC_IPC_GIVEN_GROUP - 1 };
 enum { KC_CHAN_RIGHTS = KC_FLAG_CHAN_READ | KC_FLAG_CHAN_WRITE };
 
 static int kc_chan_text(kc_writer *writer, uint16_t type, const char *text)
@@ -37,6 +38,8 @@ static kc_ipc_chan *kc_chan_new(kc_ipc *ipc)
         chan->refs = 1;
         kc_link_init(&chan->lane.link);
         kc_link_init(&chan->lane.ops);
+        kc_link_init(&chan->queue.link);
+        kc_link_init(&chan->queue.callers);
         kc_client_keep(ipc);
     }
     return chan;
@@ -61,9 +64,10 @@ static int kc_chan_ask(kc_ipc_op *op, kc_writer *writer, uint32_t flags, bool ma
     if (code == KC_OK) {
         code = kc_ipc_op_wait(op, NULL);
         const kc_reply *reply = &op->reply;
-        chan->info = (kc_ipc_chan_info){reply->chan_id, reply->kind, reply->capacity, reply->elem_size,
-                                        reply->overflow,
-                                        (reply->flags & ~(uint32_t)KC_CHAN_RIGHTS) | (flags & KC_CHAN_RIGHTS)};
+        chan->info = (kc_ipc_chan_info){
+            .chan_id = reply->chan_id, .kind = reply->kind, .capacity = reply->capacity, .elem_size = reply->elem_size,
+            .overflow = reply->overflow,
+            .flags = (reply->flags & ~(uint32_t)KC_CHAN_RIGHTS) | (flags & KC_CHAN_RIGHTS)};
         kc_op_finish(op, NULL);
     }
     if (code != KC_OK) {
@@ -123,6 +127,10 @@ KC_API int kc_ipc_make(kc_ipc *ipc, const char *name, const kc_ipc_chan_config *
     kc_ipc_chan_config wanted = config != NULL ? *config : (kc_ipc_chan_config){0};
     kc_writer writer;
     *chan_out = NULL;
+    if ((wanted.given & ~(uint32_t)KC_CHAN_GIVEN) != 0 || wanted.spare != 0 || wanted.spares[0] != 0 ||
+        wanted.spares[1] != 0) {
+        return KC_EINVAL;
+    }
     kc_ipc_op *op = kc_control_make(ipc, NULL, KC_CMD_CHAN_MAKE, KC_CHAN_BYTES, &writer);
     if (op == NULL) {
         return KC_ENOMEM;

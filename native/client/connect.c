@@ -66,14 +66,17 @@ static kc_ipc *kc_connect_new(const kc_ipc_config *config)
     ipc->pid = getpid();
     ipc->epoll = -1;
     ipc->timer = -1;
+    ipc->tower = -1;
+    ipc->recall = -1;
     ipc->armed_ns = INT64_MAX;
+    ipc->retry_ns = INT64_MAX;
     atomic_init(&ipc->refs, 1);
     pthread_mutex_init(&ipc->lock, NULL);
-    kc_link_init(&ipc->waiters);
-    kc_link_init(&ipc->callers);
-    kc_link_init(&ipc->lanes);
-    kc_link_init(&ipc->own.link);
-    kc_link_init(&ipc->own.ops);
+    kc_link *lists[] = {&ipc->waiters, &ipc->threads,   &ipc->callers,  &ipc->queues,      &ipc->queue.link,
+                        &ipc->lanes,   &ipc->own.link, &ipc->own.ops, &ipc->queue.callers, &ipc->cancels};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        kc_link_init(lists[i]);
+    }
     kc_connect_bounds(ipc, config);
     return ipc;
 }
@@ -89,7 +92,7 @@ static int kc_connect_open(kc_ipc *ipc)
     if (ipc->epoll < 0 || ipc->timer < 0 || epoll_ctl(ipc->epoll, EPOLL_CTL_ADD, ipc->timer, &input) != 0) {
         return KC_ENOMEM;
     }
-    return KC_OK;
+    return ipc->waiting.self == kc_thread_waiting.self || kc_client_tower(ipc) ? KC_OK : KC_ENOMEM;
 }
 
 void kc_client_shut(kc_ipc *ipc)
@@ -100,6 +103,8 @@ void kc_client_shut(kc_ipc *ipc)
     }
     kc_client_close_files(&ipc->epoll, 1);
     kc_client_close_files(&ipc->timer, 1);
+    kc_client_close_files(&ipc->tower, 1);
+    kc_client_close_files(&ipc->recall, 1);
     kc_client_close_files(ipc->files, ipc->file_count);
     ipc->file_count = 0;
     kc_client_give(ipc, ipc->out_memory);
@@ -145,7 +150,7 @@ static int kc_connect_greet(kc_ipc *ipc, const char *name, int64_t deadline_ns)
     op->timeout_ms = left_ms < 1 ? 1 : (int32_t)left_ms;
     op->deadline_ns = deadline_ns;
     ipc->greeting = op;
-    kc_client_arm(ipc, deadline_ns);
+    kc_due_set(ipc, &op->due, deadline_ns);
     kc_output_queue(ipc, op);
     kc_client_leave(ipc);
     return kc_op_finish(op, NULL);
@@ -202,12 +207,13 @@ KC_API int kc_ipc_connect(const kc_ipc_config *config, kc_ipc **ipc_out)
     int32_t timeout_ms = wanted.connect_timeout_ms > 0 ? wanted.connect_timeout_ms : KC_CONNECT_MS;
     int64_t deadline_ns = kc_op_deadline(timeout_ms, 0);
     *ipc_out = NULL;
-    kc_ipc *ipc = kc_connect_new(&wanted);
+    bool good = (wanted.spare[0] | wanted.spare[1] | wanted.spare[2] | wanted.spare[3]) == 0;
+    kc_ipc *ipc = good ? kc_connect_new(&wanted) : NULL;
     if (ipc == NULL) {
         if (wanted.transport != NULL) {
             wanted.transport->close(wanted.link);
         }
-        return KC_ENOMEM;
+        return good ? KC_ENOMEM : KC_EINVAL;
     }
     int code = kc_connect_link(ipc, &wanted, deadline_ns);
     if (code == KC_OK) {
@@ -234,9 +240,7 @@ KC_API void kc_ipc_disconnect(kc_ipc *ipc)
     }
     kc_client_end(ipc, KC_EBADF);
     ipc->disconnected = true;
-    if (ipc->pilot == NULL) {
-        kc_client_shut(ipc); /* else the pilot does, who sleeps on it */
-    }
+    kc_client_quit(ipc); /* else whoever sleeps on it does */
     kc_client_leave(ipc);
     kc_client_drop(ipc);
 }

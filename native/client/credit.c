@@ -1,7 +1,11 @@
 /* credit.c: how much may be in flight, of a connection and of each of its channels (kc_client.h).
  *
- * Invariants: who is granted room has it counted in the same step; callers are granted in their order, and one that only
- * its channel's bound keeps back keeps back nobody of another channel.
+ * Callers of one channel, or of none, stand in one queue and are granted in their order. A queue stands in `queues` while only
+ * the connection's bound keeps its first caller back; such queues take turns, each giving one caller, so that nobody of
+ * another channel waits for a channel whose own bound is tight, nor is one looked at in vain.
+ *
+ * Invariants: who is granted room has it counted in the same step; one step of giving, granting or leaving looks at one
+ * caller, however many wait.
  */
 #include "client/kc_client.h"
 
@@ -17,6 +21,12 @@ static bool kc_credit_chan_fits(const kc_ipc *ipc, const kc_ipc_chan *chan, uint
            kc_credit_fits(chan->requests, chan->bytes, ipc->max_chan_requests, ipc->max_chan_bytes, bytes);
 }
 
+static bool kc_credit_all_fits(kc_ipc *ipc, uint64_t bytes)
+{
+    ipc->steps++;
+    return kc_credit_fits(ipc->requests, ipc->bytes, ipc->max_requests, ipc->max_bytes, bytes);
+}
+
 static void kc_credit_take(kc_ipc *ipc, kc_ipc_chan *chan, uint64_t bytes)
 {
     ipc->requests++;
@@ -27,48 +37,67 @@ static void kc_credit_take(kc_ipc *ipc, kc_ipc_chan *chan, uint64_t bytes)
     }
 }
 
+/* --- queues ------------------------------------------------------------------------------------------------------- */
+
+static kc_queue *kc_credit_queue(kc_ipc *ipc, kc_ipc_chan *chan)
+{
+    return chan != NULL ? &chan->queue : &ipc->queue;
+}
+
+static kc_caller *kc_credit_first(const kc_queue *queue)
+{
+    return KC_LINK_OWNER(queue->callers.next, kc_caller, link);
+}
+
+/* After its first caller or its channel's room has changed. */
+static void kc_credit_place(kc_ipc *ipc, kc_queue *queue)
+{
+    ipc->steps++;
+    bool ready = !kc_link_empty(&queue->callers);
+    if (ready) {
+        const kc_caller *caller = kc_credit_first(queue);
+        ready = kc_credit_chan_fits(ipc, caller->chan, caller->bytes);
+    }
+    if (!ready) {
+        kc_link_remove(&queue->link);
+    } else if (kc_link_empty(&queue->link)) {
+        kc_link_append(&ipc->queues, &queue->link);
+    }
+}
+
 static void kc_credit_answer(kc_ipc *ipc, kc_caller *caller, int code)
 {
+    kc_due_clear(ipc, &caller->due);
     kc_link_remove(&caller->link);
+    kc_link_remove(&caller->among);
     ipc->caller_count--;
     caller->code = code;
     caller->op->caller = NULL;
     kc_client_ready(ipc, &caller->waiter);
+    kc_credit_place(ipc, kc_credit_queue(ipc, caller->chan));
 }
 
 static void kc_credit_grant(kc_ipc *ipc)
 {
-    kc_link *next;
-    for (kc_link *at = ipc->callers.next; at != &ipc->callers; at = next) {
-        kc_caller *caller = KC_LINK_OWNER(at, kc_caller, link);
-        next = at->next;
-        if (!kc_credit_chan_fits(ipc, caller->chan, caller->bytes)) {
-            continue;
-        }
-        if (!kc_credit_fits(ipc->requests, ipc->bytes, ipc->max_requests, ipc->max_bytes, caller->bytes)) {
+    while (!kc_link_empty(&ipc->queues)) {
+        kc_queue *queue = KC_LINK_OWNER(ipc->queues.next, kc_queue, link);
+        kc_caller *caller = kc_credit_first(queue);
+        if (!kc_credit_all_fits(ipc, caller->bytes)) {
             break;
         }
         kc_credit_take(ipc, caller->chan, caller->bytes);
+        kc_link_remove(&queue->link); /* its next turn comes after the others' */
         kc_credit_answer(ipc, caller, KC_OK);
     }
 }
 
-/* Whether a caller stands before this one: for its channel, or for the connection. */
-static bool kc_credit_is_late(const kc_ipc *ipc, const kc_ipc_chan *chan)
-{
-    for (kc_link *at = ipc->callers.next; at != &ipc->callers; at = at->next) {
-        const kc_caller *caller = KC_LINK_OWNER(at, kc_caller, link);
-        if (caller->chan == chan || kc_credit_chan_fits(ipc, caller->chan, caller->bytes)) {
-            return true;
-        }
-    }
-    return false;
-}
+/* --- asking and giving -------------------------------------------------------------------------------------------- */
 
+/* Nobody passes one who stands before: for its channel, or for the connection. */
 bool kc_credit_try(kc_ipc *ipc, kc_ipc_chan *chan, uint64_t bytes)
 {
-    if (kc_credit_is_late(ipc, chan) || !kc_credit_chan_fits(ipc, chan, bytes) ||
-        !kc_credit_fits(ipc->requests, ipc->bytes, ipc->max_requests, ipc->max_bytes, bytes)) {
+    bool late = !kc_link_empty(&kc_credit_queue(ipc, chan)->callers) || !kc_link_empty(&ipc->queues);
+    if (late || !kc_credit_chan_fits(ipc, chan, bytes) || !kc_credit_all_fits(ipc, bytes)) {
         return false;
     }
     kc_credit_take(ipc, chan, bytes);
@@ -77,14 +106,14 @@ bool kc_credit_try(kc_ipc *ipc, kc_ipc_chan *chan, uint64_t bytes)
 
 int kc_credit_wait(kc_ipc *ipc, kc_ipc_op *op, int64_t deadline_ns)
 {
-    kc_caller caller = {.op = op, .chan = op->chan, .bytes = op->bytes, .deadline_ns = deadline_ns, .code = KC_OK};
-    if (kc_credit_try(ipc, op->chan, op->bytes)) {
-        return KC_OK;
-    }
+    kc_caller caller = {.due = {.caller = true}, .op = op, .chan = op->chan, .bytes = op->bytes, .code = KC_OK};
+    kc_queue *queue = kc_credit_queue(ipc, op->chan);
     op->caller = &caller;
-    kc_link_append(&ipc->callers, &caller.link);
+    kc_link_append(&queue->callers, &caller.link);
+    kc_link_append(&ipc->callers, &caller.among);
     ipc->caller_count++;
-    kc_client_arm(ipc, deadline_ns);
+    kc_credit_place(ipc, queue);
+    kc_due_set(ipc, &caller.due, deadline_ns);
     kc_client_wait(ipc, &caller.waiter);
     return caller.code;
 }
@@ -97,35 +126,35 @@ void kc_credit_give(kc_ipc *ipc, kc_ipc_chan *chan, uint64_t bytes)
         chan->requests--;
         chan->bytes -= bytes;
     }
+    kc_credit_place(ipc, kc_credit_queue(ipc, chan));
     kc_credit_grant(ipc);
 }
 
-void kc_credit_expire(kc_ipc *ipc, int64_t now_ns, int64_t *next_ns)
+/* --- leaving without ---------------------------------------------------------------------------------------------- */
+
+static void kc_credit_leave(kc_ipc *ipc, kc_caller *caller, int code)
 {
-    kc_link *next;
-    for (kc_link *at = ipc->callers.next; at != &ipc->callers; at = next) {
-        kc_caller *caller = KC_LINK_OWNER(at, kc_caller, link);
-        next = at->next;
-        if (caller->deadline_ns <= now_ns) {
-            kc_credit_answer(ipc, caller, KC_ETIME);
-        } else if (caller->deadline_ns < *next_ns) {
-            *next_ns = caller->deadline_ns;
-        }
-    }
-    kc_credit_grant(ipc); /* who stood behind one that left may fit */
+    kc_credit_answer(ipc, caller, code);
+#if KC_MUTANT != 67 /* who stood behind a caller that leaves waits for the next answer */
+    kc_credit_grant(ipc);
+#endif
+}
+
+void kc_credit_expire(kc_ipc *ipc, kc_caller *caller)
+{
+    kc_credit_leave(ipc, caller, KC_ETIME);
 }
 
 void kc_credit_cancel(kc_ipc *ipc, kc_ipc_op *op)
 {
     if (op->caller != NULL) {
-        kc_credit_answer(ipc, op->caller, KC_ECANCELED);
-        kc_credit_grant(ipc); /* who stood behind it may fit */
+        kc_credit_leave(ipc, op->caller, KC_ECANCELED);
     }
 }
 
 void kc_credit_end(kc_ipc *ipc)
 {
     while (!kc_link_empty(&ipc->callers)) {
-        kc_credit_answer(ipc, KC_LINK_OWNER(ipc->callers.next, kc_caller, link), ipc->ended);
+        kc_credit_answer(ipc, KC_LINK_OWNER(ipc->callers.next, kc_caller, among), ipc->ended);
     }
 }

@@ -131,8 +131,11 @@ bool kc_input_move(kc_ipc *ipc)
                           : KC_CLIENT_INPUT_BYTES - ipc->in_length;
     uint32_t files = KC_CLIENT_FILES - ipc->file_count;
     int64_t came = ipc->transport.receive(ipc->link, to, room, ipc->files + ipc->file_count, &files);
-    if (came == KC_EAGAIN) {
+    if (came == KC_EAGAIN && !ipc->deaf) {
         return false;
+    }
+    if (came == KC_EAGAIN) {
+        came = KC_ECONNRESET; /* nothing more can be asked, and all that was said is read */
     }
     ipc->file_count += files;
     int code = came > 0 ? kc_input_take(ipc, (size_t)came) : came == 0 ? KC_ECONNRESET : (int)came;

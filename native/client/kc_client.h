@@ -1,9 +1,10 @@
 /* kc_client.h: one connection as the client's files see it. What they do together stands in kcoro/kc_ipc.h. It is
  * longer than its neighbours because a connection is one state, seen by all of them.
  *
- * One lock guards all of a connection. It is held over calls of the transport, which return at once, and never while
- * anybody waits. Of the callers that wait one is the pilot: it alone reads, writes and sleeps on the descriptor, and
- * wakes those whose operation has ended. When it leaves, the next one takes over.
+ * One lock guards all of a connection; whoever takes it holds a reference. It is held over calls of the transport, which
+ * return at once, and never while anybody waits. Of the callers that wait one is the pilot: it alone reads, writes and sleeps
+ * on the descriptor, and wakes those whose operation has ended. When it leaves, the next one takes over: a thread if one
+ * waits, for a coroutine may be woken and not run.
  *
  * Invariants:
  * - An operation stands in `table` from its begin until it has ended, under a REQ_ID that no other one there has.
@@ -49,22 +50,39 @@ void kc_link_remove(kc_link *link); /* it is then a list of its own: removing tw
 /* --- who waits ---------------------------------------------------------------------------------------------------- */
 
 typedef struct kc_waiter {
-    kc_link link;
+    kc_link link; /* in kc_ipc.waiters, or .threads */
     const kc_ipc_waiting *waiting;
     void *who;
     bool ready;
 } kc_waiter;
 
-/* A caller for whom the bounds leave no room, in `callers`. */
+/* A deadline, in what has it. */
+typedef struct kc_due {
+    struct kc_due *child;
+    struct kc_due *next;
+    struct kc_due *before;
+    int64_t at_ns;
+    bool set;
+    bool caller; /* of a kc_caller, else of a kc_ipc_op */
+} kc_due;
+
+/* A caller for whom the bounds leave no room. */
 typedef struct kc_caller {
-    kc_link link;
+    kc_link link;  /* in its queue */
+    kc_link among; /* in kc_ipc.callers */
+    kc_due due;
     kc_waiter waiter;
     kc_ipc_op *op;     /* whose `caller` this is */
     kc_ipc_chan *chan; /* NULL: only the connection's bound counts */
     uint64_t bytes;
-    int64_t deadline_ns;
     int code; /* KC_OK: granted */
 } kc_caller;
+
+/* Those of one channel, or of none. */
+typedef struct kc_queue {
+    kc_link link; /* in kc_ipc.queues while the connection's bound alone keeps the first one back */
+    kc_link callers;
+} kc_queue;
 
 /* --- what goes out and comes in ----------------------------------------------------------------------------------- */
 
@@ -118,11 +136,13 @@ typedef struct kc_mapping {
 enum kc_op_stage { KC_OP_QUEUED, KC_OP_LEAVING, KC_OP_SENT, KC_OP_ENDED };
 
 struct kc_ipc_op {
-    kc_link link; /* in its lane while QUEUED */
+    kc_link link; /* in its lane while QUEUED; in kc_ipc.cancels while CANCEL is still to be said */
+    kc_due due;
     kc_ipc *ipc;
     kc_ipc_chan *chan; /* NULL: of the connection */
     kc_waiter *waiter;
     kc_caller *caller; /* while it waits for room */
+    kc_ipc_region *region; /* that it drops while nobody waits for it: it is freed with its end */
     kc_client_frame *reply_frame;
     kc_ipc_message *messages; /* room for max_items */
     kc_ipc_loan **loans; /* that are sent; by clause in a select */
@@ -148,13 +168,14 @@ struct kc_ipc_op {
     uint8_t stage; /* enum kc_op_stage */
     bool counted;
     bool confirm;
-    bool cancel_owed; /* CANCEL is still to be said */
+    bool cancel_owed; /* it stands in kc_ipc.cancels */
     bool cancelled;   /* before it began: it will not */
 };
 
 struct kc_ipc_chan {
     kc_ipc *ipc;
     kc_lane lane;
+    kc_queue queue;
     kc_ipc_chan_info info;
     uint32_t requests;
     uint64_t bytes;
@@ -173,12 +194,23 @@ struct kc_ipc {
     kc_ipc_memory memory;
     int epoll;
     int timer;
+    int tower;        /* coroutines sleep on it: epoll and recall; -1: none waits otherwise than as a thread */
+    int recall;       /* an eventfd: how many have been recalled and have not heard it */
     int64_t armed_ns; /* when the timer rings; INT64_MAX: not */
+    int64_t retry_ns; /* when sending is tried again that found no memory; INT64_MAX: not */
     int64_t grace_ns;
+    kc_due *dues;
+    uint64_t steps;   /* callers and deadlines that were looked at: for tests */
 
     kc_waiter *pilot;
-    kc_link waiters;
+    bool asleep;     /* the pilot; others may have the lock */
+    bool called;     /* and is to look at itself */
+    unsigned sleepers; /* on the descriptors: the pilot, and those that have not heard yet that they were recalled */
+    kc_link waiters; /* coroutines */
+    kc_link threads;
     kc_link callers;
+    kc_link queues;
+    kc_queue queue;      /* of callers of no channel */
     uint32_t max_requests, max_chan_requests, requests, caller_count;
     uint64_t max_bytes, max_chan_bytes, bytes;
 
@@ -187,7 +219,7 @@ struct kc_ipc {
     uint32_t under_way;
     uint32_t last_id;
     kc_ipc_op *greeting; /* HELLO has no REQ_ID */
-    uint32_t cancels_owed;
+    kc_link cancels; /* operations that have left and whose CANCEL is still to be said */
 
     kc_lane own; /* requests of no channel */
     kc_link lanes;
@@ -195,7 +227,7 @@ struct kc_ipc {
     uint8_t *out_memory; /* to be freed when the frame has left */
     const uint8_t *out;
     size_t out_at, out_length;
-    bool deaf;           /* no more can be sent; what came may still be read */
+    bool deaf;           /* no more can be sent; it ends when what came was read */
     bool watching_output;
     bool disconnected;
     uint8_t note[KC_CLIENT_NOTE_BYTES];
@@ -237,17 +269,28 @@ void kc_client_close_files(int *files, uint32_t count);
 extern const kc_ipc_waiting kc_thread_waiting;
 void kc_client_wait(kc_ipc *ipc, kc_waiter *waiter); /* until it is ready; with the lock */
 void kc_client_ready(kc_ipc *ipc, kc_waiter *waiter);
-void kc_client_arm(kc_ipc *ipc, int64_t deadline_ns);
+void kc_client_quit(kc_ipc *ipc);    /* shuts what was disconnected when nobody sleeps on it */
+bool kc_client_tower(kc_ipc *ipc);   /* makes what coroutines sleep on */
 void kc_client_pause(kc_ipc *ipc, int64_t until_ns); /* while nobody else knows the connection */
 void kc_client_move(kc_ipc *ipc); /* sends what can be sent now, and looks at the clock; with the lock */
 void kc_client_step(kc_ipc *ipc); /* and reads, unless somebody else does */
+
+/* timer.c */
+void kc_client_ring_at(kc_ipc *ipc, int64_t at_ns); /* INT64_MAX: not */
+void kc_client_arm(kc_ipc *ipc, int64_t deadline_ns); /* then or earlier */
+void kc_client_call(kc_ipc *ipc); /* the pilot, if it sleeps */
+void kc_client_ring(kc_ipc *ipc); /* ends what is due, if it is time to look */
+
+/* due.c */
+void kc_due_set(kc_ipc *ipc, kc_due *due, int64_t at_ns); /* INT64_MAX: never. It was set before or not. */
+void kc_due_clear(kc_ipc *ipc, kc_due *due);
 
 /* credit.c */
 bool kc_credit_try(kc_ipc *ipc, kc_ipc_chan *chan, uint64_t bytes);
 int kc_credit_wait(kc_ipc *ipc, kc_ipc_op *op, int64_t deadline_ns);
 void kc_credit_cancel(kc_ipc *ipc, kc_ipc_op *op); /* if it waits: KC_ECANCELED */
 void kc_credit_give(kc_ipc *ipc, kc_ipc_chan *chan, uint64_t bytes);
-void kc_credit_expire(kc_ipc *ipc, int64_t now_ns, int64_t *next_ns);
+void kc_credit_expire(kc_ipc *ipc, kc_caller *caller);
 void kc_credit_end(kc_ipc *ipc);
 
 /* output.c, input.c */
@@ -265,7 +308,9 @@ kc_ipc_op *kc_op_make(kc_ipc *ipc, kc_ipc_chan *chan, uint16_t cmd, size_t out_b
 void kc_op_unmake(kc_ipc_op *op);                 /* one that never began */
 int kc_op_files(kc_ipc_op *op, const int *files, uint32_t count);
 int kc_op_begin(kc_ipc_op *op, bool counted, bool may_wait); /* takes it over only with KC_OK */
+int kc_op_launch(kc_ipc_op *op); /* one that nobody waits for; with the lock. It leaves with the next move. */
 void kc_op_end(kc_ipc_op *op, int code);           /* with the lock */
+void kc_op_settle(kc_ipc_op *op, int code);        /* its loans, and its flags */
 int kc_op_finish(kc_ipc_op *op, kc_ipc_result *result_out); /* waits, tells, frees */
 void kc_client_end(kc_ipc *ipc, int code);         /* with the lock */
 void kc_client_shut(kc_ipc *ipc);                  /* closes what the connection has open, once */
@@ -290,6 +335,8 @@ int kc_ask_messages(kc_ipc_op *op, uint32_t max_items);
 uint32_t kc_ask_recv_flags(uint32_t wished);
 int kc_ask_done(kc_ipc_op *op, int code, kc_ipc_op **op_out); /* what is not asked leaves loans as they were */
 kc_ipc_wish kc_ask_wish(const kc_ipc_wish *wish);
+/* KC_EINVAL: it has what this operation does not know. */
+int kc_ask_check_wish(const kc_ipc_wish *wish, uint32_t flags_known, bool may_expire);
 
 /* control.c: requests that are answered at once */
 kc_ipc_op *kc_control_make(kc_ipc *ipc, kc_ipc_chan *chan, uint16_t cmd, size_t more_bytes, kc_writer *writer_out);
@@ -306,7 +353,7 @@ struct kc_ipc_loan {
     uint64_t length; /* as it was asked for */
     uint64_t room;   /* what it takes */
     enum kc_loan_state state;
-    bool freed; /* the daemon's word came before the answer to the send */
+    bool freed; /* while SENDING: the daemon's word came before the answer to the send */
 };
 
 /* Its loans stand in the order of their offsets and do not overlap. */
@@ -318,13 +365,16 @@ struct kc_ipc_region {
     size_t bytes;
     kc_ipc_loan *loans;
     bool dropping;
+    bool abandoned; /* nobody will free it: it goes with the last that uses it */
 };
 
 int kc_loan_begin(kc_ipc_loan *loan, size_t length, kc_desc_value *range_out); /* with the lock */
-void kc_loan_settle(kc_ipc_loan *loan, int outcome);
-enum { KC_LOAN_REFUSED, KC_LOAN_ACCEPTED, KC_LOAN_DOUBTFUL };
+void kc_loan_settle(kc_ipc_loan *loan, bool gone); /* else it is the caller's as before */
 kc_ipc *kc_loan_ipc(const kc_ipc_loan *loan);
 void kc_region_freed(kc_ipc *ipc, const kc_desc_value *range);
+void kc_region_left(kc_ipc_region *region); /* one loan fewer: frees what is abandoned and not used; with the lock */
+void kc_region_dropped(kc_ipc_region *region, int code); /* the answer to the REGION_DROP of what is abandoned */
+void kc_regions_end(kc_ipc *ipc); /* the connection has ended */
 int kc_mapping_add(kc_ipc *ipc, kc_client_frame *frame, const kc_reply *reply);
 void kc_mapping_gone(kc_ipc *ipc, uint64_t region);
 int kc_mapping_lend(kc_ipc *ipc, const kc_desc_value *range, kc_ipc_message *message_out);

@@ -27,12 +27,14 @@ static kc_ipc_loan **kc_region_gap(kc_ipc_region *region, uint64_t room, uint64_
 
 static void kc_loan_remove(kc_ipc_loan *loan)
 {
-    kc_ipc_loan **at = &loan->region->loans;
+    kc_ipc_region *region = loan->region;
+    kc_ipc_loan **at = &region->loans;
     while (*at != loan) {
         at = &(*at)->next;
     }
     *at = loan->next;
-    kc_client_give(loan->region->ipc, loan);
+    kc_client_give(region->ipc, loan);
+    kc_region_left(region);
 }
 
 static int kc_loan_place(kc_ipc_region *region, kc_ipc_loan *loan)
@@ -86,10 +88,13 @@ KC_API void kc_ipc_loan_give(kc_ipc_loan *loan)
 {
     kc_ipc *ipc = loan != NULL ? loan->region->ipc : NULL;
     if (ipc != NULL && kc_client_enter(ipc)) {
+        kc_client_keep(ipc); /* its region may go, and hold the last reference */
         if (loan->state == KC_LOAN_WRITING) {
             kc_loan_remove(loan);
+            kc_client_move(ipc);
         }
         kc_client_leave(ipc);
+        kc_client_drop(ipc);
     }
 }
 
@@ -107,12 +112,14 @@ int kc_loan_begin(kc_ipc_loan *loan, size_t length, kc_desc_value *range_out)
     return KC_OK;
 }
 
-void kc_loan_settle(kc_ipc_loan *loan, int outcome)
+/* What the caller is told is his stays his: a daemon that freed it before it refused it said nothing. */
+void kc_loan_settle(kc_ipc_loan *loan, bool gone)
 {
-    if (loan->freed) {
-        kc_loan_remove(loan); /* so it was sent, whatever the answer */
+    if (gone && loan->freed) {
+        kc_loan_remove(loan);
     } else {
-        loan->state = outcome == KC_LOAN_REFUSED ? KC_LOAN_WRITING : KC_LOAN_SENT;
+        loan->state = gone ? KC_LOAN_SENT : KC_LOAN_WRITING;
+        loan->freed = false;
     }
 }
 

@@ -1,8 +1,4 @@
-/* op.c: one operation from its begin to its end (kc_client.h).
- *
- * Invariants: an operation ends once; what it sends of ours (loans) is settled in that step, and its part of the bounds
- * given back; from then on only whoever waits for it or frees it uses it.
- */
+/* op.c: one operation made and begun (kc_client.h); how it ends stands in op_end.c, how it is told in op_tell.c. */
 #include <errno.h>
 #include <fcntl.h>
 
@@ -131,7 +127,7 @@ static void kc_op_enter(kc_ipc *ipc, kc_ipc_op *op)
         op->chan->refs++;
     }
     op->stage = KC_OP_QUEUED;
-    kc_client_arm(ipc, op->deadline_ns);
+    kc_due_set(ipc, &op->due, op->deadline_ns);
     kc_output_queue(ipc, op);
 }
 
@@ -173,7 +169,15 @@ static int kc_op_start(kc_ipc *ipc, kc_ipc_op *op, bool counted, bool may_wait)
     return code;
 }
 
-static void kc_op_settle(kc_ipc_op *op, int code);
+/* What tries leaves at once or not at all. */
+static void kc_op_try(kc_ipc *ipc, kc_ipc_op *op)
+{
+#if KC_MUTANT != 66 /* what tries waits for room in the socket */
+    if (op->timeout_ms == 0 && !ipc->deaf && kc_output_forget(ipc, op)) {
+        kc_op_end(op, KC_EAGAIN);
+    }
+#endif
+}
 
 int kc_op_begin(kc_ipc_op *op, bool counted, bool may_wait)
 {
@@ -186,6 +190,7 @@ int kc_op_begin(kc_ipc_op *op, bool counted, bool may_wait)
     if (code == KC_OK) {
         kc_op_enter(ipc, op);
         kc_output_move(ipc);
+        kc_op_try(ipc, op);
     } else {
         kc_op_settle(op, code);
     }
@@ -193,89 +198,12 @@ int kc_op_begin(kc_ipc_op *op, bool counted, bool may_wait)
     return code;
 }
 
-/* --- ending ------------------------------------------------------------------------------------------------------- */
-
-static int kc_op_loan_outcome(const kc_ipc_op *op, int code, uint32_t at)
+int kc_op_launch(kc_ipc_op *op)
 {
-    if ((op->flags & KC_IPC_IN_DOUBT) != 0 || (op->confirm && code == KC_ECANCELED && op->stage >= KC_OP_LEAVING)) {
-        return KC_LOAN_DOUBTFUL; /* of a confirmed one: never accepted, or accepted and then lost */
+    op->deadline_ns = kc_op_deadline(op->timeout_ms, 0);
+    int code = kc_op_start(op->ipc, op, false, false);
+    if (code == KC_OK) {
+        kc_op_enter(op->ipc, op);
     }
-    if (code == KC_EINPROGRESS) {
-        return KC_LOAN_ACCEPTED;
-    }
-    if (code != KC_OK) {
-        return KC_LOAN_REFUSED;
-    }
-    if (op->cmd == KC_CMD_SELECT) {
-        return at == op->reply.index ? KC_LOAN_ACCEPTED : KC_LOAN_REFUSED;
-    }
-    uint32_t count = (op->reply.seen & KC_REPLY_COUNT) != 0 ? op->reply.count : op->sent_items;
-    return at < count ? KC_LOAN_ACCEPTED : KC_LOAN_REFUSED;
-}
-
-static void kc_op_settle(kc_ipc_op *op, int code)
-{
-    for (uint32_t i = 0; op->loans != NULL && i < op->sent_items; i++) {
-        if (op->loans[i] != NULL) {
-            kc_loan_settle(op->loans[i], kc_op_loan_outcome(op, code, i));
-            op->loans[i] = NULL;
-        }
-    }
-}
-
-void kc_op_end(kc_ipc_op *op, int code)
-{
-    kc_ipc *ipc = op->ipc;
-    if (op == ipc->greeting) {
-        ipc->greeting = NULL;
-    } else {
-        ipc->table[op->req_id & ipc->table_mask] = NULL;
-        ipc->under_way--;
-    }
-    if (ipc->current == op) {
-        ipc->current = NULL; /* what is left of its frame still goes out */
-    }
-    kc_op_settle(op, code);
-    op->stage = KC_OP_ENDED;
-    op->code = code;
-    if (op->cancel_owed) {
-        op->cancel_owed = false;
-        ipc->cancels_owed--;
-    }
-    if (op->counted) {
-        op->counted = false;
-        kc_credit_give(ipc, op->chan, op->bytes);
-    }
-    if (op->waiter != NULL) {
-        kc_client_ready(ipc, op->waiter);
-    }
-}
-
-static void kc_op_lose(kc_ipc *ipc, kc_ipc_op *op)
-{
-    if (op->stage == KC_OP_QUEUED) {
-        kc_output_forget(ipc, op);
-    } else {
-        op->flags |= KC_IPC_IN_DOUBT;
-    }
-    kc_op_end(op, ipc->ended);
-}
-
-void kc_client_end(kc_ipc *ipc, int code)
-{
-    if (ipc->ended != KC_OK) {
-        return;
-    }
-    ipc->ended = code;
-    ipc->deaf = true;
-    if (ipc->greeting != NULL) {
-        kc_op_lose(ipc, ipc->greeting);
-    }
-    for (uint32_t i = 0; i <= ipc->table_mask; i++) {
-        if (ipc->table[i] != NULL) {
-            kc_op_lose(ipc, ipc->table[i]);
-        }
-    }
-    kc_credit_end(ipc);
-    kc_client_arm(ipc, 1); /* the pilot sleeps on the descriptor */
+    return code;
 }

@@ -98,10 +98,10 @@ static void kc_op_ask_cancel(kc_ipc *ipc, kc_ipc_op *op)
         return;
     }
     op->cancel_owed = true;
-    ipc->cancels_owed++;
+    kc_link_append(&ipc->cancels, &op->link);
     int64_t deadline_ns = kc_op_deadline(0, ipc->grace_ns);
     op->deadline_ns = deadline_ns < op->deadline_ns ? deadline_ns : op->deadline_ns;
-    kc_client_arm(ipc, op->deadline_ns);
+    kc_due_set(ipc, &op->due, op->deadline_ns);
     kc_output_move(ipc);
 }
 

@@ -7,6 +7,8 @@
 #include "client/kc_client.h"
 #include "ipc/kc_bytes.h"
 
+enum { KC_OUTPUT_RETRY_NS = 10000000 };
+
 void kc_output_queue(kc_ipc *ipc, kc_ipc_op *op)
 {
     kc_lane *lane = op->chan != NULL ? &op->chan->lane : &ipc->own;
@@ -55,18 +57,15 @@ bool kc_output_forget(kc_ipc *ipc, kc_ipc_op *op)
 
 static void kc_note_cancels(kc_ipc *ipc, kc_writer *writer)
 {
-    for (uint32_t i = 0; ipc->cancels_owed != 0 && i <= ipc->table_mask; i++) {
-        kc_ipc_op *op = ipc->table[i];
-        if (op == NULL || !op->cancel_owed || op->stage != KC_OP_SENT) {
-            continue;
-        }
+    while (!kc_link_empty(&ipc->cancels)) {
+        kc_ipc_op *op = KC_LINK_OWNER(ipc->cancels.next, kc_ipc_op, link);
         kc_frame_begin(writer, KC_CMD_CANCEL, 0);
         kc_put_u32(writer, KC_ATTR_REQ_ID, op->req_id);
         if (kc_frame_finish(writer) != KC_OK) {
             return; /* the buffer is full: the next note goes on */
         }
         op->cancel_owed = false;
-        ipc->cancels_owed--;
+        kc_link_remove(&op->link);
     }
 }
 
@@ -90,15 +89,12 @@ static void kc_note_leases(kc_ipc *ipc, kc_writer *writer)
 static bool kc_output_take_note(kc_ipc *ipc)
 {
     kc_writer writer;
-    if (ipc->cancels_owed == 0 && ipc->owed_count == 0) {
+    if (kc_link_empty(&ipc->cancels) && ipc->owed_count == 0) {
         return false;
     }
     kc_writer_init(&writer, ipc->note, sizeof ipc->note, 1, KC_CLIENT_NOTE_BYTES);
     kc_note_cancels(ipc, &writer);
     kc_note_leases(ipc, &writer);
-    if (writer.length == 0) {
-        return false; /* of requests that have not left yet */
-    }
     ipc->current = NULL;
     ipc->out = ipc->note;
     ipc->out_at = 0;
@@ -141,10 +137,11 @@ static void kc_output_stamp(kc_ipc *ipc, const kc_ipc_op *op)
 }
 
 /* However slowly the rest follows, its answer is due by then. */
-static void kc_output_begun(const kc_ipc *ipc, kc_ipc_op *op)
+static void kc_output_begun(kc_ipc *ipc, kc_ipc_op *op)
 {
     if (op != ipc->greeting && op->timeout_ms > 0) { /* a try's has the grace in it */
         op->deadline_ns += ipc->grace_ns;
+        kc_due_set(ipc, &op->due, op->deadline_ns);
     }
 }
 
@@ -160,6 +157,7 @@ static void kc_output_advance(kc_ipc *ipc, size_t taken)
         }
 #if KC_MUTANT == 51 /* each byte that leaves gives its request the whole time anew */
         op->deadline_ns = kc_op_deadline(op->timeout_ms, ipc->grace_ns);
+        kc_due_set(ipc, &op->due, op->deadline_ns);
 #endif
         op->stage = ipc->out_at == ipc->out_length ? KC_OP_SENT : KC_OP_LEAVING;
     }
@@ -177,6 +175,7 @@ static void kc_output_fail(kc_ipc *ipc, int code)
         return;
     }
     ipc->deaf = true;
+    kc_client_call(ipc); /* to read what is there still, and end */
 }
 
 static void kc_output_watch(kc_ipc *ipc, bool output)
@@ -190,25 +189,39 @@ static void kc_output_watch(kc_ipc *ipc, bool output)
     }
 }
 
+/* More than 0, or why nothing of the current frame was taken. */
+static int64_t kc_output_send(kc_ipc *ipc)
+{
+    const kc_ipc_op *op = ipc->current;
+    bool first = op != NULL && ipc->out_at == 0;
+    if (first) {
+        kc_output_stamp(ipc, op);
+    }
+    return ipc->transport.send(ipc->link, ipc->out + ipc->out_at, ipc->out_length - ipc->out_at,
+                               first ? op->files : NULL, first ? op->file_count : 0);
+}
+
+/* There may be room, but no memory to fill it: nothing tells when there is, so it is tried again after a while. */
+static void kc_output_retry(kc_ipc *ipc)
+{
+    ipc->retry_ns = kc_client_now_ns() + KC_OUTPUT_RETRY_NS;
+    kc_client_arm(ipc, ipc->retry_ns);
+}
+
 void kc_output_move(kc_ipc *ipc)
 {
-    bool stuck = false;
-    while (!ipc->deaf && !stuck &&
+    int64_t taken = 1;
+    ipc->retry_ns = INT64_MAX;
+    while (!ipc->deaf && taken != KC_EAGAIN && taken != KC_ENOMEM &&
            (ipc->out != NULL || kc_output_take_note(ipc) || kc_output_take_frame(ipc))) {
-        const kc_ipc_op *op = ipc->current;
-        bool first = op != NULL && ipc->out_at == 0;
-        if (first) {
-            kc_output_stamp(ipc, op);
-        }
-        int64_t taken = ipc->transport.send(ipc->link, ipc->out + ipc->out_at, ipc->out_length - ipc->out_at,
-                                            first ? op->files : NULL, first ? op->file_count : 0);
+        taken = kc_output_send(ipc);
         if (taken > 0) {
             kc_output_advance(ipc, (size_t)taken);
-        } else if (taken == KC_EAGAIN) {
-            stuck = true;
-        } else {
+        } else if (taken == KC_ENOMEM) {
+            kc_output_retry(ipc);
+        } else if (taken != KC_EAGAIN) {
             kc_output_fail(ipc, (int)taken);
         }
     }
-    kc_output_watch(ipc, stuck && !ipc->deaf);
+    kc_output_watch(ipc, taken == KC_EAGAIN);
 }

@@ -147,15 +147,20 @@ static int kc_region_claim(kc_ipc_region *region)
     return code;
 }
 
+static kc_ipc_op *kc_region_drop_make(kc_ipc_region *region, kc_writer *writer)
+{
+    kc_ipc_op *op = kc_control_make(region->ipc, NULL, KC_CMD_REGION_DROP, 16, writer);
+    if (op != NULL) {
+        kc_put_u64(writer, KC_ATTR_REGION_ID, region->id);
+    }
+    return op;
+}
+
 static int kc_region_drop(kc_ipc_region *region)
 {
     kc_writer writer;
-    kc_ipc_op *op = kc_control_make(region->ipc, NULL, KC_CMD_REGION_DROP, 16, &writer);
-    if (op == NULL) {
-        return KC_ENOMEM;
-    }
-    kc_put_u64(&writer, KC_ATTR_REGION_ID, region->id);
-    int code = kc_control_done(op, &writer);
+    kc_ipc_op *op = kc_region_drop_make(region, &writer);
+    int code = op == NULL ? KC_ENOMEM : kc_control_done(op, &writer);
     return code == KC_ENOENT ? KC_OK : code; /* the daemon does not know it: it is dropped */
 }
 
@@ -201,4 +206,86 @@ KC_API int kc_ipc_region_free(kc_ipc_region *region)
         kc_region_unmake(region);
     }
     return code;
+}
+
+/* --- what is abandoned -------------------------------------------------------------------------------------------- */
+
+/* What was sent is nobody's with the connection's end: receivers have mappings of their own. */
+static bool kc_region_is_used(const kc_ipc_region *region)
+{
+    bool used = false;
+    for (const kc_ipc_loan *loan = region->loans; loan != NULL; loan = loan->next) {
+        used = used || loan->state != KC_LOAN_SENT || region->ipc->ended == KC_OK;
+    }
+    return used;
+}
+
+/* Without memory for it the region stays until the connection ends, or another loan of it does. */
+static void kc_region_drop_later(kc_ipc_region *region)
+{
+    kc_writer writer;
+    kc_ipc_op *op = kc_region_drop_make(region, &writer);
+    int code = op == NULL ? KC_ENOMEM : kc_ask_finish(&writer, op);
+    if (code == KC_OK) {
+        code = kc_op_launch(op);
+    }
+    if (code == KC_OK) {
+        op->region = region;
+        region->dropping = true;
+    } else {
+        kc_op_unmake(op);
+    }
+}
+
+void kc_region_left(kc_ipc_region *region)
+{
+    if (!region->abandoned || region->dropping || kc_region_is_used(region)) {
+        return;
+    }
+    if (region->ipc->ended == KC_OK) {
+        kc_region_drop_later(region);
+    } else {
+        kc_region_delist(region);
+        kc_region_unmake(region);
+    }
+}
+
+void kc_region_dropped(kc_ipc_region *region, int code)
+{
+    region->dropping = false;
+    if (code == KC_OK || code == KC_ENOENT) {
+        kc_region_delist(region);
+        kc_region_unmake(region);
+    } else if (region->ipc->ended != KC_OK) {
+        kc_region_left(region);
+    }
+}
+
+void kc_regions_end(kc_ipc *ipc)
+{
+    kc_ipc_region *next;
+    for (kc_ipc_region *region = ipc->regions; region != NULL; region = next) {
+        next = region->next;
+        kc_region_left(region);
+    }
+}
+
+KC_API void kc_ipc_region_abandon(kc_ipc_region *region)
+{
+    kc_ipc *ipc = region != NULL ? region->ipc : NULL;
+    if (ipc == NULL) {
+        return;
+    }
+    if (!kc_client_enter(ipc)) {
+        if (region->loans == NULL) {
+            kc_region_unmake(region); /* in a child the parent goes on with it */
+        }
+        return;
+    }
+    kc_client_keep(ipc);
+    region->abandoned = true;
+    kc_region_left(region);
+    kc_client_move(ipc);
+    kc_client_leave(ipc);
+    kc_client_drop(ipc);
 }

@@ -1,14 +1,18 @@
 /* wait.c: how callers of a connection wait (kc_client.h): one of them is the pilot, the others are parked.
  *
- * Invariants: while anybody waits and nobody is the pilot, somebody has been woken to become it; no wake is lost, because
- * a waiter is in the list before the lock is given up, and a wake that comes before the park counts.
+ * A coroutine that is woken runs when its worker is free, which may be late, so a thread that waits takes over from one: the
+ * coroutine, which sleeps on the tower, is recalled. Each that was recalled takes one count of `recall` when it runs.
+ *
+ * Invariants: while anybody waits and nobody is the pilot, somebody has been woken to become it; no thread waits while a
+ * coroutine is; no wake is lost, because a waiter is in the list before the lock is given up, and a wake that comes before the
+ * park counts. A pilot that sleeps is called by the timer, which rings until the pilot has heard it.
  */
 #include <errno.h>
 #include <linux/futex.h>
 #include <poll.h>
-#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "client/kc_client.h"
@@ -47,25 +51,13 @@ static void kc_thread_wait(int fd)
 
 const kc_ipc_waiting kc_thread_waiting = {kc_thread_self, kc_thread_park, kc_thread_wake, kc_thread_wait};
 
-/* --- the timer ---------------------------------------------------------------------------------------------------- */
-
-static void kc_timer_set(kc_ipc *ipc, int64_t at_ns)
-{
-    struct itimerspec when = {.it_value = {.tv_sec = 0, .tv_nsec = 0}};
-    if (at_ns != INT64_MAX) {
-        at_ns = at_ns < 1 ? 1 : at_ns;
-        when.it_value.tv_sec = (time_t)(at_ns / 1000000000);
-        when.it_value.tv_nsec = (long)(at_ns % 1000000000);
-    }
-    timerfd_settime(ipc->timer, TFD_TIMER_ABSTIME, &when, NULL);
-    ipc->armed_ns = at_ns;
-}
+/* --- as whoever calls --------------------------------------------------------------------------------------------- */
 
 /* A caller that its runtime does not know waits as a thread. */
 static const kc_ipc_waiting *kc_waiting_here(const kc_ipc *ipc, void **who_out)
 {
     *who_out = ipc->waiting.self();
-    if (*who_out != NULL) {
+    if (*who_out != NULL && ipc->waiting.self != kc_thread_self) {
         return &ipc->waiting;
     }
     *who_out = kc_thread_self();
@@ -79,58 +71,11 @@ void kc_client_pause(kc_ipc *ipc, int64_t until_ns)
 #if KC_MUTANT == 50 /* a coroutine that meets a full backlog keeps its worker */
     waiting = &kc_thread_waiting;
 #endif
-    kc_timer_set(ipc, until_ns);
+    kc_client_ring_at(ipc, until_ns);
     while (kc_client_now_ns() < until_ns) {
         waiting->wait(ipc->epoll);
     }
-    kc_timer_set(ipc, INT64_MAX);
-}
-
-/* Only ever earlier here: what rings too early is found out when it rings. */
-void kc_client_arm(kc_ipc *ipc, int64_t deadline_ns)
-{
-    if (deadline_ns < ipc->armed_ns) {
-        kc_timer_set(ipc, deadline_ns);
-    }
-}
-
-static void kc_op_expire(kc_ipc *ipc, kc_ipc_op *op)
-{
-    static const char overdue[] = "an answer is overdue by grace_ms";
-    if (op != ipc->greeting && kc_output_forget(ipc, op)) {
-        kc_op_end(op, op->timeout_ms == 0 ? KC_EAGAIN : KC_ETIME);
-    } else {
-        memcpy(ipc->why, overdue, sizeof overdue);
-        kc_client_end(ipc, KC_ECONNRESET);
-    }
-}
-
-/* Ends it if its time is over, else counts its deadline. */
-static void kc_timer_look(kc_ipc *ipc, kc_ipc_op *op, int64_t now_ns, int64_t *next_ns)
-{
-    if (op == NULL || ipc->ended != KC_OK) {
-        return;
-    }
-    if (op->deadline_ns <= now_ns) {
-        kc_op_expire(ipc, op);
-    } else if (op->deadline_ns < *next_ns) {
-        *next_ns = op->deadline_ns;
-    }
-}
-
-static void kc_timer_ring(kc_ipc *ipc)
-{
-    int64_t now_ns = kc_client_now_ns();
-    int64_t next_ns = INT64_MAX;
-    if (now_ns < ipc->armed_ns) {
-        return;
-    }
-    kc_credit_expire(ipc, now_ns, &next_ns);
-    for (uint32_t i = 0; i <= ipc->table_mask; i++) {
-        kc_timer_look(ipc, ipc->table[i], now_ns, &next_ns);
-    }
-    kc_timer_look(ipc, ipc->greeting, now_ns, &next_ns);
-    kc_timer_set(ipc, ipc->ended != KC_OK ? 1 : next_ns); /* the pilot of what has ended is woken */
+    kc_client_ring_at(ipc, INT64_MAX);
 }
 
 /* --- the pilot ---------------------------------------------------------------------------------------------------- */
@@ -142,31 +87,77 @@ void kc_client_move(kc_ipc *ipc)
     }
     kc_output_move(ipc);
     if (ipc->ended == KC_OK && ipc->armed_ns != INT64_MAX) {
-        kc_timer_ring(ipc);
+        kc_client_ring(ipc);
     }
 }
 
+static bool kc_waiter_is_thread(const kc_waiter *waiter)
+{
+    return waiter->waiting == &kc_thread_waiting;
+}
+
+/* Who does not wait reads if nobody else does, or a coroutine that sleeps. */
 void kc_client_step(kc_ipc *ipc)
 {
+    bool reads = ipc->pilot == NULL || (ipc->asleep && !kc_waiter_is_thread(ipc->pilot));
     kc_client_move(ipc);
-    while (ipc->pilot == NULL && ipc->ended == KC_OK && kc_input_move(ipc)) {
+    while (reads && ipc->ended == KC_OK && kc_input_move(ipc)) {
         kc_client_move(ipc);
+    }
+}
+
+/* It cannot be full or empty: each count is of one that sleeps. */
+static void kc_recall_say(kc_ipc *ipc)
+{
+    const uint64_t one = 1;
+    ssize_t done = write(ipc->recall, &one, sizeof one);
+    (void)done;
+}
+
+static void kc_recall_hear(kc_ipc *ipc)
+{
+    uint64_t one;
+    ssize_t done = read(ipc->recall, &one, sizeof one);
+    (void)done;
+}
+
+static void kc_pilot_take(kc_ipc *ipc, kc_waiter *waiter)
+{
+    if (ipc->pilot != NULL) {
+        kc_recall_say(ipc);
+    }
+    ipc->pilot = waiter;
+    ipc->asleep = false;
+    ipc->called = false;
+}
+
+static void kc_pilot_sleep(kc_ipc *ipc, kc_waiter *waiter)
+{
+    int fd = kc_waiter_is_thread(waiter) ? ipc->epoll : ipc->tower;
+    ipc->asleep = true;
+    ipc->sleepers++;
+    kc_client_leave(ipc);
+    waiter->waiting->wait(fd);
+    pthread_mutex_lock(&ipc->lock);
+    ipc->sleepers--;
+    if (ipc->pilot == waiter) {
+        ipc->asleep = false;
+        ipc->called = false;
+    } else {
+        kc_recall_hear(ipc);
     }
 }
 
 static void kc_pilot_fly(kc_ipc *ipc, kc_waiter *waiter)
 {
-    while (!waiter->ready) {
+    while (!waiter->ready && ipc->pilot == waiter) {
         kc_client_move(ipc);
         if (waiter->ready || (ipc->ended == KC_OK && kc_input_move(ipc))) {
             continue;
         }
-        if (waiter->ready) {
-            break;
+        if (!waiter->ready) {
+            kc_pilot_sleep(ipc, waiter);
         }
-        kc_client_leave(ipc);
-        waiter->waiting->wait(ipc->epoll);
-        pthread_mutex_lock(&ipc->lock);
     }
 }
 
@@ -175,10 +166,27 @@ static void kc_waiter_wake(kc_waiter *waiter)
     waiter->waiting->wake(waiter->who);
 }
 
+static void kc_waiter_wake_first(kc_link *waiters)
+{
+    kc_waiter_wake(KC_LINK_OWNER(waiters->next, kc_waiter, link));
+}
+
+/* Nobody is the pilot: a thread comes first. */
+static void kc_pilot_pass(kc_ipc *ipc)
+{
+    if (!kc_link_empty(&ipc->threads)) {
+        kc_waiter_wake_first(&ipc->threads);
+    } else if (!kc_link_empty(&ipc->waiters)) {
+        kc_waiter_wake_first(&ipc->waiters);
+    }
+}
+
 void kc_client_ready(kc_ipc *ipc, kc_waiter *waiter)
 {
     waiter->ready = true;
-    if (waiter != ipc->pilot && waiter->who != NULL) {
+    if (waiter == ipc->pilot) {
+        kc_client_call(ipc);
+    } else if (waiter->who != NULL) {
         kc_waiter_wake(waiter);
     }
 }
@@ -186,28 +194,47 @@ void kc_client_ready(kc_ipc *ipc, kc_waiter *waiter)
 static void kc_waiter_join(kc_ipc *ipc, kc_waiter *waiter)
 {
     waiter->waiting = kc_waiting_here(ipc, &waiter->who);
-    kc_link_append(&ipc->waiters, &waiter->link);
+    kc_link_append(kc_waiter_is_thread(waiter) ? &ipc->threads : &ipc->waiters, &waiter->link);
 }
 
 static void kc_waiter_part(kc_ipc *ipc, kc_waiter *waiter)
 {
     kc_link_remove(&waiter->link);
-    if (ipc->pilot == NULL && !kc_link_empty(&ipc->waiters)) {
-        kc_waiter_wake(KC_LINK_OWNER(ipc->waiters.next, kc_waiter, link));
+    if (ipc->pilot == waiter) {
+        ipc->pilot = NULL;
     }
+    if (ipc->pilot == NULL) {
+        kc_pilot_pass(ipc);
+    }
+    kc_client_quit(ipc);
+}
+
+void kc_client_quit(kc_ipc *ipc)
+{
+    if (ipc->disconnected && ipc->sleepers == 0) {
+        kc_client_shut(ipc);
+    }
+}
+
+static bool kc_pilot_is_free(const kc_ipc *ipc, const kc_waiter *waiter)
+{
+#if KC_MUTANT == 69 /* a thread waits for a coroutine that does not get to run */
+    return ipc->pilot == NULL;
+#else
+    if (kc_waiter_is_thread(waiter)) {
+        return ipc->pilot == NULL || !kc_waiter_is_thread(ipc->pilot);
+    }
+    return ipc->pilot == NULL && kc_link_empty(&ipc->threads);
+#endif
 }
 
 void kc_client_wait(kc_ipc *ipc, kc_waiter *waiter)
 {
     kc_waiter_join(ipc, waiter);
     while (!waiter->ready) {
-        if (ipc->pilot == NULL) {
-            ipc->pilot = waiter;
+        if (kc_pilot_is_free(ipc, waiter)) {
+            kc_pilot_take(ipc, waiter);
             kc_pilot_fly(ipc, waiter);
-            ipc->pilot = NULL;
-            if (ipc->disconnected) {
-                kc_client_shut(ipc);
-            }
         } else {
             kc_client_leave(ipc);
             waiter->waiting->park(waiter->who);
@@ -215,4 +242,13 @@ void kc_client_wait(kc_ipc *ipc, kc_waiter *waiter)
         }
     }
     kc_waiter_part(ipc, waiter);
+}
+
+bool kc_client_tower(kc_ipc *ipc)
+{
+    struct epoll_event input = {.events = EPOLLIN};
+    ipc->tower = epoll_create1(EPOLL_CLOEXEC);
+    ipc->recall = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
+    return ipc->tower >= 0 && ipc->recall >= 0 && epoll_ctl(ipc->tower, EPOLL_CTL_ADD, ipc->epoll, &input) == 0 &&
+           epoll_ctl(ipc->tower, EPOLL_CTL_ADD, ipc->recall, &input) == 0;
 }

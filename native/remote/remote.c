@@ -134,6 +134,7 @@ static int kc_remote_operate(kc_channel_clause *clause, const kc_asked *asked)
 {
     kc_remote *remote = (kc_remote *)clause->channel;
     kc_ipc_wish wish = kc_remote_wish(asked);
+    wish.flags = 0; /* of several clauses only */
     kc_ipc_payload payload = {.bytes = clause->data, .length = clause->len_bytes};
     kc_ipc_result result = {0};
     kc_ipc_op *op = NULL;

@@ -102,10 +102,10 @@ static void keep_loans(operation *one, const kc_ipc_payload *parts, uint32_t cou
 static void give_loans(const operation *one, const kc_ipc_result *result)
 {
     uint32_t sent = result->code == KC_OK ? result->count : 0;
-    int gone = result->code == KC_EINPROGRESS || (result->flags & KC_IPC_IN_DOUBT) != 0;
-    for (uint32_t i = 0; i < one->loan_count && !gone; i++) {
+    sent += (result->flags & KC_IPC_UNCONFIRMED) != 0;
+    for (uint32_t i = 0; i < one->loan_count && (result->flags & KC_IPC_IN_DOUBT) == 0; i++) {
         int taken = one->is_select ? result->code == KC_OK && result->index == i : i < sent;
-        if (!taken && result->code != KC_ECANCELED) { /* of a confirmed send nobody knows */
+        if (!taken) {
             kc_ipc_loan_give(one->loans[i]);
         }
     }

@@ -168,7 +168,7 @@ static void test_acknowledgement(kc_ipc *b, kc_ipc_chan *at, kc_ipc_chan *bt)
     kc_ipc_message_free(&message);
     OK(kc_ipc_recv_begin(bt, 1, &acking, &op));
     CODE(kc_ipc_send_payload(at, &job, &confirm, &result), KC_EINPROGRESS);
-    CHECK(result.flags == 0);
+    CHECK(result.flags == KC_IPC_UNCONFIRMED);
     kc_ipc_op_free(op); /* gives the delivery back */
     take(bt, "job", 3);
 }
@@ -264,6 +264,73 @@ static void test_regions(kc_ipc *a, kc_ipc *b, kc_ipc_chan *at, kc_ipc_chan *bt)
     OK(kc_ipc_ping(b));
     kc_ipc_measure(b, &usage);
     CHECK(usage.mappings == 0 && usage.leases == 0);
+}
+
+static int mapped_regions(void)
+{
+    char line[512];
+    int count = 0;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    CHECK(maps != NULL);
+    while (fgets(line, sizeof line, maps) != NULL) {
+        count += strstr(line, "kcoro-region") != NULL && strstr(line, "rw-s") != NULL;
+    }
+    fclose(maps);
+    return count;
+}
+
+/* A region that is given up while a message lies in it goes when the message has gone. */
+static void test_abandoned_regions(kc_ipc *a, kc_ipc *b, kc_ipc_chan *at, kc_ipc_chan *bt)
+{
+    kc_ipc_region *region;
+    kc_ipc_loan *loan;
+    kc_ipc_message message;
+    OK(kc_ipc_region_make(a, 1 << 16, &region));
+    OK(kc_ipc_loan_take(region, 1000, &loan));
+    memset(kc_ipc_loan_bytes(loan), 'r', 1000);
+    const kc_ipc_payload payload = {.loan = loan};
+    OK(kc_ipc_send_payload(at, &payload, NULL, NULL));
+    kc_ipc_region_abandon(region);
+    CHECK(mapped_regions() == 1);
+    OK(kc_ipc_recv(bt, &message, NULL));
+    CHECK(message.length == 1000 && ((const char *)message.bytes)[999] == 'r');
+    kc_ipc_message_free(&message);
+    while (mapped_regions() != 0) { /* the release, what it frees, and the answer to the drop */
+        OK(kc_ipc_ping(b));
+        OK(kc_ipc_ping(a));
+    }
+}
+
+/* What was accepted and then lost with its channel: the daemon frees the loan, so it cannot be the sender's. */
+static void test_a_loan_that_is_lost(kc_ipc *a, kc_ipc *b)
+{
+    kc_ipc_chan *ours, *theirs;
+    kc_ipc_region *region;
+    kc_ipc_loan *loan;
+    kc_ipc_op *op;
+    kc_ipc_result result;
+    int code;
+    const kc_ipc_chan_config wanted = {.capacity = 4};
+    const kc_ipc_wish confirm = {.timeout_ms = -1, .flags = KC_IPC_CONFIRM};
+    OK(kc_ipc_make(a, "lost", &wanted, &ours));
+    OK(kc_ipc_open(b, "lost", 0, 0, &theirs));
+    OK(kc_ipc_region_make(a, 4096, &region));
+    OK(kc_ipc_loan_take(region, 4096, &loan));
+    const kc_ipc_payload payload = {.loan = loan};
+    OK(kc_ipc_send_begin(ours, &payload, 1, &confirm, &op));
+    OK(kc_ipc_ping(a));
+    OK(kc_ipc_destroy(theirs, "gone"));
+    CODE(kc_ipc_op_wait(op, &result), KC_ECANCELED);
+    CHECK(result.flags == KC_IPC_UNCONFIRMED);
+    kc_ipc_op_free(op);
+    while ((code = kc_ipc_loan_take(region, 4096, &loan)) == KC_ENOSPC) {
+        OK(kc_ipc_ping(a));
+    }
+    OK(code);
+    kc_ipc_loan_give(loan);
+    OK(kc_ipc_region_free(region));
+    kc_ipc_chan_free(ours);
+    kc_ipc_chan_free(theirs);
 }
 
 static void test_files(kc_ipc_chan *at, kc_ipc_chan *bt)
@@ -401,6 +468,8 @@ static int test_all(void)
     test_batches(a, at, bt);
     test_select(a, at);
     test_regions(a, b, at, bt);
+    test_abandoned_regions(a, b, at, bt);
+    test_a_loan_that_is_lost(a, b);
     test_files(at, bt);
     test_the_longest_element(a, at, bt);
     test_threads_and_signals(at);

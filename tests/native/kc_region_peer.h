@@ -1,4 +1,4 @@
-/* kc_region_peer.h: regions that the scripted daemon of kc_client_peer.h names to the client. */
+/* kc_region_peer.h: regions that the scripted daemon of kc_client_peer.h names to the client, and those of the client. */
 #ifndef KC_REGION_PEER_H
 #define KC_REGION_PEER_H
 
@@ -46,6 +46,22 @@ static inline void gone(peer *p, uint64_t region)
 {
     kc_put_u64(peer_begin(p, KC_CMD_REGION_GONE, 0), KC_ATTR_REGION_ID, region);
     peer_end(p);
+}
+
+static inline void freed(peer *p, uint64_t region, uint64_t offset, uint64_t length)
+{
+    kc_put_desc(peer_begin(p, KC_CMD_REGION_FREED, 0), region, offset, length, 0);
+    peer_end(p);
+}
+
+static inline kc_ipc_region *peer_region(peer *p, uint32_t req_id, uint64_t region, size_t bytes)
+{
+    kc_ipc_region *made = NULL;
+    kc_put_u64(peer_reply(p, KC_CMD_REGION_ADD, req_id, KC_OK), KC_ATTR_REGION_ID, region);
+    peer_end(p);
+    KC_REQUIRE(kc_ipc_region_make(p->ipc, bytes, &made) == KC_OK);
+    peer_expect(p, KC_CMD_REGION_ADD);
+    return made;
 }
 
 #endif

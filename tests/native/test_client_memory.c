@@ -1,12 +1,6 @@
 /* Regions, leases and files; and that every allocation may fail. */
 #include "kc_region_peer.h"
 
-static void freed(peer *p, uint64_t region, uint64_t offset, uint64_t length)
-{
-    kc_put_desc(peer_begin(p, KC_CMD_REGION_FREED, 0), region, offset, length, 0);
-    peer_end(p);
-}
-
 static uint64_t released(peer *p)
 {
     kc_frame_header header;
@@ -130,16 +124,6 @@ KC_TEST(files_go_with_the_first_byte_of_their_frame_and_the_callers_stay_open)
 }
 
 /* --- what is sent ------------------------------------------------------------------------------------------------- */
-
-static kc_ipc_region *peer_region(peer *p, uint32_t req_id, uint64_t region, size_t bytes)
-{
-    kc_ipc_region *made = NULL;
-    kc_put_u64(peer_reply(p, KC_CMD_REGION_ADD, req_id, KC_OK), KC_ATTR_REGION_ID, region);
-    peer_end(p);
-    KC_REQUIRE(kc_ipc_region_make(p->ipc, bytes, &made) == KC_OK);
-    peer_expect(p, KC_CMD_REGION_ADD);
-    return made;
-}
 
 KC_TEST(a_region_is_sealed_and_its_file_goes_with_it)
 {

@@ -57,6 +57,28 @@ KC_TEST(a_select_is_one_request_and_says_which_clause)
     peer_close(p);
 }
 
+KC_TEST(what_tries_or_is_late_does_not_wait_for_a_full_socket)
+{
+    peer *p = open_remote();
+    kc_channel *channel = remote_channel(p, 1, 1001, 16);
+    kc_ipc_chan *other = peer_channel(p, 2, 1002);
+    static uint8_t large[2 * PEER_ROOM];
+    const kc_ipc_payload payload = {.bytes = large, .length = sizeof large};
+    kc_ipc_op *op;
+    uint8_t buffer[16];
+    uint32_t length = 0;
+    KC_REQUIRE(kc_ipc_send_begin(other, &payload, 1, NULL, &op) == KC_OK);
+    KC_CHECK_EQ(kc_channel_try_send(channel, "ab", 2), KC_EAGAIN);
+    KC_CHECK_EQ(kc_channel_try_recv(channel, buffer, sizeof buffer, &length), KC_EAGAIN);
+    KC_CHECK_EQ(kc_channel_send(channel, "ab", 2, 1), KC_ETIME); /* the deadline has passed */
+    KC_CHECK_EQ(kc_ipc_op_ended(op), 0);
+    peer_hang_up(p);
+    kc_ipc_op_free(op);
+    kc_ipc_chan_free(other);
+    kc_channel_drop(channel);
+    peer_close(p);
+}
+
 /* --- coroutines --------------------------------------------------------------------------------------------------- */
 
 typedef struct scene {
@@ -230,6 +252,7 @@ int main(void)
 {
     KC_RUN(bytes_go_and_come_with_the_deadline_of_the_caller);
     KC_RUN(a_select_is_one_request_and_says_which_clause);
+    KC_RUN(what_tries_or_is_late_does_not_wait_for_a_full_socket);
     KC_RUN(a_cancel_of_the_runtime_cancels_in_the_daemon);
     KC_RUN(a_handle_takes_a_cancel_too_and_with_one_that_is_set_asks_nothing);
     KC_RUN(a_handle_sends_receives_and_selects_without_a_cancel);

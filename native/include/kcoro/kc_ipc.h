@@ -1,15 +1,17 @@
 /* kc_ipc.h: the daemon's channels for C programs: connect, make or open, send, receive, select, acknowledge.
  *
  * Results are KC_OK or a negative KC_E* of kc_wire.h (kc_ipc_advice says it in words). An operation that failed did
- * nothing, with two exceptions: KC_EINPROGRESS (the message was taken, its acknowledgement did not come in time), and a
- * result with KC_IPC_IN_DOUBT (the connection ended after the request had begun to leave: it happened or not).
+ * nothing, but where the flags of its result say more: KC_IPC_UNCONFIRMED (a send with KC_IPC_CONFIRM: the message was taken,
+ * or may have been, and is not acknowledged; KC_EINPROGRESS says that it was), KC_IPC_IN_DOUBT (the connection ended after
+ * the request had begun to leave: it happened or not).
  *
  * Threads: any number may share one connection and its channels. The library owns no thread: of those that wait one
  * reads for all. An object may be freed when no other thread uses it any more.
  * fork: a child gets KC_EBADF from every call; closing and freeing there is quiet and says nothing to the daemon.
  * Signals: no call is cut short by one, none raises SIGPIPE, none may be made from a handler.
  *
- * Timeouts are milliseconds as in the protocol: 0 tries, a negative one waits for ever; the daemon keeps them. They count
+ * Timeouts are milliseconds as in the protocol: 0 tries (KC_EAGAIN also if the socket is full and nothing of the request can
+ * leave at once), a negative one waits for ever; the daemon keeps them. They count
  * from the call, and nothing makes them longer: what has not begun to leave by then will not, what has is due with the grace.
  */
 #ifndef KC_IPC_H
@@ -31,8 +33,9 @@ typedef struct kc_ipc_loan kc_ipc_loan;     /* a range of it while it is ours to
 
 /* A transport: all calls return at once, and none is made by two threads at a time. Codes are KC_E*. */
 typedef struct kc_ipc_transport {
-    /* How many bytes were taken, more than 0. Files go with the first byte. KC_EAGAIN: nothing now. KC_EINVAL: these
-     * files cannot be passed, and nothing was taken. Any other: no more can be sent. */
+    /* How many bytes were taken, more than 0. Files go with the first byte. KC_EAGAIN: nothing now; `watch` tells when.
+     * KC_ENOMEM: nothing now, for want of memory; it is called again after 10 ms. KC_EINVAL: these files cannot be passed, and
+     * nothing was taken. Any other: no more can be sent; the connection ends when what came has been received. */
     int64_t (*send)(void *link, const void *bytes, size_t length, const int *files, uint32_t file_count);
     /* How many bytes came; 0: the peer has ended. *file_count is the room in files_out, then how many came. KC_EAGAIN:
      * nothing now. KC_EPROTO: files were lost. */
@@ -86,6 +89,7 @@ typedef struct kc_ipc_config {
     void *link;
     const kc_ipc_waiting *waiting;
     const kc_ipc_memory *memory;
+    uint64_t spare[4]; /* 0 */
 } kc_ipc_config;
 
 /* Connects and greets. config may be NULL. KC_ECONNRESET: no daemon there. KC_EACCES, KC_EDQUOT, KC_EPROTONOSUPPORT:
@@ -121,6 +125,7 @@ typedef struct kc_ipc_usage {
     uint32_t spare;
     uint64_t answer_bytes;    /* counted in max_answer_bytes, max_mapped_bytes */
     uint64_t mapped_bytes;
+    uint64_t spares[4];
 } kc_ipc_usage;
 
 KC_API void kc_ipc_measure(kc_ipc *ipc, kc_ipc_usage *usage_out);
@@ -160,8 +165,10 @@ typedef struct kc_ipc_chan_config {
     uint32_t owner_uid;
     uint32_t owner_gid;
     uint32_t flags;       /* KC_FLAG_CHAN_*; neither READ nor WRITE: both */
+    uint32_t spare;       /* 0 */
     uint64_t max_bytes;
     const char *dead_letter;
+    uint64_t spares[2];   /* 0 */
 } kc_ipc_chan_config;
 
 /* What the daemon said that it is. */
@@ -172,6 +179,7 @@ typedef struct kc_ipc_chan_info {
     uint32_t elem_size;
     uint32_t overflow;
     uint32_t flags; /* KC_FLAG_CHAN_* */
+    uint32_t spare[2];
 } kc_ipc_chan_info;
 
 /* Makes it, or opens the one of that name if all that is asked for agrees. name NULL: anonymous. config may be NULL. */
@@ -200,11 +208,13 @@ enum kc_ipc_wish_flag {
     KC_IPC_BIASED = 8   /* select: the first clause that is ready */
 };
 
-/* How an operation is to be done. NULL where one is taken: plainly, for ever. */
+/* How an operation is to be done. NULL where one is taken: plainly, for ever. KC_EINVAL: it has what this operation does not
+ * know; a select takes KC_IPC_BIASED alone, its clauses say how they receive, and none can be confirmed or expire. */
 typedef struct kc_ipc_wish {
     int32_t timeout_ms;
     uint32_t flags;  /* enum kc_ipc_wish_flag */
     uint32_t ttl_ms; /* send: how long the message may wait to be received; 0: as the channel says */
+    uint32_t spare;  /* 0 */
 } kc_ipc_wish;
 
 /* What is sent: bytes, perhaps with up to 16 open files, which stay the caller's; or a loan, with length of its first
@@ -214,6 +224,7 @@ typedef struct kc_ipc_payload {
     size_t length;
     const int *files;
     uint32_t file_count;
+    uint32_t spare; /* 0 */
     kc_ipc_loan *loan;
 } kc_ipc_payload;
 
@@ -231,6 +242,7 @@ typedef struct kc_ipc_message {
     void *frame; /* the rest is the library's */
     void *mapping;
     uint64_t lease;
+    uint64_t spare;
 } kc_ipc_message;
 
 /* Closes files, ends the lease, frees the memory. A message that is all 0 is none: freeing twice is freeing once. */
@@ -238,7 +250,11 @@ KC_API void kc_ipc_message_free(kc_ipc_message *message);
 
 enum kc_ipc_result_flag {
     KC_IPC_IN_DOUBT = 1, /* the connection ended under it: it happened or not */
-    KC_IPC_DROPPED = 2   /* send: the channel's policy dropped the message */
+    KC_IPC_DROPPED = 2,  /* send: the channel's policy dropped the message */
+    /* Send with KC_IPC_CONFIRM: of its messages the one numbered `count`, the first that is not settled, was taken and is not
+     * acknowledged (KC_EINPROGRESS); or it may have been, and was then lost (KC_ECANCELED: the send was cancelled, or the
+     * channel destroyed, purged, ...) or still waits (KC_OK: a batch that stopped short). None behind it was sent. */
+    KC_IPC_UNCONFIRMED = 4
 };
 
 /* What became of an operation. Texts are empty where the daemon said none; of one that ended with its connection `reason` is
@@ -257,6 +273,7 @@ typedef struct kc_ipc_result {
     char quota_name[256];
     char quota_setting[256];
     void *owner; /* the library's */
+    uint64_t spare[4];
 } kc_ipc_result;
 
 /* Frees all messages in it. All 0 is none. */
@@ -283,6 +300,7 @@ typedef struct kc_ipc_clause {
     kc_ipc_chan *chan;
     const kc_ipc_payload *payload;
     uint32_t flags; /* receive: KC_IPC_ACK, KC_IPC_SENDER */
+    uint32_t spare; /* 0 */
 } kc_ipc_clause;
 
 /* Exactly one of 1 to 64 clauses takes effect. A closed channel is ready too: its error carries the index. */
@@ -325,12 +343,18 @@ KC_API int kc_ipc_region_make(kc_ipc *ipc, size_t bytes, kc_ipc_region **region_
  * that has ended it is freed as soon as no loan is out. NULL does nothing. */
 KC_API int kc_ipc_region_free(kc_ipc_region *region);
 
+/* Gives it up, in use or not, and never waits: it is freed when its last loan is given back and what was sent from it is free
+ * again, or the connection has ended. Loans that are out stay good until they are given back or sent. NULL does nothing. */
+KC_API void kc_ipc_region_abandon(kc_ipc_region *region);
+
 /* A range to write in. KC_ENOSPC: no such room now; receivers give it back when they free what they got. */
 KC_API int kc_ipc_loan_take(kc_ipc_region *region, size_t length, kc_ipc_loan **loan_out);
 KC_API void *kc_ipc_loan_bytes(kc_ipc_loan *loan);
 
-/* Gives one back that was not sent. A loan is gone with the send that succeeded or is in doubt, and is not to be touched
- * again; after any other end it is still the caller's. It stands in one clause of a select only. NULL does nothing. */
+/* Gives one back that was not sent. A loan that is gone is not to be touched again: that of each message that is settled
+ * (`count` of the result, of a select the clause that took effect), of the next one if the flags have KC_IPC_UNCONFIRMED, and
+ * of all that the call was given if they have KC_IPC_IN_DOUBT. Every other one is still the caller's. So a send of one with
+ * KC_IPC_CONFIRM needs its result. It stands in one clause of a select only. NULL does nothing. */
 KC_API void kc_ipc_loan_give(kc_ipc_loan *loan);
 
 #ifdef __cplusplus

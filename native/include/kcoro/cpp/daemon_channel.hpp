@@ -25,7 +25,7 @@ inline std::int32_t milliseconds_until(std::int64_t deadline_ns) noexcept {
     return static_cast<std::int32_t>(std::min<std::int64_t>(left, INT32_MAX));
 }
 inline kc_ipc_wish wish_of(const patience &how, std::uint32_t flags) noexcept {
-    return {milliseconds_until(how.deadline_ns()), flags, 0};
+    return {milliseconds_until(how.deadline_ns()), flags, 0, 0};
 }
 /* A try: the daemon is asked and answers at once. */
 inline constexpr std::uint32_t at_once = 1U << 31;

@@ -125,8 +125,11 @@ public:
         std::swap(raw_, other.raw_);
         return *this;
     }
-    /* One that is still in use is left to its connection's end: free() says so before. */
-    ~shared_region() { (void)free(); }
+    /* One that is still in use goes when it no longer is, or with its connection. */
+    ~shared_region() {
+        (void)free();
+        kc_ipc_region_abandon(raw_);
+    }
 
     /* errc::no_space: no such room now. */
     result<shared_loan> take(std::size_t bytes) const noexcept {

@@ -1,0 +1,168 @@
+/* Regions that were given up while they were in use: they go with the last that uses them, and not before. */
+#include <stdio.h>
+
+#include "kc_region_peer.h"
+
+enum { BYTES = 4096 };
+
+/* How many regions of ours this process maps. */
+static int mapped(void)
+{
+    char line[512];
+    int count = 0;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    KC_REQUIRE(maps != NULL);
+    while (fgets(line, sizeof line, maps) != NULL) {
+        count += strstr(line, "kcoro-region") != NULL;
+    }
+    fclose(maps);
+    return count;
+}
+
+typedef struct owner {
+    peer *p;
+    kc_ipc_chan *chan;
+    kc_ipc_region *region;
+    kc_ipc_loan *loan;
+} owner;
+
+/* Requests 1 and 2 are over. */
+static owner take(void)
+{
+    peer *p = peer_open(PEER_ROOM);
+    owner one = {.p = p, .chan = peer_channel(p, 1, 1001), .region = peer_region(p, 2, 5, BYTES)};
+    KC_REQUIRE(kc_ipc_loan_take(one.region, BYTES, &one.loan) == KC_OK);
+    KC_CHECK_EQ(mapped(), 1);
+    return one;
+}
+
+static void send(owner *one)
+{
+    const kc_ipc_payload payload = {.loan = one->loan};
+    peer_answer(one->p, KC_CMD_CHAN_SEND, 3, KC_OK);
+    KC_CHECK_EQ(kc_ipc_send_payload(one->chan, &payload, NULL, NULL), KC_OK);
+    KC_CHECK_EQ(peer_expect(one->p, KC_CMD_CHAN_SEND), 3);
+}
+
+static void end(owner *one)
+{
+    peer_hang_up(one->p);
+    KC_CHECK_EQ(kc_ipc_ping(one->p->ipc), KC_ECONNRESET);
+    KC_CHECK_EQ(mapped(), 0);
+    kc_ipc_chan_free(one->chan);
+    peer_close(one->p);
+}
+
+KC_TEST(what_is_abandoned_while_a_message_lies_in_it_is_dropped_when_that_is_free)
+{
+    owner one = take();
+    send(&one);
+    kc_ipc_region_abandon(one.region);
+    peer_expect_nothing(one.p);
+    KC_CHECK_EQ(mapped(), 1);
+    freed(one.p, 5, 0, BYTES);
+    KC_CHECK_EQ(kc_ipc_step(one.p->ipc), KC_OK);
+    KC_CHECK_EQ(peer_expect(one.p, KC_CMD_REGION_DROP), 4);
+    KC_CHECK_EQ(mapped(), 1); /* the daemon has not heard it yet */
+    peer_answer(one.p, KC_CMD_REGION_DROP, 4, KC_OK);
+    KC_CHECK_EQ(kc_ipc_step(one.p->ipc), KC_OK);
+    KC_CHECK_EQ(mapped(), 0);
+    end(&one);
+}
+
+KC_TEST(what_is_abandoned_and_not_used_is_dropped_at_once)
+{
+    owner one = take();
+    kc_ipc_loan_give(one.loan);
+    kc_ipc_region_abandon(one.region);
+    KC_CHECK_EQ(peer_expect(one.p, KC_CMD_REGION_DROP), 3);
+    peer_answer(one.p, KC_CMD_REGION_DROP, 3, KC_ENOENT);
+    KC_CHECK_EQ(kc_ipc_step(one.p->ipc), KC_OK);
+    KC_CHECK_EQ(mapped(), 0);
+    end(&one);
+}
+
+KC_TEST(a_loan_of_what_is_abandoned_stays_good_until_it_is_given_back)
+{
+    owner one = take();
+    kc_ipc_region_abandon(one.region);
+    memset(kc_ipc_loan_bytes(one.loan), 1, BYTES);
+    peer_expect_nothing(one.p);
+    kc_ipc_loan_give(one.loan);
+    KC_CHECK_EQ(peer_expect(one.p, KC_CMD_REGION_DROP), 3);
+    peer_answer(one.p, KC_CMD_REGION_DROP, 3, KC_OK);
+    KC_CHECK_EQ(kc_ipc_step(one.p->ipc), KC_OK);
+    KC_CHECK_EQ(mapped(), 0);
+    end(&one);
+}
+
+KC_TEST(a_loan_of_what_is_abandoned_may_be_sent_still)
+{
+    owner one = take();
+    kc_ipc_region_abandon(one.region);
+    send(&one);
+    freed(one.p, 5, 0, BYTES);
+    KC_CHECK_EQ(kc_ipc_step(one.p->ipc), KC_OK);
+    KC_CHECK_EQ(peer_expect(one.p, KC_CMD_REGION_DROP), 4);
+    end(&one); /* the answer never came */
+}
+
+KC_TEST(what_the_daemon_keeps_is_freed_when_the_connection_ends)
+{
+    owner one = take();
+    kc_ipc_loan_give(one.loan);
+    kc_ipc_region_abandon(one.region);
+    peer_answer(one.p, KC_CMD_REGION_DROP, 3, KC_EBUSY);
+    KC_CHECK_EQ(kc_ipc_step(one.p->ipc), KC_OK);
+    KC_CHECK_EQ(mapped(), 1);
+    end(&one);
+}
+
+KC_TEST(what_is_abandoned_while_a_message_lies_in_it_goes_with_its_connection)
+{
+    owner one = take();
+    send(&one);
+    kc_ipc_region_abandon(one.region);
+    end(&one);
+}
+
+KC_TEST(what_is_abandoned_after_the_connection_ended_goes_at_once)
+{
+    owner one = take();
+    send(&one);
+    peer_hang_up(one.p);
+    KC_CHECK_EQ(kc_ipc_ping(one.p->ipc), KC_ECONNRESET);
+    KC_CHECK_EQ(mapped(), 1);
+    kc_ipc_region_abandon(one.region);
+    KC_CHECK_EQ(mapped(), 0);
+    kc_ipc_chan_free(one.chan);
+    peer_close(one.p);
+}
+
+KC_TEST(a_loan_that_outlives_all_else_is_good_until_it_is_given_back)
+{
+    owner one = take();
+    kc_ipc_region_abandon(one.region);
+    peer_hang_up(one.p);
+    kc_ipc_disconnect(one.p->ipc);
+    one.p->ipc = NULL;
+    kc_ipc_chan_free(one.chan);
+    memset(kc_ipc_loan_bytes(one.loan), 1, BYTES);
+    KC_CHECK_EQ(mapped(), 1);
+    kc_ipc_loan_give(one.loan); /* the last reference to the connection */
+    KC_CHECK_EQ(mapped(), 0);
+    peer_close(one.p);
+}
+
+int main(void)
+{
+    KC_RUN(what_is_abandoned_while_a_message_lies_in_it_is_dropped_when_that_is_free);
+    KC_RUN(what_is_abandoned_and_not_used_is_dropped_at_once);
+    KC_RUN(a_loan_of_what_is_abandoned_stays_good_until_it_is_given_back);
+    KC_RUN(a_loan_of_what_is_abandoned_may_be_sent_still);
+    KC_RUN(what_the_daemon_keeps_is_freed_when_the_connection_ends);
+    KC_RUN(what_is_abandoned_while_a_message_lies_in_it_goes_with_its_connection);
+    KC_RUN(what_is_abandoned_after_the_connection_ended_goes_at_once);
+    KC_RUN(a_loan_that_outlives_all_else_is_good_until_it_is_given_back);
+    return kc_test_report();
+}
