@@ -5,6 +5,7 @@
 
 #include "kc_account.h"
 #include "kc_flow.h"
+#include "kc_seat.h"
 
 enum { KC_SEND_FLAGS = KC_OP_CONFIRM | KC_FALLBACK_FLAGS }; /* those of an operation that a send looks at */
 /* One clause on its way: data or body of a send, and what its flags ask. */
@@ -39,5 +40,15 @@ int kc_offer_park(kc_engine *engine, const kc_offer *offers, uint32_t count, uin
 /* Nothing is left to receive, and nothing will come: CLOSED, or CLOSING and empty but for what the scope itself holds. */
 bool kc_offer_drained(kc_engine *engine, const kc_chan_rec *chan, const kc_scope_rec *scope);
 void kc_offer_count_refusal(const kc_offer *offer, int code);
+
+/* Under lock 0: the seat of an operation at this port, NULL for any other; and whether it was given up before. */
+static inline kc_seat *kc_seat_of(const kc_engine *e, const kc_op *op) {
+    return e->seats.port != 0 && op->port == e->seats.port ? (kc_seat *)(uintptr_t)op->user : NULL;
+}
+static inline bool kc_seat_is_stopped(const kc_engine *e, const kc_op *op) {
+    const kc_seat *seat = kc_seat_of(e, op);
+
+    return seat != NULL && seat->stopped != 0;
+}
 
 #endif

@@ -11,7 +11,7 @@
 
 #include <stdbool.h>
 
-#include "kc_record.h"
+#include "kcoro/kc_chan.h"
 
 typedef struct kc_place {
     void *buffer; /* NULL: the body is the owner's */
@@ -38,16 +38,6 @@ static inline void kc_seat_begin(kc_seat *seat, kc_engine *engine) {
 /* From any thread, while the owner is in its operation. true: nothing happened, and nothing will: it was parked and is
  * cancelled, or had not begun and answers KC_ECANCELED. false: it was decided. */
 bool kc_seat_give_up(kc_seat *seat, uint32_t reason);
-
-/* Under lock 0: the seat of an operation at this port, NULL for any other; and whether it was given up before. */
-static inline kc_seat *kc_seat_of(const kc_engine *e, const kc_op *op) {
-    return e->seats.port != 0 && op->port == e->seats.port ? (kc_seat *)(uintptr_t)op->user : NULL;
-}
-static inline bool kc_seat_is_stopped(const kc_engine *e, const kc_op *op) {
-    const kc_seat *seat = kc_seat_of(e, op);
-
-    return seat != NULL && seat->stopped != 0;
-}
 
 /* Opens the port; one for an engine: KC_EBUSY. KC_EDQUOT. kc_port_close closes it. */
 int kc_port_open_seats(kc_engine *engine, kc_seat_waker waker, void *self, uint32_t *port_out);

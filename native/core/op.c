@@ -1,6 +1,5 @@
 /* op.c: send and receive, the two plain operations: check, look, run, patience, park; in this order, as Go does. */
 #include "kc_look.h"
-#include "kc_seat.h"
 
 /* Once for each direction. */
 KC_PART int attempt(kc_engine *e, const kc_offer *o, uint32_t dir, const kc_op *op, kc_result *result) {

@@ -6,7 +6,6 @@
 #include "kc_account.h"
 #include "kc_offer.h"
 #include "kc_pool.h"
-#include "kc_seat.h"
 
 static uint32_t parked_at(const kc_chan_rec *c) {
     return c->waiters[KC_CLAUSE_RECV].count + c->waiters[KC_CLAUSE_SEND].count;

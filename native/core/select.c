@@ -4,7 +4,6 @@
  * decides it later (Go's selectgo has the same shape; its locks in address order are lock 0 here).
  */
 #include "kc_look.h"
-#include "kc_seat.h"
 
 static uint32_t clause_flags(const kc_clause *clause) {
     uint32_t hold = (clause->flags & KC_OP_ACK) != 0 ? KC_OP_HOLD : 0;
