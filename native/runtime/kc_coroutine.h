@@ -43,7 +43,7 @@ struct kc_co {
     kc_fibre *back_fibre;
     kc_co_fn fn;
     void *arg;
-    kc_stack stack;
+    kc_stack stack; /* as made; once the state is FINISHED it was given back, or just is */
     kc_fibre fibre;
     char name[KC_CO_NAME_BYTES];
 };
@@ -89,8 +89,9 @@ static inline bool kc_gate_wait(kc_gate *gate) {
     return waits;
 }
 
+/* What is stored before it, its registers above all, is seen by whoever takes it over because of its state. */
 static inline void kc_co_state_set(kc_co *co, uint32_t state) {
-    atomic_store_explicit(&co->state, state, memory_order_relaxed);
+    atomic_store_explicit(&co->state, state, memory_order_release);
 }
 /* Waits while *word is `seen`: the bit `asleep` is set in it once the stack has been left, and whoever clears that bit calls
  * kc_co_wake. It may return at once. */

@@ -98,7 +98,7 @@ void kc_sched_enqueue(kc_sched *sched, kc_co *co);
 /* A coroutine less. */
 void kc_sched_leave(kc_sched *sched);
 
-/* guard.c: SIGSEGV tells which coroutine overflowed. KC_OK, KC_ENOMEM. */
+/* guard.c: SIGSEGV tells which coroutine overflowed. KC_OK, KC_EINVAL. */
 int kc_guard_begin(void);
 void kc_guard_end(void);
 /* This thread's alternate stack; NULL: it has one, or there is no memory. */

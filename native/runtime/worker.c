@@ -255,11 +255,17 @@ void kc_sched_leave(kc_sched *s) {
         kc_futex_wake(&s->live, INT32_MAX);
 }
 
+/* Whoever keeps the record may do so longer than its scheduler lives: it knows none any more. */
 static void finish(kc_worker *w, kc_co *co) {
+    kc_stack stack = co->stack;
+
     kc_fibre_free(&co->fibre);
-    kc_stack_cache_give(&w->sched->stacks, &co->stack);
     kc_places_give(w->sched->places, co->place);
-    atomic_store_explicit(&co->state, KC_CO_FINISHED, memory_order_release);
+#if KC_MUTANT != 72 /* a coroutine that has finished names a scheduler that may be gone */
+    atomic_store_explicit(&co->sched, NULL, memory_order_relaxed);
+#endif
+    kc_co_state_set(co, KC_CO_FINISHED); /* before its stack is anybody else's: kc_co_stack */
+    kc_stack_cache_give(&w->sched->stacks, &stack);
     kc_co_drop(co);
     kc_sched_leave(w->sched);
 }

@@ -61,8 +61,8 @@ KC_API enum kc_co_state kc_co_state_of(const kc_co *co);
 KC_API const char *kc_co_name(const kc_co *co);
 /* Before it is handed to anybody else, or by itself. */
 KC_API void kc_co_rename(kc_co *co, const char *name);
-/* Bytes of its stack, and how many were ever touched, in pages (a stack that was used before keeps its mark). 0 and 0 when
- * it has finished and its stack was given back. */
+/* Bytes of its stack, and how many were ever touched, in pages: a stack that was used before keeps its mark, and what was
+ * swapped out below all the rest does not count. 0 and 0 when it has finished. From any thread. */
 KC_API void kc_co_stack(const kc_co *co, size_t *size_bytes_out, size_t *touched_bytes_out);
 
 #ifdef __cplusplus
