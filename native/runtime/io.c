@@ -114,8 +114,14 @@ int kc_io_wait(int fd, uint32_t events, int64_t deadline_ns) { return kc_io_wait
 int kc_io_close(int fd) {
     kc_sched *sched = kc_sched_self();
     kc_clock *clock = sched != NULL ? kc_sched_clock(sched) : NULL;
+    int rc = KC_OK;
 
     if (clock != NULL && atomic_load_explicit(&clock->running, memory_order_acquire) != 0)
         kc_poller_forget(&clock->poller, fd);
-    return close(fd) == 0 || errno != EBADF ? KC_OK : KC_EBADF; /* Linux has closed it, whatever else it says */
+    rc = close(fd) == 0 || errno != EBADF ? KC_OK : KC_EBADF; /* Linux has closed it, whatever else it says */
+#if KC_MUTANT != 71 /* whoever comes to wait while the file is being closed waits for ever */
+    if (clock != NULL && atomic_load_explicit(&clock->running, memory_order_acquire) != 0)
+        kc_poller_look_after(&clock->poller, fd);
+#endif
+    return rc;
 }
