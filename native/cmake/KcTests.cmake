@@ -57,7 +57,7 @@ foreach(noun ack buffered cancel close confirm kinds rendezvous scope select sen
 endforeach()
 
 # Memory that was not set shows (glibc): what malloc gives is not zero by chance.
-foreach(name test_rt_cancel test_rt_channel test_rt_defects test_rt_task test_rt_parity)
+foreach(name test_rt_actor test_rt_cancel test_rt_channel test_rt_defects test_rt_task test_rt_parity)
   set_tests_properties("${name}" PROPERTIES ENVIRONMENT "MALLOC_PERTURB_=165")
 endforeach()
 
