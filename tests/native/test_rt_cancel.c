@@ -123,6 +123,8 @@ KC_TEST(hooks_are_called_in_the_order_in_which_they_came_and_of_children_in_thei
     KC_CHECK_EQ(kc_cancel_add(third, &hooks[5].hook), KC_OK);
     KC_CHECK_EQ(kc_cancel_trigger(root, 0), KC_OK);
     KC_CHECK_STR(order, "bdcaef");
+    for (int i = 0; i < 6; i++)
+        KC_CHECK_EQ(kc_cancel_forget(&hooks[i].hook), KC_ENOENT);
     kc_cancel_drop(first);
     kc_cancel_drop(second);
     kc_cancel_drop(third);

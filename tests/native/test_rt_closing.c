@@ -186,10 +186,13 @@ static void waits_late(void *arg) {
 /* Between what tells those who wait and close(2). */
 static void lets_it_wait(void *arg) {
     late *l = arg;
+    kc_poller *p = &kc_sched_clock(l->sched)->poller;
 
     atomic_store(&l->may_wait, 1);
-    while (kc_poller_waiting(&kc_sched_clock(l->sched)->poller) == 0)
+    while (kc_poller_waiting(p) == 0)
         (void)sched_yield();
+    kc_lock_take(&p->lock); /* and epoll has been told */
+    kc_lock_give(&p->lock);
 }
 
 static void closes(void *arg) {
