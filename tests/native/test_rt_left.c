@@ -7,7 +7,7 @@
 #include "kc_rt.h"
 #include "runtime/kc_worker.h"
 
-enum { ROUNDS = 100 / RT_SCALE };
+enum { ROUNDS = 100 / RT_SCALE, MOST_ROUNDS = 1000 /* until what is looked for was seen once */ };
 
 typedef struct yard {
     kc_sched *sched;
@@ -75,7 +75,7 @@ KC_TEST(what_is_left_while_nobody_watches_wakes_a_sleeper_that_steals_it) {
 static void leaves_one_to_the_watch(void *arg) {
     yard *y = arg;
 
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < MOST_ROUNDS && y->silent == 0; i++) {
         uint64_t wakes = 0;
         uint32_t ran = 0;
         until_watched(y);
@@ -100,7 +100,7 @@ KC_TEST(one_alone_is_left_to_the_watch_which_finds_it_by_itself) {
 static void leaves_two(void *arg) {
     yard *y = arg;
 
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < MOST_ROUNDS && y->rung == 0; i++) {
         uint64_t wakes = 0;
         uint32_t ran = 0;
         until_watched(y);
@@ -132,7 +132,7 @@ static void computes_until_turned(void *arg) {
 static void yields_to_it(void *arg) {
     yard *y = arg;
 
-    for (uint32_t i = 1; i <= ROUNDS; i++) {
+    for (int i = 0; i < MOST_ROUNDS && y->rung == 0; i++) {
         uint64_t wakes = 0;
         until_watched(y);
         rt_spawn(y->sched, computes_until_turned, y);
