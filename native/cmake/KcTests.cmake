@@ -63,6 +63,8 @@ endforeach()
 
 # A wait comes in the middle of a close there.
 target_link_options(test_rt_closing PRIVATE "-Wl,--wrap=close")
+# The kernel refuses a call there.
+target_link_options(test_rt_old_kernel PRIVATE "-Wl,--wrap=syscall")
 
 # What is in a register after a switch only assembly can say.
 target_sources(test_rt_arch_registers PRIVATE "${PROJECT_SOURCE_DIR}/../tests/native/arch/holding_${KC_ARCH}.S")
