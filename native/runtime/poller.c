@@ -125,10 +125,8 @@ static void collect_closed(kc_poller *p, int fd, kc_poll_file *f, calls *c) {
     bool waits = f->waiters[0] != NULL || f->waiters[1] != NULL;
     int error = waits && f->known ? control(p, EPOLL_CTL_MOD, fd, f) : 0;
 
-    if (error == ENOENT || error == EBADF || error == EPERM) {
-        f->known = false;
+    if (error == ENOENT || error == EBADF || error == EPERM)
         collect(p, f, BOTH, KC_EBADF, c);
-    }
 }
 
 static bool is_taken(const kc_poll_file *f, uint32_t events) {

@@ -149,7 +149,42 @@ static void at_once_with(uint32_t workers) {
 }
 KC_TEST(a_stop_that_meets_a_cancel_says_which_of_them_it_was) { at_once_with(2); }
 
-/* ---- the reason of a cancel ---- */
+/* ---- the reason of a cancel, as a channel sees it that an actor receives from ---- */
+
+typedef struct asking {
+    kc_channel base;
+    _Atomic uint32_t asked;
+    uint32_t reason;
+} asking;
+
+static int notes_the_reason(kc_channel_clause *clause, const kc_asked *asked) {
+    asking *a = (asking *)(void *)clause->channel;
+
+    atomic_store(&a->asked, 1);
+    KC_CHECK_EQ(kc_cancel_wait(asked->cancel, KC_NEVER), KC_OK);
+    a->reason = kc_cancel_reason(asked->cancel);
+    return KC_ECANCELED;
+}
+
+static void is_freed_unnoticed(kc_channel *channel) { (void)channel; }
+
+KC_TEST(an_actor_is_cancelled_for_the_reason_that_was_given) {
+    static const kc_channel_ops ops = {.operate = notes_the_reason, .free = is_freed_unnoticed};
+    asking a = {.base = {.ops = &ops, .refs = 1, .elem_bytes = 4}};
+    kc_sched *sched = rt_sched(1);
+    kc_actor_config config = {.channel = &a.base, .fn = ignores};
+    kc_actor *actor = NULL;
+    int code = 1;
+
+    KC_REQUIRE(kc_actor_start(sched, &config, &actor) == KC_OK);
+    rt_until(&a.asked, 1); /* one that was cancelled before does not ask */
+    KC_CHECK_EQ(kc_actor_cancel(actor, KC_REASON_SHUTDOWN), KC_OK);
+    KC_CHECK_EQ(kc_actor_wait(actor, KC_NEVER, &code), KC_OK);
+    KC_CHECK_EQ(code, KC_ECANCELED);
+    KC_CHECK_EQ(a.reason, KC_REASON_SHUTDOWN);
+    kc_actor_free(actor);
+    kc_sched_free(sched);
+}
 
 static int counts_one(void *arg, const kc_actor_message *m) {
     (void)m;
@@ -340,6 +375,7 @@ KC_TEST(an_actor_gives_its_channel_back_before_its_end_is_told) {
 int main(void) {
     KC_RUN(an_actor_was_stopped_only_if_nothing_else_ended_it_before);
     KC_RUN(a_stop_that_meets_a_cancel_says_which_of_them_it_was);
+    KC_RUN(an_actor_is_cancelled_for_the_reason_that_was_given);
     KC_RUN(a_scope_is_cancelled_for_the_reason_that_was_given);
     KC_RUN(an_actor_of_memory_is_handed_each_descriptor_in_order);
     KC_RUN(an_actor_of_a_conflated_channel_is_handed_the_latest);

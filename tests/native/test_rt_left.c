@@ -97,6 +97,12 @@ KC_TEST(one_alone_is_left_to_the_watch_which_finds_it_by_itself) {
 
 /* ---- two ---- */
 
+/* Both are where they were put, the other one sleeps on, and nobody has been told. */
+static bool are_left_alone(const yard *y, uint64_t wakes_before) {
+    return kc_deque_count(&kc_here_get()->worker->deque) == 2 && (atomic_load(&y->sched->sleep) & KC_SLEEP_WATCHED) != 0 &&
+           wakes_of(y->sched) == wakes_before;
+}
+
 static void leaves_two(void *arg) {
     yard *y = arg;
 
@@ -108,6 +114,7 @@ static void leaves_two(void *arg) {
         wakes = wakes_of(y->sched);
         rt_spawn(y->sched, runs, y);
         rt_spawn(y->sched, runs, y);
+        KC_CHECK(!are_left_alone(y, wakes));
         count_round(y, wakes);
         rt_until(&y->ran, ran + 2);
     }
