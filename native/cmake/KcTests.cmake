@@ -91,6 +91,7 @@ kc_lab_test(lab_token_vm "lab_token_vm_${KC_ARCH}")
 kc_lab_test(lab_token_vm_bench "lab_token_vm_bench_${KC_ARCH}" 1000)
 kc_lab_test(lab_token_vm_mirror lab_token_vm_mirror)
 kc_lab_test(lab_channel_mirror lab_channel_mirror)
+kc_lab_test(lab_channel_mirror lab_channel_mirror_narrow 1 500)
 kc_lab_test(lab_token_vm_mirror lab_token_vm_mirror_narrow 1 500) # a channel of 1: somebody always waits
 
 if(CMAKE_CROSSCOMPILING_EMULATOR)
