@@ -130,7 +130,7 @@ static int ignores(void *arg, const kc_actor_message *m) {
 }
 
 static void at_once_with(uint32_t workers) {
-    for (int i = 0; i < 1000 / RT_SCALE; i++) {
+    for (int i = 0; i < 300 / RT_SCALE; i++) {
         stage s;
         kc_actor_config config;
         pthread_t thread;
