@@ -212,7 +212,7 @@ static void finds_itself_stored(void *arg) {
 static void handles_with(uint32_t workers) {
     kc_sched *sched = rt_sched(workers);
 
-    for (int i = 0; i < 5000 / RT_SCALE; i++) {
+    for (int i = 0; i < 1000 / RT_SCALE; i++) {
         kc_co *co = NULL;
         KC_REQUIRE(kc_sched_spawn(sched, finds_itself_stored, &co, &co) == KC_OK);
         (void)kc_sched_drain(sched, KC_NEVER);
