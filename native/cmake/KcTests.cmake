@@ -60,7 +60,7 @@ foreach(noun ack buffered cancel close confirm kinds rendezvous scope select sen
 endforeach()
 
 # Memory that was not set shows (glibc): what malloc gives is not zero by chance.
-foreach(name test_rt_cancel test_rt_channel test_rt_defects test_rt_task test_rt_parity)
+foreach(name test_rt_actor test_rt_cancel test_rt_channel test_rt_defects test_rt_task test_rt_parity)
   set_tests_properties("${name}" PROPERTIES ENVIRONMENT "MALLOC_PERTURB_=165")
 endforeach()
 
@@ -84,6 +84,11 @@ foreach(name test_rt_memory test_rt_memory_parts)
     target_link_options("${name}" PRIVATE "-Wl,--wrap=${call}")
   endforeach()
 endforeach()
+
+# A wait comes in the middle of a close there.
+target_link_options(test_rt_closing PRIVATE "-Wl,--wrap=close")
+# The kernel refuses a call there.
+target_link_options(test_rt_old_kernel PRIVATE "-Wl,--wrap=syscall")
 
 # What is in a register after a switch only assembly can say.
 target_sources(test_rt_arch_registers PRIVATE "${PROJECT_SOURCE_DIR}/../tests/native/arch/holding_${KC_ARCH}.S")
@@ -117,6 +122,7 @@ kc_lab_test(lab_token_vm "lab_token_vm_${KC_ARCH}")
 kc_lab_test(lab_token_vm_bench "lab_token_vm_bench_${KC_ARCH}" 1000)
 kc_lab_test(lab_token_vm_mirror lab_token_vm_mirror)
 kc_lab_test(lab_channel_mirror lab_channel_mirror)
+kc_lab_test(lab_channel_mirror lab_channel_mirror_narrow 1 500)
 kc_lab_test(lab_token_vm_mirror lab_token_vm_mirror_narrow 1 500) # a channel of 1: somebody always waits
 
 if(CMAKE_CROSSCOMPILING_EMULATOR)

@@ -100,11 +100,9 @@ static bool has_token(kc_cells *c, kc_token token) {
     return found;
 }
 
-bool kc_cells_is_token(kc_token token) { return ((uint32_t)token & APART_TICKET) != 0; }
-
 int kc_cells_status(kc_engine *e, kc_token token) {
     uint32_t chan = (uint32_t)token & ~APART_TICKET;
-    kc_cells *c = kc_cells_is_token(token) && chan <= e->chans.high ? kc_cells_of(e, chan) : NULL;
+    kc_cells *c = ((uint32_t)token & APART_TICKET) != 0 && chan <= e->chans.high ? kc_cells_of(e, chan) : NULL;
 
     return c != NULL && has_token(c, token) ? KC_TOKEN_ENQUEUED : KC_ENOENT;
 }

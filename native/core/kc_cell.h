@@ -192,8 +192,6 @@ int kc_cells_waiters(kc_cells *cells, uint32_t dir, uint32_t skip, kc_waiter_inf
 void kc_cells_view(kc_cells *cells, kc_rv_cell *cell_out);
 /* enum kc_token_status of a waiter that is live; KC_ENOENT. */
 int kc_cells_status(kc_engine *engine, kc_token token);
-/* The ticket of a waiter of a channel apart: it can be looked at, and cancelled by nobody but its owner's cancel. */
-bool kc_cells_is_token(kc_token token);
 /* Why it breaks an invariant, NULL if it does not. O(waiters). */
 const char *kc_cells_check(kc_cells *cells);
 /* Adds its messages and waiters, and what it ever accepted. */

@@ -211,7 +211,7 @@ int kc_waiter_token_cancel(kc_engine *e, kc_token token, uint32_t reason, kc_res
 
     kc_enter(e);
     t = kc_tok_find(e, token);
-    if (t == NULL && kc_cells_is_token(token)) {
+    if (t == NULL && kc_cells_status(e, token) > 0) {
         rc = KC_ENOTSUP;
     } else if (t != NULL) {
         uint32_t state = kc_state_of(&t->w);

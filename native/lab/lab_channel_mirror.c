@@ -1,8 +1,10 @@
 /* lab_channel_mirror.c: the scenario of lab_token_vm_mirror on the runtime itself: coroutines of a scheduler with one worker,
- * and a channel of 8 pointers of the engine. Two producers and two consumers trade buffers of 1 KiB, written where they
- * lie, read where they lie, given back. They take turns of one message, producers first, as the mirror's records do, so the
- * lines are the mirror's; one worker, so what the four share needs no lock. A copy of a whole buffer, by whatever part of
- * the program, is counted and is a failure. */
+ * and a channel of pointers of the engine. Two producers and two consumers trade buffers of 1 KiB, written where they lie,
+ * read where they lie, given back. One coroutine spawns the four, producers first, and each yields after a message: nothing
+ * else orders them but the scheduler's queue and whoever waits at the channel. With 8 places the lines are the mirror's.
+ * With one (an argument) somebody always waits there, and who gets how many is the channel's matter: the total alone is told,
+ * and that nobody waited is a failure. One worker, so what the four share needs no lock. A copy of a whole buffer, by whatever
+ * part of the program, is counted and is a failure. */
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -11,7 +13,7 @@
 
 #include "kcoro/kc_channel.h"
 
-enum { PAIRS = 2, MESSAGES = 1000, CAPACITY = 8, BUFFER_BYTES = 1024, WORDS = BUFFER_BYTES / sizeof(uint64_t), BUFFERS = 16 };
+enum { PAIRS = 2, BUFFER_BYTES = 1024, WORDS = BUFFER_BYTES / sizeof(uint64_t), BUFFERS = 16, MOST_CAPACITY = BUFFERS / 2 };
 
 static uint64_t copies; /* of BUFFER_BYTES or more (-Wl,--wrap) */
 
@@ -38,13 +40,12 @@ typedef struct world {
     kc_sched *sched;
     kc_hub *hub;
     kc_channel *channel;
-    uint32_t sending;
-    uint32_t turn; /* whose: its number */
+    uint32_t capacity, sending;
+    uint64_t messages; /* of each producer */
     uint64_t faults;
     struct side {
         struct world *world;
         uint32_t number;
-        bool done;
         uint64_t count, sum;
         buffer *unused[BUFFERS];
         uint32_t unused_count;
@@ -56,40 +57,20 @@ static uint64_t word_of(uint32_t producer, uint64_t value, size_t at) {
     return (value + 1) * 0x9e3779b97f4a7c15u + at * 0xff51afd7ed558ccdu + producer;
 }
 
-static void await_turn(const struct side *side) {
-    while (side->world->turn != side->number)
-        kc_co_yield();
-}
-
-/* The next one that has more to do, in the order of numbers. */
-static void pass_turn(struct side *side) {
-    world *w = side->world;
-
-    for (uint32_t i = 0; i < 2 * PAIRS; i++) {
-        w->turn = (w->turn + 1) % (2 * PAIRS);
-        if (!w->sides[w->turn].done)
-            break;
-    }
-}
-
 static void produce(void *arg) {
     struct side *p = arg;
     world *w = p->world;
 
-    await_turn(p);
-    for (; p->count < MESSAGES && p->unused_count != 0; p->count++) {
+    for (; p->count < w->messages && p->unused_count != 0; p->count++) {
         buffer *b = p->unused[--p->unused_count];
         b->words[0] = p->count;
         for (size_t at = 1; at < WORDS; at++)
             b->words[at] = word_of(p->number, p->count, at);
         w->faults += kc_channel_send_ptr(w->channel, b, sizeof *b, KC_NEVER) != KC_OK;
-        pass_turn(p);
-        await_turn(p);
+        kc_co_yield();
     }
     if (--w->sending == 0)
         w->faults += kc_channel_close(w->channel) != KC_OK;
-    p->done = true;
-    pass_turn(p);
 }
 
 /* The producer whose memory this is, if it says what that one wrote. */
@@ -113,7 +94,6 @@ static void consume(void *arg) {
     void *memory = NULL;
     uint64_t len_bytes = 0;
 
-    await_turn(c);
     while (kc_channel_recv_ptr(c->world->channel, &memory, &len_bytes, KC_NEVER) == KC_OK) {
         buffer *b = memory;
         struct side *home = home_of(c->world, b, len_bytes);
@@ -124,24 +104,15 @@ static void consume(void *arg) {
             c->sum += b->words[0];
             home->unused[home->unused_count++] = b;
         }
-        pass_turn(c);
-        await_turn(c);
+        kc_co_yield();
     }
-    c->done = true;
-    pass_turn(c);
 }
 
-static int run(world *w) {
-    const kc_sched_config sched = {.workers = 1};
-    const kc_channel_config channel = {.kind = KC_KIND_BUFFERED, .capacity = CAPACITY};
-    int rc = kc_sched_make(&sched, &w->sched);
+static void spawn_all(void *arg) {
+    world *w = arg;
 
-    if (rc == KC_OK)
-        rc = kc_hub_make(NULL, &w->hub);
-    if (rc == KC_OK)
-        rc = kc_channel_make(w->hub, &channel, &w->channel);
     w->sending = PAIRS;
-    for (uint32_t i = 0; i < 2 * PAIRS && rc == KC_OK; i++) {
+    for (uint32_t i = 0; i < 2 * PAIRS; i++) {
         struct side *side = &w->sides[i];
         side->world = w;
         side->number = i;
@@ -149,8 +120,21 @@ static int run(world *w) {
             side->unused[side->unused_count] = &side->buffers[side->unused_count];
             side->unused_count++;
         }
-        rc = kc_sched_spawn(w->sched, i < PAIRS ? produce : consume, side, NULL);
+        w->faults += kc_sched_spawn(w->sched, i < PAIRS ? produce : consume, side, NULL) != KC_OK;
     }
+}
+
+static int run(world *w) {
+    const kc_sched_config sched = {.workers = 1};
+    const kc_channel_config channel = {.kind = KC_KIND_BUFFERED, .capacity = w->capacity};
+    int rc = kc_sched_make(&sched, &w->sched);
+
+    if (rc == KC_OK)
+        rc = kc_hub_make(NULL, &w->hub);
+    if (rc == KC_OK)
+        rc = kc_channel_make(w->hub, &channel, &w->channel);
+    if (rc == KC_OK)
+        rc = kc_sched_spawn(w->sched, spawn_all, w, NULL);
     if (rc == KC_OK)
         rc = kc_sched_drain(w->sched, KC_NEVER);
     return rc;
@@ -164,12 +148,21 @@ static uint64_t handed_over(const world *w) {
     return z.zref_sent == z.zref_received ? z.zref_received : 0;
 }
 
-static uint64_t tell(const world *w) {
+/* Those who waited at the channel and were matched there, by its own count. */
+static uint64_t waited(const world *w) {
+    kc_chan_snapshot now;
+
+    (void)kc_chan_measure(kc_hub_engine(w->hub), kc_channel_ticket(w->channel), &now);
+    return now.stat[KC_STAT_MATCHED_WAITERS];
+}
+
+static uint64_t tell(const world *w, bool each) {
     uint64_t count = 0, sum = 0;
 
     for (uint32_t i = 0; i < PAIRS; i++) {
         const struct side *c = &w->sides[PAIRS + i];
-        printf("consumer[%" PRIu32 "] received=%" PRIu64 " sum=%" PRIu64 "\n", i, c->count, c->sum);
+        if (each)
+            printf("consumer[%" PRIu32 "] received=%" PRIu64 " sum=%" PRIu64 "\n", i, c->count, c->sum);
         count += c->count;
         sum += c->sum;
     }
@@ -188,22 +181,27 @@ static int counts_copies(void) {
     return counted;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     static world w;
-    int rc = counts_copies() ? run(&w) : KC_EINVAL;
+    bool narrow = argc > 1;
     int good = 0;
 
-    if (rc == KC_OK) {
-        uint64_t count = tell(&w), carried = handed_over(&w);
-        good = count == PAIRS * MESSAGES && carried == count && w.faults == 0 && copies == 0;
+    w.capacity = narrow ? (uint32_t)strtoul(argv[1], NULL, 10) : MOST_CAPACITY;
+    w.messages = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000;
+    if (w.capacity < 1 || w.capacity > MOST_CAPACITY) {
+        fprintf(stderr, "usage: lab_channel_mirror [capacity [messages]], capacity 1 to %d\n", MOST_CAPACITY);
+    } else if (!counts_copies() || run(&w) != KC_OK) {
+        fprintf(stderr, "lab_channel_mirror: copies are not counted, or there is no memory\n");
+    } else {
+        uint64_t count = tell(&w, !narrow), carried = handed_over(&w);
+        good = count == PAIRS * w.messages && carried == count && w.faults == 0 && copies == 0 &&
+               (!narrow || waited(&w) != 0);
         if (!good)
-            fprintf(stderr, "lab_channel_mirror: %" PRIu64 " pointers carried, %" PRIu64 " faults, %" PRIu64 " copies\n",
-                    carried, w.faults, copies);
+            fprintf(stderr, "lab_channel_mirror: %" PRIu64 " pointers carried, %" PRIu64 " waited for, %" PRIu64
+                            " faults, %" PRIu64 " copies\n", carried, waited(&w), w.faults, copies);
         kc_channel_drop(w.channel);
         kc_hub_free(w.hub);
         kc_sched_free(w.sched);
-    } else {
-        fprintf(stderr, "lab_channel_mirror: could not run (%d)\n", rc);
     }
     return !good;
 }

@@ -1,25 +1,31 @@
 /* actor.c: actors (kc_actor.h). One coroutine, one receive at a time; a message that was received is always dealt with: a
  * stop that comes meanwhile is seen by the next receive. */
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "core/kc_state.h"
+#include "kc_hub.h"
 #include "kc_latch.h"
 #include "kcoro/kc_actor.h"
-
-enum { GOING = 0, STOPPED = 1, CANCELLED = 2 };
 
 struct kc_actor {
     kc_actor_config config;
     kc_cancel *cancel; /* its own: stop and cancel both set it */
-    _Atomic uint32_t wish; /* the first of stop and cancel */
+    kc_cancel_hook above[2]; /* of one that two cancels end: its own is below neither */
+    kc_lock lock;      /* of `stopped`, and of the channel's reference while the coroutine gives it back */
+    bool stopped;      /* a stop set the cancel, and nothing else did */
     _Atomic uint64_t count;
     _Atomic uint32_t refs; /* of whoever started it, and of its coroutine */
     kc_latch running;
     int code; /* of its end */
     void *buffer;
+    char name[KC_CO_NAME_BYTES];
 };
 
 static void drop(kc_actor *a) {
     if (atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel) == 1) {
+        for (int i = 0; i < 2; i++)
+            (void)kc_cancel_forget(&a->above[i]);
         kc_channel_drop(a->config.channel);
         kc_cancel_drop(a->cancel);
         free(a->buffer);
@@ -36,6 +42,16 @@ static int receive(kc_actor *a, kc_actor_message *m) {
                      : kc_channel_recv_desc(c, &m->desc, KC_NEVER, a->cancel);
 }
 
+/* Whoever stops it holds the lock until it is known who set the cancel. */
+static bool was_stopped(kc_actor *a) {
+    bool stopped = false;
+
+    kc_lock_take(&a->lock);
+    stopped = a->stopped;
+    kc_lock_give(&a->lock);
+    return stopped;
+}
+
 /* What ended it: its handler's negative answer, whatever came meanwhile; else why nothing was received any more. */
 static int serve(kc_actor *a) {
     kc_actor_message message;
@@ -50,7 +66,7 @@ static int serve(kc_actor *a) {
         answer = a->config.fn(a->config.arg, &message);
         (void)atomic_fetch_add_explicit(&a->count, 1, memory_order_relaxed);
     }
-    if (rc == KC_ECANCELED && atomic_load(&a->wish) == STOPPED)
+    if (rc == KC_ECANCELED && was_stopped(a))
         rc = KC_OK;
 #if KC_MUTANT == 55 /* a cancel that a handler answered is taken for the stop that came meanwhile */
     return answer < 0 && answer != KC_ECANCELED ? answer : rc;
@@ -59,12 +75,21 @@ static int serve(kc_actor *a) {
 #endif
 }
 
+static kc_channel *take_channel(kc_actor *a) {
+    kc_channel *channel = NULL;
+
+    kc_lock_take(&a->lock);
+    channel = a->config.channel;
+    a->config.channel = NULL;
+    kc_lock_give(&a->lock);
+    return channel;
+}
+
 static void live(kc_actor *a) {
     a->code = serve(a);
     if (a->config.on_done != NULL)
         a->config.on_done(a->config.arg, a->code);
-    kc_channel_drop(a->config.channel); /* before anybody is told: its hub may go then */
-    a->config.channel = NULL;
+    kc_channel_drop(take_channel(a)); /* before anybody is told: its hub may go then */
     kc_latch_down(&a->running);
     drop(a);
 }
@@ -72,8 +97,12 @@ static void live(kc_actor *a) {
 static void run(void *arg) { live(arg); }
 
 static void run_in_scope(kc_task_scope *scope, void *arg) {
+    kc_actor *a = arg;
+
     (void)scope;
-    live(arg);
+    if (a->name[0] != '\0')
+        kc_co_rename(kc_co_self(), a->name);
+    live(a);
 }
 
 static int make(const kc_actor_config *config, kc_cancel *parent, uint32_t refs, kc_actor **actor_out) {
@@ -112,26 +141,57 @@ int kc_actor_start(kc_sched *sched, const kc_actor_config *config, kc_actor **ac
     return rc;
 }
 
-int kc_actor_launch(kc_task_scope *scope, const kc_actor_config *config) {
-    kc_actor *a = NULL;
-    int rc = config->cancel == NULL ? make(config, kc_task_scope_cancel_of(scope), 1, &a) : KC_EINVAL;
+static void end_too(void *actor, uint32_t reason) { (void)kc_cancel_trigger(((kc_actor *)actor)->cancel, reason); }
 
+/* It ends when this one is set. Its own cancel is in a tree of its own: a hook may set it. */
+static void heed(kc_actor *a, kc_cancel_hook *hook, kc_cancel *cancel) {
+    *hook = (kc_cancel_hook){.fn = end_too, .arg = a};
+    if (kc_cancel_add(cancel, hook) == KC_EBUSY)
+        (void)kc_cancel_trigger(a->cancel, kc_cancel_reason(cancel));
+}
+
+int kc_actor_launch(kc_task_scope *scope, const kc_actor_config *config) {
+    kc_cancel *of_scope = kc_task_scope_cancel_of(scope);
+    kc_actor *a = NULL;
+    int rc = make(config, config->cancel == NULL ? of_scope : NULL, 1, &a);
+
+    if (rc == KC_OK && config->name != NULL)
+        (void)snprintf(a->name, sizeof a->name, "%s", config->name);
+    if (rc == KC_OK && config->cancel != NULL) {
+        heed(a, &a->above[0], of_scope);
+        heed(a, &a->above[1], config->cancel);
+    }
     if (rc == KC_OK && (rc = kc_task_launch(scope, run_in_scope, a)) != KC_OK)
         drop(a);
     return rc;
 }
 
-static int wish(kc_actor *a, uint32_t what, uint32_t reason) {
-    uint32_t none = GOING;
+/* A daemon's is not asked: that may take its time. */
+static bool is_destroyed(const kc_channel *c) {
+    kc_chan_snapshot now;
+
+    return c->ticket != 0 && kc_chan_measure(((const kc_local *)c)->hub->engine, c->ticket, &now) == KC_OK &&
+           now.stat[KC_STAT_STATE] == KC_CHAN_DESTROYED;
+}
+
+/* KC_EBUSY: something else was faster, and is why it ends. */
+static int end(kc_actor *a, bool stops, uint32_t reason) {
     int rc = KC_EBUSY;
 
-    if (!kc_cancel_is_set(a->cancel) && atomic_compare_exchange_strong(&a->wish, &none, what))
-        rc = kc_cancel_trigger(a->cancel, reason); /* KC_EBUSY: one above it was faster */
+    kc_lock_take(&a->lock);
+    if (a->config.channel == NULL || !is_destroyed(a->config.channel))
+        rc = kc_cancel_trigger(a->cancel, reason);
+#if KC_MUTANT == 73 /* a stop makes a stop of whatever ended the actor before */
+    a->stopped = stops;
+#else
+    a->stopped = a->stopped || (stops && rc == KC_OK);
+#endif
+    kc_lock_give(&a->lock);
     return rc;
 }
 
-int kc_actor_stop(kc_actor *a) { return wish(a, STOPPED, KC_REASON_CANCEL); }
-int kc_actor_cancel(kc_actor *a, uint32_t reason) { return wish(a, CANCELLED, reason); }
+int kc_actor_stop(kc_actor *a) { return end(a, true, KC_REASON_CANCEL); }
+int kc_actor_cancel(kc_actor *a, uint32_t reason) { return end(a, false, reason); }
 
 int kc_actor_wait(kc_actor *a, int64_t deadline_ns, int *code_out) {
     int rc = kc_latch_wait(&a->running, deadline_ns);

@@ -1,5 +1,6 @@
 /* cancel.c: kc_cancel.h. One lock for each tree, the root's; hooks are called under it, so whoever has forgotten a hook
- * knows that it will not be called any more.
+ * knows that it will not be called any more. A hook keeps its cancel from kc_cancel_add until kc_cancel_forget: whoever waits
+ * may be the last who knows of it.
  *
  * Invariants: of one that is set all below are set and have no hooks; a set one stays so. */
 #include <stdlib.h>
@@ -137,9 +138,11 @@ int kc_cancel_is_set(const kc_cancel *c) { return kc_cancel_reason(c) != 0; }
 int kc_cancel_add(kc_cancel *c, kc_cancel_hook *hook) {
     int rc = KC_EBUSY;
 
-    hook->of = c;
+    hook->of = NULL;
     kc_lock_take(&c->root->lock);
     if (kc_cancel_reason(c) == 0) {
+        kc_cancel_keep(c);
+        hook->of = c;
         hook->next = NULL;
         hook->prev = c->last_hook;
         if (hook->prev != NULL)
@@ -148,8 +151,6 @@ int kc_cancel_add(kc_cancel *c, kc_cancel_hook *hook) {
             c->hooks = hook;
         c->last_hook = hook;
         rc = KC_OK;
-    } else {
-        hook->fn = NULL;
     }
     kc_lock_give(&c->root->lock);
     return rc;
@@ -176,6 +177,7 @@ int kc_cancel_forget(kc_cancel_hook *hook) {
     kc_lock_give(&c->root->lock);
     hook->of = NULL;
     hook->fn = NULL;
+    kc_cancel_drop(c);
     return rc;
 }
 
@@ -187,11 +189,13 @@ static void tell(void *wait, uint32_t reason) {
 int kc_cancel_wait(kc_cancel *c, int64_t deadline_ns) {
     kc_wait wait;
     kc_cancel_hook hook = {.fn = tell, .arg = &wait};
-    uint32_t told = 0;
+    int rc = KC_OK;
 
     kc_wait_begin(&wait);
-    if (kc_cancel_add(c, &hook) == KC_OK)
-        told = kc_wait_for(&wait, KC_WAIT_DONE, deadline_ns);
+    if (kc_cancel_add(c, &hook) == KC_OK) {
+        uint32_t told = kc_wait_for(&wait, KC_WAIT_DONE, deadline_ns);
+        rc = kc_cancel_is_set(c) ? KC_OK : kc_wait_code(told);
+    }
     (void)kc_cancel_forget(&hook);
-    return kc_cancel_is_set(c) ? KC_OK : kc_wait_code(told);
+    return rc;
 }

@@ -88,7 +88,8 @@ void kc_co_keep(kc_co *co) {
 void kc_co_drop(kc_co *co) {
     if (co != NULL && kc_co_is_last(co)) {
         kc_fibre_free(&co->side.fibre);
-        kc_stack_unmap(&co->stack);
+        if (kc_co_state_of(co) != KC_CO_FINISHED)
+            kc_stack_unmap(&co->stack);
         free(co);
     }
 }
@@ -127,9 +128,10 @@ static void settle(kc_co *co) {
     if (co->leave == KC_LEAVE_YIELD) {
         kc_co_state_set(co, KC_CO_SUSPENDED);
     } else if (co->leave == KC_LEAVE_END) {
+        kc_stack stack = co->stack;
         kc_fibre_free(&co->side.fibre);
-        kc_stack_unmap(&co->stack);
-        kc_co_state_set(co, KC_CO_FINISHED);
+        kc_co_state_set(co, KC_CO_FINISHED); /* first: kc_co_stack */
+        kc_stack_unmap(&stack);
     } else {
         kc_co_state_set(co, KC_CO_PARKED);
         if (!kc_co_falls_asleep(co))
@@ -225,7 +227,11 @@ enum kc_co_state kc_co_state_of(const kc_co *co) {
 
 const char *kc_co_name(const kc_co *co) { return co->name; }
 
+/* A stack is given back after the state was set: what was counted of one that had been given back is not told. */
 void kc_co_stack(const kc_co *co, size_t *size_bytes_out, size_t *touched_bytes_out) {
-    *size_bytes_out = co->stack.bytes;
-    *touched_bytes_out = co->stack.bytes != 0 ? kc_stack_touched(&co->stack) : 0;
+    size_t touched = kc_co_state_of(co) != KC_CO_FINISHED ? kc_stack_touched(&co->stack) : 0;
+    bool there = kc_co_state_of(co) != KC_CO_FINISHED;
+
+    *size_bytes_out = there ? co->stack.bytes : 0;
+    *touched_bytes_out = there ? touched : 0;
 }

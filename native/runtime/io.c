@@ -122,7 +122,14 @@ int kc_io_forget(kc_sched *sched, int fd) {
 
 int kc_io_close(int fd) {
     kc_sched *sched = kc_sched_self();
-    int told = sched != NULL ? kc_io_forget(sched, fd) : 0;
+    kc_clock *clock = sched != NULL ? kc_sched_clock(sched) : NULL;
+    int rc = sched != NULL ? kc_io_forget(sched, fd) : 0;
 
-    return close(fd) == 0 || errno != EBADF ? told : KC_EBADF; /* Linux has closed it, whatever else it says */
+    if (close(fd) != 0 && errno == EBADF) /* Linux has closed it, whatever else it says */
+        rc = KC_EBADF;
+#if KC_MUTANT != 71 /* whoever comes to wait while the file is being closed waits for ever */
+    if (clock != NULL && atomic_load_explicit(&clock->running, memory_order_acquire) != 0)
+        kc_poller_look_after(&clock->poller, fd);
+#endif
+    return rc;
 }

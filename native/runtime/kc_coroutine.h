@@ -48,7 +48,7 @@ struct kc_co {
     _Atomic uint32_t refs;
     kc_co_fn fn;
     void *arg;
-    kc_stack stack;
+    kc_stack stack; /* as made; once the state is FINISHED it was given back, or just is */
     char name[KC_CO_NAME_BYTES];
 };
 
@@ -91,8 +91,9 @@ static inline bool kc_gate_pass(kc_gate *gate) {
            atomic_exchange_explicit(gate, KC_GATE_SHUT, memory_order_acq_rel) == KC_GATE_OPEN;
 }
 
+/* What is stored before it, its registers above all, is seen by whoever takes it over because of its state. */
 static inline void kc_co_state_set(kc_co *co, uint32_t state) {
-    atomic_store_explicit(&co->state, state, memory_order_relaxed);
+    atomic_store_explicit(&co->state, state, memory_order_release);
 }
 /* Park and unpark for a part of the library that stands above the runtime: at a gate of its own, so it takes no unpark of a
  * user's and leaves none behind. An opening of somebody earlier may still be there: whoever rests looks again what it waits

@@ -51,6 +51,9 @@ int kc_poller_add(kc_poller *p, int fd, uint32_t events, kc_wake *wake);
 int kc_poller_cancel(kc_poller *p, int fd, const kc_wake *wake);
 /* Whoever waits for this file is called with KC_EBADF; how many were. Before it is closed. */
 int kc_poller_forget(kc_poller *p, int fd);
+/* The same for whoever waits for this number although its file is closed by now. After it was closed: one may have come to
+ * wait in between. */
+void kc_poller_look_after(kc_poller *p, int fd);
 
 /* Sleeps until somebody was called, a wake, or the deadline; a deadline that has passed only looks, and leaves an earlier
  * wake to the next sleep. Returns how many were called. KC_EBUSY: another thread is in here. */

@@ -24,7 +24,7 @@ int kc_stack_map(size_t bytes, kc_stack *stack_out);
 void kc_stack_unmap(kc_stack *stack);
 static inline void *kc_stack_top(const kc_stack *stack) { return stack->bottom + stack->bytes; }
 bool kc_stack_guards(const kc_stack *stack, const void *address);
-/* From the top down to the lowest page that was ever touched. */
+/* From the top down to the lowest page that was ever touched and is in memory: of one that is partly swapped out too little. */
 size_t kc_stack_touched(const kc_stack *stack);
 
 typedef struct kc_stack_cache {

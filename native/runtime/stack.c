@@ -58,7 +58,7 @@ bool kc_stack_guards(const kc_stack *stack, const void *address) {
     return stack->bytes != 0 && at < stack->bottom && at >= stack->bottom - guard_bytes();
 }
 
-/* mincore(2) says which pages have memory, some at a time. */
+/* mincore(2) says which pages are in memory, some at a time: one that was swapped out does not count. */
 size_t kc_stack_touched(const kc_stack *stack) {
     enum { PAGES = 64 };
     size_t page = page_bytes();
@@ -101,6 +101,12 @@ void kc_stack_cache_end(kc_stack_cache *cache) {
     cache->count = 0;
 }
 
+static void count_made(kc_stack_cache *cache) {
+    kc_lock_take(&cache->lock);
+    cache->made++;
+    kc_lock_give(&cache->lock);
+}
+
 int kc_stack_cache_take(kc_stack_cache *cache, size_t bytes, kc_stack *stack_out) {
     bool mine = bytes == cache->bytes || round_up(bytes) == cache->bytes; /* the page's size takes a call */
     free_stack *first = NULL;
@@ -112,14 +118,12 @@ int kc_stack_cache_take(kc_stack_cache *cache, size_t bytes, kc_stack *stack_out
         cache->free = first->next;
         cache->count--;
         cache->cached++;
-    } else {
-        cache->made++;
     }
     kc_lock_give(&cache->lock);
     if (first != NULL)
         *stack_out = first->stack;
-    else
-        rc = kc_stack_map(bytes, stack_out);
+    else if ((rc = kc_stack_map(bytes, stack_out)) == KC_OK)
+        count_made(cache);
     return rc;
 }
 

@@ -162,15 +162,18 @@ static void leave_sched(kc_worker *w) {
         kc_futex_wake(&s->live, INT32_MAX);
 }
 
-/* Its stack, and its record if nobody else keeps it, are for the next one. */
+/* Its stack, and its record if nobody else keeps it, are for the next one. Whoever keeps the record may do so longer than the
+ * scheduler lives: it knows none any more. */
 static KC_APART void finish(kc_worker *w, kc_co *co) {
     kc_sched *s = w->sched;
     kc_stack stack = co->stack;
     uint32_t place = co->place;
 
     kc_fibre_free(&co->side.fibre);
-    co->stack = (kc_stack){0};
-    atomic_store_explicit(&co->state, KC_CO_FINISHED, memory_order_release);
+#if KC_MUTANT != 72 /* a coroutine that has finished names a scheduler that may be gone */
+    atomic_store_explicit(&co->sched, NULL, memory_order_relaxed);
+#endif
+    kc_co_state_set(co, KC_CO_FINISHED); /* before its stack is anybody else's: kc_co_stack */
     if (kc_co_is_last(co)) {
 #if defined(KC_FIBRE_ASAN) /* which sees who touches what is free */
         free(co);

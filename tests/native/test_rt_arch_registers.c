@@ -229,6 +229,52 @@ KC_TEST(a_continuation_runs_with_the_staged_registers_and_the_caller_gets_its_ow
     }
 }
 
+/* ---- the 128 bytes below sp that are the caller's by the ABI ---- */
+
+#if defined(__x86_64__)
+/* Fills them with -16 to -1, switches, and counts those that came back otherwise. Below 256 bytes that the compiler may have
+ * put something into. */
+static __attribute__((noinline)) uint64_t lost_below_sp(kc_context *from, const kc_context *to) {
+    uint64_t lost = 0;
+
+    __asm__ volatile("subq $256, %%rsp\n\t"
+                     "movq $-16, %%rax\n"
+                     "2:\tmovq %%rax, (%%rsp,%%rax,8)\n\t"
+                     "incq %%rax\n\t"
+                     "jnz 2b\n\t"
+                     "leaq 1f(%%rip), %%rdx\n\t"
+                     "jmp kc_switch_jump\n"
+                     "1:\tendbr64\n\t"
+                     "movq $-16, %%rax\n"
+                     "3:\tcmpq %%rax, (%%rsp,%%rax,8)\n\t"
+                     "je 4f\n\t"
+                     "incq %[lost]\n"
+                     "4:\tincq %%rax\n\t"
+                     "jnz 3b\n\t"
+                     "addq $256, %%rsp"
+                     : "+D"(from), "+S"(to), [lost] "+b"(lost)
+                     :
+                     : KC_CALL_CLOBBERS);
+    return lost;
+}
+
+static void goes_back(fibre *self) { f_switch(self, self->back); }
+
+KC_TEST(what_the_caller_keeps_below_sp_is_there_after_a_switch) {
+    fibre main = f_thread(), f;
+    void *fake = NULL;
+    uint64_t lost = 0;
+
+    f_make(&f, &main, goes_back, NULL);
+    f_leave(&f, &fake);
+    lost = lost_below_sp(&main.context, &f.context);
+    f_arrive(&f, fake);
+    KC_CHECK_EQ(lost, 0);
+    f_switch(&main, &f);
+    f_free(&f);
+}
+#endif
+
 int main(void) {
     KC_RUN(a_million_switches_keep_every_saved_register_and_sp);
     KC_RUN(each_side_of_a_switch_rounds_as_it_chose);
@@ -236,6 +282,11 @@ int main(void) {
     KC_RUN(entry_has_an_aligned_sp_below_any_end_of_a_stack);
     KC_RUN(a_context_needs_no_more_stack_than_it_says);
     KC_RUN(a_new_stack_starts_with_zeroes_for_the_other_registers_and_no_caller);
+#if defined(__x86_64__)
+    KC_RUN(what_the_caller_keeps_below_sp_is_there_after_a_switch);
+#else
+    printf("skipped: what_the_caller_keeps_below_sp_is_there_after_a_switch: this ABI lets nobody use what is below sp\n");
+#endif
     KC_RUN(a_continuation_runs_with_the_staged_registers_and_the_caller_gets_its_own_back);
     return kc_test_report();
 }

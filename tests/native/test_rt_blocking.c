@@ -1,4 +1,5 @@
 /* Threads for calls that may wait: each job once, no more threads than allowed, none left at the end. */
+#include <signal.h>
 #include <time.h>
 
 #include "kc_gang.h"
@@ -154,6 +155,35 @@ static bool is_busy(kc_blocking *b) {
     return usage.threads != usage.idle;
 }
 
+typedef struct masked {
+    kc_wake wake;
+    kc_block_job job;
+    sigset_t mask;
+    atomic_bool done;
+} masked;
+
+static void looks_at_its_mask(void *arg) { KC_REQUIRE(pthread_sigmask(SIG_SETMASK, NULL, &((masked *)arg)->mask) == 0); }
+static void is_done(kc_wake *wake, int32_t code) { atomic_store(&((masked *)(void *)wake)->done, code == KC_OK); }
+
+KC_TEST(no_signal_is_delivered_to_a_thread_for_jobs) {
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGUSR1, SIGALRM, SIGPIPE};
+    kc_blocking b;
+    masked m = {.wake = {.call = is_done}, .job = {.fn = looks_at_its_mask, .arg = &m, .wake = &m.wake}};
+    sigset_t before, after;
+
+    begin(&b, 1, LONG_NS);
+    KC_REQUIRE(pthread_sigmask(SIG_SETMASK, NULL, &before) == 0);
+    KC_REQUIRE(kc_blocking_submit(&b, &m.job) == KC_OK);
+    while (!atomic_load(&m.done))
+        (void)sched_yield();
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        KC_CHECK_EQ(sigismember(&m.mask, signals[i]), 1);
+    KC_REQUIRE(pthread_sigmask(SIG_SETMASK, NULL, &after) == 0);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        KC_CHECK_EQ(sigismember(&after, signals[i]), sigismember(&before, signals[i])); /* whoever submits keeps its own */
+    kc_blocking_end(&b);
+}
+
 /* Its time is up while the test has the lock; then thread and job both want it. */
 KC_TEST(a_job_that_comes_as_the_time_of_its_thread_is_up_is_run) {
     kc_blocking b;
@@ -266,6 +296,7 @@ int main(void) {
     KC_RUN(threads_without_work_end_and_others_come_when_there_is_some);
     KC_RUN(a_job_that_comes_while_its_thread_leaves_is_run);
     KC_RUN(a_job_that_comes_as_the_time_of_its_thread_is_up_is_run);
+    KC_RUN(no_signal_is_delivered_to_a_thread_for_jobs);
     KC_RUN(only_what_has_not_begun_is_cancelled);
     KC_RUN(the_end_waits_for_what_was_submitted);
     KC_RUN(a_pool_without_threads_is_not_made);

@@ -221,8 +221,7 @@ KC_TEST(what_cannot_be_started_is_refused) {
     KC_CHECK_EQ(kc_task_produce(scope, w.hub, &config, NULL, NULL, &none), KC_EINVAL);
     KC_CHECK_EQ(kc_actor_start(w.sched, &(kc_actor_config){.channel = channel}, &actor), KC_EINVAL);
     KC_CHECK_EQ(kc_actor_start(w.sched, &(kc_actor_config){.fn = is_never_dealt}, &actor), KC_EINVAL);
-    KC_CHECK_EQ(kc_actor_launch(scope, &(kc_actor_config){.channel = channel, .fn = is_never_dealt,
-                                                          .cancel = kc_task_scope_cancel_of(scope)}), KC_EINVAL);
+    KC_CHECK_EQ(kc_actor_launch(scope, &(kc_actor_config){.channel = channel}), KC_EINVAL);
     KC_CHECK(none == NULL && actor == NULL);
     KC_CHECK_EQ(kc_task_scope_children(scope), 0);
     KC_CHECK_EQ(kc_task_scope_cancel(scope, 0), KC_OK);

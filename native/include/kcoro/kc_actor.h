@@ -36,12 +36,16 @@ typedef struct kc_actor_config {
 
 /* KC_EINVAL, KC_ENOMEM. The actor belongs to the caller. */
 KC_API int kc_actor_start(kc_sched *sched, const kc_actor_config *config, kc_actor **actor_out);
-/* The same as a child of a scope, which frees it: it has ended when the scope's wait is over. */
+/* The same as a child of a scope, which frees it: it has ended when the scope's wait is over. The scope's cancel ends it as
+ * well as config's own. It has no handle: nobody stops, awaits or counts it but through those cancels, its channel and
+ * on_done. KC_ECANCELED: the scope was cancelled, nothing was started. */
 KC_API int kc_actor_launch(kc_task_scope *scope, const kc_actor_config *config);
-/* No further message is begun. KC_OK, KC_EBUSY: it was stopped or cancelled before. */
+/* No further message is begun. KC_OK; KC_EBUSY: it was stopped or cancelled before, by whomever, or its (local) channel was
+ * destroyed: its code says that, and not KC_OK. */
 KC_API int kc_actor_stop(kc_actor *actor);
 KC_API int kc_actor_cancel(kc_actor *actor, uint32_t reason);
-/* KC_OK: it has ended, on_done has returned, code_out (may be NULL) says why. KC_ETIME; KC_ENOMEM, KC_EDQUOT (kc_timer.h). */
+/* KC_OK: it has ended, on_done has returned, code_out (may be NULL) says why. KC_ETIME; KC_ENOMEM, KC_EDQUOT (kc_timer.h). Not by
+ * itself. */
 KC_API int kc_actor_wait(kc_actor *actor, int64_t deadline_ns, int *code_out);
 /* Messages dealt with. */
 KC_API uint64_t kc_actor_count(const kc_actor *actor);

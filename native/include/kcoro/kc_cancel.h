@@ -29,9 +29,10 @@ KC_API uint32_t kc_cancel_reason(const kc_cancel *cancel);
 /* KC_OK when it is set, KC_ETIME at the deadline; KC_ENOMEM, KC_EDQUOT: it could not be set (kc_timer.h). A coroutine parks, a thread sleeps. */
 KC_API int kc_cancel_wait(kc_cancel *cancel, int64_t deadline_ns);
 
-/* Called once when it is set, by whoever sets it, in the order in which they came and parents' first; or at once (KC_EBUSY) if
- * it is: then it is not installed. It must not block, and not call kc_cancel_* on this tree. The node is the caller's until
- * kc_cancel_forget returned or it was called. */
+/* Called once when it is set, by whoever sets it, in the order in which they came and parents' first. It must not block, and
+ * not call kc_cancel_* on this tree. KC_EBUSY: it is set already; the hook is neither installed nor called, and there is
+ * nothing to forget. After KC_OK the hook keeps the cancel until kc_cancel_forget, which is due also when it was called; the
+ * node stays where it is until then. */
 typedef struct kc_cancel_hook {
     struct kc_cancel_hook *next, *prev; /* of the tree */
     kc_cancel *of;

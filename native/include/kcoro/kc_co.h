@@ -72,8 +72,8 @@ KC_API void kc_co_rename(kc_co *co, const char *name);
  * stack of 64 KiB (sigaltstack(2)) unless it has one, until it ends. KC_ENOMEM. */
 KC_API int kc_guard_begin(void);
 KC_API void kc_guard_end(void);
-/* Bytes of its stack, and how many were ever touched, in pages (a stack that was used before keeps its mark). 0 and 0 when
- * it has finished and its stack was given back. */
+/* Bytes of its stack, and how many were ever touched, in pages: a stack that was used before keeps its mark, and what was
+ * swapped out below all the rest does not count. 0 and 0 when it has finished. From any thread. */
 KC_API void kc_co_stack(const kc_co *co, size_t *size_bytes_out, size_t *touched_bytes_out);
 
 #ifdef __cplusplus

@@ -22,9 +22,9 @@ KC_API int kc_io_wait(int fd, uint32_t events, int64_t deadline_ns);
  * it waits. */
 KC_API int kc_io_wait_c(int fd, uint32_t events, int64_t deadline_ns, kc_cancel *cancel);
 /* close(2), after the coroutines of the calling scheduler that wait for it were told (KC_EBADF). Returns how many these were,
- * 0 to 2; KC_EBADF: it was not open. Nobody else is told, and who waits on waits for what is gone: coroutines of another
- * scheduler (kc_io_forget them before), threads outside of one (end a socket with shutdown(2), or give them a deadline), and
- * whoever begins to wait meanwhile. A thread outside of a scheduler tells nobody. */
+ * 0 to 2; KC_EBADF: it was not open. Who begins to wait in this scheduler meanwhile is told, too. Nobody else is, and waits on
+ * for what is gone: coroutines of another scheduler (kc_io_forget them before) and threads outside of one (end a socket with
+ * shutdown(2), or give them a deadline). A thread outside of a scheduler tells nobody. */
 KC_API int kc_io_close(int fd);
 /* Tells those of this scheduler, from any thread: the first half of closing what coroutines of several schedulers wait for.
  * Returns how many were told, 0 to 2. The scheduler is not freed meanwhile. */

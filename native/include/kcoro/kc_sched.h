@@ -35,7 +35,7 @@ KC_API int kc_sched_make(const kc_sched_config *config, kc_sched **sched_out);
 KC_API void kc_sched_free(kc_sched *sched);
 
 /* A new coroutine that is ready at once. co_out NULL: nobody keeps it, else one reference is the caller's.
- * KC_ENOMEM (memory, 1,048,576 coroutines, or, long before, mappings: vm.max_map_count, see RUNTIME.md), KC_EINVAL, KC_EBADF
+ * KC_ENOMEM (memory, 1,048,574 coroutines, or, long before, mappings: vm.max_map_count, see RUNTIME.md), KC_EINVAL, KC_EBADF
  * (a child of fork). While the scheduler is being freed its coroutines alone may call. */
 KC_API int kc_sched_spawn(kc_sched *sched, kc_co_fn fn, void *arg, kc_co **co_out);
 /* The same with a name and a stack of another size. */
@@ -47,7 +47,8 @@ KC_API int kc_sched_adopt(kc_sched *sched, kc_co *co);
 /* Waits (a thread, not a worker) until no coroutine is left: KC_OK, or KC_ETIME at the deadline. */
 KC_API int kc_sched_drain(kc_sched *sched, int64_t deadline_ns);
 
-/* The scheduler of the coroutine that runs here, NULL outside. */
+/* The scheduler of the worker that runs here, NULL outside: also inside a coroutine without a scheduler that one of a
+ * scheduler has resumed. */
 KC_API kc_sched *kc_sched_self(void);
 KC_API uint32_t kc_sched_workers(const kc_sched *sched);
 
@@ -59,7 +60,7 @@ typedef struct kc_sched_usage {
     uint64_t ready_pulls;          /* taken from the queue of those who yielded */
     uint64_t inject_pulls;         /* taken from the queue of those who came from outside */
     uint64_t sleeps, wakes;        /* workers that went to sleep; that were woken by somebody */
-    uint64_t stacks_made, stacks_cached;
+    uint64_t stacks_made, stacks_cached; /* mapped for a coroutine; taken from those kept */
     uint32_t workers, idle, live; /* now: workers that sleep, coroutines not finished */
     uint32_t spare;
 } kc_sched_usage;

@@ -31,7 +31,7 @@ KC_API int kc_task_scope_cancel(kc_task_scope *scope, uint32_t reason);
 KC_API int kc_task_scope_wait(kc_task_scope *scope, int64_t deadline_ns);
 /* Children that have not finished. */
 KC_API uint32_t kc_task_scope_children(kc_task_scope *scope);
-/* Cancels, waits for all, frees. NULL is allowed. */
+/* Cancels, waits for all, frees. Not from a child. NULL is allowed. */
 KC_API void kc_task_scope_destroy(kc_task_scope *scope);
 
 #ifdef __cplusplus

@@ -20,11 +20,11 @@ KC_API int kc_sleep_until_ns(int64_t at_ns);
 
 /* Unparks a coroutine, once, after that long, or then; the timer keeps it, although it may have finished meanwhile. Any
  * thread. *timer_out names this timer, and no later one, whatever the kernel or anybody does.
- * KC_ENOMEM, KC_EDQUOT as above; KC_EINVAL: no scheduler has it. */
+ * KC_ENOMEM, KC_EDQUOT as above; KC_EINVAL: no scheduler has it, or it has finished. */
 KC_API int kc_timer_wake_after(kc_co *co, int64_t delay_ns, kc_ticket *timer_out);
 KC_API int kc_timer_wake_at(kc_co *co, int64_t at_ns, kc_ticket *timer_out);
-/* A timer of this coroutine's scheduler. 1: cancelled, it will not unpark. 0: too late, it did or just does (or was cancelled
- * before). */
+/* A timer of this coroutine's scheduler, which is not freed meanwhile. 1: cancelled, it will not unpark. 0: too late, it did or
+ * just does (or was cancelled before), or the coroutine has finished, and it unparks nobody. */
 KC_API int kc_timer_cancel(kc_co *co, kc_ticket timer);
 
 #ifdef __cplusplus
