@@ -36,20 +36,23 @@ static const void *element(const kc_cells *c, const slot *s) { return is_short(c
 
 /* What it counts for: bytes that wait, and bytes that went through. */
 static uint32_t weight(const kc_cells *c, uint32_t len_bytes) { return len_bytes & c->weighs; }
-static uint64_t worth(const kc_cells *c, const void *data, uint32_t len_bytes) {
-    return c->memory ? ((const kc_cell_memory *)data)->desc.len_bytes : len_bytes;
+static KC_APART uint64_t count_memory(kc_cells *c, uint32_t stat, const void *data) {
+    kc_cell_stat(c, stat, 1);
+    return ((const kc_cell_memory *)data)->desc.len_bytes;
 }
 
 static inline void count_sent(kc_cells *c, const kc_cell_clause *send) {
+    uint64_t bytes = c->memory ? count_memory(c, KC_STAT_ZREF_SENT, send->data) : send->len_bytes;
+
     kc_cell_stat(c, KC_STAT_TOTAL_SENDS, 1);
-    kc_cell_stat(c, KC_STAT_TOTAL_BYTES_SENT, worth(c, send->data, send->len_bytes));
-    kc_cell_stat(c, KC_STAT_ZREF_SENT, c->memory);
+    kc_cell_stat(c, KC_STAT_TOTAL_BYTES_SENT, bytes);
 }
 
 static inline void count_received(kc_cells *c, const void *data, uint32_t len_bytes) {
+    uint64_t bytes = c->memory ? count_memory(c, KC_STAT_ZREF_RECEIVED, data) : len_bytes;
+
     kc_cell_stat(c, KC_STAT_TOTAL_RECVS, 1);
-    kc_cell_stat(c, KC_STAT_TOTAL_BYTES_RECV, worth(c, data, len_bytes));
-    kc_cell_stat(c, KC_STAT_ZREF_RECEIVED, c->memory);
+    kc_cell_stat(c, KC_STAT_TOTAL_BYTES_RECV, bytes);
 }
 
 bool kc_cell_has_room(const kc_cells *c, uint32_t len_bytes) {
@@ -134,7 +137,6 @@ void kc_cell_put(kc_cells *c, const kc_cell_clause *send, void *copy, kc_cell_tu
         memcpy(s->bytes, send->data, send->len_bytes);
     c->count++;
     c->bytes += weight(c, send->len_bytes);
-    c->seq++;
     count_sent(c, send);
     if (c->count > c->peak)
         c->peak = c->count;
@@ -166,7 +168,6 @@ void kc_cell_pass(kc_cells *c, const kc_cell_clause *send, kc_cell_clause *recei
     receive->len_bytes = send->len_bytes;
     if (send->len_bytes != 0)
         memcpy(receive->buffer, send->data, send->len_bytes);
-    c->seq++;
     count_sent(c, send);
     count_received(c, send->data, send->len_bytes);
     if (c->kind == KC_KIND_RENDEZVOUS) {

@@ -15,7 +15,7 @@ static void set_up(kc_cells *c, const kc_chan_config *config, kc_cell_waker wake
     c->waker = waker;
     c->visits = 0;
     c->last_cancelled = 0;
-    c->seq = c->peak = 0;
+    c->peak = 0;
     memset(c->stat, 0, sizeof c->stat);
     kc_cell_shape(c);
 }

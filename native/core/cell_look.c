@@ -24,8 +24,8 @@ static void derive(const kc_cells *c, uint64_t *stat) {
 
     stat[KC_STAT_FINISHED_WAITERS] =
         stat[KC_STAT_MATCHED_WAITERS] + stat[KC_STAT_CANCELLED_WAITERS] + stat[KC_STAT_CLOSED_WAITERS];
-    stat[KC_STAT_SEND_IDX] = c->seq;
-    stat[KC_STAT_RECV_IDX] = c->seq - c->count;
+    stat[KC_STAT_SEND_IDX] = stat[KC_STAT_TOTAL_SENDS] - stat[KC_STAT_DROPS_NEWEST];
+    stat[KC_STAT_RECV_IDX] = stat[KC_STAT_SEND_IDX] - c->count;
     stat[KC_STAT_DEPTH] = stat[KC_STAT_READY] = c->count;
     stat[KC_STAT_BYTES] = c->bytes;
     stat[KC_STAT_DESCRIPTORS] = c->memory ? c->count : 0;

@@ -86,7 +86,7 @@ struct kc_cells {
     uint32_t slots, head, count;
     uint64_t bytes, max_bytes;
     kc_cell_queue waiters[2]; /* by direction */
-    uint64_t seq, peak, dice;
+    uint64_t peak, dice;
     uint64_t stat[KC_STAT_END];
     kc_cell_waker waker;
     kc_engine *engine;

@@ -130,12 +130,22 @@ int kc_apart_wait(kc_stall *s, const kc_asked *asked) {
     return rc;
 }
 
-/* Under the lock. Nobody but the channel can decide one without a cancel, so that one begins here. */
-static KC_APART int park(kc_stall *s, kc_cell_clause *q, bool begun) {
-    if (!begun)
-        kc_apart_begin(s, q, 1);
+/* Under the lock. Without a cancel nobody asks for a claim before it waits, so that one begins here. */
+static inline int park(kc_stall *s, kc_cell_clause *q, bool begun) {
+    if (!begun) {
+        kc_cells_begin(&s->waiter, q, 1);
+        kc_wait_begin(&s->wait);
+    }
     kc_cells_park(&s->waiter, 0);
     return KC_PARKED;
+}
+
+/* Its channel's waker is known here. */
+static inline void finish(kc_cells *c, kc_cell_turn *turn) {
+    if (turn->first != NULL)
+        wake(turn->first);
+    if (turn->lost.extra != 0)
+        kc_body_drop(c->engine, &turn->lost);
 }
 
 static inline int attempt(kc_cell_clause *q, kc_cell_turn *turn) {
@@ -158,7 +168,7 @@ static inline int look(kc_cell_clause *q, int patience, kc_stall *s, bool begun)
     if (rc < 0)
         kc_cells_count_refusal(c, q->dir, rc);
     kc_lock_give(&c->lock);
-    kc_cells_finish(c, &turn);
+    finish(c, &turn);
     return rc;
 }
 
@@ -179,11 +189,24 @@ static KC_APART int run_with_cancel(kc_cell_clause *q, int patience, const kc_as
     return rc;
 }
 
+/* Until its channel decides, and nobody else can. */
+static inline int wait_for_ever(kc_stall *s) {
+    (void)kc_wait_for(&s->wait, KC_WAIT_DONE, KC_NEVER);
+    return code_of(kc_cell_waiter_res(&s->waiter));
+}
+
+static KC_APART int wait_with_deadline(kc_stall *s, const kc_asked *asked) {
+    s->claim = (kc_claim){.give_up = give_up, .waiter = &s->waiter, .wait = &s->wait};
+    return kc_apart_wait(s, asked);
+}
+
 static inline int run(kc_cell_clause *q, int patience, const kc_asked *asked) {
     kc_stall s;
     int rc = look(q, patience, &s, false);
 
-    return rc == KC_PARKED ? kc_apart_wait(&s, asked) : rc;
+    if (rc == KC_PARKED)
+        rc = asked->deadline_ns == KC_NEVER ? wait_for_ever(&s) : wait_with_deadline(&s, asked);
+    return rc;
 }
 
 static inline int run_by(kc_cell_clause *q, const kc_asked *asked) {
