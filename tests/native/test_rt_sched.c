@@ -364,9 +364,10 @@ static void is_left(void *arg) { atomic_store(&((left *)arg)->ran, 1); }
 static void computes_beside_what_it_left(void *arg) {
     enum { MOST_YIELDS = 100000 };
     left *l = arg;
-    uint32_t yields = atomic_load(&l->yields);
+    uint32_t yields = 0;
 
     rt_spawn(l->sched, is_left, l);
+    yields = atomic_load(&l->yields); /* now: who knows when this thread was last let run */
     while (atomic_load(&l->ran) == 0 && atomic_load(&l->yields) - yields < MOST_YIELDS)
         (void)sched_yield(); /* the thread stays with this coroutine */
     KC_CHECK_EQ(l->ran, 1);
