@@ -162,12 +162,18 @@ static int kc_judge_success(kc_ipc *ipc, kc_ipc_op *op, kc_client_frame *frame, 
     }
 }
 
+/* Also by a call that has not come to its wait yet: another thread may read the answer first. */
+static bool kc_judge_is_awaited(const kc_ipc_op *op)
+{
+    return op->awaited || op->waiter != NULL;
+}
+
 /* Whether there is room for what nobody takes yet; one answer alone may be longer than the bound, as a request may. Whoever
  * waits takes it at once: however fast they come, an honest daemon's answers are not too many. */
 static int kc_judge_room(kc_ipc *ipc, const kc_ipc_op *op, const kc_client_frame *frame)
 {
     uint64_t bytes = ipc->answer_bytes + frame->header.length;
-    bool fits = op->waiter != NULL || ipc->answer_bytes == 0 || bytes <= ipc->max_answer_bytes;
+    bool fits = kc_judge_is_awaited(op) || ipc->answer_bytes == 0 || bytes <= ipc->max_answer_bytes;
     return fits ? KC_OK
                 : kc_client_excess(ipc, "answers nobody waits for", bytes, "max_answer_bytes", ipc->max_answer_bytes);
 }
@@ -176,10 +182,19 @@ static void kc_judge_keep(kc_ipc *ipc, kc_ipc_op *op, kc_client_frame *frame, co
 {
     op->reply = *reply;
     op->reply_frame = frame;
-    op->answer_bytes = op->waiter == NULL ? frame->header.length : 0;
+    op->answer_bytes = kc_judge_is_awaited(op) ? 0 : frame->header.length;
     ipc->answer_bytes += op->answer_bytes;
     atomic_fetch_add_explicit(&frame->refs, 1, memory_order_relaxed);
     kc_op_end(op, reply->result);
+}
+
+/* A refusal brings no message, settles nothing, and blames a clause that was asked for. */
+static bool kc_judge_refuses(const kc_ipc_op *op, const kc_client_frame *frame, const kc_reply *reply)
+{
+    bool clause = (reply->seen & KC_REPLY_INDEX) == 0 || reply->index < op->sent_items;
+    bool settles = (reply->seen & KC_REPLY_COUNT) != 0 && reply->count != 0;
+    return !kc_judge_has_message(frame, reply) && (op->cmd != KC_CMD_SELECT || clause) &&
+           (op->cmd != KC_CMD_CHAN_SEND || !(settles || reply->dropped != 0));
 }
 
 static int kc_judge_answer(kc_ipc *ipc, kc_client_frame *frame, const kc_reply *reply)
@@ -196,7 +211,7 @@ static int kc_judge_answer(kc_ipc *ipc, kc_client_frame *frame, const kc_reply *
 #endif
     if (code == KC_OK && reply->result == KC_OK) {
         code = kc_judge_success(ipc, op, frame, reply);
-    } else if (kc_judge_has_message(frame, reply)) {
+    } else if (code == KC_OK && !kc_judge_refuses(op, frame, reply)) {
         code = KC_EPROTO;
     }
     if (code == KC_OK) {

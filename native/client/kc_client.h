@@ -141,6 +141,7 @@ struct kc_ipc_op {
     kc_ipc *ipc;
     kc_ipc_chan *chan; /* NULL: of the connection */
     kc_waiter *waiter;
+    bool awaited; /* somebody waits for it, or is about to */
     kc_caller *caller; /* while it waits for room */
     kc_ipc_region *region; /* that it drops while nobody waits for it: it is freed with its end */
     kc_client_frame *reply_frame;

@@ -186,6 +186,7 @@ int kc_op_begin(kc_ipc_op *op, bool counted, bool may_wait)
         return KC_EBADF;
     }
     op->deadline_ns = kc_op_deadline(op->timeout_ms, op->timeout_ms == 0 ? ipc->grace_ns : 0);
+    op->awaited = may_wait;
     int code = kc_op_start(ipc, op, counted, may_wait);
     if (code == KC_OK) {
         kc_op_enter(ipc, op);

@@ -187,6 +187,7 @@ KC_API int kc_ipc_region_free(kc_ipc_region *region)
         return KC_EBADF;
     }
     code = kc_region_claim(region);
+    bool claimed = code == KC_OK;
     bool alive = ipc->ended == KC_OK;
     kc_client_leave(ipc);
     if (code == KC_OK && alive) {
@@ -198,7 +199,7 @@ KC_API int kc_ipc_region_free(kc_ipc_region *region)
     }
     if (code == KC_OK) {
         kc_region_delist(region);
-    } else if (alive) {
+    } else if (alive && claimed) {
         region->dropping = false;
     }
     kc_client_leave(ipc);

@@ -42,7 +42,9 @@ static void kc_op_expire(kc_ipc *ipc, kc_ipc_op *op)
     if (op != ipc->greeting && kc_output_forget(ipc, op)) {
         kc_op_end(op, op->timeout_ms == 0 ? KC_EAGAIN : KC_ETIME);
     } else {
-        memcpy(ipc->why, overdue, sizeof overdue);
+        if (op != ipc->greeting) { /* that one has the time of its connect */
+            memcpy(ipc->why, overdue, sizeof overdue);
+        }
         kc_client_end(ipc, KC_ECONNRESET);
     }
 }

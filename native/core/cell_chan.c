@@ -7,12 +7,12 @@
 #include "kc_flow.h"
 
 /* What is new with each channel; the lock, and what a late visitor may ask, stay. */
-static void set_up(kc_cells *c, const kc_chan_config *config, kc_cell_waker waker) {
+static void set_up(kc_cells *c, const kc_chan_config *config) {
     c->memory = config->elem_size == 0;
     c->elem_bytes = c->memory ? (uint32_t)sizeof(kc_cell_memory) : config->elem_size;
     c->kind = config->kind;
     c->overflow = config->overflow;
-    c->waker = waker;
+    c->era++;
     c->visits = 0;
     c->last_cancelled = 0;
     c->peak = 0;
@@ -20,12 +20,24 @@ static void set_up(kc_cells *c, const kc_chan_config *config, kc_cell_waker wake
     kc_cell_shape(c);
 }
 
-/* The record of that number, made if there was none; NULL without memory. */
-static kc_cells *record_of(kc_engine *e, uint32_t chan) {
+static kc_cells *new_record(kc_engine *e, uint32_t chan, kc_cell_waker waker) {
+    kc_cells *c = calloc(1, sizeof *c);
+
+    if (c != NULL) { /* for good: late visitors ask for these */
+        c->engine = e;
+        c->chan = chan;
+        c->waker = waker;
+        c->w = &c->gone;
+    }
+    return c;
+}
+
+/* The record of that number, made if there was none; NULL without memory. An engine has one hub, and so one waker. */
+static kc_cells *record_of(kc_engine *e, uint32_t chan, kc_cell_waker waker) {
     if (e->apart == NULL)
         e->apart = calloc((size_t)e->chans.capacity + 1, sizeof(kc_cells *));
     if (e->apart != NULL && e->apart[chan] == NULL)
-        e->apart[chan] = calloc(1, sizeof(kc_cells));
+        e->apart[chan] = new_record(e, chan, waker);
     return kc_cells_of(e, chan);
 }
 
@@ -34,13 +46,11 @@ static int adopt(kc_engine *e, kc_chan chan, const kc_chan_config *config, kc_ce
     kc_cells *cells = NULL;
 
     kc_enter(e);
-    cells = record_of(e, (uint32_t)chan);
+    cells = record_of(e, (uint32_t)chan, waker);
     if (cells != NULL) {
         kc_chan_rec *c = kc_chan_find(e, chan);
         kc_lock_take(&cells->lock);
-        set_up(cells, config, waker);
-        cells->engine = e;
-        cells->chan = (uint32_t)chan;
+        set_up(cells, config);
         cells->w = &c->w;
         cells->limit = c->config.capacity;
         cells->max_bytes = c->config.max_bytes;
@@ -83,8 +93,11 @@ void kc_cells_free(kc_engine *e, uint32_t chan) {
 
     if (c != NULL) {
         empty(c);
+        kc_lock_take(&c->lock);
         e->accepted += c->stat[KC_STAT_TOTAL_SENDS];
         c->stat[KC_STAT_TOTAL_SENDS] = 0;
+        c->w = &c->gone;
+        kc_lock_give(&c->lock);
     }
 }
 

@@ -51,6 +51,7 @@ void kc_cells_park(kc_cell_waiter *w, uint32_t start) {
     set(w, kc_word_make(++w->clauses[0].cells->lives, KC_TOK_ENQUEUED, 0, 0, 0));
     for (uint32_t i = 0, at = start; i < w->count; i++) {
         w->clauses[at].waiter = w;
+        w->clauses[at].era = w->clauses[at].cells->era;
         w->clauses[at].cells->visits += w->count > 1;
         push(&w->clauses[at]);
         at = at + 1 < w->count ? at + 1 : 0;
@@ -137,8 +138,7 @@ static void count_end(kc_cells *c, uint32_t dir, uint32_t res) {
 static void leave(kc_cell_clause *q, kc_cell_turn *turn) {
     if (q->linked)
         unlink_clause(q);
-    if (q->waiter->count > 1 && q->cells->visits != 0) /* none: it has been another channel's since */
-        q->cells->visits--;
+    q->cells->visits -= q->waiter->count > 1;
 #if KC_MUTANT != 25 /* whoever stood behind one that left is not looked at */
     kc_cells_settle(q->cells, turn);
 #endif
@@ -169,7 +169,7 @@ bool kc_cells_give_up(kc_cell_waiter *w, uint32_t reason) {
         kc_lock_take(&c->lock);
         if (i == 0 && !(early = forbid(w)) && (ended = decide(w, KC_TOK_CANCELLED, res, 0)))
             count_end(c, q->dir, res);
-        if (ended) {
+        if (ended && q->era == c->era) {
             kc_cell_stat(c, KC_STAT_ZREF_CANCELED, c->memory && q->dir == KC_CLAUSE_SEND);
             leave(q, &turn);
         }
@@ -179,18 +179,26 @@ bool kc_cells_give_up(kc_cell_waiter *w, uint32_t reason) {
     return ended || early;
 }
 
+/* What was offered there is its owner's again: counted where the whole came to nothing. */
+static uint32_t stat_of_return(uint32_t res) {
+    return res == KC_RES_MEMORY ? KC_STAT_ZREF_CANCELED : KC_STAT_ZREF_ABORTED_CLOSE;
+}
+
 void kc_cells_leave(kc_cell_waiter *w) {
     uint32_t winner = kc_cell_waiter_clause(w);
-    bool ended = kc_cell_waiter_res(w) != KC_RES_OK; /* a channel's end: what was offered elsewhere comes back, too */
+    uint32_t res = kc_cell_waiter_res(w);
 
     for (uint32_t i = 0; i < w->count; i++) {
         kc_cell_clause *q = &w->clauses[i];
         kc_cell_turn turn = {0};
+        bool offered = q->memory && q->dir == KC_CLAUSE_SEND && res != KC_RES_OK;
         if (i == winner)
             continue;
         kc_lock_take(&q->cells->lock);
-        kc_cell_stat(q->cells, KC_STAT_ZREF_ABORTED_CLOSE, ended && q->cells->memory && q->dir == KC_CLAUSE_SEND);
-        leave(q, &turn);
+        if (q->era == q->cells->era) {
+            kc_cell_stat(q->cells, stat_of_return(res), offered);
+            leave(q, &turn);
+        }
         kc_lock_give(&q->cells->lock);
         kc_cells_finish(q->cells, &turn);
     }

@@ -33,7 +33,8 @@ static bool dead_letter_fits(kc_engine *e, const kc_chan_config *c) {
 
     uint32_t elem_size = c->elem_size != 0 ? c->elem_size : (uint32_t)KC_MAX_ELEMENT_BYTES;
 
-    return none || (letters != NULL && !letters->apart && kc_chan_is(letters, KC_KIND_UNLIMITED) && letters->config.dead_letter == 0 &&
+    return none || (letters != NULL && !letters->apart && kc_chan_is(letters, KC_KIND_UNLIMITED) &&
+                    letters->config.dead_letter == 0 &&
                     kc_chan_state_of(letters) == KC_CHAN_OPEN && letters->config.elem_size >= elem_size &&
                     (letters->config.flags & KC_CHAN_FIXED_SIZE) == 0 && (c->flags & KC_CHAN_TELL_DROPPED) == 0);
 }

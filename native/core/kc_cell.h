@@ -14,7 +14,7 @@
  * head of its queue beside room; CLOSED and DESTROYED have neither messages nor waiters, CLOSING has some.
  *
  * The record stays for the next channel of its number, and goes with the engine: whoever waited when the last reference went
- * may still take its lock, and finds that nothing of its own is there.
+ * may still take its lock, and finds by the era that nothing of its own is there.
  */
 #ifndef KC_CELL_H
 #define KC_CELL_H
@@ -44,6 +44,7 @@ typedef struct kc_cell_clause {
     uint8_t index;      /* in the select */
     uint8_t linked;
     uint8_t memory; /* as the channel's: whoever has waited does not ask the channel any more */
+    uint32_t era;   /* of the cells when it parked: later they may be another channel's */
 } kc_cell_clause;
 
 /* Others know it from kc_cells_park until it was woken or has ended it itself; then nobody else knows it any more, but for
@@ -72,7 +73,8 @@ typedef void (*kc_cell_waker)(kc_cell_waiter *first); /* as kc_seat_waker */
 
 struct kc_cells {
     kc_lock lock;
-    kc_word *w; /* of the channel's record; stepped under this lock alone */
+    kc_word *w;   /* of the channel's record; stepped under this lock alone */
+    kc_word gone; /* where that points while there is no channel: FREE */
     int32_t kind;
     uint32_t overflow, limit; /* of messages */
     uint32_t elem_bytes, slot_bytes;
@@ -81,6 +83,7 @@ struct kc_cells {
     uint8_t lossy;          /* the oldest goes where there is no room */
     uint8_t last_cancelled; /* for kc_rv_cell, as kc_chan_rec has it */
     uint32_t lives;         /* of waiters: the generation of the next */
+    uint32_t era;           /* of the record: one for each channel that it was of */
     uint32_t visits;        /* clauses of selects that have parked here and not yet left */
     uint8_t *ring; /* slots of slot_bytes; NULL while nothing waits and nothing is worth keeping */
     uint32_t slots, head, count;

@@ -11,7 +11,7 @@
 #define KC_TOK_STATES(X) X(FREE) X(INIT) X(ENQUEUED) X(TAKEN) X(CLAIMED) X(CANCELLED)
 #define KC_TOK_STEPS(X)                                                                       \
     X(FREE, INIT, "owner", "an operation that parks, holds or confirms gets its record")      \
-    X(INIT, FREE, "owner", "it could not be published: a quota or memory refused")            \
+    X(INIT, FREE, "owner or its cancel", "it could not be published: a quota or memory refused, or it was given up") \
     X(INIT, ENQUEUED, "owner", "all clauses are linked: the waiter is published")             \
     X(INIT, CLAIMED, "owner", "a receive completes at once and holds its message")            \
     X(INIT, TAKEN, "owner", "a send that wants the ack is accepted at once")                  \

@@ -14,6 +14,7 @@ struct kc_actor {
     kc_cancel_hook above[2]; /* of one that two cancels end: its own is below neither */
     kc_lock lock;      /* of `stopped`, and of the channel's reference while the coroutine gives it back */
     bool stopped;      /* a stop set the cancel, and nothing else did */
+    bool destroyed;    /* its channel was, when its coroutine gave it back */
     _Atomic uint64_t count;
     _Atomic uint32_t refs; /* of whoever started it, and of its coroutine */
     kc_latch running;
@@ -75,11 +76,20 @@ static int serve(kc_actor *a) {
 #endif
 }
 
+/* A daemon's is not asked: that may take its time. */
+static bool is_destroyed(const kc_channel *c) {
+    kc_chan_snapshot now;
+
+    return c->ticket != 0 && kc_chan_measure(((const kc_local *)c)->hub->engine, c->ticket, &now) == KC_OK &&
+           now.stat[KC_STAT_STATE] == KC_CHAN_DESTROYED;
+}
+
 static kc_channel *take_channel(kc_actor *a) {
     kc_channel *channel = NULL;
 
     kc_lock_take(&a->lock);
     channel = a->config.channel;
+    a->destroyed = is_destroyed(channel);
     a->config.channel = NULL;
     kc_lock_give(&a->lock);
     return channel;
@@ -166,20 +176,12 @@ int kc_actor_launch(kc_task_scope *scope, const kc_actor_config *config) {
     return rc;
 }
 
-/* A daemon's is not asked: that may take its time. */
-static bool is_destroyed(const kc_channel *c) {
-    kc_chan_snapshot now;
-
-    return c->ticket != 0 && kc_chan_measure(((const kc_local *)c)->hub->engine, c->ticket, &now) == KC_OK &&
-           now.stat[KC_STAT_STATE] == KC_CHAN_DESTROYED;
-}
-
 /* KC_EBUSY: something else was faster, and is why it ends. */
 static int end(kc_actor *a, bool stops, uint32_t reason) {
     int rc = KC_EBUSY;
 
     kc_lock_take(&a->lock);
-    if (a->config.channel == NULL || !is_destroyed(a->config.channel))
+    if (a->config.channel != NULL ? !is_destroyed(a->config.channel) : !a->destroyed)
         rc = kc_cancel_trigger(a->cancel, reason);
 #if KC_MUTANT == 73 /* a stop makes a stop of whatever ended the actor before */
     a->stopped = stops;

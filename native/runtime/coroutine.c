@@ -222,7 +222,9 @@ void kc_co_rouse(kc_co *co) {
 }
 
 enum kc_co_state kc_co_state_of(const kc_co *co) {
-    return (enum kc_co_state)atomic_load_explicit(&co->state, memory_order_acquire);
+    uint32_t state = atomic_load_explicit(&co->state, memory_order_acquire);
+
+    return state == KC_CO_QUEUED ? KC_CO_READY : (enum kc_co_state)state;
 }
 
 const char *kc_co_name(const kc_co *co) { return co->name; }

@@ -107,11 +107,11 @@ static bool furnish(void) {
 
     if (!has && kc_stack_map(ALTERNATE_BYTES, &stack) == KC_OK) {
         stack_t ours = {.ss_sp = stack.bottom, .ss_size = stack.bytes};
-        has = pthread_setspecific(guard.key, stack.bottom) == 0;
-        if (has)
-            (void)sigaltstack(&ours, NULL);
-        else
+        has = pthread_setspecific(guard.key, stack.bottom) == 0 && sigaltstack(&ours, NULL) == 0;
+        if (!has) {
+            (void)pthread_setspecific(guard.key, NULL);
             kc_stack_unmap(&stack);
+        }
     }
     return has;
 }

@@ -22,6 +22,9 @@ struct kc_sched;
 enum { KC_GATE_SHUT = 0, KC_GATE_OPEN = 1, KC_GATE_WAITED = 2 /* somebody waits before it */ };
 typedef _Atomic uint32_t kc_gate;
 
+/* READY in its scheduler's hands: told apart from one that whoever resumes it may take. kc_co_state_of says READY. */
+enum { KC_CO_QUEUED = 6 };
+
 /* Why a coroutine gave the thread to others. */
 enum { KC_LEAVE_YIELD = 0, KC_LEAVE_WAIT = 1, KC_LEAVE_END = 2 };
 

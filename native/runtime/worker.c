@@ -64,7 +64,7 @@ void kc_sched_ready(kc_co *co) {
     kc_worker *w = kc_here_get()->worker;
     kc_sched *s = kc_co_sched(co);
 
-    atomic_store_explicit(&co->state, KC_CO_READY, memory_order_release); /* kc_co_resume sees by it that it has a scheduler */
+    atomic_store_explicit(&co->state, KC_CO_QUEUED, memory_order_release); /* kc_co_resume sees by it that it has a scheduler */
     if (w != NULL && w->sched == s)
         push_own(w, co);
     else
@@ -195,11 +195,11 @@ KC_PART void settle(kc_worker *w) {
     } else if (co->leave == KC_LEAVE_WAIT) {
         kc_co_state_set(co, KC_CO_PARKED);
         if (!kc_co_falls_asleep(co)) {
-            kc_co_state_set(co, KC_CO_READY);
+            kc_co_state_set(co, KC_CO_QUEUED);
             push_own(w, co);
         }
     } else if (co->leave == KC_LEAVE_YIELD) {
-        kc_co_state_set(co, KC_CO_READY);
+        kc_co_state_set(co, KC_CO_QUEUED);
         push_last(w, co);
     } else {
         finish(w, co);

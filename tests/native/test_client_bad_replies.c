@@ -87,6 +87,21 @@ static void refusal_with_message(peer *p)
     element(peer_reply(p, KC_CMD_CHAN_RECV, RECV_ID, KC_EPIPE), "x");
     peer_end(p);
 }
+static void refusal_that_counts(peer *p)
+{
+    kc_put_u32(peer_reply(p, KC_CMD_CHAN_SEND, SEND_ID, KC_EPIPE), KC_ATTR_COUNT, 1000000);
+    peer_end(p);
+}
+static void refusal_that_drops(peer *p)
+{
+    kc_put_u32(peer_reply(p, KC_CMD_CHAN_SEND, SEND_ID, KC_EPIPE), KC_ATTR_DROPPED, 1);
+    peer_end(p);
+}
+static void refusal_of_no_clause(peer *p)
+{
+    kc_put_u32(peer_reply(p, KC_CMD_SELECT, SELECT_ID, KC_EPIPE), KC_ATTR_INDEX, 7);
+    peer_end(p);
+}
 static void nothing_received(peer *p) { peer_answer(p, KC_CMD_CHAN_RECV, RECV_ID, 0); }
 static void one_too_many(peer *p)
 {
@@ -268,6 +283,7 @@ static const bad_case cases[] = {
     CASE(twice), CASE(short_scalar), CASE(unknown_request), CASE(other_command), CASE(no_result),
     CASE(positive_result), CASE(answered_twice), CASE(second_hello), CASE(words_that_are_good), CASE(counts_too_much),
     CASE(counts_none), CASE(drops_too_much), CASE(send_with_message), CASE(refusal_with_message),
+    CASE(refusal_that_counts), CASE(refusal_that_drops), CASE(refusal_of_no_clause),
     CASE(nothing_received), CASE(one_too_many), CASE(batch_too_long), CASE(item_not_asked), CASE(element_for_item),
     CASE(no_delivery), CASE(item_without_body), CASE(nested_twice), CASE(index_beyond),
     CASE(index_beyond_and_no_message), CASE(no_index_and_no_message), CASE(no_index),

@@ -389,6 +389,46 @@ KC_TEST(one_that_waited_when_the_last_reference_went_finds_its_end) {
     end(&w);
 }
 
+/* A select that was decided elsewhere leaves when its other channel is gone, and the record is another's or nobody's. */
+KC_TEST(a_select_that_leaves_late_touches_nothing_of_the_next_channel) {
+    kc_chan_config config = {.kind = KC_KIND_BUFFERED, .capacity = 4};
+    world w = begin(config), v = w;
+    kc_cell_memory memory = {.desc = {.backend = KC_DESC_ZREF, .offset = 8, .len_bytes = 1}}, got;
+    kc_cell_clause q[2] = {sending(&w, &memory, sizeof memory), receiving(&w, &got)};
+    kc_cell_clause live[2];
+    kc_cell_waiter waiter, next;
+    kc_cells *cells = NULL;
+    kc_cell_turn turn = {0};
+    char why[256] = "";
+
+    KC_REQUIRE(kc_cells_make(v.e, &config, wake, &v.chan, &v.cells) == KC_OK);
+    q[0].cells = cells = v.cells;
+    q[0].memory = q[1].memory = 1;
+    q[1].index = 1;
+    kc_cells_begin(&waiter, q, 2);
+    kc_cells_park(&waiter, 0);
+    KC_CHECK(kc_cells_claim(&q[1], KC_RES_CLOSED, &turn)); /* decided at w; v's clause stands there still */
+    KC_CHECK_EQ(kc_chan_drop(v.e, v.chan), KC_OK);
+    KC_CHECK_EQ(kc_state_of(cells->w), KC_CHAN_FREE);
+    do {
+        KC_REQUIRE(kc_cells_make(v.e, &config, wake, &v.chan, &v.cells) == KC_OK);
+        if (v.cells != cells)
+            KC_CHECK_EQ(kc_chan_drop(v.e, v.chan), KC_OK);
+    } while (v.cells != cells);
+    live[0] = receiving(&v, &got);
+    live[1] = receiving(&v, &got);
+    live[1].index = 1;
+    kc_cells_begin(&next, live, 2);
+    kc_cells_park(&next, 0);
+    kc_cells_leave(&waiter);
+    KC_CHECK_EQ(v.cells->visits, 2);
+    KC_CHECK_EQ(v.cells->stat[KC_STAT_ZREF_ABORTED_CLOSE], 0);
+    KC_CHECK_EQ(kc_engine_check(v.e, why, sizeof why), KC_OK);
+    KC_CHECK(kc_cells_give_up(&next, KC_REASON_CANCEL));
+    KC_CHECK_EQ(kc_chan_drop(v.e, v.chan), KC_OK);
+    end(&w);
+}
+
 KC_TEST(the_engine_counts_what_channels_apart_accepted_also_of_those_that_are_gone) {
     world w = begin((kc_chan_config){.kind = KC_KIND_UNLIMITED, .elem_size = 8});
     kc_chan_config config = {.kind = KC_KIND_UNLIMITED, .elem_size = 8};
@@ -418,6 +458,7 @@ int main(void) {
     KC_RUN(bytes_evict_the_oldest_where_they_are_over);
     KC_RUN(one_that_is_longer_than_all_bytes_goes_into_an_empty_channel);
     KC_RUN(one_that_waited_when_the_last_reference_went_finds_its_end);
+    KC_RUN(a_select_that_leaves_late_touches_nothing_of_the_next_channel);
     KC_RUN(the_engine_counts_what_channels_apart_accepted_also_of_those_that_are_gone);
     return kc_test_report();
 }

@@ -111,6 +111,12 @@ static void first_one_counts_with(uint32_t workers) {
     KC_CHECK_EQ(kc_actor_stop(s.actor), KC_OK);
     KC_CHECK_EQ(kc_channel_destroy(s.channel, 0), KC_OK);
     ends_with(&s, KC_OK);
+    begin_inside(&s, workers); /* its channel is destroyed, it ends, and then comes the stop */
+    KC_CHECK_EQ(kc_channel_destroy(s.channel, 0), KC_OK);
+    atomic_store(&s.may_go, 1);
+    KC_CHECK_EQ(kc_actor_wait(s.actor, KC_NEVER, NULL), KC_OK);
+    KC_CHECK_EQ(kc_actor_stop(s.actor), KC_EBUSY);
+    ends_with(&s, KC_ECANCELED);
 }
 KC_TEST(an_actor_was_stopped_only_if_nothing_else_ended_it_before) { rt_with_workers(first_one_counts_with); }
 
