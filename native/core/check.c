@@ -2,8 +2,6 @@
  * moment after a suspicion. The numbers I1..I6 are those of docs/CHANNELS_ALGORITHM.md. */
 #include "kc_check.h"
 
-#include "kc_cell.h"
-
 static kc_tok *tok_of(kc_check *k, uint32_t tok) { return kc_tok_at(k->e, tok); }
 
 /* ---- one channel ---- */
@@ -129,14 +127,6 @@ static uint32_t check_taps(kc_check *k, uint32_t chan, const kc_chan_rec *c) {
     return count;
 }
 
-/* Its record has nothing but its word: that is what the checks of the others find there. */
-static void check_apart(kc_check *k, uint32_t chan) {
-    kc_cells *cells = kc_cells_of(k->e, chan);
-    const char *why = cells != NULL ? kc_cells_check(cells) : "it has no cells";
-
-    kc_require(k, why == NULL, "chan %u: %s", chan, why);
-}
-
 static void check_channels(kc_check *k) {
     uint32_t taps = 0;
     uint32_t listed = 0;
@@ -148,7 +138,7 @@ static void check_channels(kc_check *k) {
         if (kc_chan_state_of(c) == KC_CHAN_FREE)
             continue;
         if (c->apart)
-            check_apart(k, chan);
+            kc_check_apart(k, chan);
         check_ready(k, chan, c, &load);
         check_queue(k, chan, c, KC_CLAUSE_RECV);
         check_queue(k, chan, c, KC_CLAUSE_SEND);

@@ -2,6 +2,8 @@
  * records, and every message, clause and block has exactly the owner it should have. */
 #include "kc_check.h"
 
+#include "kc_cell.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -232,6 +234,14 @@ static void check_tree(kc_check *k) {
         kc_require(k, child == scope, "scope %u: its parent does not know it", scope);
     }
     kc_require(k, live == k->e->scopes.live, "%u scopes live, %u counted", live, k->e->scopes.live);
+}
+
+/* Its record has nothing but its word: that is what the checks of the others find there. */
+void kc_check_apart(kc_check *k, uint32_t chan) {
+    kc_cells *cells = kc_cells_of(k->e, chan);
+    const char *why = cells != NULL ? kc_cells_check(cells) : "it has no cells";
+
+    kc_require(k, why == NULL, "chan %u: %s", chan, why);
 }
 
 void kc_check_costs(kc_check *k) {

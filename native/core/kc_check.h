@@ -23,6 +23,8 @@ void kc_weigh(const kc_check *check, const kc_msg *msg, kc_load *load);
 
 __attribute__((format(printf, 3, 4))) void kc_require(kc_check *check, bool holds, const char *format, ...);
 
+/* A channel apart: its cells (kc_cell.h). */
+void kc_check_apart(kc_check *check, uint32_t chan);
 /* Who owns what: accounts, ports, lists of tokens, blocks. */
 void kc_check_costs(kc_check *check);
 

@@ -1,6 +1,6 @@
 /* kc_state.h: every state of every truth word, and every step that is allowed, as data.
  *
- * This table and kc_word.h, which alone stores words, are the only writers of states. The documentation's tables are
+ * This table and those who store words by it (kc_word.h; of waiters of channels apart cell_wait.c) alone write states. The documentation's tables are
  * generated from the X lists below (tools/gen_states.py): X(from, to, who, when).
  * A step that is not listed poisons the channel it was tried on; it never happens silently.
  */

@@ -1,4 +1,4 @@
-/* kc_hub.h: kc_channel as those see it who implement one: a local one (local.c) here, a daemon's in the C client.
+/* kc_hub.h: kc_channel as those see it who implement one: local ones here (apart.c, local.c), a daemon's in native/remote.
  *
  * The front (channel.c) has checked the sizes, the kind of element and the cancel before it calls: what is left is to do it.
  */

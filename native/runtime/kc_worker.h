@@ -1,8 +1,8 @@
 /* kc_worker.h: a scheduler's threads and queues (kc_sched.h is what users see).
  *
  * Queues: each worker has its own, first in first out (of one worker alone it is a plain list, else a deque whose oldest
- * item anybody may take); `ready` has those who yielded, `inject` those who came from outside. One round in 61 looks at the
- * two shared ones first, so that no own queue, however busy, keeps them waiting for ever.
+ * item anybody may take); `ready` has those who yielded, `inject` those who came from outside. One round in 61 looks first, in
+ * turn, at inject, at ready and at what others have left, so that no own queue, however busy, keeps them waiting for ever.
  *
  * Sleeping: `sleep` counts workers that sleep or are about to, and has bits for one that was woken and still searches, and
  * for one that is the watch: while others are busy it looks by itself now and then. A worker counts itself first and looks at
@@ -92,7 +92,6 @@ struct kc_sched {
     kc_blocking blocking;
     kc_worker workers[];
 };
-
 
 enum { KC_SLEEP_SEARCHED = 1, KC_SLEEP_WATCHED = 2, KC_SLEEP_ONE = 4 };
 enum { KC_LOOK_AROUND = 61 }; /* rounds */
