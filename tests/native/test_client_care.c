@@ -58,12 +58,17 @@ KC_TEST(an_answer_to_what_has_not_left_yet_ends_the_connection)
     peer_close(p);
 }
 
+/* Seen, not told: an emulator (qemu-user before 8.0) may answer 0 and do nothing. */
 static bool kernel_populates(size_t page)
 {
-    void *memory = mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct stat status = {.st_blocks = 0};
+    int hole = memfd_create("probe", MFD_CLOEXEC);
+    KC_REQUIRE(hole >= 0 && ftruncate(hole, (off_t)page) == 0);
+    void *memory = mmap(NULL, page, PROT_READ, MAP_SHARED, hole, 0);
     KC_REQUIRE(memory != MAP_FAILED);
-    bool can = madvise(memory, page, MADV_POPULATE_READ) == 0;
+    bool can = madvise(memory, page, MADV_POPULATE_READ) == 0 && fstat(hole, &status) == 0 && status.st_blocks != 0;
     munmap(memory, page);
+    close(hole);
     return can;
 }
 
@@ -72,7 +77,7 @@ KC_TEST(the_pages_of_a_region_are_there_before_a_message_is_read)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     if (!kernel_populates(page)) {
-        printf("skipped: pages of a region: this kernel has no MADV_POPULATE_READ (Linux 5.14)\n");
+        printf("skipped: pages of a region: nothing comes of MADV_POPULATE_READ here (Linux 5.14; not under qemu)\n");
         return;
     }
     peer *p = peer_open(PEER_ROOM);
