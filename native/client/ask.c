@@ -116,7 +116,7 @@ int kc_ask_done(kc_ipc_op *op, int code, kc_ipc_op **op_out)
     if (op->loans != NULL && kc_client_enter(op->ipc)) {
         for (uint32_t i = 0; i < op->sent_items; i++) {
             if (op->loans[i] != NULL) {
-                kc_loan_settle(op->loans[i], false);
+                kc_loan_settle(op->loans[i], false, false);
             }
         }
         kc_client_leave(op->ipc);

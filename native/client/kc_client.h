@@ -355,6 +355,7 @@ struct kc_ipc_loan {
     uint64_t room;   /* what it takes */
     enum kc_loan_state state;
     bool freed; /* while SENDING: the daemon's word came before the answer to the send */
+    bool unsure; /* while SENT: if it was never accepted, no word comes */
 };
 
 /* Its loans stand in the order of their offsets and do not overlap. */
@@ -367,13 +368,15 @@ struct kc_ipc_region {
     kc_ipc_loan *loans;
     bool dropping;
     bool abandoned; /* nobody will free it: it goes with the last that uses it */
+    bool again;     /* a loan of it went while it was asked whether it may go */
 };
 
 int kc_loan_begin(kc_ipc_loan *loan, size_t length, kc_desc_value *range_out); /* with the lock */
-void kc_loan_settle(kc_ipc_loan *loan, bool gone); /* else it is the caller's as before */
+/* Whether it is gone, else it is the caller's as before; and whether that is unsure. */
+void kc_loan_settle(kc_ipc_loan *loan, bool gone, bool unsure);
 kc_ipc *kc_loan_ipc(const kc_ipc_loan *loan);
 void kc_region_freed(kc_ipc *ipc, const kc_desc_value *range);
-void kc_region_left(kc_ipc_region *region); /* one loan fewer: frees what is abandoned and not used; with the lock */
+void kc_region_left(kc_ipc_region *region); /* a loan fewer that is used: frees what is abandoned and not used; with the lock */
 void kc_region_dropped(kc_ipc_region *region, int code); /* the answer to the REGION_DROP of what is abandoned */
 void kc_regions_end(kc_ipc *ipc); /* the connection has ended */
 int kc_mapping_add(kc_ipc *ipc, kc_client_frame *frame, const kc_reply *reply);

@@ -1,7 +1,9 @@
 /* loan.c: ranges of a region while they are ours (kcoro/kc_ipc.h).
  *
  * Invariant: a range is given out again only when it came back unsent, or the daemon said that nobody uses it any more.
- * What is in doubt is never used again.
+ * What is in doubt is never used again. That a confirmed send was cancelled does not say that: its message may lie in a
+ * dead-letter channel, and whoever received it once may still read it. If it was never accepted no word comes, and only the
+ * daemon knows; it is asked when the region is to go.
  */
 #include "client/kc_client.h"
 
@@ -113,13 +115,17 @@ int kc_loan_begin(kc_ipc_loan *loan, size_t length, kc_desc_value *range_out)
 }
 
 /* What the caller is told is his stays his: a daemon that freed it before it refused it said nothing. */
-void kc_loan_settle(kc_ipc_loan *loan, bool gone)
+void kc_loan_settle(kc_ipc_loan *loan, bool gone, bool unsure)
 {
     if (gone && loan->freed) {
         kc_loan_remove(loan);
-    } else {
-        loan->state = gone ? KC_LOAN_SENT : KC_LOAN_WRITING;
-        loan->freed = false;
+        return;
+    }
+    loan->state = gone ? KC_LOAN_SENT : KC_LOAN_WRITING;
+    loan->freed = false;
+    loan->unsure = unsure;
+    if (unsure) {
+        kc_region_left(loan->region);
     }
 }
 

@@ -42,9 +42,11 @@ static bool kc_op_loan_is_gone(const kc_ipc_op *op, int code, uint32_t at)
 void kc_op_settle(kc_ipc_op *op, int code)
 {
     op->flags |= kc_op_is_unconfirmed(op, code) ? (uint32_t)KC_IPC_UNCONFIRMED : 0;
+    bool taken = (op->flags & KC_IPC_UNCONFIRMED) == 0 || code == KC_EINPROGRESS;
     for (uint32_t i = 0; op->loans != NULL && i < op->sent_items; i++) {
         if (op->loans[i] != NULL) {
-            kc_loan_settle(op->loans[i], kc_op_loan_is_gone(op, code, i));
+            bool gone = kc_op_loan_is_gone(op, code, i);
+            kc_loan_settle(op->loans[i], gone, gone && !taken && i >= kc_op_settled(op, code));
             op->loans[i] = NULL;
         }
     }

@@ -211,12 +211,13 @@ KC_API int kc_ipc_region_free(kc_ipc_region *region)
 
 /* --- what is abandoned -------------------------------------------------------------------------------------------- */
 
-/* What was sent is nobody's with the connection's end: receivers have mappings of their own. */
+/* What was sent is nobody's with the connection's end: receivers have mappings of their own. What may never have been
+ * accepted does not count: the daemon says KC_EBUSY if it was, and then that it is free. */
 static bool kc_region_is_used(const kc_ipc_region *region)
 {
     bool used = false;
     for (const kc_ipc_loan *loan = region->loans; loan != NULL; loan = loan->next) {
-        used = used || loan->state != KC_LOAN_SENT || region->ipc->ended == KC_OK;
+        used = used || loan->state != KC_LOAN_SENT || (region->ipc->ended == KC_OK && !loan->unsure);
     }
     return used;
 }
@@ -233,6 +234,7 @@ static void kc_region_drop_later(kc_ipc_region *region)
     if (code == KC_OK) {
         op->region = region;
         region->dropping = true;
+        region->again = false;
     } else {
         kc_op_unmake(op);
     }
@@ -240,6 +242,7 @@ static void kc_region_drop_later(kc_ipc_region *region)
 
 void kc_region_left(kc_ipc_region *region)
 {
+    region->again = true;
     if (!region->abandoned || region->dropping || kc_region_is_used(region)) {
         return;
     }
@@ -257,7 +260,7 @@ void kc_region_dropped(kc_ipc_region *region, int code)
     if (code == KC_OK || code == KC_ENOENT) {
         kc_region_delist(region);
         kc_region_unmake(region);
-    } else if (region->ipc->ended != KC_OK) {
+    } else if (region->ipc->ended != KC_OK || region->again) {
         kc_region_left(region);
     }
 }

@@ -8,6 +8,7 @@
 #include <kcoro/kc_ipc.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -333,6 +334,37 @@ static void test_a_loan_that_is_lost(kc_ipc *a, kc_ipc *b)
     kc_ipc_chan_free(theirs);
 }
 
+/* What was cancelled while it waited for room was never accepted, so no word comes of it: its region goes all the same. */
+static void test_a_loan_that_was_never_accepted(kc_ipc *a, bool destroyed)
+{
+    kc_ipc_chan *full;
+    kc_ipc_region *region;
+    kc_ipc_loan *loan;
+    kc_ipc_op *op;
+    kc_ipc_result result;
+    const kc_ipc_chan_config one = {.capacity = 1};
+    const kc_ipc_wish confirm = {.timeout_ms = -1, .flags = KC_IPC_CONFIRM};
+    OK(kc_ipc_make(a, "full", &one, &full));
+    OK(kc_ipc_send(full, "x", 1, NULL));
+    OK(kc_ipc_region_make(a, 4096, &region));
+    OK(kc_ipc_loan_take(region, 4096, &loan));
+    const kc_ipc_payload payload = {.loan = loan};
+    OK(kc_ipc_send_begin(full, &payload, 1, &confirm, &op));
+    OK(kc_ipc_ping(a));
+    OK(destroyed ? kc_ipc_destroy(full, "gone") : kc_ipc_op_cancel(op));
+    CODE(kc_ipc_op_wait(op, &result), KC_ECANCELED);
+    CHECK(result.flags == KC_IPC_UNCONFIRMED);
+    kc_ipc_op_free(op);
+    kc_ipc_region_abandon(region);
+    while (mapped_regions() != 0) { /* the answer to the drop */
+        OK(kc_ipc_ping(a));
+    }
+    if (!destroyed) {
+        OK(kc_ipc_destroy(full, "done"));
+    }
+    kc_ipc_chan_free(full);
+}
+
 static void test_files(kc_ipc_chan *at, kc_ipc_chan *bt)
 {
     int before = open_files();
@@ -470,6 +502,8 @@ static int test_all(void)
     test_regions(a, b, at, bt);
     test_abandoned_regions(a, b, at, bt);
     test_a_loan_that_is_lost(a, b);
+    test_a_loan_that_was_never_accepted(a, false);
+    test_a_loan_that_was_never_accepted(a, true);
     test_files(at, bt);
     test_the_longest_element(a, at, bt);
     test_threads_and_signals(at);

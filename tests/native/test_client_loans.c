@@ -74,6 +74,21 @@ KC_TEST(a_confirmed_loan_that_was_cancelled_is_gone_and_the_result_says_so)
     lend_end(&one);
 }
 
+/* It may lie in a dead-letter channel, or somebody who received it once may still read it. */
+KC_TEST(what_was_cancelled_unconfirmed_is_not_lent_again_before_the_daemon_calls_it_free)
+{
+    lender one = lend(1);
+    kc_ipc_loan *next;
+    send_answered(&one, KC_ECANCELED, UINT32_MAX, &confirmed);
+    peer_answer(one.p, KC_CMD_PING, 4, KC_OK);
+    KC_CHECK_EQ(kc_ipc_ping(one.p->ipc), KC_OK);
+    KC_CHECK_EQ(kc_ipc_loan_take(one.region, LOANS * LOAN_BYTES, &next), KC_ENOSPC);
+    freed(one.p, 5, 0, LOAN_BYTES);
+    KC_REQUIRE(kc_ipc_loan_take(one.region, LOANS * LOAN_BYTES, &next) == KC_OK);
+    kc_ipc_loan_give(next);
+    lend_end(&one);
+}
+
 KC_TEST(a_loan_whose_acknowledgement_is_late_is_gone_and_the_result_says_so)
 {
     lender one = lend(1);
@@ -148,6 +163,24 @@ KC_TEST(of_a_confirmed_batch_the_first_that_is_not_settled_may_have_been_taken)
         }
         lend_end(&one);
     }
+}
+
+/* Of a batch too: the last that uses an abandoned region may be the one that stopped it. */
+KC_TEST(a_batch_that_stopped_short_leaves_its_region_to_the_daemons_word)
+{
+    lender one = lend(LOANS);
+    send_answered(&one, KC_OK, 1, &confirmed);
+    KC_CHECK_EQ(peer_expect(one.p, KC_CMD_CHAN_SEND), 3);
+    kc_ipc_region_abandon(one.region);
+    kc_ipc_loan_give(one.loans[2]);
+    peer_expect_nothing(one.p); /* the first was accepted, and is not free */
+    freed(one.p, 5, 0, LOAN_BYTES);
+    KC_CHECK_EQ(kc_ipc_step(one.p->ipc), KC_OK);
+    KC_CHECK_EQ(peer_expect(one.p, KC_CMD_REGION_DROP), 4);
+    peer_answer(one.p, KC_CMD_REGION_DROP, 4, KC_OK);
+    KC_CHECK_EQ(kc_ipc_step(one.p->ipc), KC_OK);
+    kc_ipc_chan_free(one.chan);
+    peer_close(one.p); /* where all that was taken has been given back */
 }
 
 KC_TEST(of_a_plain_batch_what_is_not_settled_is_the_callers)
@@ -251,11 +284,13 @@ KC_TEST(of_many_in_doubt_all_loans_are_gone_and_those_that_did_not_leave_are_fre
 int main(void)
 {
     KC_RUN(a_confirmed_loan_that_was_cancelled_is_gone_and_the_result_says_so);
+    KC_RUN(what_was_cancelled_unconfirmed_is_not_lent_again_before_the_daemon_calls_it_free);
     KC_RUN(a_loan_whose_acknowledgement_is_late_is_gone_and_the_result_says_so);
     KC_RUN(a_loan_whose_send_is_refused_or_plainly_cancelled_is_the_callers);
     KC_RUN(a_confirmed_loan_that_is_cancelled_before_it_leaves_is_the_callers);
     KC_RUN(what_is_called_free_and_then_refused_is_the_callers);
     KC_RUN(of_a_confirmed_batch_the_first_that_is_not_settled_may_have_been_taken);
+    KC_RUN(a_batch_that_stopped_short_leaves_its_region_to_the_daemons_word);
     KC_RUN(of_a_plain_batch_what_is_not_settled_is_the_callers);
     KC_RUN(a_confirmed_batch_that_is_settled_says_nothing_more);
     KC_RUN(many_in_two_frames_say_that_the_next_one_was_taken);

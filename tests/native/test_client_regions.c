@@ -154,6 +154,128 @@ KC_TEST(a_loan_that_outlives_all_else_is_good_until_it_is_given_back)
     peer_close(one.p);
 }
 
+/* --- what may never have been accepted ----------------------------------------------------------------------------- */
+
+/* Request 3 is over then, with this code. */
+static void send_confirmed(owner *one, int code)
+{
+    static const kc_ipc_wish confirmed = {.timeout_ms = -1, .flags = KC_IPC_CONFIRM};
+    const kc_ipc_payload payload = {.loan = one->loan};
+    kc_ipc_result result;
+    peer_answer(one->p, KC_CMD_CHAN_SEND, 3, code);
+    KC_CHECK_EQ(kc_ipc_send_payload(one->chan, &payload, &confirmed, &result), code);
+    KC_CHECK_EQ(result.flags, KC_IPC_UNCONFIRMED);
+    KC_CHECK_EQ(peer_expect(one->p, KC_CMD_CHAN_SEND), 3);
+}
+
+static void step(owner *one)
+{
+    KC_CHECK_EQ(kc_ipc_step(one->p->ipc), KC_OK);
+}
+
+/* The daemon is asked, as request 4, and says this. */
+static owner abandon_cancelled(int code)
+{
+    owner one = take();
+    send_confirmed(&one, KC_ECANCELED);
+    kc_ipc_region_abandon(one.region);
+    KC_CHECK_EQ(peer_expect(one.p, KC_CMD_REGION_DROP), 4);
+    KC_CHECK_EQ(mapped(), 1);
+    peer_answer(one.p, KC_CMD_REGION_DROP, 4, code);
+    return one;
+}
+
+KC_TEST(what_is_abandoned_and_was_cancelled_unconfirmed_goes_as_soon_as_the_daemon_lets_it)
+{
+    owner one = abandon_cancelled(KC_OK);
+    step(&one);
+    KC_CHECK_EQ(mapped(), 0);
+    freed(one.p, 5, 0, BYTES); /* of what is not there */
+    peer_answer(one.p, KC_CMD_PING, 5, KC_OK);
+    KC_CHECK_EQ(kc_ipc_ping(one.p->ipc), KC_OK);
+    end(&one);
+}
+
+KC_TEST(what_was_cancelled_and_is_in_use_all_the_same_is_dropped_when_it_is_free)
+{
+    owner one = abandon_cancelled(KC_EBUSY); /* somebody reads it, or it went to another channel */
+    step(&one);
+    KC_CHECK_EQ(mapped(), 1);
+    peer_expect_nothing(one.p);
+    freed(one.p, 5, 0, BYTES);
+    step(&one);
+    KC_CHECK_EQ(peer_expect(one.p, KC_CMD_REGION_DROP), 5);
+    peer_answer(one.p, KC_CMD_REGION_DROP, 5, KC_OK);
+    step(&one);
+    KC_CHECK_EQ(mapped(), 0);
+    end(&one);
+}
+
+KC_TEST(what_becomes_free_while_the_daemon_is_asked_is_asked_for_once_more)
+{
+    owner one = take();
+    send_confirmed(&one, KC_ECANCELED);
+    kc_ipc_region_abandon(one.region);
+    KC_CHECK_EQ(peer_expect(one.p, KC_CMD_REGION_DROP), 4);
+    freed(one.p, 5, 0, BYTES);
+    peer_answer(one.p, KC_CMD_REGION_DROP, 4, KC_EBUSY);
+    step(&one);
+    KC_CHECK_EQ(peer_expect(one.p, KC_CMD_REGION_DROP), 5);
+    peer_answer(one.p, KC_CMD_REGION_DROP, 5, KC_EBUSY); /* nothing went meanwhile: it is believed */
+    step(&one);
+    peer_expect_nothing(one.p);
+    KC_CHECK_EQ(mapped(), 1);
+    end(&one);
+}
+
+KC_TEST(a_loan_that_is_cancelled_after_its_region_was_abandoned_is_the_last_that_uses_it)
+{
+    owner one = take();
+    kc_ipc_region_abandon(one.region);
+    peer_expect_nothing(one.p);
+    send_confirmed(&one, KC_ECANCELED);
+    KC_CHECK_EQ(kc_ipc_step(one.p->ipc), KC_OK);
+    KC_CHECK_EQ(peer_expect(one.p, KC_CMD_REGION_DROP), 4);
+    peer_answer(one.p, KC_CMD_REGION_DROP, 4, KC_OK);
+    step(&one);
+    KC_CHECK_EQ(mapped(), 0);
+    end(&one);
+}
+
+KC_TEST(what_was_called_free_before_it_was_cancelled_is_not_used)
+{
+    owner one = take();
+    freed(one.p, 5, 0, BYTES);
+    send_confirmed(&one, KC_ECANCELED);
+    kc_ipc_region_abandon(one.region);
+    KC_CHECK_EQ(peer_expect(one.p, KC_CMD_REGION_DROP), 4);
+    end(&one); /* the answer never came */
+}
+
+KC_TEST(what_was_taken_and_is_not_acknowledged_is_in_use_until_it_is_free)
+{
+    owner one = take();
+    send_confirmed(&one, KC_EINPROGRESS);
+    kc_ipc_region_abandon(one.region);
+    peer_expect_nothing(one.p);
+    freed(one.p, 5, 0, BYTES);
+    step(&one);
+    KC_CHECK_EQ(peer_expect(one.p, KC_CMD_REGION_DROP), 4);
+    end(&one);
+}
+
+KC_TEST(what_cannot_be_asked_for_want_of_memory_stays_until_the_connection_ends)
+{
+    owner one = take();
+    send_confirmed(&one, KC_ECANCELED);
+    atomic_store(&memory_until, 0);
+    kc_ipc_region_abandon(one.region);
+    atomic_store(&memory_until, -1);
+    peer_expect_nothing(one.p);
+    KC_CHECK_EQ(mapped(), 1);
+    end(&one);
+}
+
 int main(void)
 {
     KC_RUN(what_is_abandoned_while_a_message_lies_in_it_is_dropped_when_that_is_free);
@@ -164,5 +286,12 @@ int main(void)
     KC_RUN(what_is_abandoned_while_a_message_lies_in_it_goes_with_its_connection);
     KC_RUN(what_is_abandoned_after_the_connection_ended_goes_at_once);
     KC_RUN(a_loan_that_outlives_all_else_is_good_until_it_is_given_back);
+    KC_RUN(what_is_abandoned_and_was_cancelled_unconfirmed_goes_as_soon_as_the_daemon_lets_it);
+    KC_RUN(what_was_cancelled_and_is_in_use_all_the_same_is_dropped_when_it_is_free);
+    KC_RUN(what_becomes_free_while_the_daemon_is_asked_is_asked_for_once_more);
+    KC_RUN(a_loan_that_is_cancelled_after_its_region_was_abandoned_is_the_last_that_uses_it);
+    KC_RUN(what_was_called_free_before_it_was_cancelled_is_not_used);
+    KC_RUN(what_was_taken_and_is_not_acknowledged_is_in_use_until_it_is_free);
+    KC_RUN(what_cannot_be_asked_for_want_of_memory_stays_until_the_connection_ends);
     return kc_test_report();
 }

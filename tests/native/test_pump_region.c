@@ -182,6 +182,23 @@ KC_TEST(a_receiver_that_dies_gives_its_leases_back)
     close_rig();
 }
 
+/* So its owner cannot tell by ECANCELED, nor by any later answer, that nobody reads the range. */
+KC_TEST(a_confirmed_range_that_was_lost_is_free_only_when_whoever_received_it_releases_it)
+{
+    open_rig(false);
+    rig_say(&r, 0, "SEND r1 c1001 t-1 f1 D0+0:1");
+    rig_say(&r, 1, "RECV r7 c1001 f1");
+    KC_CHECK_STR(rig_hear(&r, 1), "MAP R0 z1048576; RECV r7 =0 ( D0+0:1/0 #0 x0 )");
+    rig_say(&r, 1, "NACK r8 #0");
+    KC_CHECK_EQ(kc_chan_destroy(r.engine, r.chans[0], KC_REASON_DESTROYED, NULL, 0), KC_OK);
+    rig_run(&r);
+    rig_say(&r, 0, "PING r2");
+    KC_CHECK_STR(rig_hear(&r, 0), "SEND r1 =-125 w:the channel was destroyed; PING r2 =0");
+    rig_say(&r, 1, "RELEASE L0");
+    KC_CHECK_STR(rig_hear(&r, 0), "FREED D0+0:1/1");
+    close_rig();
+}
+
 KC_TEST(a_message_that_nobody_received_is_freed_as_lost)
 {
     open_rig(false);
@@ -267,6 +284,7 @@ int main(void)
     KC_RUN(ranges_that_are_wrong_are_refused_and_the_connection_lives);
     KC_RUN(a_client_that_cannot_take_descriptors_is_told_and_the_message_stays);
     KC_RUN(a_receiver_that_dies_gives_its_leases_back);
+    KC_RUN(a_confirmed_range_that_was_lost_is_free_only_when_whoever_received_it_releases_it);
     KC_RUN(a_message_that_nobody_received_is_freed_as_lost);
     KC_RUN(everybody_who_knew_a_region_hears_of_its_end);
     KC_RUN(a_sender_that_falls_back_says_why_and_is_counted);

@@ -354,7 +354,11 @@ KC_API void *kc_ipc_loan_bytes(kc_ipc_loan *loan);
 /* Gives one back that was not sent. A loan that is gone is not to be touched again: that of each message that is settled
  * (`count` of the result, of a select the clause that took effect), of the next one if the flags have KC_IPC_UNCONFIRMED, and
  * of all that the call was given if they have KC_IPC_IN_DOUBT. Every other one is still the caller's. So a send of one with
- * KC_IPC_CONFIRM needs its result. It stands in one clause of a select only. NULL does nothing. */
+ * KC_IPC_CONFIRM needs its result. It stands in one clause of a select only. NULL does nothing.
+ *
+ * The range of one that is gone with KC_IPC_UNCONFIRMED and not with KC_EINPROGRESS may never come back, for if its message was
+ * never accepted the daemon says no word of it: it is taken until the region goes. kc_ipc_region_free and
+ * kc_ipc_region_abandon know whether it is in use. */
 KC_API void kc_ipc_loan_give(kc_ipc_loan *loan);
 
 #ifdef __cplusplus
