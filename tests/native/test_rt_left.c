@@ -17,7 +17,7 @@ typedef struct yard {
     uint32_t written;
 } yard;
 
-/* Asleep, and nobody looks by itself any more: when all sleep there is no watch. */
+/* Asleep, and nobody looks by itself any more, but for who was the watch, once: when all sleep there is no watch. */
 static void until_all_sleep(kc_sched *sched) { rt_until(&sched->sleep, kc_sched_workers(sched) * KC_SLEEP_ONE); }
 
 static uint64_t wakes_of(kc_sched *sched) {
@@ -46,11 +46,17 @@ static void leaves_one(void *arg) {
     rt_until(&y->ran, before + 1);
 }
 
-/* The other one sleeps, and is the watch: it lay down while this one was busy. */
+/* The other one sleeps and is the watch, and nobody has woken it: whoever was woken is told no second time, and for a while still
+ * looks as if it slept. */
+static bool is_watched(const yard *y) {
+    return (atomic_load(&y->sched->sleep) & (KC_SLEEP_WATCHED | KC_SLEEP_SEARCHED)) == KC_SLEEP_WATCHED;
+}
+
+/* It lay down while this one was busy. */
 static void until_watched(yard *y) {
-    if ((atomic_load(&y->sched->sleep) & KC_SLEEP_WATCHED) == 0)
+    if (!is_watched(y))
         leaves_one(y);
-    while ((atomic_load(&y->sched->sleep) & KC_SLEEP_WATCHED) == 0)
+    while (!is_watched(y))
         (void)sched_yield();
 }
 
@@ -63,12 +69,12 @@ KC_TEST(what_is_left_while_nobody_watches_wakes_a_sleeper_that_steals_it) {
         rt_spawn(y.sched, leaves_one, &y);
         KC_CHECK_EQ(kc_sched_drain(y.sched, KC_NEVER), KC_OK);
     }
-    until_all_sleep(y.sched);
-    kc_sched_measure(y.sched, &usage);
+    do /* who was the watch rises once more before it lies down for good */
+        kc_sched_measure(y.sched, &usage);
+    while (usage.idle != 2);
     KC_CHECK_EQ(usage.steals, ROUNDS); /* who left them was busy */
     KC_CHECK(usage.wakes >= ROUNDS); /* for those from outside at least */
     KC_CHECK(usage.sleeps > 0);
-    KC_CHECK_EQ(usage.idle, 2);
     kc_sched_free(y.sched);
 }
 
@@ -97,10 +103,11 @@ KC_TEST(one_alone_is_left_to_the_watch_which_finds_it_by_itself) {
 
 /* ---- two ---- */
 
-/* Both are where they were put, the other one sleeps on, and nobody has been told. */
+/* Nobody has been told, the other one sleeps on, and both are still where they were put. The queue is read last: nothing is put
+ * into it meanwhile, so what is in it then was in it when the watch was seen. Read first, it may be emptied by a watch that
+ * rises, does all, and lies down again before it is looked at. */
 static bool are_left_alone(const yard *y, uint64_t wakes_before) {
-    return kc_deque_count(&kc_here_get()->worker->deque) == 2 && (atomic_load(&y->sched->sleep) & KC_SLEEP_WATCHED) != 0 &&
-           wakes_of(y->sched) == wakes_before;
+    return wakes_of(y->sched) == wakes_before && is_watched(y) && kc_deque_count(&kc_here_get()->worker->deque) == 2;
 }
 
 static void leaves_two(void *arg) {
