@@ -75,7 +75,8 @@ static void cancelled(void *arg, uint32_t reason) {
         kc_wait_tell(wait, KC_WAIT_CANCEL);
 }
 
-/* Its time is over: it ends itself, and nothing happened; or somebody was faster, and will tell. */
+/* Its time is over, or could not be told to a clock (which is no timeout, and not counted as one): it ends itself, and nothing
+ * happened; or somebody was faster, and will tell. */
 static uint32_t run_out(const kc_claim *mine, uint32_t told) {
 #if KC_MUTANT == 32 /* a result that came while its time ran out is not waited for */
     for (int i = 0; i < 100; i++)
@@ -83,7 +84,7 @@ static uint32_t run_out(const kc_claim *mine, uint32_t told) {
     (void)mine->give_up(mine->waiter, KC_REASON_TIMEOUT);
     return told;
 #endif
-    if (!mine->give_up(mine->waiter, KC_REASON_TIMEOUT))
+    if (!mine->give_up(mine->waiter, kc_wait_code(told) == KC_ETIME ? KC_REASON_TIMEOUT : KC_REASON_CANCEL))
         told = kc_wait_for(mine->wait, KC_WAIT_DONE | KC_WAIT_CANCEL, KC_NEVER);
     return told;
 }

@@ -50,7 +50,7 @@ KC_API int kc_engine_check(kc_engine *engine, char *why, size_t why_bytes);
 typedef struct kc_engine_usage {
     uint64_t channels, tokens, clauses, messages, scopes, accounts, ports, regions;
     uint64_t files; /* those to be closed included */
-    uint64_t parked, held;
+    uint64_t parked, held; /* parked: of channels apart also selects that were decided and have not left yet */
     uint64_t block_bytes; /* in blocks handed out */
     uint64_t heap_bytes;  /* in chunks committed */
 } kc_engine_usage;
