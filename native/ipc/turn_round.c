@@ -229,6 +229,7 @@ int kc_round(kc_pump *pump, int timeout_ms)
     kc_set_retry(pump);
     kc_pace_release(pump);
     kc_look_all(pump, n);
+    pump->now_ns = kc_turn_clock(); /* to look at a crowd, or to be stopped meanwhile, takes nothing from the round's part */
     kc_round_serve(pump);
     kc_round_attend(pump);
     return busy || ended || n > 0;

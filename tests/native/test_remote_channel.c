@@ -1,6 +1,11 @@
 /* A daemon's channel by the calls of kc_channel.h, against a scripted daemon. Built where the runtime is. */
 #include "kc_remote_peer.h"
 
+static int64_t up_to_ms(int64_t left_ns)
+{
+    return (left_ns + 999999) / 1000000;
+}
+
 KC_TEST(bytes_go_and_come_with_the_deadline_of_the_caller)
 {
     peer *p = open_remote();
@@ -9,11 +14,14 @@ KC_TEST(bytes_go_and_come_with_the_deadline_of_the_caller)
     kc_request request;
     uint8_t buffer[16];
     uint32_t length = 0;
+    int64_t deadline_ns = kc_after_ns(INT64_C(3600000500000)); /* half a millisecond is a whole one */
+    int64_t most_ms = up_to_ms(deadline_ns - kc_now_ns());
     peer_answer(p, KC_CMD_CHAN_SEND, 2, KC_OK);
-    KC_CHECK_EQ(kc_channel_send(channel, "ab", 2, kc_after_ns(1500000)), KC_OK);
+    KC_CHECK_EQ(kc_channel_send(channel, "ab", 2, deadline_ns), KC_OK);
     KC_REQUIRE(peer_next(p, &header, &request));
     KC_CHECK_EQ(request.chan_id, 1001);
-    KC_CHECK(request.timeout_ms >= 1 && request.timeout_ms <= 2);
+    KC_CHECK(request.timeout_ms <= most_ms);
+    KC_CHECK(request.timeout_ms >= up_to_ms(deadline_ns - kc_now_ns()));
     kc_put_bytes(peer_reply(p, KC_CMD_CHAN_RECV, 3, KC_OK), KC_ATTR_ELEMENT, "xyz", 3);
     peer_end(p);
     KC_CHECK_EQ(kc_channel_recv(channel, buffer, sizeof buffer, &length, KC_NEVER), KC_OK);

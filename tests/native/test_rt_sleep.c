@@ -44,23 +44,23 @@ KC_TEST(a_sleep_never_ends_before_its_time) {
     sleeps_a_little(NULL); /* a thread without a scheduler, too */
 }
 
-static void sleeps_until_set(void *arg) {
-    _Atomic uint32_t *flag = arg;
-
-    for (int i = 0; i < 1000 && atomic_load(flag) == 0; i++)
-        KC_CHECK_EQ(kc_sleep_ns(MS / 10), KC_OK);
-    KC_REQUIRE(atomic_load(flag) == 1);
-}
-
 static void sets(void *arg) { atomic_store((_Atomic uint32_t *)arg, 1); }
 
+/* The other one is ready when the first sleep begins. A sleep whose time was up before it lay down lets nobody run. */
+static void sleeps_while_another_is_ready(void *arg) {
+    _Atomic uint32_t *flag = arg;
+
+    rt_spawn(kc_sched_self(), sets, arg);
+    KC_CHECK_EQ(atomic_load(flag), 0);
+    for (int i = 0; i < 1000 && atomic_load(flag) == 0; i++)
+        KC_CHECK_EQ(kc_sleep_ns(MS / 10), KC_OK);
+    KC_CHECK_EQ(atomic_load(flag), 1);
+}
+
 KC_TEST(whoever_sleeps_lets_others_run) {
-    kc_sched *sched = rt_sched(1);
     _Atomic uint32_t flag = 0;
 
-    rt_spawn(sched, sleeps_until_set, &flag);
-    rt_spawn(sched, sets, &flag);
-    kc_sched_free(sched);
+    run_one(1, sleeps_while_another_is_ready, (void *)&flag);
 }
 
 static void sleeps_oddly(void *arg) {
@@ -78,16 +78,24 @@ KC_TEST(a_time_that_has_passed_is_a_yield_and_one_that_never_comes_is_refused) {
     sleeps_oddly(NULL);
 }
 
-/* One worker, so that the order of the wakes is the order of the runs. The last to come says when the night begins. */
+/* One worker, so that the order of the wakes is the order of the runs. The last to come says when the night begins; whoever
+ * comes behind them all sees whether the night had not begun when the last one slept. */
 typedef struct dormitory {
     kc_co *beds[MANY];
     int64_t delay_ns, first_ns;
-    uint32_t taken, woken;
+    uint32_t taken, asleep, woken;
     bool late;
     uint32_t order[MANY];
 } dormitory;
 
 static uint32_t time_of(uint32_t number) { return number * 379 % MANY; } /* each of 0 .. 999 once */
+
+static void looks_when_all_sleep(void *arg) {
+    dormitory *house = arg;
+
+    KC_CHECK_EQ(house->asleep, MANY);
+    house->late = kc_now_ns() >= house->first_ns;
+}
 
 static void goes_to_bed(void *arg) {
     dormitory *house = arg;
@@ -100,8 +108,9 @@ static void goes_to_bed(void *arg) {
         house->first_ns = kc_after_ns(house->delay_ns);
         for (uint32_t i = 0; i < mine; i++)
             KC_CHECK(kc_co_unpark(house->beds[i]) == KC_OK);
+        rt_spawn(kc_sched_self(), looks_when_all_sleep, house);
     }
-    house->late |= kc_now_ns() >= house->first_ns;
+    house->asleep++;
     KC_CHECK_EQ(kc_sleep_until_ns(house->first_ns + time_of(mine) * 1000), KC_OK);
     house->order[house->woken++] = time_of(mine);
 }

@@ -33,12 +33,14 @@ class Watched:
         self.turns = 0
         self.said: list[tuple[str, int]] = []
         self.heard = trio.lowlevel.ParkingLot()
-        self.free = threading.Event()
+        self.free, self.hangs = threading.Event(), threading.Event()
         self.free.set()
         self._turn = daemon.pump.turn
         daemon.pump.turn = self.turn  # type: ignore[method-assign]
 
     def turn(self, *args: Any) -> Report:
+        if not self.free.is_set():
+            self.hangs.set()
         assert self.free.wait(PATIENCE_S)
         report = self._turn(*args)
         self.turns += 1
@@ -84,7 +86,8 @@ async def test_a_turn_that_hangs_is_no_life_though_trio_goes_round() -> None:
         await one.hear(3)
         one.free.clear()
         one.daemon.pump.wake()  # into the turn that hangs
-        await trio.sleep(PAUSES_S)
+        assert await trio.to_thread.run_sync(one.hangs.wait, PATIENCE_S)
+        await trio.testing.wait_all_tasks_blocked()  # what the turn before it had to say is said
         before = len(one.said)
         await trio.sleep(PAUSES_S)
         assert len(one.said) == before

@@ -1,5 +1,6 @@
 """kcoro top: on a real terminal (a pty of 80 by 24 with a screen of our own), and without."""
 
+import codecs
 import fcntl
 import json
 import os
@@ -12,7 +13,6 @@ import subprocess
 import termios
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -21,25 +21,27 @@ from kcoro_ipc import blocking
 from tests.unit.test_monitor import ROOT, conforms
 
 LIMIT_S = 60
-HOME = "\x1b[H"
+HOME, TO_END = "\x1b[H", "\x1b[J"
 
 
 class Tty:
     """A program on a terminal. `screen()` is its last whole picture: top draws from the upper left
-    and erases what is left of each line, so that is the text behind the last HOME."""
+    and erases what is left of each line and at last of the screen, so that is the text between the
+    last such end and the HOME before it. A read may end anywhere in a picture, or in a letter."""
 
     def __init__(
         self, kcoro: Any, *words: str, columns: int = 80, rows: int = 24, **env: str
     ) -> None:
         self._ours, theirs = pty.openpty()
         self.resize(columns, rows)
-        self.before = termios.tcgetattr(theirs)
+        self.before = self.after = termios.tcgetattr(theirs)
         self.theirs = theirs
         kept = {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8", **env}
         self.program: subprocess.Popen[bytes] = kcoro.start(
             *words, stdin=theirs, stdout=theirs, env={**kcoro.environment(), **kept}
         )
         self.text = ""
+        self._letters = codecs.getincrementaldecoder("utf-8")()
 
     def resize(self, columns: int, rows: int) -> None:
         fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -48,14 +50,18 @@ class Tty:
         os.write(self._ours, keys.encode())
 
     def screen(self) -> list[str]:
-        picture = self.text.rpartition(HOME)[2]
+        picture = self.text.rpartition(TO_END)[0].rpartition(HOME)[2]
         picture = re.sub(r"\x1b\[[0-9;]*[KJm]", "", picture)
         return [line.rstrip() for line in picture.split("\r\n")]
 
-    def read(self) -> None:
+    def read(self) -> bool:
+        """False: nobody writes there any more, and all has been read."""
         if select.select([self._ours], [], [], 0.1)[0]:
-            with suppress(OSError):
-                self.text += os.read(self._ours, 65536).decode()
+            try:
+                self.text += self._letters.decode(os.read(self._ours, 65536))
+            except OSError:
+                return False
+        return True
 
     def until(self, seen: Callable[[list[str]], object]) -> list[str]:
         limit = time.monotonic() + LIMIT_S
@@ -70,18 +76,22 @@ class Tty:
         while (code := self.program.poll()) is None:
             assert time.monotonic() < limit
             self.read()
-        self.read()
+        self.after = termios.tcgetattr(self.theirs)
+        os.close(self.theirs)
+        self.theirs = -1
+        while self.read():
+            assert time.monotonic() < limit
         return code
 
     def close(self) -> None:
         for fd in (self._ours, self.theirs):
-            with suppress(OSError):
+            if fd >= 0:
                 os.close(fd)
 
     def is_as_before(self) -> bool:
-        """The screen and the keys were given back."""
+        """The screen and the keys were given back, at its end."""
         given_back = self.text.endswith("\x1b[?25h\x1b[?1049l")
-        return given_back and termios.tcgetattr(self.theirs) == self.before
+        return given_back and self.after == self.before
 
 
 @pytest.fixture

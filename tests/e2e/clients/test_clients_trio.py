@@ -200,9 +200,19 @@ async def test_a_confirmed_send_ends_with_the_acknowledgement(client: Client, na
         assert confirmed == []
         await job.ack()
     assert confirmed == [True]
-    with pytest.raises(errors.Unconfirmed):
-        with trio.move_on_after(0.01):
+
+    async def send_in_vain(scope: trio.CancelScope) -> None:
+        with scope, pytest.raises(errors.Unconfirmed):
             await jobs.send(b"y", confirm=True)
+        confirmed.append(False)
+
+    async with trio.open_nursery() as nursery:
+        scope = trio.CancelScope()
+        nursery.start_soon(send_in_vain, scope)
+        while not (await jobs.statistics()).depth:
+            pass
+        scope.cancel()
+    assert confirmed == [True, False]
 
 
 async def test_trios_errors_come_from_the_daemons_codes(client: Client, name: str) -> None:

@@ -146,12 +146,14 @@ static int64_t in_ms(int64_t ms) { return kc_after_ns(ms * 1000000); }
 
 static void receives_in_time(part *me) { receives_until(me->p, me->who, me->channel, me->deadline_ns); }
 
-static part *receiver_until(play *p, const char *who, int64_t ms) {
+static part *receiver_until_ns(play *p, const char *who, int64_t deadline_ns) {
     part *one = launch(p, who, receives_in_time, p->channel, NULL);
 
-    one->deadline_ns = in_ms(ms);
+    one->deadline_ns = deadline_ns;
     return one;
 }
+
+static part *receiver_until(play *p, const char *who, int64_t ms) { return receiver_until_ns(p, who, in_ms(ms)); }
 
 static void passes_on_receive(play *p) {
     receives_until(p, "r", p->channel, in_ms(5));
@@ -190,8 +192,11 @@ static void of_now(play *p) {
     tries_to_receive(p, "q", c);
 }
 
+/* Counted from one time: how long it takes to launch them changes nothing in the order of their deadlines. */
 static void order_of_time(play *p) {
-    part *all[3] = {receiver_until(p, "r", 150), receiver_until(p, "q", 50), receiver_until(p, "p", 100)};
+    int64_t begin_ns = kc_now_ns(), ms = 1000000;
+    part *all[3] = {receiver_until_ns(p, "r", begin_ns + 150 * ms), receiver_until_ns(p, "q", begin_ns + 50 * ms),
+                    receiver_until_ns(p, "p", begin_ns + 100 * ms)};
 
     for (int i = 0; i < 3; i++)
         join(all[i]);

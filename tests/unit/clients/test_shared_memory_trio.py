@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from kcoro_ipc.regions.memory import PAGE, create_memory, map_memory
 from tests.unit.clients.peers import descriptor, ranges_of, serve_region
 
 KIB, MIB = 1 << 10, 1 << 20
+PATIENCE_S = 60.0  # bounds a test that hangs; nothing is judged by time
 Played = Callable[..., AbstractContextManager[Path]]
 
 
@@ -54,12 +55,29 @@ async def test_tasks_that_send_from_one_region_register_it_once(shared: Any) -> 
     assert sorted(seen) == [(77, bytes([place])) for place in range(8)]
 
 
+async def cancelled_when(seen: threading.Event, work: Callable[[], Awaitable[Any]]) -> list[Any]:
+    """What `work` answered before it was cancelled, which is when the daemon has seen its frame."""
+    answers: list[Any] = []
+
+    async def answer() -> None:
+        answers.append(await work())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        assert await trio.to_thread.run_sync(seen.wait, PATIENCE_S)
+        nursery.cancel_scope.cancel()
+    return answers
+
+
 async def test_a_cancelled_send_leaves_the_block_as_it_was(shared: Any) -> None:
+    sent = threading.Event()
+
     def script(peer: Any) -> None:
         peer.opens(ELEM_SIZE=16 * MIB)
         number, _ = serve_region(peer, 77)
         os.close(number)
         frame = peer.expect("CHAN_SEND")
+        sent.set()
         peer.expect("CANCEL")
         peer.reply(frame, KC_ECANCELED)
         peer.serve("CHAN_SEND")
@@ -68,9 +86,7 @@ async def test_a_cancelled_send_leaves_the_block_as_it_was(shared: Any) -> None:
     with shared(script) as path:
         async with open_client(path) as client, await client.make_channel("frames") as channel:
             with client.loan(64 * KIB) as block:
-                with trio.move_on_after(0.05) as scope:
-                    await channel.send(block)
-                assert scope.cancelled_caught
+                assert await cancelled_when(sent, lambda: channel.send(block)) == []
                 block[0] = 1
                 await channel.send(block)
                 with pytest.raises(ValueError, match="released"):
@@ -78,11 +94,14 @@ async def test_a_cancelled_send_leaves_the_block_as_it_was(shared: Any) -> None:
 
 
 async def test_a_cancelled_send_that_happened_takes_the_block(shared: Any) -> None:
+    sent = threading.Event()
+
     def script(peer: Any) -> None:
         peer.opens(ELEM_SIZE=16 * MIB)
         number, _ = serve_region(peer, 77)
         os.close(number)
         frame = peer.expect("CHAN_SEND")
+        sent.set()
         peer.expect("CANCEL")
         peer.reply(frame)
         peer.serve("CHAN_RELEASE")
@@ -90,8 +109,7 @@ async def test_a_cancelled_send_that_happened_takes_the_block(shared: Any) -> No
     with shared(script) as path:
         async with open_client(path) as client, await client.make_channel("frames") as channel:
             with client.loan(64 * KIB) as block:
-                with trio.move_on_after(0.05):
-                    assert await channel.send(block)
+                assert await cancelled_when(sent, lambda: channel.send(block)) == [True]
                 with pytest.raises(ValueError, match="released"):
                     block[0] = 1
 
