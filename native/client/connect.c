@@ -116,22 +116,29 @@ void kc_client_shut(kc_ipc *ipc)
 
 /* --- for the caller ----------------------------------------------------------------------------------------------- */
 
+static int kc_connect_try(kc_ipc *ipc, const kc_ipc_op *hello, const char *path, bool seqpacket)
+{
+    kc_client_enter(ipc);
+    bool over = hello->cancelled;
+    kc_client_leave(ipc);
+    return over ? (int)KC_ECANCELED : kc_unix_connect(path, seqpacket, &ipc->link);
+}
+
 /* Nothing tells when a full backlog has room again, so it is asked for: soon, then less often. */
-static int kc_connect_reach(kc_ipc *ipc, kc_ipc_op *hello, const char *path, bool seqpacket, int64_t deadline_ns)
+static int kc_connect_reach(kc_ipc *ipc, const kc_ipc_op *hello, const char *path, bool seqpacket, int64_t deadline_ns)
 {
     int64_t pause_ns = KC_PAUSE_NS;
-    bool on = kc_client_pause(ipc, hello, 0);
-    int code = on ? kc_unix_connect(path, seqpacket, &ipc->link) : KC_ECANCELED;
+    int code = kc_connect_try(ipc, hello, path, seqpacket);
     while (code == KC_EAGAIN && kc_client_now_ns() < deadline_ns) {
         int64_t until_ns = kc_client_now_ns() + pause_ns;
-        on = kc_client_pause(ipc, hello, until_ns < deadline_ns ? until_ns : deadline_ns);
+        kc_client_pause(ipc, until_ns < deadline_ns ? until_ns : deadline_ns);
         pause_ns = 2 * pause_ns < KC_PAUSE_MOST_NS ? 2 * pause_ns : KC_PAUSE_MOST_NS;
-        code = on ? kc_unix_connect(path, seqpacket, &ipc->link) : KC_ECANCELED;
+        code = kc_connect_try(ipc, hello, path, seqpacket);
     }
     return code == KC_EAGAIN ? KC_ECONNRESET : code;
 }
 
-static int kc_connect_socket(kc_ipc *ipc, kc_ipc_op *hello, const char *address, int64_t deadline_ns)
+static int kc_connect_socket(kc_ipc *ipc, const kc_ipc_op *hello, const char *address, int64_t deadline_ns)
 {
     char path[128];
     int seqpacket;
@@ -143,7 +150,7 @@ static int kc_connect_socket(kc_ipc *ipc, kc_ipc_op *hello, const char *address,
     return code;
 }
 
-static int kc_connect_link(kc_ipc *ipc, kc_ipc_op *hello, const kc_ipc_config *config, int64_t deadline_ns)
+static int kc_connect_link(kc_ipc *ipc, const kc_ipc_op *hello, const kc_ipc_config *config, int64_t deadline_ns)
 {
     int code = KC_OK;
     if (config->transport == NULL) {

@@ -45,12 +45,11 @@ int kc_connect_greet(kc_ipc *ipc, kc_ipc_op *op, const char *name, int64_t deadl
     return code == KC_OK ? kc_ipc_op_wait(op, NULL) : code;
 }
 
-/* Nobody knows of the connection but who makes it: it ends as if it had never been. */
-void kc_client_give_up(kc_ipc *ipc)
+/* Nobody knows of the connection but who makes it: it ends as if it had never been. Where it does not greet yet, whoever makes
+ * it looks at the operation: before each attempt and before the greeting. */
+void kc_connect_give_up(kc_ipc *ipc)
 {
     if (ipc->greeting != NULL) {
         kc_client_end(ipc, KC_ECANCELED);
-    } else {
-        kc_client_ring_at(ipc, 1); /* it may pause */
     }
 }

@@ -276,7 +276,7 @@ void kc_client_close_files(int *files, uint32_t count);
 
 /* connect_hello.c */
 int kc_connect_greet(kc_ipc *ipc, kc_ipc_op *hello, const char *name, int64_t deadline_ns);
-void kc_client_give_up(kc_ipc *ipc); /* its greeting was cancelled; with the lock */
+void kc_connect_give_up(kc_ipc *ipc); /* its greeting was cancelled; with the lock */
 
 /* wait.c */
 extern const kc_ipc_waiting kc_thread_waiting;
@@ -284,7 +284,7 @@ void kc_client_wait(kc_ipc *ipc, kc_waiter *waiter); /* until it is ready; with 
 void kc_client_ready(kc_ipc *ipc, kc_waiter *waiter);
 void kc_client_quit(kc_ipc *ipc);    /* shuts what was disconnected when nobody sleeps on it */
 bool kc_client_tower(kc_ipc *ipc);   /* makes what coroutines sleep on */
-bool kc_client_pause(kc_ipc *ipc, const kc_ipc_op *hello, int64_t until_ns); /* before it greets; false: it will not */
+void kc_client_pause(kc_ipc *ipc, int64_t until_ns); /* while nobody else uses the connection */
 void kc_client_move(kc_ipc *ipc); /* sends what can be sent now, and looks at the clock; with the lock */
 void kc_client_step(kc_ipc *ipc); /* and reads, unless somebody else does */
 

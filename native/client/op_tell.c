@@ -89,7 +89,7 @@ static void kc_op_ask_cancel(kc_ipc *ipc, kc_ipc_op *op)
         op->cancelled = true;
         kc_credit_cancel(ipc, op);
         if (op->cmd == KC_CMD_HELLO) {
-            kc_client_give_up(ipc);
+            kc_connect_give_up(ipc);
         }
         return;
     }

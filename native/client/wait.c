@@ -64,31 +64,18 @@ static const kc_ipc_waiting *kc_waiting_here(const kc_ipc *ipc, void **who_out)
     return &kc_thread_waiting;
 }
 
-/* Whoever gives the greeting up meanwhile rings, too. */
-static bool kc_pause_on(kc_ipc *ipc, const kc_ipc_op *hello, int64_t ring_ns)
-{
-    pthread_mutex_lock(&ipc->lock);
-    bool on = !hello->cancelled;
-    if (on && ring_ns != 0) {
-        kc_client_ring_at(ipc, ring_ns);
-    }
-    pthread_mutex_unlock(&ipc->lock);
-    return on;
-}
-
-bool kc_client_pause(kc_ipc *ipc, const kc_ipc_op *hello, int64_t until_ns)
+void kc_client_pause(kc_ipc *ipc, int64_t until_ns)
 {
     void *who;
     const kc_ipc_waiting *waiting = kc_waiting_here(ipc, &who);
 #if KC_MUTANT == 50 /* a coroutine that meets a full backlog keeps its worker */
     waiting = &kc_thread_waiting;
 #endif
-    bool on = kc_pause_on(ipc, hello, until_ns);
-    while (on && kc_client_now_ns() < until_ns) {
+    kc_client_ring_at(ipc, until_ns);
+    while (kc_client_now_ns() < until_ns) {
         waiting->wait(ipc->epoll);
-        on = kc_pause_on(ipc, hello, 0);
     }
-    return kc_pause_on(ipc, hello, INT64_MAX);
+    kc_client_ring_at(ipc, INT64_MAX);
 }
 
 /* --- the pilot ---------------------------------------------------------------------------------------------------- */

@@ -416,6 +416,7 @@ KC_TEST(what_waits_for_a_bound_is_cancelled_without_a_word)
             kc_ipc_measure(s.p->ipc, &usage);
             KC_CHECK_EQ(usage.requests, 1);
             KC_CHECK_EQ(usage.callers, 0);
+            KC_CHECK_EQ(questions[i].ask(&s), KC_ECANCELED); /* and with one that is set does not begin to wait */
             peer_hang_up(s.p);
             kc_ipc_op_free(first);
             end(&s);

@@ -71,8 +71,9 @@ KC_API int kc_remote_nack(kc_ipc *ipc, const uint64_t *deliveries, uint32_t coun
 KC_API int kc_remote_region_make(kc_ipc *ipc, size_t bytes, kc_cancel *cancel, kc_ipc_region **region_out);
 KC_API int kc_remote_region_free(kc_ipc_region *region, kc_cancel *cancel); /* KC_ECANCELED: it is still there */
 KC_API int kc_remote_ping(kc_ipc *ipc, kc_cancel *cancel);
-/* It waits in no answer of a daemon that has greeted: a cancel ends it at once, and the daemon sees at most a connection that
- * went away. KC_EINPROGRESS is none of its ends. */
+/* Nobody waits for an answer to such a cancel: it ends the connect at once, where the daemon does not accept when that is looked
+ * at next (32 ms at most). The daemon sees at most a connection that went away, so KC_EINPROGRESS is none of its ends. `link` of
+ * the configuration is closed in every case. */
 KC_API int kc_remote_connect(const kc_ipc_config *config, kc_cancel *cancel, kc_ipc **ipc_out);
 
 #ifdef __cplusplus
