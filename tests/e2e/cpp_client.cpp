@@ -417,6 +417,23 @@ CPP_TEST(an_open_that_is_cancelled_has_its_handle_or_the_daemon_has_none_of_it) 
     CPP_EQ(usage.ended, KC_OK);
 }
 
+CPP_TEST(a_make_that_is_cancelled_has_made_it_or_nothing_is_there) {
+    const kcoro::connection c, other;
+    for (int round = 0; round < 100; round++) {
+        const std::string name = named("cpp.made") + "." + std::to_string(round);
+        const kcoro::cancellation stop;
+        kc_ipc_chan *there = nullptr;
+        std::thread stops([&] { (void)stop.trigger(); });
+        const auto made = c.make_bytes(name.c_str(), kcoro::rendezvous(), 0, stop);
+        stops.join();
+        CPP_CHECK(made.has_value() || made.code() == errc::cancelled);
+        CPP_EQ(kc_ipc_open(other.native(), name.c_str(), 0, 0, &there), made.has_value() ? KC_OK : KC_ENOENT);
+        if (made)
+            CPP_EQ(readers(*made), 2);
+        kc_ipc_chan_free(there);
+    }
+}
+
 /* Every call that asks the daemon and has no deadline: each may go on in another thread. */
 static void all_that_asks(const kcoro::connection &c, const std::string &name) {
     const auto numbers = c.make_channel<int>(name.c_str(), kcoro::buffered(2)).value();
@@ -486,6 +503,7 @@ int main() {
     CPP_RUN(a_select_stands_at_channels_of_whole_messages);
     CPP_RUN(with_a_cancel_that_is_set_nothing_is_asked_and_everything_is_as_it_was);
     CPP_RUN(an_open_that_is_cancelled_has_its_handle_or_the_daemon_has_none_of_it);
+    CPP_RUN(a_make_that_is_cancelled_has_made_it_or_nothing_is_there);
     CPP_RUN(exceptions_stay_with_a_coroutine_that_asks_the_daemon);
     return test::report();
 }
