@@ -120,7 +120,8 @@ static void kc_chan_put_numbers(kc_writer *writer, const kc_ipc_chan_config *con
     }
 }
 
-int kc_unless_make(kc_ipc *ipc, const char *name, const kc_ipc_chan_config *config, kc_stop *stop, kc_ipc_chan **chan_out)
+int kc_unless_make(kc_ipc *ipc, const char *name, const kc_ipc_chan_config *config, kc_stop *stop,
+                   kc_ipc_chan **chan_out)
 {
     kc_ipc_chan_config wanted = config != NULL ? *config : (kc_ipc_chan_config){0};
     kc_writer writer;

@@ -354,13 +354,15 @@ int kc_ask_check_wish(const kc_ipc_wish *wish, uint32_t flags_known, bool may_ex
 
 /* control.c: requests that are answered at once */
 kc_ipc_op *kc_control_make(kc_ipc *ipc, kc_ipc_chan *chan, uint16_t cmd, size_t more_bytes, kc_writer *writer_out);
-int kc_control_run(kc_ipc_op *op, kc_writer *writer, bool counted, kc_stop *stop); /* asks and waits; kc_op_done is due */
-int kc_control_done(kc_ipc_op *op, kc_writer *writer, kc_stop *stop);              /* and frees */
+/* Asks and waits; kc_op_done is due. */
+int kc_control_run(kc_ipc_op *op, kc_writer *writer, bool counted, kc_stop *stop);
+int kc_control_done(kc_ipc_op *op, kc_writer *writer, kc_stop *stop); /* and frees */
 
 /* The calls of kc_ipc.h of these names, unless they are stopped: each beside its namesake. */
 int kc_unless_connect(const kc_ipc_config *config, kc_stop *stop, kc_ipc **ipc_out);
 int kc_unless_ping(kc_ipc *ipc, kc_stop *stop);
-int kc_unless_make(kc_ipc *ipc, const char *name, const kc_ipc_chan_config *config, kc_stop *stop, kc_ipc_chan **chan_out);
+int kc_unless_make(kc_ipc *ipc, const char *name, const kc_ipc_chan_config *config, kc_stop *stop,
+                   kc_ipc_chan **chan_out);
 int kc_unless_open(kc_ipc *ipc, const char *name, uint32_t rights, int32_t timeout_ms, kc_stop *stop,
                    kc_ipc_chan **chan_out);
 int kc_unless_open_id(kc_ipc *ipc, uint32_t chan_id, uint32_t rights, kc_stop *stop, kc_ipc_chan **chan_out);

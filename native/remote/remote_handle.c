@@ -54,8 +54,8 @@ KC_API int kc_remote_select(kc_ipc *ipc, const kc_ipc_clause *clauses, uint32_t 
     return kc_remote_tell(op, code, cancel, result_out);
 }
 
-KC_API int kc_remote_send_many(kc_ipc_chan *chan, const kc_ipc_payload *payloads, uint32_t count, const kc_ipc_wish *wish,
-                               kc_cancel *cancel, kc_ipc_result *result_out)
+KC_API int kc_remote_send_many(kc_ipc_chan *chan, const kc_ipc_payload *payloads, uint32_t count,
+                               const kc_ipc_wish *wish, kc_cancel *cancel, kc_ipc_result *result_out)
 {
     kc_remote_stop stop = kc_remote_stop_of(cancel);
     return kc_unless_send_many(chan, payloads, count, wish, &stop.base, result_out);

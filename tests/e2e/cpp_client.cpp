@@ -377,7 +377,7 @@ static std::uint64_t readers(const kcoro::daemon_channel &of) {
     return stats[KC_STAT_HANDLES_READ];
 }
 
-/* Somebody waits for a name. The wait is cancelled and over before that is made, or cancelled as it is, or afterwards. */
+/* Somebody waits for a name. The wait is cancelled and over before that is made, or cancelled as it is, or after. */
 static errc cancelled_as_it_comes(const kcoro::connection &c, const kcoro::connection &maker, int round) {
     const std::string name = named("cpp.race") + "." + std::to_string(round);
     const kcoro::cancellation stop;

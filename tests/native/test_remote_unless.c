@@ -1,5 +1,5 @@
-/* The calls of kc_ipc.h that wait for the daemon's answer, with a cancel: before they are asked, before they have left, before
- * they are answered, as they are answered, and when nobody answers. Built where the runtime is. */
+/* The calls of kc_ipc.h that wait for the daemon's answer, with a cancel: before they are asked, before they have left,
+ * before they are answered, as they are answered, and when nobody answers. Built where the runtime is. */
 #include "client/kc_client.h"
 #include "kc_remote_peer.h"
 

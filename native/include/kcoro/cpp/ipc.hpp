@@ -41,7 +41,8 @@ public:
         const int rc = create(name, k, sizeof(T), KC_FLAG_CHAN_FIXED_SIZE, how, &chan);
         return rc == KC_OK ? adopt<T>(chan) : result<channel<T, carriage::bytes>>(code_of(rc));
     }
-    /* One that is there, or will be by then, unless it is cancelled. errc::exists: its messages need not have sizeof(T) bytes. */
+    /* One that is there, or will be by then, unless it is cancelled. errc::exists: its messages need not have sizeof(T)
+     * bytes. */
     template <class T> result<channel<T, carriage::bytes>> open_channel(const char *name, patience how = {}) const {
         kc_ipc_chan *chan = nullptr;
         const int rc = find(name, how, &chan);
