@@ -50,8 +50,8 @@ KC_API int kc_remote_recv_many(kc_ipc_chan *chan, uint32_t max_items, const kc_i
 /* kc_ipc_op_wait, with a cancel that is kc_ipc_op_cancel for this operation while this call waits for it. */
 KC_API int kc_remote_op_wait(kc_ipc_op *op, kc_cancel *cancel, kc_ipc_result *result_out);
 
-/* The other calls of kc_ipc.h that wait for the daemon, by the same names and with the same arguments. Each says what is
- * true:
+/* The other calls of kc_ipc.h that wait for the daemon, by the same names and with the same arguments. Each says
+ * what is true:
  *   KC_OK           it has happened, though the cancel may be set: a channel that was made or opened, or a region, is
  *                   the caller's to free, as ever
  *   KC_ECANCELED    nothing happened, and nobody holds anything. Of one that was set before not a byte is sent. (As in
