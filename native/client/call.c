@@ -1,17 +1,11 @@
 /* call.c: the calls that wait: an operation begun, waited for and freed (kcoro/kc_ipc.h). */
 #include "client/kc_client.h"
 
-static int kc_call_run(kc_ipc_op *op, kc_ipc_result *result_out)
+static int kc_call_run(kc_ipc_op *op, kc_stop *stop, kc_ipc_result *result_out)
 {
-    int code = kc_op_begin(op, true, true);
-    if (code != KC_OK) {
-        kc_op_unmake(op);
-        if (result_out != NULL) {
-            result_out->code = code;
-        }
-        return code;
-    }
-    return kc_op_finish(op, result_out);
+    int code = kc_op_run(op, true, stop, result_out);
+    kc_op_done(op);
+    return code;
 }
 
 static void kc_call_clear(kc_ipc_result *result_out, int code)
@@ -21,10 +15,10 @@ static void kc_call_clear(kc_ipc_result *result_out, int code)
     }
 }
 
-static int kc_call(kc_ipc_op *op, int code, kc_ipc_result *result_out)
+static int kc_call(kc_ipc_op *op, int code, kc_stop *stop, kc_ipc_result *result_out)
 {
     kc_call_clear(result_out, code);
-    return code == KC_OK ? kc_call_run(op, result_out) : code;
+    return code == KC_OK ? kc_call_run(op, stop, result_out) : code;
 }
 
 /* --- sending ------------------------------------------------------------------------------------------------------ */
@@ -34,7 +28,7 @@ KC_API int kc_ipc_send_payload(kc_ipc_chan *chan, const kc_ipc_payload *payload,
 {
     kc_ipc_op *op = NULL;
     int code = kc_ask_send(chan, payload, 1, wish, &op);
-    return kc_call(op, code, result_out);
+    return kc_call(op, code, NULL, result_out);
 }
 
 KC_API int kc_ipc_send(kc_ipc_chan *chan, const void *bytes, size_t length, const kc_ipc_wish *wish)
@@ -67,15 +61,15 @@ static uint32_t kc_call_run_length(const kc_ipc *ipc, const kc_ipc_payload *payl
 
 /* One frame of them. KC_OK: `one` says how many of it are settled. */
 static int kc_call_send_run(kc_ipc_chan *chan, const kc_ipc_payload *payloads, uint32_t run, const kc_ipc_wish *how,
-                            kc_ipc_result *one)
+                            kc_stop *stop, kc_ipc_result *one)
 {
     kc_ipc_op *op = NULL;
     int code = kc_ask_send(chan, payloads, run, how, &op);
-    return kc_call(op, code, one);
+    return kc_call(op, code, stop, one);
 }
 
-KC_API int kc_ipc_send_many(kc_ipc_chan *chan, const kc_ipc_payload *payloads, uint32_t count,
-                            const kc_ipc_wish *wish, kc_ipc_result *result_out)
+int kc_unless_send_many(kc_ipc_chan *chan, const kc_ipc_payload *payloads, uint32_t count, const kc_ipc_wish *wish,
+                        kc_stop *stop, kc_ipc_result *result_out)
 {
     kc_ipc_result one = {.code = KC_EINVAL, .index = UINT32_MAX};
     kc_ipc_wish how = kc_ask_wish(wish);
@@ -85,7 +79,7 @@ KC_API int kc_ipc_send_many(kc_ipc_chan *chan, const kc_ipc_payload *payloads, u
     while (go_on) {
         uint32_t run = kc_call_run_length(chan->ipc, payloads + settled, count - settled);
         how.timeout_ms = kc_op_left_ms(deadline_ns, how.timeout_ms);
-        int code = kc_call_send_run(chan, payloads + settled, run, &how, &one);
+        int code = kc_call_send_run(chan, payloads + settled, run, &how, stop, &one);
         asked = settled + run;
         go_on = code == KC_OK && one.count == run && asked < count;
         settled += one.count;
@@ -107,6 +101,12 @@ KC_API int kc_ipc_send_many(kc_ipc_chan *chan, const kc_ipc_payload *payloads, u
     return one.code;
 }
 
+KC_API int kc_ipc_send_many(kc_ipc_chan *chan, const kc_ipc_payload *payloads, uint32_t count,
+                            const kc_ipc_wish *wish, kc_ipc_result *result_out)
+{
+    return kc_unless_send_many(chan, payloads, count, wish, NULL, result_out);
+}
+
 /* --- receiving ---------------------------------------------------------------------------------------------------- */
 
 KC_API int kc_ipc_recv_many(kc_ipc_chan *chan, uint32_t max_items, const kc_ipc_wish *wish,
@@ -114,7 +114,7 @@ KC_API int kc_ipc_recv_many(kc_ipc_chan *chan, uint32_t max_items, const kc_ipc_
 {
     kc_ipc_op *op = NULL;
     int code = kc_ask_recv(chan, max_items, true, wish, &op);
-    return kc_call(op, code, result_out);
+    return kc_call(op, code, NULL, result_out);
 }
 
 KC_API int kc_ipc_recv(kc_ipc_chan *chan, kc_ipc_message *message_out, const kc_ipc_wish *wish)
@@ -125,17 +125,12 @@ KC_API int kc_ipc_recv(kc_ipc_chan *chan, kc_ipc_message *message_out, const kc_
     if (code != KC_OK) {
         return code;
     }
-    code = kc_op_begin(op, true, true);
-    if (code != KC_OK) {
-        kc_op_unmake(op);
-        return code;
-    }
-    code = kc_ipc_op_wait(op, NULL);
+    code = kc_op_run(op, true, NULL, NULL);
     if (code == KC_OK) {
         *message_out = op->messages[0];
         op->message_count = 0;
     }
-    kc_op_finish(op, NULL);
+    kc_op_done(op);
     return code;
 }
 
@@ -150,7 +145,7 @@ KC_API int kc_ipc_select(kc_ipc *ipc, const kc_ipc_clause *clauses, uint32_t cou
 {
     kc_ipc_op *op = NULL;
     int code = kc_ask_select(ipc, clauses, count, wish, &op);
-    return kc_call(op, code, result_out);
+    return kc_call(op, code, NULL, result_out);
 }
 
 /* --- many in flight ----------------------------------------------------------------------------------------------- */

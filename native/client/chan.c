@@ -53,23 +53,21 @@ static void kc_chan_give(kc_ipc_chan *chan)
 }
 
 /* Its answer fills a handle that was made before: what the daemon has granted is never lost for want of memory. */
-static int kc_chan_ask(kc_ipc_op *op, kc_writer *writer, uint32_t flags, bool may_wait, kc_ipc_chan **chan_out)
+static int kc_chan_ask(kc_ipc_op *op, kc_writer *writer, uint32_t flags, bool counted, kc_stop *stop,
+                       kc_ipc_chan **chan_out)
 {
     kc_ipc_chan *chan = kc_chan_new(op->ipc);
     if (chan == NULL) {
         kc_op_unmake(op);
         return KC_ENOMEM;
     }
-    int code = kc_control_ask(op, writer, may_wait);
-    if (code == KC_OK) {
-        code = kc_ipc_op_wait(op, NULL);
-        const kc_reply *reply = &op->reply;
-        chan->info = (kc_ipc_chan_info){
-            .chan_id = reply->chan_id, .kind = reply->kind, .capacity = reply->capacity, .elem_size = reply->elem_size,
-            .overflow = reply->overflow,
-            .flags = (reply->flags & ~(uint32_t)KC_CHAN_RIGHTS) | (flags & KC_CHAN_RIGHTS)};
-        kc_op_finish(op, NULL);
-    }
+    int code = kc_control_run(op, writer, counted, stop);
+    const kc_reply *reply = &op->reply;
+    chan->info = (kc_ipc_chan_info){
+        .chan_id = reply->chan_id, .kind = reply->kind, .capacity = reply->capacity, .elem_size = reply->elem_size,
+        .overflow = reply->overflow,
+        .flags = (reply->flags & ~(uint32_t)KC_CHAN_RIGHTS) | (flags & KC_CHAN_RIGHTS)};
+    kc_op_done(op);
     if (code != KC_OK) {
         kc_chan_give(chan);
         return code;
@@ -122,7 +120,8 @@ static void kc_chan_put_numbers(kc_writer *writer, const kc_ipc_chan_config *con
     }
 }
 
-KC_API int kc_ipc_make(kc_ipc *ipc, const char *name, const kc_ipc_chan_config *config, kc_ipc_chan **chan_out)
+int kc_unless_make(kc_ipc *ipc, const char *name, const kc_ipc_chan_config *config, kc_stop *stop,
+                   kc_ipc_chan **chan_out)
 {
     kc_ipc_chan_config wanted = config != NULL ? *config : (kc_ipc_chan_config){0};
     kc_writer writer;
@@ -147,11 +146,16 @@ KC_API int kc_ipc_make(kc_ipc *ipc, const char *name, const kc_ipc_chan_config *
     kc_chan_put_given(&writer, &wanted);
     kc_chan_put_numbers(&writer, &wanted);
     kc_put_u32(&writer, KC_ATTR_FLAGS, wanted.flags);
-    return kc_chan_ask(op, &writer, wanted.flags, false, chan_out);
+    return kc_chan_ask(op, &writer, wanted.flags, false, stop, chan_out);
+}
+
+KC_API int kc_ipc_make(kc_ipc *ipc, const char *name, const kc_ipc_chan_config *config, kc_ipc_chan **chan_out)
+{
+    return kc_unless_make(ipc, name, config, NULL, chan_out);
 }
 
 static int kc_chan_open(kc_ipc *ipc, const char *name, uint32_t chan_id, uint32_t rights, int32_t timeout_ms,
-                        kc_ipc_chan **chan_out)
+                        kc_stop *stop, kc_ipc_chan **chan_out)
 {
     kc_writer writer;
     *chan_out = NULL;
@@ -175,18 +179,29 @@ static int kc_chan_open(kc_ipc *ipc, const char *name, uint32_t chan_id, uint32_
     }
     rights = kc_chan_rights(rights & KC_CHAN_RIGHTS);
     kc_put_u32(&writer, KC_ATTR_FLAGS, rights);
-    return kc_chan_ask(op, &writer, rights, timeout_ms != 0, chan_out);
+    return kc_chan_ask(op, &writer, rights, timeout_ms != 0, stop, chan_out);
+}
+
+int kc_unless_open(kc_ipc *ipc, const char *name, uint32_t rights, int32_t timeout_ms, kc_stop *stop,
+                   kc_ipc_chan **chan_out)
+{
+    *chan_out = NULL;
+    return name == NULL ? KC_EINVAL : kc_chan_open(ipc, name, 0, rights, timeout_ms, stop, chan_out);
 }
 
 KC_API int kc_ipc_open(kc_ipc *ipc, const char *name, uint32_t rights, int32_t timeout_ms, kc_ipc_chan **chan_out)
 {
-    *chan_out = NULL;
-    return name == NULL ? KC_EINVAL : kc_chan_open(ipc, name, 0, rights, timeout_ms, chan_out);
+    return kc_unless_open(ipc, name, rights, timeout_ms, NULL, chan_out);
+}
+
+int kc_unless_open_id(kc_ipc *ipc, uint32_t chan_id, uint32_t rights, kc_stop *stop, kc_ipc_chan **chan_out)
+{
+    return kc_chan_open(ipc, NULL, chan_id, rights, 0, stop, chan_out);
 }
 
 KC_API int kc_ipc_open_id(kc_ipc *ipc, uint32_t chan_id, uint32_t rights, kc_ipc_chan **chan_out)
 {
-    return kc_chan_open(ipc, NULL, chan_id, rights, 0, chan_out);
+    return kc_unless_open_id(ipc, chan_id, rights, NULL, chan_out);
 }
 
 KC_API void kc_ipc_chan_look(const kc_ipc_chan *chan, kc_ipc_chan_info *info_out)
@@ -202,7 +217,7 @@ static void kc_chan_release(kc_ipc_chan *chan)
     kc_ipc_op *op = kc_control_make(chan->ipc, chan, KC_CMD_CHAN_RELEASE, 0, &writer);
     if (op != NULL) {
         kc_put_u32(&writer, KC_ATTR_FLAGS, chan->info.flags & KC_CHAN_RIGHTS);
-        kc_control_done(op, &writer); /* a connection that has ended has given them back */
+        kc_control_done(op, &writer, NULL); /* a connection that has ended has given them back */
     }
 }
 
@@ -224,7 +239,7 @@ KC_API void kc_ipc_chan_free(kc_ipc_chan *chan)
 
 /* --- for all ------------------------------------------------------------------------------------------------------ */
 
-KC_API int kc_ipc_destroy(kc_ipc_chan *chan, const char *reason)
+int kc_unless_destroy(kc_ipc_chan *chan, const char *reason, kc_stop *stop)
 {
     kc_writer writer;
     kc_ipc_op *op = kc_control_make(chan->ipc, chan, KC_CMD_CHAN_DESTROY, KC_CHAN_BYTES, &writer);
@@ -236,26 +251,32 @@ KC_API int kc_ipc_destroy(kc_ipc_chan *chan, const char *reason)
         kc_op_unmake(op);
         return code;
     }
-    return kc_control_done(op, &writer);
+    return kc_control_done(op, &writer, stop);
 }
 
-KC_API int kc_ipc_purge(kc_ipc_chan *chan, uint32_t *count_out)
+KC_API int kc_ipc_destroy(kc_ipc_chan *chan, const char *reason)
+{
+    return kc_unless_destroy(chan, reason, NULL);
+}
+
+int kc_unless_purge(kc_ipc_chan *chan, kc_stop *stop, uint32_t *count_out)
 {
     kc_writer writer;
-    kc_ipc_result result;
     kc_ipc_op *op = kc_control_make(chan->ipc, chan, KC_CMD_CHAN_PURGE, 0, &writer);
     if (op == NULL) {
         return KC_ENOMEM;
     }
-    int code = kc_control_ask(op, &writer, false);
-    if (code != KC_OK) {
-        return code;
-    }
-    code = kc_op_finish(op, &result);
+    int code = kc_control_run(op, &writer, false, stop);
     if (count_out != NULL) {
-        *count_out = code == KC_OK ? result.count : 0;
+        *count_out = code == KC_OK ? op->reply.count : 0;
     }
+    kc_op_done(op);
     return code;
+}
+
+KC_API int kc_ipc_purge(kc_ipc_chan *chan, uint32_t *count_out)
+{
+    return kc_unless_purge(chan, NULL, count_out);
 }
 
 /* The counters in the order of their numbers; a newer daemon may tell more. */
@@ -268,7 +289,7 @@ static void kc_chan_numbers(const kc_attr *numbers, uint64_t stats_out[KC_STAT_E
     }
 }
 
-KC_API int kc_ipc_statistics(kc_ipc_chan *chan, uint64_t stats_out[KC_STAT_END])
+int kc_unless_statistics(kc_ipc_chan *chan, kc_stop *stop, uint64_t stats_out[KC_STAT_END])
 {
     kc_writer writer;
     kc_ipc_op *op = kc_control_make(chan->ipc, chan, KC_CMD_GET_STATS, 0, &writer);
@@ -276,14 +297,15 @@ KC_API int kc_ipc_statistics(kc_ipc_chan *chan, uint64_t stats_out[KC_STAT_END])
         return KC_ENOMEM;
     }
     kc_put_u32(&writer, KC_ATTR_FLAGS, KC_FLAG_STATS_PACKED);
-    int code = kc_control_ask(op, &writer, false);
-    if (code != KC_OK) {
-        return code;
-    }
-    code = kc_ipc_op_wait(op, NULL);
+    int code = kc_control_run(op, &writer, false, stop);
     if (code == KC_OK) {
         kc_chan_numbers(&op->reply.numbers, stats_out);
     }
-    kc_op_finish(op, NULL);
+    kc_op_done(op);
     return code;
+}
+
+KC_API int kc_ipc_statistics(kc_ipc_chan *chan, uint64_t stats_out[KC_STAT_END])
+{
+    return kc_unless_statistics(chan, NULL, stats_out);
 }

@@ -8,7 +8,7 @@
 #include "client/kc_client.h"
 
 enum { KC_CONNECT_MS = 10000, KC_GRACE_MS = 5000, KC_REQUESTS = 1024, KC_REQUESTS_MAX = 1 << 16 };
-enum { KC_BYTES_IN_FLIGHT = 64 << 20, KC_ANSWER_BYTES = 256 << 20, KC_HELLO_BYTES = 320 };
+enum { KC_BYTES_IN_FLIGHT = 64 << 20, KC_ANSWER_BYTES = 256 << 20 };
 static const uint64_t KC_MAPPED_BYTES = UINT64_C(8) << 30; /* twice what a daemon lets one user share by default */
 enum { KC_PAUSE_NS = 1000000, KC_PAUSE_MOST_NS = 32 * KC_PAUSE_NS };
 
@@ -114,85 +114,47 @@ void kc_client_shut(kc_ipc *ipc)
     ipc->growing = NULL;
 }
 
-/* --- HELLO -------------------------------------------------------------------------------------------------------- */
-
-static int kc_connect_write_hello(kc_ipc_op *op, const char *name)
-{
-    kc_writer writer;
-    size_t length = name != NULL ? strnlen(name, KC_MAX_TEXT_BYTES + 1) : 0;
-    if (length > KC_MAX_TEXT_BYTES) {
-        return KC_ENAMETOOLONG;
-    }
-    kc_writer_init(&writer, op->out, KC_HELLO_BYTES, 1, KC_HELLO_BYTES);
-    kc_frame_begin(&writer, KC_CMD_HELLO, 0);
-    kc_put_u32(&writer, KC_ATTR_ABI_MAJOR, KC_ABI_MAJOR);
-    kc_put_u32(&writer, KC_ATTR_ABI_MINOR, KC_ABI_MINOR);
-    kc_put_u32(&writer, KC_ATTR_CAPS, KC_CAP_DESCRIPTORS | KC_CAP_FILES);
-    if (length != 0) {
-        kc_put_bytes(&writer, KC_ATTR_CLIENT_NAME, name, (uint32_t)length);
-    }
-    return kc_ask_finish(&writer, op);
-}
-
-static int kc_connect_greet(kc_ipc *ipc, const char *name, int64_t deadline_ns)
-{
-    kc_ipc_op *op = kc_op_make(ipc, NULL, KC_CMD_HELLO, KC_HELLO_BYTES);
-    if (op == NULL) {
-        return KC_ENOMEM;
-    }
-    int code = kc_connect_write_hello(op, name);
-    if (code != KC_OK) {
-        kc_op_unmake(op);
-        return code;
-    }
-    int64_t left_ms = (deadline_ns - kc_client_now_ns()) / 1000000;
-    kc_client_enter(ipc);
-    op->timeout_ms = left_ms < 1 ? 1 : (int32_t)left_ms;
-    op->deadline_ns = deadline_ns;
-    ipc->greeting = op;
-    kc_due_set(ipc, &op->due, deadline_ns);
-    kc_output_queue(ipc, op);
-    kc_client_leave(ipc);
-    return kc_op_finish(op, NULL);
-}
-
 /* --- for the caller ----------------------------------------------------------------------------------------------- */
 
+static int kc_connect_try(kc_ipc *ipc, const kc_ipc_op *hello, const char *path, bool seqpacket)
+{
+    kc_client_enter(ipc);
+    bool over = hello->cancelled;
+    kc_client_leave(ipc);
+    return over ? (int)KC_ECANCELED : kc_unix_connect(path, seqpacket, &ipc->link);
+}
+
 /* Nothing tells when a full backlog has room again, so it is asked for: soon, then less often. */
-static int kc_connect_reach(kc_ipc *ipc, const char *path, bool seqpacket, int64_t deadline_ns)
+static int kc_connect_reach(kc_ipc *ipc, const kc_ipc_op *hello, const char *path, bool seqpacket, int64_t deadline_ns)
 {
     int64_t pause_ns = KC_PAUSE_NS;
-    int code = kc_unix_connect(path, seqpacket, &ipc->link);
+    int code = kc_connect_try(ipc, hello, path, seqpacket);
     while (code == KC_EAGAIN && kc_client_now_ns() < deadline_ns) {
         int64_t until_ns = kc_client_now_ns() + pause_ns;
         kc_client_pause(ipc, until_ns < deadline_ns ? until_ns : deadline_ns);
         pause_ns = 2 * pause_ns < KC_PAUSE_MOST_NS ? 2 * pause_ns : KC_PAUSE_MOST_NS;
-        code = kc_unix_connect(path, seqpacket, &ipc->link);
+        code = kc_connect_try(ipc, hello, path, seqpacket);
     }
     return code == KC_EAGAIN ? KC_ECONNRESET : code;
 }
 
-static int kc_connect_socket(kc_ipc *ipc, const char *address, int64_t deadline_ns)
+static int kc_connect_socket(kc_ipc *ipc, const kc_ipc_op *hello, const char *address, int64_t deadline_ns)
 {
     char path[128];
     int seqpacket;
     int code = kc_ipc_address(address, path, &seqpacket);
     if (code == KC_OK) {
         ipc->transport = *kc_unix_transport(seqpacket != 0);
-        code = kc_connect_reach(ipc, path, seqpacket != 0, deadline_ns);
+        code = kc_connect_reach(ipc, hello, path, seqpacket != 0, deadline_ns);
     }
     return code;
 }
 
-static int kc_connect_link(kc_ipc *ipc, const kc_ipc_config *config, int64_t deadline_ns)
+static int kc_connect_link(kc_ipc *ipc, const kc_ipc_op *hello, const kc_ipc_config *config, int64_t deadline_ns)
 {
-    if (config->transport != NULL) {
-        ipc->transport = *config->transport;
-        ipc->link = config->link;
-    }
-    int code = kc_connect_open(ipc);
-    if (code == KC_OK && config->transport == NULL) {
-        code = kc_connect_socket(ipc, config->address, deadline_ns);
+    int code = KC_OK;
+    if (config->transport == NULL) {
+        code = kc_connect_socket(ipc, hello, config->address, deadline_ns);
     }
     if (code == KC_OK) {
         ipc->max_frame_bytes = ipc->transport.max_frame_bytes;
@@ -201,7 +163,33 @@ static int kc_connect_link(kc_ipc *ipc, const kc_ipc_config *config, int64_t dea
     return code;
 }
 
-KC_API int kc_ipc_connect(const kc_ipc_config *config, kc_ipc **ipc_out)
+/* Links and greets; whoever stops it may cancel the greeting from the beginning on. */
+static int kc_connect_run(kc_ipc *ipc, const kc_ipc_config *config, kc_stop *stop, int64_t deadline_ns)
+{
+    if (config->transport != NULL) {
+        ipc->transport = *config->transport;
+        ipc->link = config->link;
+    }
+    int code = kc_connect_open(ipc);
+    kc_ipc_op *hello = code == KC_OK ? kc_op_make(ipc, NULL, KC_CMD_HELLO, KC_CLIENT_HELLO_BYTES) : NULL;
+    if (hello == NULL) {
+        return KC_ENOMEM;
+    }
+    if (stop != NULL) {
+        stop->watch(stop, hello);
+    }
+    code = kc_connect_link(ipc, hello, config, deadline_ns);
+    if (code == KC_OK) {
+        code = kc_connect_greet(ipc, hello, config->client_name, deadline_ns);
+    }
+    if (stop != NULL) {
+        stop->leave(stop);
+    }
+    kc_op_done(hello);
+    return code;
+}
+
+int kc_unless_connect(const kc_ipc_config *config, kc_stop *stop, kc_ipc **ipc_out)
 {
     kc_ipc_config wanted = config != NULL ? *config : (kc_ipc_config){0};
     int32_t timeout_ms = wanted.connect_timeout_ms > 0 ? wanted.connect_timeout_ms : KC_CONNECT_MS;
@@ -215,10 +203,7 @@ KC_API int kc_ipc_connect(const kc_ipc_config *config, kc_ipc **ipc_out)
         }
         return good ? KC_ENOMEM : KC_EINVAL;
     }
-    int code = kc_connect_link(ipc, &wanted, deadline_ns);
-    if (code == KC_OK) {
-        code = kc_connect_greet(ipc, wanted.client_name, deadline_ns);
-    }
+    int code = kc_connect_run(ipc, &wanted, stop, deadline_ns);
     if (code != KC_OK) {
         kc_client_shut(ipc);
         kc_client_drop(ipc);
@@ -226,6 +211,11 @@ KC_API int kc_ipc_connect(const kc_ipc_config *config, kc_ipc **ipc_out)
     }
     *ipc_out = ipc;
     return KC_OK;
+}
+
+KC_API int kc_ipc_connect(const kc_ipc_config *config, kc_ipc **ipc_out)
+{
+    return kc_unless_connect(config, NULL, ipc_out);
 }
 
 KC_API void kc_ipc_disconnect(kc_ipc *ipc)

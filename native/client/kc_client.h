@@ -27,6 +27,7 @@
 enum {
     KC_CLIENT_INPUT_BYTES = 160 << 10, /* more than the longest packet */
     KC_CLIENT_NOTE_BYTES = 4096,
+    KC_CLIENT_HELLO_BYTES = 320,
     KC_CLIENT_PLACES_MAX = 1 << 20, /* requests under way: far beyond what a daemon takes */
     KC_CLIENT_FILES = KC_MAX_FILES, /* that may wait for the frame that names them */
     KC_CLIENT_CONTROL_MS = 30000,   /* the daemon answers control frames at once; after so long it is stuck */
@@ -132,6 +133,13 @@ typedef struct kc_mapping {
 } kc_mapping;
 
 /* --- operations --------------------------------------------------------------------------------------------------- */
+
+/* What may end a call from outside: a cancel, of which this folder knows nothing. NULL: nothing may. */
+typedef struct kc_stop {
+    void (*watch)(struct kc_stop *stop, kc_ipc_op *op); /* from now on it may cancel the operation, and perhaps has */
+    void (*leave)(struct kc_stop *stop);                /* it will not any more */
+    bool in_doubt; /* out: the connection ended after what the call asks had begun to leave */
+} kc_stop;
 
 enum kc_op_stage { KC_OP_QUEUED, KC_OP_LEAVING, KC_OP_SENT, KC_OP_ENDED };
 
@@ -266,13 +274,17 @@ int kc_client_excess(kc_ipc *ipc, const char *what, uint64_t bytes, const char *
 int64_t kc_client_now_ns(void);
 void kc_client_close_files(int *files, uint32_t count);
 
+/* connect_hello.c */
+int kc_connect_greet(kc_ipc *ipc, kc_ipc_op *hello, const char *name, int64_t deadline_ns);
+void kc_connect_give_up(kc_ipc *ipc); /* its greeting was cancelled; with the lock */
+
 /* wait.c */
 extern const kc_ipc_waiting kc_thread_waiting;
 void kc_client_wait(kc_ipc *ipc, kc_waiter *waiter); /* until it is ready; with the lock */
 void kc_client_ready(kc_ipc *ipc, kc_waiter *waiter);
 void kc_client_quit(kc_ipc *ipc);    /* shuts what was disconnected when nobody sleeps on it */
 bool kc_client_tower(kc_ipc *ipc);   /* makes what coroutines sleep on */
-void kc_client_pause(kc_ipc *ipc, int64_t until_ns); /* while nobody else knows the connection */
+void kc_client_pause(kc_ipc *ipc, int64_t until_ns); /* while nobody else uses the connection */
 void kc_client_move(kc_ipc *ipc); /* sends what can be sent now, and looks at the clock; with the lock */
 void kc_client_step(kc_ipc *ipc); /* and reads, unless somebody else does */
 
@@ -312,7 +324,8 @@ int kc_op_begin(kc_ipc_op *op, bool counted, bool may_wait); /* takes it over on
 int kc_op_launch(kc_ipc_op *op); /* one that nobody waits for; with the lock. It leaves with the next move. */
 void kc_op_end(kc_ipc_op *op, int code);           /* with the lock */
 void kc_op_settle(kc_ipc_op *op, int code);        /* its loans, and its flags */
-int kc_op_finish(kc_ipc_op *op, kc_ipc_result *result_out); /* waits, tells, frees */
+int kc_op_run(kc_ipc_op *op, bool counted, kc_stop *stop, kc_ipc_result *result_out); /* begins, waits, tells */
+void kc_op_done(kc_ipc_op *op); /* frees what was run, whether it began or not */
 void kc_client_end(kc_ipc *ipc, int code);         /* with the lock */
 void kc_client_shut(kc_ipc *ipc);                  /* closes what the connection has open, once */
 int64_t kc_op_deadline(int32_t timeout_ms, int64_t extra_ns);
@@ -341,8 +354,27 @@ int kc_ask_check_wish(const kc_ipc_wish *wish, uint32_t flags_known, bool may_ex
 
 /* control.c: requests that are answered at once */
 kc_ipc_op *kc_control_make(kc_ipc *ipc, kc_ipc_chan *chan, uint16_t cmd, size_t more_bytes, kc_writer *writer_out);
-int kc_control_ask(kc_ipc_op *op, kc_writer *writer, bool may_wait); /* freed unless KC_OK, which says nothing of the answer */
-int kc_control_done(kc_ipc_op *op, kc_writer *writer);               /* asks, waits and frees */
+/* Asks and waits; kc_op_done is due. */
+int kc_control_run(kc_ipc_op *op, kc_writer *writer, bool counted, kc_stop *stop);
+int kc_control_done(kc_ipc_op *op, kc_writer *writer, kc_stop *stop); /* and frees */
+
+/* The calls of kc_ipc.h of these names, unless they are stopped: each beside its namesake. */
+int kc_unless_connect(const kc_ipc_config *config, kc_stop *stop, kc_ipc **ipc_out);
+int kc_unless_ping(kc_ipc *ipc, kc_stop *stop);
+int kc_unless_make(kc_ipc *ipc, const char *name, const kc_ipc_chan_config *config, kc_stop *stop,
+                   kc_ipc_chan **chan_out);
+int kc_unless_open(kc_ipc *ipc, const char *name, uint32_t rights, int32_t timeout_ms, kc_stop *stop,
+                   kc_ipc_chan **chan_out);
+int kc_unless_open_id(kc_ipc *ipc, uint32_t chan_id, uint32_t rights, kc_stop *stop, kc_ipc_chan **chan_out);
+int kc_unless_close(kc_ipc_chan *chan, kc_stop *stop);
+int kc_unless_destroy(kc_ipc_chan *chan, const char *reason, kc_stop *stop);
+int kc_unless_purge(kc_ipc_chan *chan, kc_stop *stop, uint32_t *count_out);
+int kc_unless_statistics(kc_ipc_chan *chan, kc_stop *stop, uint64_t stats_out[KC_STAT_END]);
+int kc_unless_send_many(kc_ipc_chan *chan, const kc_ipc_payload *payloads, uint32_t count, const kc_ipc_wish *wish,
+                        kc_stop *stop, kc_ipc_result *result_out);
+int kc_unless_settle(kc_ipc *ipc, uint16_t cmd, const uint64_t *deliveries, uint32_t count, kc_stop *stop);
+int kc_unless_region_make(kc_ipc *ipc, size_t bytes, kc_stop *stop, kc_ipc_region **region_out);
+int kc_unless_region_free(kc_ipc_region *region, kc_stop *stop);
 
 /* region.c, mapping.c */
 enum kc_loan_state { KC_LOAN_WRITING, KC_LOAN_SENDING, KC_LOAN_SENT };

@@ -88,6 +88,9 @@ static void kc_op_ask_cancel(kc_ipc *ipc, kc_ipc_op *op)
     if (op->req_id == 0) { /* kc_op_begin has not come so far */
         op->cancelled = true;
         kc_credit_cancel(ipc, op);
+        if (op->cmd == KC_CMD_HELLO) {
+            kc_connect_give_up(ipc);
+        }
         return;
     }
     if (op->stage == KC_OP_ENDED || op->cancel_owed) {
@@ -133,11 +136,31 @@ static void kc_op_release(kc_ipc_op *op)
     }
 }
 
-int kc_op_finish(kc_ipc_op *op, kc_ipc_result *result_out)
+int kc_op_run(kc_ipc_op *op, bool counted, kc_stop *stop, kc_ipc_result *result_out)
 {
-    int code = kc_ipc_op_wait(op, result_out);
-    kc_op_release(op);
+    if (stop != NULL) {
+        stop->watch(stop, op); /* before it begins: that may wait too, for a bound */
+    }
+    int code = kc_op_begin(op, counted, counted);
+    if (code == KC_OK) {
+        code = kc_ipc_op_wait(op, result_out);
+    } else if (result_out != NULL) {
+        result_out->code = code;
+    }
+    if (stop != NULL) {
+        stop->leave(stop);
+        stop->in_doubt = (op->flags & KC_IPC_IN_DOUBT) != 0;
+    }
     return code;
+}
+
+void kc_op_done(kc_ipc_op *op)
+{
+    if (op->req_id != 0) {
+        kc_op_release(op);
+    } else {
+        kc_op_unmake(op);
+    }
 }
 
 KC_API void kc_ipc_op_free(kc_ipc_op *op)

@@ -64,7 +64,7 @@ static void kc_region_unmake(kc_ipc_region *region)
 
 /* --- making and dropping ------------------------------------------------------------------------------------------ */
 
-static int kc_region_register(kc_ipc_region *region, int file)
+static int kc_region_register(kc_ipc_region *region, int file, kc_stop *stop)
 {
     kc_writer writer;
     kc_ipc_op *op = kc_control_make(region->ipc, NULL, KC_CMD_REGION_ADD, 16, &writer);
@@ -74,17 +74,11 @@ static int kc_region_register(kc_ipc_region *region, int file)
     kc_put_u64(&writer, KC_ATTR_SIZE, region->bytes);
     op->out[3] = 1; /* files of the frame */
     int code = kc_op_files(op, &file, 1);
-    if (code != KC_OK) {
-        kc_op_unmake(op);
-        return code;
+    if (code == KC_OK) {
+        code = kc_control_run(op, &writer, false, stop);
     }
-    code = kc_control_ask(op, &writer, false);
-    if (code != KC_OK) {
-        return code;
-    }
-    code = kc_ipc_op_wait(op, NULL);
     region->id = op->reply.region;
-    kc_op_finish(op, NULL);
+    kc_op_done(op);
     return code;
 }
 
@@ -100,7 +94,7 @@ static int kc_region_enlist(kc_ipc_region *region)
     return KC_OK;
 }
 
-KC_API int kc_ipc_region_make(kc_ipc *ipc, size_t bytes, kc_ipc_region **region_out)
+int kc_unless_region_make(kc_ipc *ipc, size_t bytes, kc_stop *stop, kc_ipc_region **region_out)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     int file = -1;
@@ -120,7 +114,7 @@ KC_API int kc_ipc_region_make(kc_ipc *ipc, size_t bytes, kc_ipc_region **region_
     region->bytes = (bytes + page - 1) / page * page;
     int code = kc_region_map(region, &file);
     if (code == KC_OK) {
-        code = kc_region_register(region, file);
+        code = kc_region_register(region, file, stop);
     }
     if (code == KC_OK) {
         code = kc_region_enlist(region);
@@ -134,6 +128,11 @@ KC_API int kc_ipc_region_make(kc_ipc *ipc, size_t bytes, kc_ipc_region **region_
     }
     *region_out = region;
     return KC_OK;
+}
+
+KC_API int kc_ipc_region_make(kc_ipc *ipc, size_t bytes, kc_ipc_region **region_out)
+{
+    return kc_unless_region_make(ipc, bytes, NULL, region_out);
 }
 
 /* KC_OK: nothing may be taken from it from now on. */
@@ -156,11 +155,11 @@ static kc_ipc_op *kc_region_drop_make(kc_ipc_region *region, kc_writer *writer)
     return op;
 }
 
-static int kc_region_drop(kc_ipc_region *region)
+static int kc_region_drop(kc_ipc_region *region, kc_stop *stop)
 {
     kc_writer writer;
     kc_ipc_op *op = kc_region_drop_make(region, &writer);
-    int code = op == NULL ? KC_ENOMEM : kc_control_done(op, &writer);
+    int code = op == NULL ? KC_ENOMEM : kc_control_done(op, &writer, stop);
     return code == KC_ENOENT ? KC_OK : code; /* the daemon does not know it: it is dropped */
 }
 
@@ -175,7 +174,7 @@ static void kc_region_delist(kc_ipc_region *region)
     }
 }
 
-KC_API int kc_ipc_region_free(kc_ipc_region *region)
+int kc_unless_region_free(kc_ipc_region *region, kc_stop *stop)
 {
     int code = KC_OK;
     if (region == NULL) {
@@ -191,7 +190,7 @@ KC_API int kc_ipc_region_free(kc_ipc_region *region)
     bool alive = ipc->ended == KC_OK;
     kc_client_leave(ipc);
     if (code == KC_OK && alive) {
-        code = kc_region_drop(region);
+        code = kc_region_drop(region, stop);
     }
     kc_client_enter(ipc);
     if (ipc->ended != KC_OK && region->dropping) {
@@ -207,6 +206,11 @@ KC_API int kc_ipc_region_free(kc_ipc_region *region)
         kc_region_unmake(region);
     }
     return code;
+}
+
+KC_API int kc_ipc_region_free(kc_ipc_region *region)
+{
+    return kc_unless_region_free(region, NULL);
 }
 
 /* --- what is abandoned -------------------------------------------------------------------------------------------- */

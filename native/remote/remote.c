@@ -1,8 +1,5 @@
 /* remote.c: a daemon's channel behind kc_channel.h (kcoro/kc_remote.h). It joins the runtime and the C client, which know
- * nothing of each other.
- *
- * Invariant: a hook of a cancel stands on the caller's stack only while its operation is under way, and an operation is
- * freed after its hook was forgotten.
+ * nothing of each other. The calls for handles stand in remote_handle.c.
  */
 #include "kcoro/kc_remote.h"
 
@@ -10,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/kc_client.h"
 #include "kcoro/kc_io.h"
+#include "remote/kc_remote_stop.h"
 #include "runtime/kc_hub.h"
 
 enum { KC_REMOTE_POLL_MS = 50 }; /* a thread of the scheduler's is kept that long at most */
@@ -88,36 +85,6 @@ static int kc_remote_code(const kc_asked *asked, const kc_ipc_result *result, in
     return code == KC_EAGAIN && (asked->flags & KC_OP_TRY) == 0 ? KC_ETIME : code;
 }
 
-static void kc_remote_cancelled(void *op, uint32_t reason)
-{
-    (void)reason;
-    kc_ipc_op_cancel(op);
-}
-
-/* Begins it, waits for it and frees it. The hook stands before it begins: that may wait too, for a bound. */
-static int kc_remote_run(kc_ipc_op *op, kc_cancel *cancel, kc_ipc_result *result_out)
-{
-    kc_cancel_hook hook = {.fn = kc_remote_cancelled, .arg = op};
-    bool hooked = cancel != NULL && kc_cancel_add(cancel, &hook) == KC_OK;
-    if (cancel != NULL && !hooked) {
-        kc_ipc_op_cancel(op);
-    }
-    int code = kc_op_begin(op, true, true);
-    bool begun = code == KC_OK;
-    if (begun) {
-        code = kc_ipc_op_wait(op, result_out);
-    }
-    if (hooked) {
-        kc_cancel_forget(&hook);
-    }
-    if (begun) {
-        kc_ipc_op_free(op);
-    } else {
-        kc_op_unmake(op);
-    }
-    return code;
-}
-
 /* The front has seen that the buffer holds an element. */
 static int kc_remote_receive(kc_channel_clause *clause, kc_ipc_result *result)
 {
@@ -180,66 +147,14 @@ static int kc_remote_choose(kc_channel_clause *clauses, uint32_t count, const kc
     return code;
 }
 
-/* --- handles ------------------------------------------------------------------------------------------------------ */
-
-/* code: why it could not be asked. */
-static int kc_remote_tell(kc_ipc_op *op, int code, kc_cancel *cancel, kc_ipc_result *result_out)
-{
-    if (code == KC_OK) {
-        code = kc_remote_run(op, cancel, result_out);
-    }
-    result_out->code = code;
-    return code;
-}
-
-/* What is wished for too late is not asked: a loan is still the caller's. */
-static bool kc_remote_is_over(kc_cancel *cancel, kc_ipc_result *result_out)
-{
-    bool over = kc_cancel_is_set(cancel) != 0;
-    *result_out = (kc_ipc_result){.code = over ? KC_ECANCELED : KC_OK, .index = UINT32_MAX};
-    return over;
-}
-
-KC_API int kc_remote_send(kc_ipc_chan *chan, const kc_ipc_payload *payload, const kc_ipc_wish *wish, kc_cancel *cancel,
-                          kc_ipc_result *result_out)
-{
-    kc_ipc_op *op = NULL;
-    if (kc_remote_is_over(cancel, result_out)) {
-        return KC_ECANCELED;
-    }
-    int code = kc_ask_send(chan, payload, 1, wish, &op);
-    return kc_remote_tell(op, code, cancel, result_out);
-}
-
-KC_API int kc_remote_recv(kc_ipc_chan *chan, const kc_ipc_wish *wish, kc_cancel *cancel, kc_ipc_result *result_out)
-{
-    kc_ipc_op *op = NULL;
-    if (kc_remote_is_over(cancel, result_out)) {
-        return KC_ECANCELED;
-    }
-    int code = kc_ask_recv(chan, 1, false, wish, &op);
-    return kc_remote_tell(op, code, cancel, result_out);
-}
-
-KC_API int kc_remote_select(kc_ipc *ipc, const kc_ipc_clause *clauses, uint32_t count, const kc_ipc_wish *wish,
-                            kc_cancel *cancel, kc_ipc_result *result_out)
-{
-    kc_ipc_op *op = NULL;
-    if (kc_remote_is_over(cancel, result_out)) {
-        return KC_ECANCELED;
-    }
-    int code = kc_ask_select(ipc, clauses, count, wish, &op);
-    return kc_remote_tell(op, code, cancel, result_out);
-}
-
 /* --- the channel -------------------------------------------------------------------------------------------------- */
 
-static int kc_remote_close(kc_channel *channel)
+static int kc_remote_end(kc_channel *channel)
 {
     return kc_ipc_close(((kc_remote *)channel)->chan);
 }
 
-static int kc_remote_destroy(kc_channel *channel, uint32_t reason)
+static int kc_remote_ruin(kc_channel *channel, uint32_t reason)
 {
     (void)reason; /* the daemon's reasons are texts; "destroyed" says itself */
     int code = kc_ipc_destroy(((kc_remote *)channel)->chan, NULL);
@@ -263,8 +178,8 @@ KC_API int kc_remote_channel(kc_ipc *ipc, kc_ipc_chan *chan, kc_channel **channe
 {
     static const kc_channel_ops ops = {.operate = kc_remote_operate,
                                           .select = kc_remote_choose,
-                                          .close = kc_remote_close,
-                                          .destroy = kc_remote_destroy,
+                                          .close = kc_remote_end,
+                                          .destroy = kc_remote_ruin,
                                           .depth = kc_remote_depth,
                                           .free = kc_remote_free};
     kc_ipc_chan_info info;

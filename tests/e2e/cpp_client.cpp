@@ -333,6 +333,107 @@ CPP_TEST(a_select_stands_at_channels_of_whole_messages) {
     CPP_EQ(words.depth(), 1);
 }
 
+/* --- what is cancelled -------------------------------------------------------------------------------------------- */
+
+static std::uint64_t frames_out(const kcoro::connection &c) {
+    kc_ipc_usage usage;
+    kc_ipc_measure(c.native(), &usage);
+    return usage.frames_out;
+}
+
+CPP_TEST(with_a_cancel_that_is_set_nothing_is_asked_and_everything_is_as_it_was) {
+    const kcoro::connection c;
+    const kcoro::cancellation stop;
+    CPP_CHECK(stop.trigger());
+    const auto words = c.make_bytes(named("cpp.unless").c_str(), kcoro::buffered(2)).value();
+    auto memory = kcoro::shared_region::make(c, 4096).value();
+    words.send(text("job")).value();
+    kcoro::delivery job = words.receive_to_ack().value();
+    words.send(text("next")).value();
+    const std::uint64_t before = frames_out(c);
+    CPP_EQ(c.open_bytes(named("cpp.unless").c_str(), stop).code(), errc::cancelled);
+    CPP_EQ(c.open_channel<int>(named("cpp.unless").c_str(), kcoro::within(1h).unless(stop)).code(), errc::cancelled);
+    CPP_EQ(c.make_bytes(named("cpp.never").c_str(), kcoro::rendezvous(), 0, stop).code(), errc::cancelled);
+    CPP_EQ(c.make_channel<int>(named("cpp.never").c_str(), kcoro::rendezvous(), stop).code(), errc::cancelled);
+    CPP_EQ(c.ping(stop).code(), errc::cancelled);
+    CPP_EQ(words.close(stop).code(), errc::cancelled);
+    CPP_EQ(words.destroy(stop).code(), errc::cancelled);
+    CPP_EQ(words.depth(stop), 0);
+    CPP_EQ(job.ack(stop).code(), errc::cancelled);
+    CPP_EQ(kcoro::shared_region::make(c, 4096, stop).code(), errc::cancelled);
+    CPP_EQ(memory.free(stop).code(), errc::cancelled);
+    CPP_EQ(kcoro::connection::make(nullptr, stop).code(), errc::cancelled);
+    CPP_EQ(frames_out(c), before);
+    CPP_CHECK(job.ack().has_value()); /* it was still due */
+    CPP_CHECK(memory.take(16).has_value());
+    CPP_EQ(words.depth(), 1);
+    CPP_CHECK(words.send(text("last")).has_value());
+    CPP_EQ(c.open_bytes(named("cpp.never").c_str(), soon()).code(), errc::time);
+}
+
+static std::uint64_t readers(const kcoro::daemon_channel &of) {
+    std::uint64_t stats[KC_STAT_END];
+    CPP_EQ(kc_ipc_statistics(of.native(), stats), KC_OK);
+    return stats[KC_STAT_HANDLES_READ];
+}
+
+/* Somebody waits for a name. The wait is cancelled and over before that is made, or cancelled as it is, or after. */
+static errc cancelled_as_it_comes(const kcoro::connection &c, const kcoro::connection &maker, int round) {
+    const std::string name = named("cpp.race") + "." + std::to_string(round);
+    const kcoro::cancellation stop;
+    const kcoro::scheduler on(1);
+    std::optional<kcoro::result<kcoro::daemon_channel>> got;
+    on.spawn([&] { got.emplace(c.open_bytes(name.c_str(), kcoro::within(1h).unless(stop))); }).value();
+    await_requests(c, 1);
+    if (round % 3 == 0) {
+        CPP_CHECK(stop.trigger());
+        on.drain().value();
+    }
+    std::thread other([&] {
+        if (round % 3 == 1)
+            (void)stop.trigger();
+    });
+    const auto made = maker.make_bytes(name.c_str()).value();
+    if (round % 3 == 2)
+        CPP_CHECK(stop.trigger());
+    other.join();
+    on.drain().value();
+    CPP_EQ(readers(made), got->has_value() ? 2 : 1);
+    const errc ended = got->code();
+    got.reset();
+    CPP_EQ(readers(made), 1);
+    return ended;
+}
+
+CPP_TEST(an_open_that_is_cancelled_has_its_handle_or_the_daemon_has_none_of_it) {
+    const kcoro::connection c, maker;
+    for (int round = 0; round < 150; round++) {
+        const errc ended = cancelled_as_it_comes(c, maker, round);
+        CPP_CHECK(ended == errc::cancelled || (round % 3 != 0 && ended == errc::ok));
+    }
+    kc_ipc_usage usage;
+    kc_ipc_measure(c.native(), &usage);
+    CPP_EQ(usage.requests, 0);
+    CPP_EQ(usage.ended, KC_OK);
+}
+
+CPP_TEST(a_make_that_is_cancelled_has_made_it_or_nothing_is_there) {
+    const kcoro::connection c, other;
+    for (int round = 0; round < 100; round++) {
+        const std::string name = named("cpp.made") + "." + std::to_string(round);
+        const kcoro::cancellation stop;
+        kc_ipc_chan *there = nullptr;
+        std::thread stops([&] { (void)stop.trigger(); });
+        const auto made = c.make_bytes(name.c_str(), kcoro::rendezvous(), 0, stop);
+        stops.join();
+        CPP_CHECK(made.has_value() || made.code() == errc::cancelled);
+        CPP_EQ(kc_ipc_open(other.native(), name.c_str(), 0, 0, &there), made.has_value() ? KC_OK : KC_ENOENT);
+        if (made)
+            CPP_EQ(readers(*made), 2);
+        kc_ipc_chan_free(there);
+    }
+}
+
 /* Every call that asks the daemon and has no deadline: each may go on in another thread. */
 static void all_that_asks(const kcoro::connection &c, const std::string &name) {
     const auto numbers = c.make_channel<int>(name.c_str(), kcoro::buffered(2)).value();
@@ -400,6 +501,9 @@ int main() {
     CPP_RUN(calls_under_which_the_connection_ends_are_in_doubt_and_later_ones_did_nothing);
     CPP_RUN(a_message_brings_files_and_its_sender);
     CPP_RUN(a_select_stands_at_channels_of_whole_messages);
+    CPP_RUN(with_a_cancel_that_is_set_nothing_is_asked_and_everything_is_as_it_was);
+    CPP_RUN(an_open_that_is_cancelled_has_its_handle_or_the_daemon_has_none_of_it);
+    CPP_RUN(a_make_that_is_cancelled_has_made_it_or_nothing_is_there);
     CPP_RUN(exceptions_stay_with_a_coroutine_that_asks_the_daemon);
     return test::report();
 }

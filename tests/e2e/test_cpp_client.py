@@ -55,4 +55,4 @@ def test_the_daemons_channels_are_channels_of_cpp(
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), done
-    assert done.stdout == "12 passed, 0 failed\n"
+    assert done.stdout == "15 passed, 0 failed\n"

@@ -126,14 +126,16 @@ KC_TEST(requests_that_are_answered_at_once_are_never_too_many)
     for (uint32_t i = 0; i < MANY; i++) {
         kc_writer writer;
         ops[i] = kc_control_make(p->ipc, NULL, KC_CMD_PING, 0, &writer);
-        KC_REQUIRE(ops[i] != NULL && kc_control_ask(ops[i], &writer, false) == KC_OK);
+        KC_REQUIRE(ops[i] != NULL && kc_ask_finish(&writer, ops[i]) == KC_OK);
+        KC_REQUIRE(kc_op_begin(ops[i], false, false) == KC_OK);
         KC_CHECK_EQ(peer_expect(p, KC_CMD_PING), i + 1);
     }
     for (uint32_t i = MANY; i > 0; i--) {
         peer_answer(p, KC_CMD_PING, i, i % 2 == 0 ? KC_OK : KC_ENOSYS);
     }
     for (uint32_t i = 0; i < MANY; i++) {
-        KC_CHECK_EQ(kc_op_finish(ops[i], NULL), i % 2 == 1 ? KC_OK : KC_ENOSYS);
+        KC_CHECK_EQ(kc_ipc_op_wait(ops[i], NULL), i % 2 == 1 ? KC_OK : KC_ENOSYS);
+        kc_op_done(ops[i]);
     }
     peer_close(p);
 }

@@ -23,6 +23,7 @@ typedef struct doorway {
     int filler_count;
     int32_t timeout_ms;
     int64_t began_ns;
+    kc_cancel *cancel;
     int code;
     _Atomic uint32_t entered;
 } doorway;
@@ -84,7 +85,7 @@ static void connects(void *arg)
                                   .waiting = kc_remote_waiting()};
     d->began_ns = kc_now_ns();
     atomic_store(&d->entered, 1);
-    d->code = kc_ipc_connect(&config, &ipc);
+    d->code = d->cancel != NULL ? kc_remote_connect(&config, d->cancel, &ipc) : kc_ipc_connect(&config, &ipc);
     KC_CHECK_EQ(ipc != NULL, d->code == KC_OK);
     kc_ipc_disconnect(ipc);
 }
@@ -219,10 +220,132 @@ KC_TEST(a_daemon_that_never_accepts_or_greets_costs_a_connect_its_time)
     with_sockets(waits_in_vain);
 }
 
+/* --- with a cancel ------------------------------------------------------------------------------------------------ */
+
+static void cancels(void *arg)
+{
+    doorway *d = arg;
+    KC_REQUIRE(atomic_load(&d->entered) == 1); /* one worker: the other gave it up by waiting */
+    KC_CHECK_EQ(kc_cancel_trigger(d->cancel, 0), KC_OK);
+}
+
+static void is_cancelled_as_it_waits(int type)
+{
+    doorway d;
+    pthread_t thread;
+    for (int full = 0; full < 2; full++) {
+        for (int threads = 0; threads < 2; threads++) {
+            open_door(&d, type, 3600 * 1000);
+            KC_REQUIRE(kc_cancel_make(NULL, &d.cancel) == KC_OK);
+            if (full != 0) {
+                fill(&d);
+            }
+            if (threads == 0) {
+                run(&d, cancels);
+            } else {
+                KC_REQUIRE(pthread_create(&thread, NULL, connects_as_a_thread, &d) == 0);
+                rt_until(&d.entered, 1);
+                cancels(&d); /* as it waits, or before */
+                KC_REQUIRE(pthread_join(thread, NULL) == 0);
+            }
+            KC_CHECK_EQ(d.code, KC_ECANCELED);
+            connects(&d); /* it stays set */
+            KC_CHECK_EQ(d.code, KC_ECANCELED);
+            kc_cancel_drop(d.cancel);
+            close_door(&d);
+        }
+    }
+}
+
+KC_TEST(a_cancel_ends_a_connect_that_waits_for_room_or_for_the_greeting)
+{
+    with_sockets(is_cancelled_as_it_waits);
+}
+
+typedef struct greeting {
+    peer *p;
+    kc_ipc_config config;
+    kc_cancel *cancel;
+    bool answers;
+    int code;
+} greeting;
+
+static void *hear_the_greeting_and_cancel(void *arg)
+{
+    greeting *g = arg;
+    kc_frame_header header;
+    kc_request request;
+    KC_CHECK(peer_await(g->p, &header, &request));
+    KC_CHECK_EQ(header.cmd, KC_CMD_HELLO);
+    if (g->answers) {
+        peer_hello(g->p, 1, 0);
+    }
+    KC_CHECK_EQ(kc_cancel_trigger(g->cancel, 0), KC_OK);
+    return NULL;
+}
+
+static greeting begin_greeting(void)
+{
+    greeting g = {.p = NULL};
+    g.p = peer_make(PEER_ROOM, &g.config);
+    KC_REQUIRE(kc_cancel_make(NULL, &g.cancel) == KC_OK);
+    return g;
+}
+
+/* Connected or not, nothing is left of it. */
+static void end_greeting(greeting *g)
+{
+    KC_CHECK_EQ(g->p->ipc != NULL, g->code == KC_OK);
+    if (g->p->ipc == NULL) {
+        peer_expect_nothing(g->p);
+        KC_CHECK(g->p->ended); /* the link was closed */
+    }
+    kc_cancel_drop(g->cancel);
+    peer_close(g->p);
+}
+
+KC_TEST(a_connect_that_was_cancelled_before_says_nothing_and_closes_its_link)
+{
+    greeting g = begin_greeting();
+    KC_REQUIRE(kc_cancel_trigger(g.cancel, 0) == KC_OK);
+    g.code = kc_remote_connect(&g.config, g.cancel, &g.p->ipc);
+    KC_CHECK_EQ(g.code, KC_ECANCELED);
+    end_greeting(&g);
+}
+
+KC_TEST(a_connect_that_is_cancelled_as_it_greets_is_connected_or_was_never_there)
+{
+    for (int answers = 0; answers < 2; answers++) {
+        greeting g = begin_greeting();
+        pthread_t server;
+        g.answers = answers != 0;
+        KC_REQUIRE(pthread_create(&server, NULL, hear_the_greeting_and_cancel, &g) == 0);
+        g.code = kc_remote_connect(&g.config, g.cancel, &g.p->ipc);
+        pthread_join(server, NULL);
+        KC_CHECK(g.code == KC_ECANCELED || (g.answers && g.code == KC_OK));
+        end_greeting(&g);
+    }
+}
+
+KC_TEST(a_cancel_that_nobody_sets_changes_no_connect)
+{
+    greeting g = begin_greeting();
+    peer_hello(g.p, 1, 0);
+    g.code = kc_remote_connect(&g.config, g.cancel, &g.p->ipc);
+    KC_REQUIRE(g.code == KC_OK);
+    KC_CHECK_EQ(kc_cancel_trigger(g.cancel, 0), KC_OK); /* too late: nobody listens any more */
+    KC_CHECK_EQ(kc_ipc_step(g.p->ipc), KC_OK);
+    end_greeting(&g);
+}
+
 int main(void)
 {
     KC_RUN(a_daemon_that_does_not_accept_or_greet_yet_parks_a_coroutine_and_its_worker_runs_others);
     KC_RUN(a_thread_waits_for_room_in_a_full_backlog);
     KC_RUN(a_daemon_that_never_accepts_or_greets_costs_a_connect_its_time);
+    KC_RUN(a_cancel_ends_a_connect_that_waits_for_room_or_for_the_greeting);
+    KC_RUN(a_connect_that_was_cancelled_before_says_nothing_and_closes_its_link);
+    KC_RUN(a_connect_that_is_cancelled_as_it_greets_is_connected_or_was_never_there);
+    KC_RUN(a_cancel_that_nobody_sets_changes_no_connect);
     return kc_test_report();
 }

@@ -64,6 +64,7 @@ private:
 };
 
 inline patience::patience(const cancellation &c) noexcept : cancel_(c.native()) {}
+inline unless_cancelled::unless_cancelled(const cancellation &c) noexcept : cancel_(c.native()) {}
 inline patience patience::unless(const cancellation &c) const noexcept {
     patience both = *this;
     both.cancel_ = c.native();

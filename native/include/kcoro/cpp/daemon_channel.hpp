@@ -97,14 +97,16 @@ public:
     arrivals<daemon_channel> begin() const { return arrivals<daemon_channel>(*this, {}, nullptr); }
     std::default_sentinel_t end() const noexcept { return {}; }
 
-    result<void> close() const noexcept { return code_of(detail::parked([this] { return kc_ipc_close(raw_); })); }
-    result<void> destroy() const noexcept {
-        return code_of(detail::parked([this] { return kc_ipc_destroy(raw_, nullptr); }));
+    result<void> close(unless_cancelled how = {}) const noexcept {
+        return code_of(detail::parked([&] { return kc_remote_close(raw_, how.cancel()); }));
     }
-    /* Messages that wait; 0 when it is gone. */
-    std::size_t depth() const noexcept {
+    result<void> destroy(unless_cancelled how = {}) const noexcept {
+        return code_of(detail::parked([&] { return kc_remote_destroy(raw_, nullptr, how.cancel()); }));
+    }
+    /* Messages that wait; 0 when it is gone, or nobody waited for the answer. */
+    std::size_t depth(unless_cancelled how = {}) const noexcept {
         std::uint64_t stats[KC_STAT_END] = {};
-        const int rc = detail::parked([&] { return kc_ipc_statistics(raw_, stats); });
+        const int rc = detail::parked([&] { return kc_remote_statistics(raw_, how.cancel(), stats); });
         return rc == KC_OK ? static_cast<std::size_t>(stats[KC_STAT_DEPTH]) : 0;
     }
     bool is_local() const noexcept { return false; }

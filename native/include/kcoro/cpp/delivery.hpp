@@ -8,7 +8,7 @@
 
 #include <span>
 
-#include "kcoro/cpp/waiting.hpp"
+#include "kcoro/cpp/cancel.hpp"
 
 #if __has_include("kcoro/kc_remote.h")
 #include "kcoro/kc_remote.h"
@@ -78,12 +78,15 @@ public:
     std::span<const int> files() const noexcept { return {raw_.files, raw_.file_count}; }
     /* From now on the caller's to close. -1: there is none at that place. */
     int take_file(std::size_t at) const noexcept { return at < raw_.file_count ? std::exchange(raw_.files[at], -1) : -1; }
-    /* It is done. Only of one that is to be acknowledged. */
-    result<void> ack() noexcept {
+    /* It is done. Only of one that is to be acknowledged. With errc::cancelled it still is. */
+    result<void> ack(unless_cancelled how = {}) noexcept {
         kc_ipc *ipc = std::exchange(ipc_, nullptr);
         if (ipc == nullptr)
             return errc::invalid;
-        return code_of(detail::parked([&] { return kc_ipc_ack(ipc, &raw_.delivery, 1); }));
+        const int rc = detail::parked([&] { return kc_remote_ack(ipc, &raw_.delivery, 1, how.cancel()); });
+        if (rc == KC_ECANCELED)
+            ipc_ = ipc;
+        return code_of(rc);
     }
     const kc_ipc_message &native() const noexcept { return raw_; }
 

@@ -80,6 +80,18 @@ private:
     kc_cancel *cancel_ = nullptr;
 };
 
+/* Unless what, where a call has no deadline of its own: lent, like a patience. */
+class unless_cancelled {
+public:
+    constexpr unless_cancelled() noexcept = default;
+    unless_cancelled(const cancellation &c) noexcept;
+    unless_cancelled(kc_cancel *cancel) noexcept : cancel_(cancel) {}
+    kc_cancel *cancel() const noexcept { return cancel_; }
+
+private:
+    kc_cancel *cancel_ = nullptr;
+};
+
 template <class Rep, class Period> patience within(std::chrono::duration<Rep, Period> delay) noexcept { return delay; }
 inline patience until(time_point deadline) noexcept { return deadline; }
 inline patience unless(const cancellation &c) noexcept { return patience(c); }
