@@ -158,13 +158,7 @@ int kc_co_take(kc_co *co, uint32_t *was_out) {
     int rc = free ? refusal(state) : KC_EBUSY;
 
     *was_out = state;
-#if KC_MUTANT == 63 /* one in a scheduler's queue looks like one that a thread may resume */
-    for (int i = 1; i < 2000 && kc_co_sched(co) == NULL; i++)
-        if (i % 200 == 0)
-            (void)sched_yield();
-#endif
 #if KC_MUTANT == 64 /* whoever finds it ready takes it, without looking whether another did meanwhile */
-    (void)sched_yield();
     if (can)
         kc_co_state_set(co, KC_CO_RUNNING);
     return can ? KC_OK : rc;

@@ -93,12 +93,12 @@ static void wait_for(sem_t *sem) {
 }
 
 /* Each side on a processor of its own, where there are two: on one they would take turns and never meet. */
-static void stand_apart(const cpu_set_t *allowed, int side) {
+static void stand_apart(const cpu_set_t *allowed, uint32_t side) {
     cpu_set_t own;
-    int seen = 0;
+    uint32_t seen = 0;
 
     CPU_ZERO(&own);
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
         if (CPU_ISSET(cpu, allowed) && seen++ == side)
             CPU_SET(cpu, &own);
     if (CPU_COUNT(&own) != 0)
