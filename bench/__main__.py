@@ -32,7 +32,8 @@ def arguments(words: list[str]) -> argparse.Namespace:
         "--case",
         action="append",
         default=[],
-        help="P1 to P10, pump, spawn, parked, steal, timers, memory, idle, scale, start",
+        help="P1 to P10, pump, spawn, parked, steal, timers, independent, memory, idle, scale, "
+        "start",
     )
     add("--subject", default="", help="only subjects whose name contains this")
     add("--pin", choices=[str(pin) for pin in Pin], help="only this pinning")

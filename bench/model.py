@@ -77,7 +77,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Case:
-    """One kind of work, done by every subject in turn. `repeats` False: one repetition says all."""
+    """One kind of work, done by every subject in turn.
+
+    `beside`: pairs of subjects whose ratio is told, first by second, and not judged.
+    """
 
     key: str
     title: str
@@ -87,6 +90,7 @@ class Case:
     pins: tuple[Pin, ...] = (Pin.SAME, Pin.FREE)
     lower_is_better: bool = True
     max_repetitions: int = 1000
+    beside: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,16 @@ def _verdict(outcome: Outcome, target: Target) -> Verdict:
     return Verdict(target, ours / against, target.met(ours, against))
 
 
+def ratios(outcome: Outcome) -> list[tuple[str, float]]:
+    """Those of `Case.beside` of which both sides were measured."""
+    found = []
+    for one, other in outcome.case.beside:
+        value, by = outcome.median(one), outcome.median(other)
+        if value is not None and by:
+            found.append((f"{one} / {other}", value / by))
+    return found
+
+
 def number(value: float) -> str:
     """Three or four digits that a person can compare."""
     for size, suffix in ((1e6, " M"), (1e4, " k")):
@@ -65,6 +75,8 @@ def show(outcome: Outcome, console: Console) -> None:
     for row in outcome.rows:
         table.add_row(*_cells(row, outcome), style=COLOURS[row.subject.role])
     console.print(table)
+    for text, ratio in ratios(outcome):
+        console.print(f"  {escape(text)}: {ratio:.2f}", highlight=False)
     for verdict in verdicts(outcome):
         console.print(_line(verdict, case))
     console.print()
@@ -136,6 +148,8 @@ class Journal:
         where = {"case": outcome.case.key, "pin": str(outcome.pin), "unit": outcome.case.unit}
         for row in outcome.rows:
             self._write({"type": "subject", **where, **_record(row)})
+        for text, ratio in ratios(outcome):
+            self._write({"type": "ratio", **where, "of": text, "ratio": ratio})
         for verdict in verdicts(outcome):
             text = f"{verdict.target.ours} {verdict.target.text(outcome.case.unit)}"
             judged = {"target": text, "ratio": verdict.ratio, "met": verdict.met}

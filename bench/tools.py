@@ -42,6 +42,7 @@ C_SOURCES = {
     "bench_pump": (("bench_pump.c",), ("core/*.c", "ipc/*.c")),
     "bench_handover": (("bench_handover.c",), RUNTIME),
     "bench_tasks": (("bench_tasks.c",), RUNTIME),
+    "bench_independent": (("bench_independent.c",), RUNTIME),
     "bench_parked": (("bench_parked.c",), RUNTIME),
     "bench_timer": (("bench_timer.c",), RUNTIME),
     "bench_switch": (("bench_switch.c",), (f"arch/{platform.machine()}/switch.S",)),

@@ -3,7 +3,8 @@
 A planted fault is a line `#if KC_MUTANT == 7 /* what is broken */` (or `!=`) in native/. The C
 tests run first; only when they all pass do the Python suites run, in an environment of their own.
 A fault that no suite notices fails this program: then a test is missing, or one cannot fail. So
-does a C test that fails without any fault: it would seem to notice all of them.
+does a C test that fails without any fault: it would seem to notice all of them. And so does a fault
+that could not be tried: what does not build, does not run or finds no test has noticed nothing.
 
     python tools/mutants.py [NUMBER...]
 """
@@ -11,17 +12,24 @@ does a C test that fails without any fault: it would seem to notice all of them.
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "mutants"
 NATIVE = BUILD / "native"
 LEAST = 6  # a suite that is tried on fewer is not tried
 PLANTED = re.compile(r"KC_MUTANT\s*[!=]=\s*(\d+)\s*(?:/\*\s*(.*?)\s*\*/)?")
-FAILED_CTEST = re.compile(r"^\s*\d+ - (\S+) \(", re.MULTILINE)
+Done = subprocess.CompletedProcess[str]
+FAILED_CTEST = re.compile(r"^\s*\d+ - (\S+) \(([^)]*)\)", re.MULTILINE)
+NEVER_RAN = {"Not Run", "BAD_COMMAND", "Disabled", "Skipped"}  # as ctest says it of a test
+TESTS_FAILED = 1  # pytest's exit status; 2 and more: interrupted, usage, no tests, itself broken
 FAILED_PYTEST = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+TIMED_OUT = re.compile(r"^\++ (Timeout) \++$", re.MULTILINE)  # pytest-timeout, which exits at once
+CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 SUITES = ("tests/model",)
 APART = ("cell", "seat")  # parts of the engine that the runtime alone uses
 NO_FAULT = 0
@@ -58,9 +66,7 @@ def quick_tests(number: int) -> list[tuple[str, list[str]]]:
     return [engine, runtime] if folders == {"core"} else [engine]
 
 
-def run(
-    command: list[str], environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def run(command: list[str], environment: dict[str, str] | None = None) -> Done:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     merged = {**os.environ, "PATH": path, **(environment or {})}
     return subprocess.run(
@@ -74,12 +80,36 @@ def run(
     )
 
 
-def demand(number: int, command: list[str]) -> None:
+def give_up(number: int, done: Done, why: str) -> NoReturn:
+    raise SystemExit(
+        f"{done.stdout}\nmutants: fault {number} could not be tried: {why}\n0 passed, 1 failed"
+    )
+
+
+def demand(number: int, command: list[str], why: str) -> None:
     done = run(command)
     if done.returncode != 0:
-        raise SystemExit(
-            f"{done.stdout}\nmutants: fault {number} does not build\n0 passed, 1 failed"
-        )
+        give_up(number, done, why)
+
+
+def failed_c_tests(number: int, done: Done) -> str | None:
+    """The C tests that ran and failed; None when all passed."""
+    failed = [name for name, how in FAILED_CTEST.findall(done.stdout) if how not in NEVER_RAN]
+    if done.returncode != 0 and not failed:
+        give_up(number, done, f"ctest, exit status {done.returncode}, names no test that failed")
+    return ", ".join(failed) or None
+
+
+def failed_python_test(number: int, done: Done) -> str | None:
+    """The Python test that failed, or the signal of a fault of the process; None: all passed."""
+    if done.returncode == 0:
+        return None
+    if -done.returncode in CRASHES:
+        return f"pytest, {signal.Signals(-done.returncode).name}"
+    found = FAILED_PYTEST.search(done.stdout) or TIMED_OUT.search(done.stdout)
+    if done.returncode != TESTS_FAILED or found is None:
+        give_up(number, done, f"pytest, exit status {done.returncode}, names no test that failed")
+    return found[1]
 
 
 def caught_by_c(number: int) -> str | None:
@@ -89,13 +119,14 @@ def caught_by_c(number: int) -> str | None:
     seldom miss.
     """
     options = ["-DCMAKE_BUILD_TYPE=Debug", "-DKC_TESTS=ON", f"-DKC_MUTANT={number}"]
-    demand(number, ["cmake", "-S", "native", "-B", str(NATIVE), "-G", "Ninja", *options])
+    build = ["cmake", "-S", "native", "-B", str(NATIVE), "-G", "Ninja", *options]
+    demand(number, build, "it does not build")
     ctest = ["ctest", "--test-dir", str(NATIVE), "-j", "2", "--stop-on-failure"]
     for target, only in (*quick_tests(number), ("all", [])):
-        demand(number, ["cmake", "--build", str(NATIVE), "-j", "2", "--target", target])
-        done = run([*ctest, *only])
-        if done.returncode != 0:
-            return ", ".join(FAILED_CTEST.findall(done.stdout)) or "ctest"
+        build = ["cmake", "--build", str(NATIVE), "-j", "2", "--target", target]
+        demand(number, build, "it does not build")
+        if failed := failed_c_tests(number, run([*ctest, "--no-tests=error", *only])):
+            return failed
     return None
 
 
@@ -103,33 +134,14 @@ def caught_by_python(number: int) -> str | None:
     """The first Python test that fails with this fault; None when all pass."""
     suites = [suite for suite in SUITES if (ROOT / suite).is_dir()]
     environment = BUILD / "venv"
-    done = run(["tools/plain_venv.sh", str(environment), f"-Ccmake.define.KC_MUTANT={number}"])
-    if done.returncode != 0:
-        raise SystemExit(
-            f"{done.stdout}\nmutants: fault {number} does not install\n0 passed, 1 failed"
-        )
+    install = ["tools/plain_venv.sh", str(environment), f"-Ccmake.define.KC_MUTANT={number}"]
+    demand(number, install, "it does not install")
     if not suites:
         return None
     # -P: the working directory must not stand before the installed package.
     python = str(environment / "bin" / "python")
-    done = run(
-        [
-            python,
-            "-P",
-            "-m",
-            "pytest",
-            "-x",
-            "-q",
-            "--timeout=30",
-            "-p",
-            "no:cacheprovider",
-            *suites,
-        ]
-    )
-    if done.returncode == 0:
-        return None
-    found = FAILED_PYTEST.search(done.stdout)
-    return found[1] if found else f"pytest, exit status {done.returncode}"
+    options = ("-x", "-q", "--timeout=30", "-p", "no:cacheprovider")
+    return failed_python_test(number, run([python, "-P", "-m", "pytest", *options, *suites]))
 
 
 def main() -> int:

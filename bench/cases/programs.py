@@ -14,9 +14,9 @@ from bench.peers import kotlin, rust
 LIMIT_S = 60.0
 
 
-def native(name: str, mode: str) -> Callable[[Lab], Sample]:
+def native(name: str, *mode: str) -> Callable[[Lab], Sample]:
     """Measures `NAME MODE SECONDS` of bench/native."""
-    return lambda lab: printed(lab, str(tools.native(name)), mode)
+    return lambda lab: printed(lab, str(tools.native(name)), *mode)
 
 
 def go(name: str, *mode: str) -> Callable[[Lab], Sample]:
@@ -29,9 +29,9 @@ def go(name: str, *mode: str) -> Callable[[Lab], Sample]:
     return measure
 
 
-def crossbeam(mode: str) -> Callable[[Lab], Sample]:
+def crossbeam(*mode: str) -> Callable[[Lab], Sample]:
     """Measures a mode of bench/native/crossbeam: threads of Rust, which on one cpu take turns."""
-    return lambda lab: printed(lab, str(rust.program(lab.settings)), mode)
+    return lambda lab: printed(lab, str(rust.program(lab.settings)), *mode)
 
 
 def kotlinx(mode: str) -> Callable[[Lab], Sample]:

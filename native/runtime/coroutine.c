@@ -149,18 +149,34 @@ static int refusal(uint32_t state) {
     return rc;
 }
 
-/* Whoever turns the state into RUNNING is the one that runs it. */
-int kc_co_resume(kc_co *co) {
+/* The state is looked at first: one that is seen before somebody adopts it is not seen twice, for it becomes QUEUED, and one
+ * that is seen after shows the scheduler too. */
+int kc_co_take(kc_co *co, uint32_t *was_out) {
     uint32_t state = atomic_load_explicit(&co->state, memory_order_acquire);
-    bool can = kc_co_sched(co) == NULL && (state == KC_CO_CREATED || state == KC_CO_SUSPENDED || state == KC_CO_READY);
-    int rc = kc_co_sched(co) == NULL ? refusal(state) : KC_EBUSY;
+    bool free = kc_co_sched(co) == NULL;
+    bool can = free && (state == KC_CO_CREATED || state == KC_CO_SUSPENDED || state == KC_CO_READY);
+    int rc = free ? refusal(state) : KC_EBUSY;
 
+    *was_out = state;
+#if KC_MUTANT == 64 /* whoever finds it ready takes it, without looking whether another did meanwhile */
+    if (can)
+        kc_co_state_set(co, KC_CO_RUNNING);
+    return can ? KC_OK : rc;
+#endif
     if (can && atomic_compare_exchange_strong_explicit(&co->state, &state, KC_CO_RUNNING, memory_order_acq_rel,
-                                                       memory_order_relaxed)) {
+                                                       memory_order_relaxed))
+        rc = KC_OK;
+    return rc;
+}
+
+int kc_co_resume(kc_co *co) {
+    uint32_t was = 0;
+    int rc = kc_co_take(co, &was);
+
+    if (rc == KC_OK) {
         kc_guard_thread();
         enter(co);
         settle(co);
-        rc = KC_OK;
     }
     return rc;
 }

@@ -23,7 +23,11 @@ enum { KC_GATE_SHUT = 0, KC_GATE_OPEN = 1, KC_GATE_WAITED = 2 /* somebody waits 
 typedef _Atomic uint32_t kc_gate;
 
 /* READY in its scheduler's hands: told apart from one that whoever resumes it may take. kc_co_state_of says READY. */
+#if KC_MUTANT == 63 /* one in a scheduler's queue looks like one that a thread may resume */
+enum { KC_CO_QUEUED = KC_CO_READY };
+#else
 enum { KC_CO_QUEUED = 6 };
+#endif
 
 /* Why a coroutine gave the thread to others. */
 enum { KC_LEAVE_YIELD = 0, KC_LEAVE_WAIT = 1, KC_LEAVE_END = 2 };
@@ -66,6 +70,9 @@ kc_here *kc_here_get(void);
 
 /* A coroutine on this stack, which it takes over when the answer is KC_OK. */
 int kc_co_make_on(const kc_co_config *config, kc_stack *stack, kc_co **co_out);
+/* KC_OK: the caller alone has it, to run it or to hand it on; it was CREATED, SUSPENDED or READY, and of no scheduler, and is
+ * RUNNING from now on. KC_EBUSY: another has it; KC_EAGAIN: it is parked; KC_EPIPE: it has finished. */
+int kc_co_take(kc_co *co, uint32_t *was_out);
 /* A reference less. true: it was the last, and the record is the caller's to free. Whoever holds the only one is alone. */
 static inline bool kc_co_is_last(kc_co *co) {
     return atomic_load_explicit(&co->refs, memory_order_acquire) == 1 ||

@@ -226,19 +226,16 @@ int kc_sched_spawn(kc_sched *s, kc_co_fn fn, void *arg, kc_co **co_out) {
 }
 
 int kc_sched_adopt(kc_sched *s, kc_co *co) {
-    uint32_t state = atomic_load_explicit(&co->state, memory_order_acquire);
-    bool can = kc_co_sched(co) == NULL && (state == KC_CO_CREATED || state == KC_CO_SUSPENDED || state == KC_CO_READY);
-    int rc = KC_EBUSY;
+    uint32_t was = 0;
+    int rc = kc_co_take(co, &was);
 
-    if (can && atomic_compare_exchange_strong(&co->state, &state, KC_CO_RUNNING)) {
+    if (rc == KC_OK) {
         kc_co_keep(co);
         rc = admit(s, co);
         if (rc != KC_OK) {
-            atomic_store(&co->state, state);
+            kc_co_state_set(co, was);
             kc_co_drop(co);
         }
-    } else if (kc_co_sched(co) == NULL && (state == KC_CO_PARKED || state == KC_CO_FINISHED)) {
-        rc = state == KC_CO_PARKED ? KC_EAGAIN : KC_EPIPE;
     }
     return rc;
 }

@@ -61,6 +61,70 @@ def test_planted_faults_are_found_with_the_words_beside_them(
     assert mutants.planted() == {2: "wakes nobody", 4: "b", 10: "a.c"}
 
 
+def ended(status: int, said: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.CompletedProcess([], status, said)
+
+
+@pytest.mark.parametrize(
+    ("how", "is_caught"),
+    [
+        ("Failed", True),
+        ("Timeout", True),
+        ("SEGFAULT", True),
+        ("Subprocess aborted", True),
+        ("Not Run", False),
+        ("BAD_COMMAND", False),
+    ],
+)
+def test_only_a_c_test_that_ran_catches_a_planted_fault(how: str, is_caught: bool) -> None:
+    mutants = tool("mutants")
+    done = ended(8, f"The following tests FAILED:\n\t 70 - test_rt_co ({how})\nErrors\n")
+    if is_caught:
+        assert mutants.failed_c_tests(7, done) == "test_rt_co"
+    else:
+        with pytest.raises(SystemExit, match="fault 7 could not be tried: ctest, exit status 8"):
+            mutants.failed_c_tests(7, done)
+
+
+def test_a_ctest_that_finds_no_tests_catches_no_planted_fault() -> None:
+    mutants = tool("mutants")
+    assert mutants.failed_c_tests(7, ended(0, "100% tests passed")) is None
+    with pytest.raises(SystemExit, match="could not be tried"):
+        mutants.failed_c_tests(7, ended(8, "No tests were found!!!"))
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "caught"),
+    [
+        (0, "3 passed", None),
+        (1, "FAILED tests/model/test_a.py::test_b - x", "tests/model/test_a.py::test_b"),
+        (1, "ERROR tests/model/test_a.py::test_b", "tests/model/test_a.py::test_b"),
+        (1, "+++++++ Timeout +++++++", "Timeout"),
+        (-11, "Fatal Python error: Segmentation fault", "pytest, SIGSEGV"),
+    ],
+)
+def test_what_pytest_says_of_tests_that_ran(status: int, said: str, caught: str | None) -> None:
+    assert tool("mutants").failed_python_test(7, ended(status, said)) == caught
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (1, "python: No module named pytest"),
+        (2, "ERROR tests/model/test_a.py - ImportError"),  # while collecting
+        (3, "INTERNALERROR>"),
+        (4, "ERROR: file or directory not found: tests/model"),
+        (5, "no tests ran"),
+        (-9, ""),  # killed from outside, as for want of memory
+    ],
+)
+def test_a_pytest_that_ran_no_test_catches_no_planted_fault(status: int, said: str) -> None:
+    with pytest.raises(
+        SystemExit, match=f"fault 7 could not be tried: pytest, exit status {status},"
+    ):
+        tool("mutants").failed_python_test(7, ended(status, said))
+
+
 def test_setup_names_the_package_for_what_is_missing(tmp_path: Path) -> None:
     """On a machine that has a Python and a shell and nothing else."""
     for name in ("sh", "dirname"):
