@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kc_body.h"
 #include "kc_cell.h"
 #include "kc_flow.h"
 
@@ -110,12 +109,7 @@ void kc_cells_free_all(kc_engine *e) {
     free(e->apart);
 }
 
-void kc_cells_finish_slowly(kc_cells *c, kc_cell_turn *turn) {
-    if (turn->first != NULL)
-        c->waker(turn->first);
-    if (turn->lost.extra != 0)
-        kc_body_drop(c->engine, &turn->lost);
-}
+void kc_cells_finish_slowly(kc_cells *c, kc_cell_turn *turn) { kc_cells_finish_by(c, turn, c->waker); }
 
 int kc_cells_close(kc_cells *c) {
     kc_cell_turn turn = {0};

@@ -58,12 +58,10 @@ void kc_cells_park(kc_cell_waiter *w, uint32_t start) {
     }
 }
 
-static inline bool is_live(const kc_cell_waiter *w) { return kc_state_of(&w->w) == KC_TOK_ENQUEUED; }
-
 kc_cell_clause *kc_cells_live(kc_cells *c, uint32_t dir) {
     kc_cell_clause *q = c->waiters[dir].first;
 
-    while (q != NULL && !is_live(q->waiter)) {
+    while (q != NULL && !kc_cell_waiter_is_live(q->waiter)) {
         unlink_clause(q);
         q = c->waiters[dir].first;
     }

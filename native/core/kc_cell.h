@@ -19,6 +19,7 @@
 #ifndef KC_CELL_H
 #define KC_CELL_H
 
+#include "kc_body.h"
 #include "kc_lock.h"
 #include "kc_record.h"
 
@@ -110,8 +111,15 @@ void kc_cells_end(kc_cells *cells, uint32_t reason);
 uint32_t kc_cells_purge(kc_cells *cells);
 void kc_cells_free(kc_engine *engine, uint32_t chan);
 void kc_cells_free_all(kc_engine *engine); /* the engine goes */
+/* No lock of cells is held, and lock 0 only where nothing can be lost: wakes, and drops what was lost. `waker` is the cells'
+ * own: whoever knows which one that is saves the look at it. */
+static inline void kc_cells_finish_by(kc_cells *c, kc_cell_turn *turn, kc_cell_waker waker) {
+    if (turn->first != NULL)
+        waker(turn->first);
+    if (turn->lost.extra != 0)
+        kc_body_drop(c->engine, &turn->lost);
+}
 void kc_cells_finish_slowly(kc_cells *cells, kc_cell_turn *turn);
-/* No lock of cells is held, and lock 0 only where nothing can be lost: wakes, and drops what was lost. */
 static inline void kc_cells_finish(kc_cells *c, kc_cell_turn *turn) {
     if (turn->first != NULL || turn->lost.extra != 0)
         kc_cells_finish_slowly(c, turn);
@@ -176,6 +184,7 @@ bool kc_cells_claim(kc_cell_clause *clause, uint32_t res, kc_cell_turn *turn);
 bool kc_cells_give_up(kc_cell_waiter *waiter, uint32_t reason);
 /* No lock is held: a select that was decided takes its other clauses out. */
 void kc_cells_leave(kc_cell_waiter *waiter);
+static inline bool kc_cell_waiter_is_live(const kc_cell_waiter *w) { return kc_state_of(&w->w) == KC_TOK_ENQUEUED; }
 /* What it came to. KC_RES_MEMORY: its room came, and there was no memory. */
 static inline uint32_t kc_cell_waiter_res(const kc_cell_waiter *w) { return kc_word_res(kc_word_load(&w->w)); }
 static inline uint32_t kc_cell_waiter_clause(const kc_cell_waiter *w) { return kc_word_clause(kc_word_load(&w->w)); }

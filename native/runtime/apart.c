@@ -140,14 +140,6 @@ static inline int park(kc_stall *s, kc_cell_clause *q, bool begun) {
     return KC_PARKED;
 }
 
-/* Its channel's waker is known here. */
-static inline void finish(kc_cells *c, kc_cell_turn *turn) {
-    if (turn->first != NULL)
-        wake(turn->first);
-    if (turn->lost.extra != 0)
-        kc_body_drop(c->engine, &turn->lost);
-}
-
 static inline int attempt(kc_cell_clause *q, kc_cell_turn *turn) {
     return q->dir == KC_CLAUSE_SEND ? kc_cells_send(q->cells, q, turn) : kc_cells_receive(q->cells, q, turn);
 }
@@ -168,7 +160,7 @@ static inline int look(kc_cell_clause *q, int patience, kc_stall *s, bool begun)
     if (rc < 0)
         kc_cells_count_refusal(c, q->dir, rc);
     kc_lock_give(&c->lock);
-    finish(c, &turn);
+    kc_cells_finish_by(c, &turn, wake);
     return rc;
 }
 
