@@ -40,7 +40,8 @@ static kc_cells *record_of(kc_engine *e, uint32_t chan, kc_cell_waker waker) {
     return kc_cells_of(e, chan);
 }
 
-/* The channel is nobody else's yet: its ticket has not been told. What was left out of the config has its default there. */
+/* The channel is nobody else's yet: its ticket has not been told. What was left out of the config has its default
+ * there. */
 static int adopt(kc_engine *e, kc_chan chan, const kc_chan_config *config, kc_cell_waker waker, kc_cells **cells_out) {
     kc_cells *cells = NULL;
 

@@ -132,7 +132,8 @@ static void count_end(kc_cells *c, uint32_t dir, uint32_t res) {
     c->last_cancelled = 1;
 }
 
-/* Out of its queue, if nobody who passed over it has taken it out. Whoever stands behind it may have waited for it alone. */
+/* Out of its queue, if nobody who passed over it has taken it out. Whoever stands behind it may have waited for it
+ * alone. */
 static void leave(kc_cell_clause *q, kc_cell_turn *turn) {
     if (q->linked)
         unlink_clause(q);

@@ -164,7 +164,8 @@ static void check_channels(kc_check *k) {
 
 /* ---- messages and tokens ---- */
 
-/* READY messages that expire stand in the heap, at their place and with their time, and no others; none waits beyond. */
+/* READY messages that expire stand in the heap, at their place and with their time, and no others; none waits
+ * beyond. */
 static void check_expiry(kc_check *k, uint32_t msg, const kc_msg *m, uint32_t state) {
     bool limited = state == KC_MSG_READY && m->expires_ns != 0;
     const kc_due *due = &k->e->deadlines[limited ? m->heap_at : 0];

@@ -1,8 +1,9 @@
 /* flow_tap.c: taps, channels that get a copy of what passes through another one (kc_chan_tap).
  *
- * A copy is a message of its own, charged to the tap's account, made where the source counts a message as sent. It never
- * waits and never fails for the source: a copy without memory is counted as dropped at the tap, one without room evicts the
- * oldest (drop_oldest). No reference is kept on either side: the link goes with the first of the two that ends.
+ * A copy is a message of its own, charged to the tap's account, made where the source counts a message as sent. It
+ * never waits and never fails for the source: a copy without memory is counted as dropped at the tap, one without room
+ * evicts the oldest (drop_oldest). No reference is kept on either side: the link goes with the first of the two that
+ * ends.
  *
  * Invariant: a channel is a tap or has taps, never both, so that copies are not copied.
  */

@@ -1,10 +1,10 @@
 /* kc_seat.h: a port of another kind: results of its operations are put where their owners wait (decision 0030).
  *
- * The `user` of such an operation is the address of its seat. When its token is decided, and before the lock is given back,
- * result and bytes are put there and the token is freed; after the lock was given back the seats that were served are handed
- * to the engine's waker, oldest first, which may only append them to queues: it calls no engine and blocks on nothing.
- * Invariants: outside the lock no token waits at this port; a seat is served once for each KC_PARKED, unless
- * kc_waiter_token_cancel answered KC_OK or KC_EINPROGRESS.
+ * The `user` of such an operation is the address of its seat. When its token is decided, and before the lock is given
+ * back, result and bytes are put there and the token is freed; after the lock was given back the seats that were served
+ * are handed to the engine's waker, oldest first, which may only append them to queues: it calls no engine and blocks
+ * on nothing. Invariants: outside the lock no token waits at this port; a seat is served once for each KC_PARKED,
+ * unless kc_waiter_token_cancel answered KC_OK or KC_EINPROGRESS.
  */
 #ifndef KC_SEAT_H
 #define KC_SEAT_H

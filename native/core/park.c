@@ -1,7 +1,7 @@
 /* park.c: an operation that must wait: its token, its clauses, its STAGED messages, published in one step.
  *
- * Everything that can fail is done before kc_chan_waiter_scope_park; a refusal undoes it all, and bodies that were given
- * go back to their owner.
+ * Everything that can fail is done before kc_chan_waiter_scope_park; a refusal undoes it all, and bodies that were
+ * given go back to their owner.
  */
 #include "kc_account.h"
 #include "kc_offer.h"

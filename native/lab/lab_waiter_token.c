@@ -1,10 +1,10 @@
-/* lab_waiter_token.c: a rendezvous, step by step, as the channels of the engine see it: no state machine of its own. Each
- * row is the view of a real channel's head (kc_chan_rv_cell) after one operation.
+/* lab_waiter_token.c: a rendezvous, step by step, as the channels of the engine see it: no state machine of its own.
+ * Each row is the view of a real channel's head (kc_chan_rv_cell) after one operation.
  *
- * A name stands under sender or receiver once the cell has shown a waiter token of that side: it is that of the operation the
- * token belongs to (kc_op.user), as the channel's own list of waiters says. It stays when the token is over; a side that finds
- * the other one waiting never publishes, so its column is empty. The payload is that of the waiting sender, or of the message
- * that the receiver holds. */
+ * A name stands under sender or receiver once the cell has shown a waiter token of that side: it is that of the
+ * operation the token belongs to (kc_op.user), as the channel's own list of waiters says. It stays when the token is
+ * over; a side that finds the other one waiting never publishes, so its column is empty. The payload is that of the
+ * waiting sender, or of the message that the receiver holds. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* apart.c: channels of a hub with an engine of its own: cells with a lock each, and operations that park a coroutine or a
- * thread (kc_apart.h). */
+/* apart.c: channels of a hub with an engine of its own: cells with a lock each, and operations that park a coroutine or
+ * a thread (kc_apart.h). */
 #include "kc_apart.h"
 
 #include <stdlib.h>
@@ -144,8 +144,8 @@ static inline int attempt(kc_cell_clause *q, kc_cell_turn *turn) {
     return q->dir == KC_CLAUSE_SEND ? kc_cells_send(q->cells, q, turn) : kc_cells_receive(q->cells, q, turn);
 }
 
-/* One look. If it must wait, and may (patience), the stall parks; without one the answer is that it would. One that has begun
- * may have been given up meanwhile, and then does nothing. */
+/* One look. If it must wait, and may (patience), the stall parks; without one the answer is that it would. One that has
+ * begun may have been given up meanwhile, and then does nothing. */
 static inline int look(kc_cell_clause *q, int patience, kc_stall *s, bool begun) {
     kc_cells *c = q->cells;
     kc_cell_turn turn = {0};
@@ -164,7 +164,8 @@ static inline int look(kc_cell_clause *q, int patience, kc_stall *s, bool begun)
     return rc;
 }
 
-/* It would have to wait: it begins to, and looks again, because its cancel must know it before anybody can decide it. */
+/* It would have to wait: it begins to, and looks again, because its cancel must know it before anybody can decide
+ * it. */
 static KC_APART int run_with_cancel(kc_cell_clause *q, int patience, const kc_asked *asked) {
     kc_stall s;
     int rc = look(q, patience, NULL, false);

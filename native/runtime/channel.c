@@ -1,4 +1,5 @@
-/* channel.c: the front of kc_channel.h: what is refused before anybody is asked, and the many names of one operation. */
+/* channel.c: the front of kc_channel.h: what is refused before anybody is asked, and the many names of one
+ * operation. */
 #include "kc_hub.h"
 
 int kc_channel_make(kc_hub *hub, const kc_channel_config *config, kc_channel **channel_out) {

@@ -1,7 +1,7 @@
 /* stack.c: stacks by mmap(2), their guards, and the cache (kc_stack.h).
  *
- * A cached stack keeps the pages that it has touched: the next coroutine most likely touches them too, and giving them back
- * costs two system calls each time. The cache is bounded, so is this. */
+ * A cached stack keeps the pages that it has touched: the next coroutine most likely touches them too, and giving them
+ * back costs two system calls each time. The cache is bounded, so is this. */
 #include "kc_stack.h"
 
 #include <stdlib.h>

@@ -6,8 +6,8 @@
  *     collect      wait
  *
  * What is asked at once is answered "= CODE [NUMBER...]". Collect and wait answer a line for each operation that has
- * ended, "end ID CODE INDEX DROPPED COUNT REASON (HEX DELIVERY ATTEMPTS UID PID)...", then "."; wait waits for one. Texts
- * and bytes are in hex, "-" for none. With an argument what is not empty is sent as a loan of shared memory.
+ * ended, "end ID CODE INDEX DROPPED COUNT REASON (HEX DELIVERY ATTEMPTS UID PID)...", then "."; wait waits for one.
+ * Texts and bytes are in hex, "-" for none. With an argument what is not empty is sent as a loan of shared memory.
  */
 #include <kcoro/kc_ipc.h>
 #include <poll.h>

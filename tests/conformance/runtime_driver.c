@@ -1,14 +1,14 @@
-/* The runtime as it is asked by the conformance suite: commands on stdin, answers on stdout, a line each. Every operation is a
- * coroutine that calls kc_channel.h, on one worker; so is the one that reads the commands.
+/* The runtime as it is asked by the conformance suite: commands on stdin, answers on stdout, a line each. Every
+ * operation is a coroutine that calls kc_channel.h, on one worker; so is the one that reads the commands.
  *
  *     channel KIND CAPACITY OVERFLOW ELEM_BYTES      send USER ID CHAN TIMEOUT_MS HEX     recv USER ID CHAN TIMEOUT_MS
  *     select USER ID TIMEOUT_MS FLAGS N (CHAN s HEX | CHAN r)...
  *     cancel ID    die USER    close CHAN    destroy CHAN HEX    purge CHAN    stats CHAN    collect    wait    usage
  *
- * What is asked at once is answered "= CODE [NUMBER...]". Collect and wait answer a line for each operation that has ended,
- * "end ID CODE INDEX REASON HEX", then "."; wait waits for one. Texts and bytes are in hex, "-" for none. Users and channels
- * are small numbers, channels in the order in which they were made. Before a command is answered every coroutine has got as far
- * as it can, and the engine has been checked.
+ * What is asked at once is answered "= CODE [NUMBER...]". Collect and wait answer a line for each operation that has
+ * ended, "end ID CODE INDEX REASON HEX", then "."; wait waits for one. Texts and bytes are in hex, "-" for none. Users
+ * and channels are small numbers, channels in the order in which they were made. Before a command is answered every
+ * coroutine has got as far as it can, and the engine has been checked.
  */
 #include <kcoro/kc_channel.h>
 

@@ -1,5 +1,5 @@
-/* words.h: what the two drivers share: the words of a command on stdin, bytes in hex on stdout. Whatever is malformed ends the
- * driver, for only the suite writes to it.
+/* words.h: what the two drivers share: the words of a command on stdin, bytes in hex on stdout. Whatever is malformed
+ * ends the driver, for only the suite writes to it.
  */
 #ifndef KC_CONFORMANCE_WORDS_H
 #define KC_CONFORMANCE_WORDS_H

@@ -1,9 +1,9 @@
 /* Random operations on six channels of all kinds, three scopes, a manual clock; after each one every invariant holds
  * (kc_engine_check) and, by a small account of our own, what the invariants cannot know: a stale ticket meets nobody,
  * first deliveries of a channel come in the order in which they were sent, nothing is delivered after it was settled,
- * every waiter is answered once. The exact answers are the model's business (tests/model). Each program runs a second time
- * with every channel tapped: all that its users and counters could see must be the same, and the taps must have got each
- * message that was accepted.
+ * every waiter is answered once. The exact answers are the model's business (tests/model). Each program runs a second
+ * time with every channel tapped: all that its users and counters could see must be the same, and the taps must have
+ * got each message that was accepted.
  *
  *     test_engine_random [FIRST_SEED SEEDS]
  */

@@ -1,5 +1,5 @@
-/* test_rt_channel.c: channels between coroutines and threads, alone and raced, with 1, 2 and 4 workers. After each test the
- * engine is checked, and nobody and nothing is left in it. */
+/* test_rt_channel.c: channels between coroutines and threads, alone and raced, with 1, 2 and 4 workers. After each test
+ * the engine is checked, and nobody and nothing is left in it. */
 #include <pthread.h>
 
 #include "kc_rt.h"

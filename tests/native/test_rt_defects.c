@@ -1,5 +1,5 @@
-/* test_rt_defects.c: what an older project of this kind got wrong and no other test here would show; README.md in this folder
- * names the test for each of those defects. A defect's number there stands before its test.
+/* test_rt_defects.c: what an older project of this kind got wrong and no other test here would show; README.md in this
+ * folder names the test for each of those defects. A defect's number there stands before its test.
  */
 #include "kc_rt.h"
 #include "kcoro/kc_actor.h"

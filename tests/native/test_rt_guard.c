@@ -1,4 +1,5 @@
-/* test_rt_guard.c: an overflow is told with the coroutine's name, whoever runs it; handlers of signals have a stack to run on. */
+/* test_rt_guard.c: an overflow is told with the coroutine's name, whoever runs it; handlers of signals have a stack to
+ * run on. */
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>

@@ -249,7 +249,8 @@ KC_TEST(who_waits_for_a_file_that_is_to_be_closed_is_told) {
     close_desk(&k);
 }
 
-/* One waits; then the file's number becomes that of another, while it lives on by a second number: epoll goes on watching it. */
+/* One waits; then the file's number becomes that of another, while it lives on by a second number: epoll goes on
+ * watching it. */
 typedef struct change {
     desk k;
     duct next;

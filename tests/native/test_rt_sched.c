@@ -1,5 +1,5 @@
-/* test_rt_sched.c: a scheduler with 1, 2 and 4 workers: each coroutine runs, none is lost, none runs twice; what it refuses,
- * and what it keeps for the next. */
+/* test_rt_sched.c: a scheduler with 1, 2 and 4 workers: each coroutine runs, none is lost, none runs twice; what it
+ * refuses, and what it keeps for the next. */
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -140,7 +140,8 @@ KC_TEST(a_child_of_fork_is_refused) {
     kc_sched_free(sched);
 }
 
-/* qemu-user before 8.0 does nothing for MADV_WIPEONFORK and says that it was done (linux-user/mmap.c, target_madvise). */
+/* qemu-user before 8.0 does nothing for MADV_WIPEONFORK and says that it was done (linux-user/mmap.c,
+ * target_madvise). */
 static bool wipes_on_fork(void) {
     bool wiped = true;
 #ifdef KC_EMULATED

@@ -1,6 +1,6 @@
-/* test_rt_twins.c: a channel apart (core/kc_cell.h) and one of an engine that others use do the same. Random programs of
- * sends, receives, selects, cancels, closes, destroys and purges are played on both by one worker; every answer, every byte
- * and every counter of every channel after each step must be the same. */
+/* test_rt_twins.c: a channel apart (core/kc_cell.h) and one of an engine that others use do the same. Random programs
+ * of sends, receives, selects, cancels, closes, destroys and purges are played on both by one worker; every answer,
+ * every byte and every counter of every channel after each step must be the same. */
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>

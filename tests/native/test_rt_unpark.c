@@ -1,5 +1,5 @@
-/* test_rt_unpark.c: each unpark is seen once, whoever races it, and may be the last thing that a scheduler sees; where all are
- * parked nothing runs. With 1, 2 and 4 workers. */
+/* test_rt_unpark.c: each unpark is seen once, whoever races it, and may be the last thing that a scheduler sees; where
+ * all are parked nothing runs. With 1, 2 and 4 workers. */
 #include <pthread.h>
 #include <sys/resource.h>
 

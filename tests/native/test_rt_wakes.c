@@ -1,5 +1,5 @@
-/* Workers that fall asleep and are woken all the time: whatever comes from outside, in whatever moment, is run. A wake that is
- * lost ends this test by its time-out. */
+/* Workers that fall asleep and are woken all the time: whatever comes from outside, in whatever moment, is run. A wake
+ * that is lost ends this test by its time-out. */
 #include "kc_rt.h"
 #include "runtime/kc_worker.h"
 

@@ -1,5 +1,5 @@
-/* test_rt_yield.c: whoever yields lets the others of its worker by, in order, and goes on as itself; nobody starves. With 1,
- * 2 and 4 workers. */
+/* test_rt_yield.c: whoever yields lets the others of its worker by, in order, and goes on as itself; nobody starves.
+ * With 1, 2 and 4 workers. */
 #include "kc_rt.h"
 
 typedef struct tally {
