@@ -179,8 +179,8 @@ static void check_clauses(kc_check *k) {
             extra += q > k->e->tok_capacity;
             count++;
         }
-        kc_require(k, kc_state_of(&t->w) == KC_TOK_FREE || count == t->clauses, "token %u: says %u clauses, has %u", tok,
-                   t->clauses, count);
+        kc_require(k, kc_state_of(&t->w) == KC_TOK_FREE || count == t->clauses, "token %u: says %u clauses, has %u",
+                   tok, t->clauses, count);
     }
     kc_require(k, extra == k->e->clauses.live, "%u extra clauses live, %u counted", extra, k->e->clauses.live);
 }

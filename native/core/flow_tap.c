@@ -109,9 +109,9 @@ KC_APART void kc_flow_end_taps(kc_engine *e, kc_chan_rec *c) {
 static bool may_tap(const kc_chan_rec *source, const kc_chan_rec *tap) {
     const kc_chan_config *c = &tap->config;
 
-    return !source->apart && !tap->apart && source != tap && source->tap_of == 0 && tap->tap_of == 0 && tap->taps == 0 &&
-           c->overflow == KC_OVERFLOW_DROP_OLDEST && c->dead_letter == 0 && c->elem_size > KC_MAX_TAP_HEAD_BYTES &&
-           (c->flags & (KC_CHAN_FIXED_SIZE | KC_CHAN_TELL_DROPPED)) == 0;
+    return !source->apart && !tap->apart && source != tap && source->tap_of == 0 && tap->tap_of == 0 &&
+           tap->taps == 0 && c->overflow == KC_OVERFLOW_DROP_OLDEST && c->dead_letter == 0 &&
+           c->elem_size > KC_MAX_TAP_HEAD_BYTES && (c->flags & (KC_CHAN_FIXED_SIZE | KC_CHAN_TELL_DROPPED)) == 0;
 }
 
 int kc_chan_tap(kc_engine *e, kc_chan source, kc_chan tap) {

@@ -213,7 +213,9 @@ const char *kc_cells_check(kc_cells *cells);
 /* Adds its messages and waiters, and what it ever accepted. */
 void kc_cells_sum(kc_cells *cells, kc_engine_usage *usage, uint64_t *accepted);
 
-static inline kc_cells *kc_cells_of(const kc_engine *e, uint32_t chan) { return e->apart != NULL ? e->apart[chan] : NULL; }
+static inline kc_cells *kc_cells_of(const kc_engine *e, uint32_t chan) {
+    return e->apart != NULL ? e->apart[chan] : NULL;
+}
 static inline void kc_cell_stat(kc_cells *c, uint32_t stat, uint64_t n) { c->stat[stat] += n; }
 static inline void *kc_cell_slot(const kc_cells *c, uint32_t i) {
     uint32_t at = c->head + i;

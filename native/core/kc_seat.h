@@ -24,7 +24,7 @@ typedef struct kc_seat {
     kc_token token;   /* while it is parked; under lock 0, as `stopped` */
     uint32_t stopped; /* why it may not park any more: a reason; 0: it may */
     const kc_place *places; /* one for each clause, by its index; NULL: none has one */
-    kc_result result;       /* KC_RESULT_COPIED: bytes are in the place of its clause, and body has their length alone */
+    kc_result result;       /* KC_RESULT_COPIED: bytes are in the place of its clause, body has their length alone */
 } kc_seat;
 
 typedef void (*kc_seat_waker)(void *self, kc_seat *first);

@@ -13,7 +13,8 @@
 
 #include "kcoro/kc_channel.h"
 
-enum { PAIRS = 2, BUFFER_BYTES = 1024, WORDS = BUFFER_BYTES / sizeof(uint64_t), BUFFERS = 16, MOST_CAPACITY = BUFFERS / 2 };
+enum { PAIRS = 2, BUFFER_BYTES = 1024, WORDS = BUFFER_BYTES / sizeof(uint64_t) };
+enum { BUFFERS = 16, MOST_CAPACITY = BUFFERS / 2 };
 
 static uint64_t copies; /* of BUFFER_BYTES or more (-Wl,--wrap) */
 

@@ -62,7 +62,8 @@ static void row(lab *l, const char *label) {
 
     MUST(cell.state < sizeof STATES / sizeof *STATES);
     printf("%-26s  %-14s  %-6s  %-10s  %-9s  %" PRIu64 "  %" PRIu64 "  %" PRIu64 "\n", label, STATES[cell.state],
-           name_of(l, KC_CLAUSE_SEND), name_of(l, KC_CLAUSE_RECV), l->payload[0] == '\0' ? "-" : l->payload, cell.matches, cell.cancels, cell.zdesc_matches);
+           name_of(l, KC_CLAUSE_SEND), name_of(l, KC_CLAUSE_RECV), l->payload[0] == '\0' ? "-" : l->payload,
+           cell.matches, cell.cancels, cell.zdesc_matches);
 }
 
 static void begin(lab *l) {
@@ -113,7 +114,8 @@ static void look_at(lab *l, kc_token holder) {
 static void end(lab *l, kc_token holder) {
     kc_result result;
 
-    (void)kc_port_take(l->engine, l->port, &result, 1); /* before that a receiver that parked does not know what it has */
+    /* before that a receiver that parked does not know what it has */
+    (void)kc_port_take(l->engine, l->port, &result, 1);
     if (holder != 0)
         MUST(kc_waiter_token_ack(l->engine, l->scope, holder) == KC_OK);
     MUST(kc_chan_drop(l->engine, l->chan) == KC_OK);

@@ -161,7 +161,8 @@ void kc_guard_end(void) {
     kc_lock_take(&guard.lock);
     if (atomic_fetch_sub(&guard.users, 1) == 1) {
         struct sigaction now = {.sa_flags = 0};
-        bool ours = sigaction(SIGSEGV, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_fault;
+        bool ours =
+            sigaction(SIGSEGV, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_fault;
         if (ours) /* not what the program has installed since */
             (void)sigaction(SIGSEGV, &before, NULL);
     }

@@ -64,7 +64,8 @@ void kc_sched_ready(kc_co *co) {
     kc_worker *w = kc_here_get()->worker;
     kc_sched *s = kc_co_sched(co);
 
-    atomic_store_explicit(&co->state, KC_CO_QUEUED, memory_order_release); /* kc_co_resume sees by it that it has a scheduler */
+    /* kc_co_resume sees by it that it has a scheduler */
+    atomic_store_explicit(&co->state, KC_CO_QUEUED, memory_order_release);
     if (w != NULL && w->sched == s)
         push_own(w, co);
     else

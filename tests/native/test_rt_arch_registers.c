@@ -286,7 +286,8 @@ int main(void) {
 #if defined(__x86_64__)
     KC_RUN(what_the_caller_keeps_below_sp_is_there_after_a_switch);
 #else
-    printf("skipped: what_the_caller_keeps_below_sp_is_there_after_a_switch: this ABI lets nobody use what is below sp\n");
+    printf("skipped: what_the_caller_keeps_below_sp_is_there_after_a_switch: "
+           "this ABI lets nobody use what is below sp\n");
 #endif
     KC_RUN(a_continuation_runs_with_the_staged_registers_and_the_caller_gets_its_own_back);
     return kc_test_report();

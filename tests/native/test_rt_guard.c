@@ -286,7 +286,8 @@ static void needs_much(int number) {
     for (size_t i = 0; i < sizeof room; i += 256)
         room[i] = (char)number;
     handled = co;
-    beside = (const uint8_t *)room + sizeof room <= co->stack.bottom || (const uint8_t *)room >= (uint8_t *)kc_stack_top(&co->stack);
+    beside = (const uint8_t *)room + sizeof room <= co->stack.bottom ||
+             (const uint8_t *)room >= (uint8_t *)kc_stack_top(&co->stack);
 }
 
 static void is_interrupted(void *arg) {

@@ -81,7 +81,9 @@ static void close_desk(desk *k) {
     close_duct(&k->d);
 }
 
-static int wait_here(desk *k, uint32_t events, bell *who) { return kc_poller_add(&k->p, k->d.ends[0], events, &who->wake); }
+static int wait_here(desk *k, uint32_t events, bell *who) {
+    return kc_poller_add(&k->p, k->d.ends[0], events, &who->wake);
+}
 
 /* It sleeps until so many have come; or only looks. */
 static int sleep_here(desk *k) { return kc_poller_wait(&k->p, KC_NEVER); }
