@@ -1,6 +1,6 @@
 # The commands of this repository. Each makes what it needs first: .venv, the native part, its own build directory.
 #   make demo    real data through a daemon between real processes       make test     all that CI runs
-#   make lint    ruff and mypy --strict                                  make bench    figures, side by side with peers
+#   make lint    ruff, mypy --strict, columns of C                       make bench    figures, side by side with peers
 #   make docs    HTML in build/docs/html, and man/ anew                   make soak    SECONDS=60 of everything at once
 #   make lab     small programs that show how the parts work, one by one
 # PYTHON=/path/to/python3.11 chooses the interpreter of .venv.

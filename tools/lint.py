@@ -1,4 +1,5 @@
 """Judge every Python file: ruff's rules, ruff's format, mypy --strict (settings: pyproject.toml).
+Of C the length of lines (columns.py).
 
 tests/ is under ruff only: its helpers are typed where that helps a reader, and the type checker's
 time goes to what users import.
@@ -19,6 +20,7 @@ def checks() -> list[tuple[str, list[str], str]]:
         ("ruff check", [python, "-m", "ruff", "check", "."], "ruff check --fix ."),
         ("ruff format", [python, "-m", "ruff", "format", "--check", "."], "ruff format ."),
         ("mypy --strict", [python, "-m", "mypy", *typed], "give the names above their types"),
+        ("columns of C", [python, "tools/columns.py"], "wrap the lines above"),
     ]
 
 

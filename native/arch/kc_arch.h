@@ -17,7 +17,8 @@
 #define KC_FRAME_RBP 48
 #define KC_FRAME_RIP 56 /* where it goes on */
 #define KC_FRAME_BYTES 64
-#define KC_FRAME_TOP 192 /* its sp when it goes on: above the frame lie the 128 bytes that the ABI lets it use below sp */
+/* Its sp when it goes on: above the frame lie the 128 bytes that the ABI lets it use below sp. */
+#define KC_FRAME_TOP 192
 
 /* The record that kc_token_apply stages. */
 #define KC_REG_RBX 0
@@ -66,20 +67,20 @@
 #if defined(__x86_64__)
 
 /* What a call may change, for inline assembly that stands for one: all that the ABI does not call callee-saved. */
-#define KC_CALL_CLOBBERS                                                                                                \
-    "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",      \
-        "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "mm0", "mm1", "mm2",      \
-        "mm3", "mm4", "mm5", "mm6", "mm7", "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)",                  \
+#define KC_CALL_CLOBBERS                                                                                               \
+    "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",     \
+        "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "mm0", "mm1", "mm2",     \
+        "mm3", "mm4", "mm5", "mm6", "mm7", "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)",                 \
         "st(7)" KC_CLOBBERS_AVX512 KC_CLOBBERS_APX
 #if defined(__AVX512F__)
-#define KC_CLOBBERS_AVX512                                                                                              \
-    , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27",       \
+#define KC_CLOBBERS_AVX512                                                                                             \
+    , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27",      \
         "xmm28", "xmm29", "xmm30", "xmm31", "k1", "k2", "k3", "k4", "k5", "k6", "k7"
 #else
 #define KC_CLOBBERS_AVX512
 #endif
 #if defined(__APX_F__) || defined(__APX_EGPR__)
-#define KC_CLOBBERS_APX                                                                                                 \
+#define KC_CLOBBERS_APX                                                                                                \
     , "r16", "r17", "r18", "r19", "r20", "r21", "r22", "r23", "r24", "r25", "r26", "r27", "r28", "r29", "r30", "r31"
 #else
 #define KC_CLOBBERS_APX
@@ -145,7 +146,8 @@ _Static_assert(offsetof(kc_registers, x27) == KC_REG_X27, "layout");
 
 _Static_assert(sizeof(kc_frame) == KC_FRAME_BYTES, "layout");
 _Static_assert(sizeof(kc_registers) == KC_REG_BYTES, "layout");
-_Static_assert(KC_FRAME_TOP >= KC_FRAME_BYTES && KC_FRAME_TOP % KC_STACK_ALIGN == 0, "sp keeps its alignment over a frame");
+_Static_assert(KC_FRAME_TOP >= KC_FRAME_BYTES && KC_FRAME_TOP % KC_STACK_ALIGN == 0,
+               "sp keeps its alignment over a frame");
 
 #endif
 #endif

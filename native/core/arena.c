@@ -33,7 +33,8 @@ static int plan(kc_engine *e, const kc_engine_config *c) {
     e->msgs.keep = KEEP_MESSAGES;
     e->file_capacity = or_default(c->files, 4096);
     if (tokens <= INDEX_24 && messages <= INDEX_24 && clauses <= INDEX_24 && e->scopes.capacity <= INDEX_24 &&
-        e->chans.capacity <= INDEX_24 && e->regions.capacity <= INDEX_24 && e->file_capacity <= INDEX_24 && chunks <= MAX_CHUNKS) {
+        e->chans.capacity <= INDEX_24 && e->regions.capacity <= INDEX_24 && e->file_capacity <= INDEX_24 &&
+        chunks <= MAX_CHUNKS) {
         plan_pool(&e->clauses, tokens + clauses, sizeof(kc_clause_rec), offsetof(kc_clause_rec, next));
         e->clauses.high = tokens; /* those belong to the tokens and never enter the pool */
         e->tok_capacity = tokens;

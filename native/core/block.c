@@ -12,8 +12,8 @@ typedef struct kc_block_head {
     uint32_t link; /* used: the account that pays; free: the unit of the next free one, 0 for none */
 } kc_block_head;
 
-/* A block of class c has 4^c units, so no two blocks of a chunk share a value of unit >> 2c: it is the place of the head.
- * The heads come first, in units of their own; unit 0 is never a block's. */
+/* A block of class c has 4^c units, so no two blocks of a chunk share a value of unit >> 2c: it is the place of the
+ * head. The heads come first, in units of their own; unit 0 is never a block's. */
 static uint32_t class_units(uint32_t class_of) { return 1U << (2 * class_of); }
 
 static uint32_t class_bytes(uint32_t class_of) { return UNIT_BYTES * class_units(class_of); }

@@ -1,7 +1,7 @@
 /* cell.c: messages of a channel apart: a ring of slots, or the way from hand to hand. The lock of the cells is held.
  *
- * A slot is a length and, behind it, the element, or where elements may be long the address of a copy of its own. The ring
- * grows as it fills, up to the channel's limit; once empty, only a small one is kept.
+ * A slot is a length and, behind it, the element, or where elements may be long the address of a copy of its own. The
+ * ring grows as it fills, up to the channel's limit; once empty, only a small one is kept.
  */
 #include <stdlib.h>
 #include <string.h>

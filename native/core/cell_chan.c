@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kc_body.h"
 #include "kc_cell.h"
 #include "kc_flow.h"
 
@@ -41,7 +40,8 @@ static kc_cells *record_of(kc_engine *e, uint32_t chan, kc_cell_waker waker) {
     return kc_cells_of(e, chan);
 }
 
-/* The channel is nobody else's yet: its ticket has not been told. What was left out of the config has its default there. */
+/* The channel is nobody else's yet: its ticket has not been told. What was left out of the config has its default
+ * there. */
 static int adopt(kc_engine *e, kc_chan chan, const kc_chan_config *config, kc_cell_waker waker, kc_cells **cells_out) {
     kc_cells *cells = NULL;
 
@@ -110,12 +110,7 @@ void kc_cells_free_all(kc_engine *e) {
     free(e->apart);
 }
 
-void kc_cells_finish_slowly(kc_cells *c, kc_cell_turn *turn) {
-    if (turn->first != NULL)
-        c->waker(turn->first);
-    if (turn->lost.extra != 0)
-        kc_body_drop(c->engine, &turn->lost);
-}
+void kc_cells_finish_slowly(kc_cells *c, kc_cell_turn *turn) { kc_cells_finish_by(c, turn, c->waker); }
 
 int kc_cells_close(kc_cells *c) {
     kc_cell_turn turn = {0};

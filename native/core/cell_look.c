@@ -9,12 +9,10 @@ static kc_token token_of(const kc_cell_clause *q) {
     return (uint64_t)kc_word_gen(kc_word_load(&w->w)) << 32 | APART_TICKET | w->clauses[0].cells->chan;
 }
 
-static bool is_live(const kc_cell_clause *q) { return kc_state_of(&q->waiter->w) == KC_TOK_ENQUEUED; }
-
 static const kc_cell_clause *first_live(const kc_cells *c, uint32_t dir) {
     const kc_cell_clause *q = c->waiters[dir].first;
 
-    while (q != NULL && !is_live(q))
+    while (q != NULL && !kc_cell_waiter_is_live(q->waiter))
         q = q->next;
     return q;
 }
@@ -59,7 +57,7 @@ int kc_cells_waiters(kc_cells *c, uint32_t dir, uint32_t skip, kc_waiter_info *i
 
     kc_lock_take(&c->lock);
     for (const kc_cell_clause *q = c->waiters[dir].first; q != NULL && written < max; q = q->next)
-        if (is_live(q) && seen++ >= skip)
+        if (kc_cell_waiter_is_live(q->waiter) && seen++ >= skip)
             describe(q, &infos[written++]);
     kc_lock_give(&c->lock);
     return (int)written;
@@ -95,7 +93,7 @@ static bool has_token(kc_cells *c, kc_token token) {
     kc_lock_take(&c->lock);
     for (uint32_t dir = 0; dir < 2; dir++)
         for (const kc_cell_clause *q = c->waiters[dir].first; q != NULL && !found; q = q->next)
-            found = is_live(q) && token_of(q) == token;
+            found = kc_cell_waiter_is_live(q->waiter) && token_of(q) == token;
     kc_lock_give(&c->lock);
     return found;
 }
@@ -117,7 +115,7 @@ static const char *check_queue(const kc_cells *c, uint32_t dir) {
     for (const kc_cell_clause *q = c->waiters[dir].first; q != NULL && why == NULL; q = q->next) {
         if (q->cells != c || q->dir != dir || q->linked == 0 || q->prev != before || q->waiter == NULL)
             why = "a clause in its queue is not its own";
-        else if (!is_live(q) && q->waiter->count == 1)
+        else if (!kc_cell_waiter_is_live(q->waiter) && q->waiter->count == 1)
             why = "a waiter that was decided stands in line";
         before = q;
         count++;
@@ -133,7 +131,7 @@ static bool is_left(const kc_cells *c) {
 
     for (uint32_t dir = 0; dir < 2; dir++)
         for (const kc_cell_clause *q = c->waiters[dir].first; q != NULL; q = q->next)
-            live += is_live(q) && q->waiter->count > 1;
+            live += kc_cell_waiter_is_live(q->waiter) && q->waiter->count > 1;
     return c->visits != live;
 }
 

@@ -1,4 +1,5 @@
-/* cell_op.c: what a send, a receive, and whoever ends a channel find at a channel apart. The lock of the cells is held. */
+/* cell_op.c: what a send, a receive, and whoever ends a channel find at a channel apart. The lock of the cells is
+ * held. */
 #include <stdlib.h>
 
 #include "kc_cell.h"
@@ -25,7 +26,8 @@ static inline kc_cell_clause *partner(kc_cells *c, uint32_t dir, kc_cell_turn *t
     return q;
 }
 
-/* Nobody waits for it: it stands in the channel, or its sender in line. No barging: whoever is parked stands in front. */
+/* Nobody waits for it: it stands in the channel, or its sender in line. No barging: whoever is parked stands in
+ * front. */
 static int store(kc_cells *c, kc_cell_clause *send, kc_cell_turn *turn) {
     bool room = kc_cell_has_room(c, send->len_bytes);
     void *copy = NULL;

@@ -1,7 +1,8 @@
-/* cell_select.c: a select over channels apart: all their locks in order, one look, park (Go's selectgo has the same shape).
+/* cell_select.c: a select over channels apart: all their locks in order, one look, park (Go's selectgo has the same
+ * shape).
  *
- * While the locks are held the own waiter stands in no queue, so a select never meets itself, and one decision by a peer is
- * enough later. What stood behind at other channels is taken out after the wake (kc_cells_leave).
+ * While the locks are held the own waiter stands in no queue, so a select never meets itself, and one decision by a
+ * peer is enough later. What stood behind at other channels is taken out after the wake (kc_cells_leave).
  */
 #include "kc_cell.h"
 

@@ -58,12 +58,10 @@ void kc_cells_park(kc_cell_waiter *w, uint32_t start) {
     }
 }
 
-static inline bool is_live(const kc_cell_waiter *w) { return kc_state_of(&w->w) == KC_TOK_ENQUEUED; }
-
 kc_cell_clause *kc_cells_live(kc_cells *c, uint32_t dir) {
     kc_cell_clause *q = c->waiters[dir].first;
 
-    while (q != NULL && !is_live(q->waiter)) {
+    while (q != NULL && !kc_cell_waiter_is_live(q->waiter)) {
         unlink_clause(q);
         q = c->waiters[dir].first;
     }
@@ -134,7 +132,8 @@ static void count_end(kc_cells *c, uint32_t dir, uint32_t res) {
     c->last_cancelled = 1;
 }
 
-/* Out of its queue, if nobody who passed over it has taken it out. Whoever stands behind it may have waited for it alone. */
+/* Out of its queue, if nobody who passed over it has taken it out. Whoever stands behind it may have waited for it
+ * alone. */
 static void leave(kc_cell_clause *q, kc_cell_turn *turn) {
     if (q->linked)
         unlink_clause(q);

@@ -308,7 +308,8 @@ int kc_chan_purge(kc_engine *e, kc_chan chan, uint32_t *count_out) {
     kc_enter(e);
     c = kc_chan_find(e, chan);
     if (c != NULL) {
-        *count_out = c->apart ? kc_cells_purge(kc_cells_of(e, kc_chan_index(e, c))) : lose_ready(e, c, KC_REASON_PURGED);
+        *count_out =
+            c->apart ? kc_cells_purge(kc_cells_of(e, kc_chan_index(e, c))) : lose_ready(e, c, KC_REASON_PURGED);
         rc = KC_OK;
     }
     kc_leave(e);

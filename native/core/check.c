@@ -16,8 +16,8 @@ static void check_ready(kc_check *k, uint32_t chan, kc_chan_rec *c, kc_load *loa
         const kc_msg *m = kc_msg_at(k->e, msg);
         uint64_t w = kc_word_load(&m->w);
         bool back = (kc_word_flags(w) & KC_MSG_REQUEUED) != 0;
-        kc_require(k, kc_word_state(w) == KC_MSG_READY && m->chan == chan, "chan %u: message %u in its queue is %s", chan,
-                msg, kc_msg_state_name(kc_word_state(w)));
+        kc_require(k, kc_word_state(w) == KC_MSG_READY && m->chan == chan, "chan %u: message %u in its queue is %s",
+                   chan, msg, kc_msg_state_name(kc_word_state(w)));
         kc_require(k, m->qseq > last, "chan %u: message %u out of order", chan, msg);
         kc_require(k, m->prev == before, "chan %u: message %u has a wrong neighbour", chan, msg);
         kc_require(k, !back || count == requeued, "chan %u: requeued message %u is not at the front", chan, msg);
@@ -116,14 +116,16 @@ static uint32_t check_taps(kc_check *k, uint32_t chan, const kc_chan_rec *c) {
     for (uint32_t tap = c->taps; tap != 0 && count < k->e->chans.capacity; tap = kc_chan_at(k->e, tap)->tap_next) {
         const kc_chan_rec *t = kc_chan_at(k->e, tap);
         uint32_t state = kc_chan_state_of(t);
-        kc_require(k, t->tap_of == chan && t->tap_prev == before && t->taps == 0, "chan %u: tap %u is not its own", chan,
-                tap);
-        kc_require(k, state != KC_CHAN_FREE && state != KC_CHAN_DESTROYED && t->config.overflow == KC_OVERFLOW_DROP_OLDEST,
-                "chan %u: tap %u is %s", chan, tap, kc_chan_state_name(state));
+        kc_require(k, t->tap_of == chan && t->tap_prev == before && t->taps == 0, "chan %u: tap %u is not its own",
+                   chan, tap);
+        kc_require(k,
+                   state != KC_CHAN_FREE && state != KC_CHAN_DESTROYED && t->config.overflow == KC_OVERFLOW_DROP_OLDEST,
+                   "chan %u: tap %u is %s", chan, tap, kc_chan_state_name(state));
         before = tap;
         count++;
     }
-    kc_require(k, count == 0 || (c->tap_of == 0 && kc_chan_state_of(c) <= KC_CHAN_CLOSING), "chan %u: cannot have taps", chan);
+    kc_require(k, count == 0 || (c->tap_of == 0 && kc_chan_state_of(c) <= KC_CHAN_CLOSING), "chan %u: cannot have taps",
+               chan);
     return count;
 }
 
@@ -164,7 +166,8 @@ static void check_channels(kc_check *k) {
 
 /* ---- messages and tokens ---- */
 
-/* READY messages that expire stand in the heap, at their place and with their time, and no others; none waits beyond. */
+/* READY messages that expire stand in the heap, at their place and with their time, and no others; none waits
+ * beyond. */
 static void check_expiry(kc_check *k, uint32_t msg, const kc_msg *m, uint32_t state) {
     bool limited = state == KC_MSG_READY && m->expires_ns != 0;
     const kc_due *due = &k->e->deadlines[limited ? m->heap_at : 0];

@@ -1,5 +1,5 @@
-/* check_costs.c: the second half of kc_engine_check: what accounts, ports and scopes say they own is counted again from the
- * records, and every message, clause and block has exactly the owner it should have. */
+/* check_costs.c: the second half of kc_engine_check: what accounts, ports and scopes say they own is counted again from
+ * the records, and every message, clause and block has exactly the owner it should have. */
 #include "kc_check.h"
 
 #include "kc_cell.h"
@@ -60,7 +60,8 @@ static totals count_for(kc_engine *e, uint32_t account) {
     return sum;
 }
 
-/* What is to be closed is left, or with a taker; all of it is charged; who has something for a taker is offered once. */
+/* What is to be closed is left, or with a taker; all of it is charged; who has something for a taker is offered
+ * once. */
 static void check_closing(kc_check *k, uint32_t account, const kc_account_rec *a) {
     bool takeable = a->left.head != 0 && a->takers < KC_FILE_TAKERS;
     uint32_t offers = 0;
@@ -113,7 +114,8 @@ static void check_accounts(kc_check *k) {
                (unsigned long long)files, k->e->file_count);
 }
 
-/* A region counts its descriptors, each of which lives and names it; it is ENDED exactly when it is in the list of ends. */
+/* A region counts its descriptors, each of which lives and names it; it is ENDED exactly when it is in the list of
+ * ends. */
 static void check_region(kc_check *k, uint32_t region, const kc_region_rec *r) {
     uint32_t state = kc_state_of(&r->w);
     uint32_t count = 0;
@@ -177,8 +179,8 @@ static void check_clauses(kc_check *k) {
             extra += q > k->e->tok_capacity;
             count++;
         }
-        kc_require(k, kc_state_of(&t->w) == KC_TOK_FREE || count == t->clauses, "token %u: says %u clauses, has %u", tok,
-                   t->clauses, count);
+        kc_require(k, kc_state_of(&t->w) == KC_TOK_FREE || count == t->clauses, "token %u: says %u clauses, has %u",
+                   tok, t->clauses, count);
     }
     kc_require(k, extra == k->e->clauses.live, "%u extra clauses live, %u counted", extra, k->e->clauses.live);
 }

@@ -1,5 +1,6 @@
 /* deadline.c: the waiters that have a deadline, and the messages that may not wait for ever, in one binary heap
- * (Williams 1964), so that the next one is known at once and any of them leaves in O(log n). Each record knows its place.
+ * (Williams 1964), so that the next one is known at once and any of them leaves in O(log n). Each record knows its
+ * place.
  *
  * Invariants: a token stands here while it is undecided and something bounds its wait; a message exactly while it is
  * READY and expires. */

@@ -1,6 +1,7 @@
 /* file.c: open files in messages (kc_file.h): who pays, who has them, who is to close them.
  *
- * Invariant: an account stands in the engine's list exactly when some of its files are left and it has a taker to spare.
+ * Invariant: an account stands in the engine's list exactly when some of its files are left and it has a taker to
+ * spare.
  */
 #include "kc_account.h"
 #include "kc_body.h"

@@ -308,8 +308,8 @@ KC_APART void kc_flow_lose(kc_engine *e, uint32_t msg, uint32_t stat, uint32_t r
     }
 }
 
-/* HELD -> READY at its old place: among the REQUEUED at the front, by qseq. Givers-back usually come in order, oldest or
- * newest first, so the search runs from the nearer end; its length is bounded by what an account may hold. */
+/* HELD -> READY at its old place: among the REQUEUED at the front, by qseq. Givers-back usually come in order, oldest
+ * or newest first, so the search runs from the nearer end; its length is bounded by what an account may hold. */
 static uint32_t place_of(kc_engine *e, const kc_chan_rec *c, uint64_t qseq) {
     uint32_t after = c->requeue_tail;
     uint32_t next = c->ready.head;

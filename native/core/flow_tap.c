@@ -1,8 +1,9 @@
 /* flow_tap.c: taps, channels that get a copy of what passes through another one (kc_chan_tap).
  *
- * A copy is a message of its own, charged to the tap's account, made where the source counts a message as sent. It never
- * waits and never fails for the source: a copy without memory is counted as dropped at the tap, one without room evicts the
- * oldest (drop_oldest). No reference is kept on either side: the link goes with the first of the two that ends.
+ * A copy is a message of its own, charged to the tap's account, made where the source counts a message as sent. It
+ * never waits and never fails for the source: a copy without memory is counted as dropped at the tap, one without room
+ * evicts the oldest (drop_oldest). No reference is kept on either side: the link goes with the first of the two that
+ * ends.
  *
  * Invariant: a channel is a tap or has taps, never both, so that copies are not copied.
  */
@@ -108,9 +109,9 @@ KC_APART void kc_flow_end_taps(kc_engine *e, kc_chan_rec *c) {
 static bool may_tap(const kc_chan_rec *source, const kc_chan_rec *tap) {
     const kc_chan_config *c = &tap->config;
 
-    return !source->apart && !tap->apart && source != tap && source->tap_of == 0 && tap->tap_of == 0 && tap->taps == 0 &&
-           c->overflow == KC_OVERFLOW_DROP_OLDEST && c->dead_letter == 0 && c->elem_size > KC_MAX_TAP_HEAD_BYTES &&
-           (c->flags & (KC_CHAN_FIXED_SIZE | KC_CHAN_TELL_DROPPED)) == 0;
+    return !source->apart && !tap->apart && source != tap && source->tap_of == 0 && tap->tap_of == 0 &&
+           tap->taps == 0 && c->overflow == KC_OVERFLOW_DROP_OLDEST && c->dead_letter == 0 &&
+           c->elem_size > KC_MAX_TAP_HEAD_BYTES && (c->flags & (KC_CHAN_FIXED_SIZE | KC_CHAN_TELL_DROPPED)) == 0;
 }
 
 int kc_chan_tap(kc_engine *e, kc_chan source, kc_chan tap) {

@@ -66,7 +66,8 @@ int kc_account_charge_channel(kc_engine *engine, uint32_t account, kc_refusal *r
 void kc_account_return_channel(kc_engine *engine, uint32_t account);
 /* A scope keeps its account's record alive. KC_ENOENT for an account nobody made. */
 int kc_account_enter(kc_engine *engine, uint32_t account);
-/* The same for a record that is known to live: it outlives charges that go and come. Given back with kc_account_leave. */
+/* The same for a record that is known to live: it outlives charges that go and come. Given back with
+ * kc_account_leave. */
 void kc_account_keep(kc_engine *engine, uint32_t account);
 void kc_account_leave(kc_engine *engine, uint32_t account);
 

@@ -1,8 +1,8 @@
 /* kc_block.h: payload memory in six sizes, with reference counts, in chunks of 1 MiB.
  *
  * A chunk belongs to one size class while a block of it lives; its first bytes are one kc_block_head per block. A block
- * is named by its place: chunk << 14 | unit, in units of 64 bytes, so that finding its bytes is one shift; 0 is none, for
- * chunk numbers begin at 1. Each block is charged, at its full size, to an account until its last reference goes.
+ * is named by its place: chunk << 14 | unit, in units of 64 bytes, so that finding its bytes is one shift; 0 is none,
+ * for chunk numbers begin at 1. Each block is charged, at its full size, to an account until its last reference goes.
  */
 #ifndef KC_BLOCK_H
 #define KC_BLOCK_H

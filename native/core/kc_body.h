@@ -6,7 +6,8 @@
 
 int kc_body_fill(kc_engine *engine, uint32_t account, const void *data, uint32_t len_bytes, kc_body *body_out,
                  kc_refusal *refusal);
-/* An empty body of that length, then memory of it from offset on, taken when it is missing (kc_body_open, kc_body_room). */
+/* An empty body of that length, then memory of it from offset on, taken when it is missing (kc_body_open,
+ * kc_body_room). */
 int kc_body_begin(kc_engine *engine, uint32_t account, uint32_t len_bytes, kc_body *body, kc_refusal *refusal);
 int kc_body_piece(kc_engine *engine, kc_body *body, uint32_t offset, void **memory_out, uint32_t *room_out,
                   kc_refusal *refusal);

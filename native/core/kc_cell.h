@@ -1,24 +1,27 @@
-/* kc_cell.h: channels apart: messages in cells of their own, waiters on their owners' stacks, one lock each (decision 0059).
+/* kc_cell.h: channels apart: messages in cells of their own, waiters on their owners' stacks, one lock each (decision
+ * 0059).
  *
- * For channels between coroutines and threads of one process. A channel apart is one of the engine's: it has a ticket, a
- * truth word and a record like the others, and kc_chan_close, _destroy, _purge, _measure and whatever else looks at channels
- * serve it (cell_chan.c). Operations do not go by ticket and take no token of the arena: the waiter *is* the token, with a truth
- * word that takes the same steps (kc_state.h). What accounts, scopes, acks, times to live, taps and dead letters do, only
- * the other channels have.
+ * For channels between coroutines and threads of one process. A channel apart is one of the engine's: it has a ticket,
+ * a truth word and a record like the others, and kc_chan_close, _destroy, _purge, _measure and whatever else looks at
+ * channels serve it (cell_chan.c). Operations do not go by ticket and take no token of the arena: the waiter *is* the
+ * token, with a truth word that takes the same steps (kc_state.h). What accounts, scopes, acks, times to live, taps and
+ * dead letters do, only the other channels have.
  *
- * Locks: lock 0 comes first, then those of cells, lowest number first. Whoever holds cells calls nobody; who was decided
- * stands in the turn, and is woken when no lock is held any more.
- * A waiter is live while its word is ENQUEUED. One of a single clause is decided under the lock of its channel, a select by
- * compare-and-exchange; its other clauses are passed over by whoever meets them, and its owner takes them out before it goes.
- * Invariants, when the lock is free and no select is on its way out: no message beside a live receiver; no live sender at the
- * head of its queue beside room; CLOSED and DESTROYED have neither messages nor waiters, CLOSING has some.
+ * Locks: lock 0 comes first, then those of cells, lowest number first. Whoever holds cells calls nobody; who was
+ * decided stands in the turn, and is woken when no lock is held any more.
+ * A waiter is live while its word is ENQUEUED. One of a single clause is decided under the lock of its channel, a
+ * select by compare-and-exchange; its other clauses are passed over by whoever meets them, and its owner takes them out
+ * before it goes. Invariants, when the lock is free and no select is on its way out: no message beside a live receiver;
+ * no live sender at the head of its queue beside room; CLOSED and DESTROYED have neither messages nor waiters, CLOSING
+ * has some.
  *
- * The record stays for the next channel of its number, and goes with the engine: whoever waited when the last reference went
- * may still take its lock, and finds by the era that nothing of its own is there.
+ * The record stays for the next channel of its number, and goes with the engine: whoever waited when the last reference
+ * went may still take its lock, and finds by the era that nothing of its own is there.
  */
 #ifndef KC_CELL_H
 #define KC_CELL_H
 
+#include "kc_body.h"
 #include "kc_lock.h"
 #include "kc_record.h"
 
@@ -47,8 +50,8 @@ typedef struct kc_cell_clause {
     uint32_t era;   /* of the cells when it parked: later they may be another channel's */
 } kc_cell_clause;
 
-/* Others know it from kc_cells_park until it was woken or has ended it itself; then nobody else knows it any more, but for
- * the queues of a select's other clauses (kc_cells_leave). */
+/* Others know it from kc_cells_park until it was woken or has ended it itself; then nobody else knows it any more, but
+ * for the queues of a select's other clauses (kc_cells_leave). */
 struct kc_cell_waiter {
     kc_word w;            /* a token's: state, res, clause */
     kc_cell_waiter *next; /* of a turn's */
@@ -56,8 +59,8 @@ struct kc_cell_waiter {
     uint32_t count;
 };
 
-/* What is to be done when the lock was given back: whoever was decided is to be woken, oldest first, and the body of what a
- * channel of memory lost is to be dropped. */
+/* What is to be done when the lock was given back: whoever was decided is to be woken, oldest first, and the body of
+ * what a channel of memory lost is to be dropped. */
 typedef struct kc_cell_turn {
     kc_cell_waiter *first, *last;
     kc_body lost;
@@ -110,8 +113,15 @@ void kc_cells_end(kc_cells *cells, uint32_t reason);
 uint32_t kc_cells_purge(kc_cells *cells);
 void kc_cells_free(kc_engine *engine, uint32_t chan);
 void kc_cells_free_all(kc_engine *engine); /* the engine goes */
+/* No lock of cells is held, and lock 0 only where nothing can be lost: wakes, and drops what was lost. `waker` is the
+ * cells' own: whoever knows which one that is saves the look at it. */
+static inline void kc_cells_finish_by(kc_cells *c, kc_cell_turn *turn, kc_cell_waker waker) {
+    if (turn->first != NULL)
+        waker(turn->first);
+    if (turn->lost.extra != 0)
+        kc_body_drop(c->engine, &turn->lost);
+}
 void kc_cells_finish_slowly(kc_cells *cells, kc_cell_turn *turn);
-/* No lock of cells is held, and lock 0 only where nothing can be lost: wakes, and drops what was lost. */
 static inline void kc_cells_finish(kc_cells *c, kc_cell_turn *turn) {
     if (turn->first != NULL || turn->lost.extra != 0)
         kc_cells_finish_slowly(c, turn);
@@ -124,7 +134,8 @@ void kc_cells_received(kc_engine *engine, kc_cell_memory *memory);
 /* Of new cells: how large their slots are, and what follows from kind and policy. */
 void kc_cell_shape(kc_cells *cells);
 bool kc_cell_has_room(const kc_cells *cells, uint32_t len_bytes);
-/* All that a put may lack: its slot, and the copy of a long element, which is the caller's to put or to free. KC_ENOMEM. */
+/* All that a put may lack: its slot, and the copy of a long element, which is the caller's to put or to free.
+ * KC_ENOMEM. */
 int kc_cell_reserve(kc_cells *cells, const kc_cell_clause *send, void **copy_out);
 /* At the end of the queue, evicting what the kind or the overflow policy says. */
 void kc_cell_put(kc_cells *cells, const kc_cell_clause *send, void *copy, kc_cell_turn *turn);
@@ -145,8 +156,8 @@ void kc_cell_release(const kc_cells *cells, kc_cell_store *store, void (*drop)(k
 
 /* ---- operations (cell_op.c); the lock is held ---- */
 
-/* KC_OK; KC_EAGAIN: it would have to wait; KC_EPIPE, KC_ECANCELED; KC_ENOMEM. Whoever takes a refusal for the answer counts
- * it. */
+/* KC_OK; KC_EAGAIN: it would have to wait; KC_EPIPE, KC_ECANCELED; KC_ENOMEM. Whoever takes a refusal for the answer
+ * counts it. */
 int kc_cells_send(kc_cells *cells, kc_cell_clause *send, kc_cell_turn *turn);
 int kc_cells_receive(kc_cells *cells, kc_cell_clause *receive, kc_cell_turn *turn);
 /* Brings the channel back to rest after a message or a waiter left it. */
@@ -164,8 +175,8 @@ void kc_cells_count_refusal(kc_cells *cells, uint32_t dir, int code);
 void kc_cells_begin(kc_cell_waiter *waiter, kc_cell_clause *clauses, uint32_t count);
 /* It was not given up. Under the lock of its first clause. */
 static inline bool kc_cells_wanted(const kc_cell_waiter *w) { return kc_state_of(&w->w) == KC_TOK_INIT; }
-/* The locks of all its channels are held, and it is wanted: its clauses stand in line, from number `start` on and round, and
- * it is live. */
+/* The locks of all its channels are held, and it is wanted: its clauses stand in line, from number `start` on and
+ * round, and it is live. */
 void kc_cells_park(kc_cell_waiter *waiter, uint32_t start);
 /* The first live waiter of a side, NULL for none; those that were decided elsewhere are passed over. Lock held. */
 kc_cell_clause *kc_cells_live(kc_cells *cells, uint32_t dir);
@@ -176,15 +187,17 @@ bool kc_cells_claim(kc_cell_clause *clause, uint32_t res, kc_cell_turn *turn);
 bool kc_cells_give_up(kc_cell_waiter *waiter, uint32_t reason);
 /* No lock is held: a select that was decided takes its other clauses out. */
 void kc_cells_leave(kc_cell_waiter *waiter);
+static inline bool kc_cell_waiter_is_live(const kc_cell_waiter *w) { return kc_state_of(&w->w) == KC_TOK_ENQUEUED; }
 /* What it came to. KC_RES_MEMORY: its room came, and there was no memory. */
 static inline uint32_t kc_cell_waiter_res(const kc_cell_waiter *w) { return kc_word_res(kc_word_load(&w->w)); }
 static inline uint32_t kc_cell_waiter_clause(const kc_cell_waiter *w) { return kc_word_clause(kc_word_load(&w->w)); }
 
 /* ---- select (cell_select.c) ---- */
 
-/* No lock is held. Exactly one of its clauses took effect, and *index_out says which: KC_OK; or none can, and one never will
- * (KC_EPIPE, KC_ECANCELED: of that one) or has no memory (KC_ENOMEM). Otherwise `patience` is the answer, KC_EAGAIN or
- * KC_ETIME; where it is KC_OK the waiter parks: KC_PARKED. One that was given up before does nothing: KC_ECANCELED. */
+/* No lock is held. Exactly one of its clauses took effect, and *index_out says which: KC_OK; or none can, and one never
+ * will (KC_EPIPE, KC_ECANCELED: of that one) or has no memory (KC_ENOMEM). Otherwise `patience` is the answer,
+ * KC_EAGAIN or KC_ETIME; where it is KC_OK the waiter parks: KC_PARKED. One that was given up before does nothing:
+ * KC_ECANCELED. */
 int kc_cells_select(kc_cell_waiter *waiter, bool biased, int patience, uint32_t *index_out, kc_cell_turn *turn);
 
 /* ---- looking (cell_look.c); under lock 0, so that the cells stay ---- */
@@ -200,7 +213,9 @@ const char *kc_cells_check(kc_cells *cells);
 /* Adds its messages and waiters, and what it ever accepted. */
 void kc_cells_sum(kc_cells *cells, kc_engine_usage *usage, uint64_t *accepted);
 
-static inline kc_cells *kc_cells_of(const kc_engine *e, uint32_t chan) { return e->apart != NULL ? e->apart[chan] : NULL; }
+static inline kc_cells *kc_cells_of(const kc_engine *e, uint32_t chan) {
+    return e->apart != NULL ? e->apart[chan] : NULL;
+}
 static inline void kc_cell_stat(kc_cells *c, uint32_t stat, uint64_t n) { c->stat[stat] += n; }
 static inline void *kc_cell_slot(const kc_cells *c, uint32_t i) {
     uint32_t at = c->head + i;

@@ -1,4 +1,5 @@
-/* kc_check.h: what the parts of kc_engine_check share. The first breach found is described, the rest of the walk goes on. */
+/* kc_check.h: what the parts of kc_engine_check share. The first breach found is described, the rest of the walk goes
+ * on. */
 #ifndef KC_CHECK_H
 #define KC_CHECK_H
 

@@ -63,7 +63,8 @@ int kc_extra_take_desc(kc_engine *engine, uint32_t account, const kc_desc *desc,
                        kc_refusal *refusal);
 int kc_extra_take_files(kc_engine *engine, uint32_t account, uint64_t user, const int32_t *files, uint32_t count,
                         uint32_t *extra_out, kc_refusal *refusal);
-/* Gives one reference back. Not `sent`: a descriptor never left its owner, who therefore is not told that it is free. */
+/* Gives one reference back. Not `sent`: a descriptor never left its owner, who therefore is not told that it is
+ * free. */
 void kc_extra_drop(kc_engine *engine, uint32_t extra, bool sent);
 /* Nobody wants these files any more: they are to be closed (file.c). */
 void kc_extra_end_files(kc_engine *engine, uint32_t extra);

@@ -24,7 +24,8 @@ static inline void kc_leave(kc_engine *e) {
 /* The settling alone, for callers that want to see its results before they leave. */
 void kc_settle(kc_engine *engine);
 
-/* A result of nothing yet. Field by field: the compiler clears a record of this size at once in a loop, these in pairs. */
+/* A result of nothing yet. Field by field: the compiler clears a record of this size at once in a loop, these in
+ * pairs. */
 static inline void kc_result_begin(kc_result *r, uint64_t user, kc_chan chan) {
     r->code = 0;
     r->flags = r->clause = r->attempts = r->reason = r->spare = 0;

@@ -4,11 +4,11 @@
  * Ulrich Drepper's "Futexes Are Tricky" (2011), section 6, is the scheme; futex(2) the calls.
  *
  * A lock that one thread alone has taken for a while becomes its own (decision 0031): from then on it takes it by plain
- * stores, and whoever else wants it takes the word, takes the lock back, makes every thread pass a barrier (membarrier(2)),
- * and waits until the owner is out.
- * Invariants: at most one thread is in: the owner (inside), or the holder of the word while nobody owns the lock. Only the
- * holder of the word changes owner. Only the suitor writes inside: a thread whose lock was taken back may be late and still
- * write there, so nobody else may own the lock before that thread has been seen to take the word.
+ * stores, and whoever else wants it takes the word, takes the lock back, makes every thread pass a barrier
+ * (membarrier(2)), and waits until the owner is out.
+ * Invariants: at most one thread is in: the owner (inside), or the holder of the word while nobody owns the lock. Only
+ * the holder of the word changes owner. Only the suitor writes inside: a thread whose lock was taken back may be late
+ * and still write there, so nobody else may own the lock before that thread has been seen to take the word.
  */
 #ifndef KC_LOCK_H
 #define KC_LOCK_H

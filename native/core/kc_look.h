@@ -1,7 +1,7 @@
 /* kc_look.h: the way of an offer: may it stand at its channel, can it proceed now, and if so, it runs.
  *
- * Inline, and the direction beside the offer, because every operation comes this way and where the direction is a constant
- * the other half falls away.
+ * Inline, and the direction beside the offer, because every operation comes this way and where the direction is a
+ * constant the other half falls away.
  */
 #ifndef KC_LOOK_H
 #define KC_LOOK_H
@@ -10,7 +10,8 @@
 
 enum kc_verdict { KC_CAN_WAIT = 0, KC_CAN_RUN = 1, KC_CAN_NEVER = 2 };
 
-/* KC_OK, or why this clause can never stand here: KC_EINVAL, KC_EMSGSIZE; KC_ENOTSUP: the channel is apart (kc_cell.h). */
+/* KC_OK, or why this clause can never stand here: KC_EINVAL, KC_EMSGSIZE; KC_ENOTSUP: the channel is apart
+ * (kc_cell.h). */
 static inline int kc_offer_check(const kc_engine *e, const kc_offer *o, uint32_t dir) {
     const kc_chan_config *c = &o->chan->config;
     bool send = dir == KC_CLAUSE_SEND;

@@ -1,5 +1,5 @@
-/* kc_offer.h: what send, receive and select share: may this clause stand at this channel, can it proceed now, and if not,
- * how it parks. One body for all, so that a select of one clause and a plain operation cannot differ. */
+/* kc_offer.h: what send, receive and select share: may this clause stand at this channel, can it proceed now, and if
+ * not, how it parks. One body for all, so that a select of one clause and a plain operation cannot differ. */
 #ifndef KC_OFFER_H
 #define KC_OFFER_H
 
@@ -26,8 +26,8 @@ typedef struct kc_offer {
 /* Run it: KC_OK, KC_PARKED (a send that now waits for its ack), or a refusal with nothing changed. */
 int kc_offer_send(kc_engine *engine, const kc_offer *offer, const kc_op *op, kc_result *result);
 int kc_offer_recv(kc_engine *engine, const kc_offer *offer, const kc_op *op, kc_result *result);
-/* Length of the memory that the offer's descriptor names, where elem_size bounds it: the default of elem_size says how much
- * may go through the daemon, which memory does not. */
+/* Length of the memory that the offer's descriptor names, where elem_size bounds it: the default of elem_size says how
+ * much may go through the daemon, which memory does not. */
 uint64_t kc_offer_extra_bytes(const kc_engine *engine, const kc_offer *offer);
 /* What that answers when a word forbade a step of it. */
 int kc_offer_spoiled(kc_engine *engine, kc_result *result);
@@ -37,7 +37,8 @@ int kc_offer_stage(kc_engine *engine, const kc_offer *offer, uint32_t *msg_out, 
  * that begins at start: of two at one channel the earlier is met first. */
 int kc_offer_park(kc_engine *engine, const kc_offer *offers, uint32_t count, uint32_t start, const kc_op *op,
                   kc_result *result);
-/* Nothing is left to receive, and nothing will come: CLOSED, or CLOSING and empty but for what the scope itself holds. */
+/* Nothing is left to receive, and nothing will come: CLOSED, or CLOSING and empty but for what the scope itself
+ * holds. */
 bool kc_offer_drained(kc_engine *engine, const kc_chan_rec *chan, const kc_scope_rec *scope);
 void kc_offer_count_refusal(const kc_offer *offer, int code);
 

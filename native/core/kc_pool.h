@@ -16,7 +16,8 @@ void kc_pool_give(kc_pool *pool, uint32_t index);
 
 /* Intrusive lists of records that begin with KC_RECORD_HEAD. */
 void kc_list_push(const kc_pool *pool, kc_list *list, uint32_t index);
-void kc_list_insert_after(const kc_pool *pool, kc_list *list, uint32_t after, uint32_t index); /* after 0: at the head */
+/* after 0: at the head */
+void kc_list_insert_after(const kc_pool *pool, kc_list *list, uint32_t after, uint32_t index);
 void kc_list_unlink(const kc_pool *pool, kc_list *list, uint32_t index);
 
 #endif

@@ -179,8 +179,8 @@ typedef struct kc_backend_rec {
     void *self;
 } kc_backend_rec;
 
-/* Blocks of extras, chained through their records. The count is written under the lock like all else, but a taker may see
- * without it that there is nothing to do. */
+/* Blocks of extras, chained through their records. The count is written under the lock like all else, but a taker may
+ * see without it that there is nothing to do. */
 typedef struct kc_extra_list {
     uint32_t head, tail;
     _Atomic uint32_t count;

@@ -1,10 +1,10 @@
 /* kc_seat.h: a port of another kind: results of its operations are put where their owners wait (decision 0030).
  *
- * The `user` of such an operation is the address of its seat. When its token is decided, and before the lock is given back,
- * result and bytes are put there and the token is freed; after the lock was given back the seats that were served are handed
- * to the engine's waker, oldest first, which may only append them to queues: it calls no engine and blocks on nothing.
- * Invariants: outside the lock no token waits at this port; a seat is served once for each KC_PARKED, unless
- * kc_waiter_token_cancel answered KC_OK or KC_EINPROGRESS.
+ * The `user` of such an operation is the address of its seat. When its token is decided, and before the lock is given
+ * back, result and bytes are put there and the token is freed; after the lock was given back the seats that were served
+ * are handed to the engine's waker, oldest first, which may only append them to queues: it calls no engine and blocks
+ * on nothing. Invariants: outside the lock no token waits at this port; a seat is served once for each KC_PARKED,
+ * unless kc_waiter_token_cancel answered KC_OK or KC_EINPROGRESS.
  */
 #ifndef KC_SEAT_H
 #define KC_SEAT_H
@@ -24,7 +24,7 @@ typedef struct kc_seat {
     kc_token token;   /* while it is parked; under lock 0, as `stopped` */
     uint32_t stopped; /* why it may not park any more: a reason; 0: it may */
     const kc_place *places; /* one for each clause, by its index; NULL: none has one */
-    kc_result result;       /* KC_RESULT_COPIED: bytes are in the place of its clause, and body has their length alone */
+    kc_result result;       /* KC_RESULT_COPIED: bytes are in the place of its clause, body has their length alone */
 } kc_seat;
 
 typedef void (*kc_seat_waker)(void *self, kc_seat *first);

@@ -1,7 +1,7 @@
 /* kc_state.h: every state of every truth word, and every step that is allowed, as data.
  *
- * This table and those who store words by it (kc_word.h; of waiters of channels apart cell_wait.c) alone write states. The documentation's tables are
- * generated from the X lists below (tools/gen_states.py): X(from, to, who, when).
+ * This table and those who store words by it (kc_word.h; of waiters of channels apart cell_wait.c) alone write states.
+ * The documentation's tables are generated from the X lists below (tools/gen_states.py): X(from, to, who, when).
  * A step that is not listed poisons the channel it was tried on; it never happens silently.
  */
 #ifndef KC_STATE_H

@@ -138,11 +138,11 @@ static KC_APART void give_word(kc_lock *lock) {
         (void)syscall(SYS_futex, &lock->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-/* While the process has one thread (glibc knows: sys/single_threaded.h) nobody can contend, and a locked instruction costs
- * more than the rest of the operation. No thread is ever started under the lock, so take and give agree.
+/* While the process has one thread (glibc knows: sys/single_threaded.h) nobody can contend, and a locked instruction
+ * costs more than the rest of the operation. No thread is ever started under the lock, so take and give agree.
  *
- * Never inlined: a coroutine that waits goes on in another thread, and a compiler that had the address of `self` from before
- * would take the lock in the name of the thread that it left. */
+ * Never inlined: a coroutine that waits goes on in another thread, and a compiler that had the address of `self` from
+ * before would take the lock in the name of the thread that it left. */
 KC_APART void kc_lock_take(kc_lock *lock) {
     if (IS_ALONE())
         atomic_store_explicit(&lock->word, ALONE, memory_order_relaxed);

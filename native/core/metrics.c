@@ -91,7 +91,8 @@ int kc_chan_dump(kc_engine *e, kc_chan chan, char *text, size_t text_bytes) {
     return rc;
 }
 
-static void describe_token(kc_engine *e, uint32_t tok, uint32_t dir, uint32_t chan, uint32_t msg, kc_waiter_info *info) {
+static void describe_token(kc_engine *e, uint32_t tok, uint32_t dir, uint32_t chan, uint32_t msg,
+                           kc_waiter_info *info) {
     kc_tok *t = kc_tok_at(e, tok);
     uint64_t w = kc_word_load(&t->w);
 

@@ -63,7 +63,8 @@ static KC_RARE int drop_newest(kc_engine *e, const kc_offer *o, kc_result *resul
 }
 
 /* The token of a send that waits for its ack, made before anything moves. */
-static KC_APART int confirm_token(kc_engine *e, const kc_offer *o, const kc_op *op, uint32_t *tok_out, kc_refusal *refusal) {
+static KC_APART int confirm_token(kc_engine *e, const kc_offer *o, const kc_op *op, uint32_t *tok_out,
+                                  kc_refusal *refusal) {
     const kc_scope_rec *s = o->scope;
     int rc = KC_OK;
 

@@ -1,7 +1,7 @@
 /* park.c: an operation that must wait: its token, its clauses, its STAGED messages, published in one step.
  *
- * Everything that can fail is done before kc_chan_waiter_scope_park; a refusal undoes it all, and bodies that were given
- * go back to their owner.
+ * Everything that can fail is done before kc_chan_waiter_scope_park; a refusal undoes it all, and bodies that were
+ * given go back to their owner.
  */
 #include "kc_account.h"
 #include "kc_offer.h"
@@ -82,8 +82,8 @@ static void undo(kc_engine *e, uint32_t tok, const kc_offer *offers, uint32_t co
     kc_chan_waiter_scope_release(e, tok);
 }
 
-KC_APART KC_WHOLE int kc_offer_park(kc_engine *e, const kc_offer *offers, uint32_t count, uint32_t start, const kc_op *op,
-                           kc_result *result) {
+KC_APART KC_WHOLE int kc_offer_park(kc_engine *e, const kc_offer *offers, uint32_t count, uint32_t start,
+                                    const kc_op *op, kc_result *result) {
     const kc_scope_rec *s = offers[0].scope;
     kc_seat *seat = kc_seat_of(e, op);
     uint32_t tok = 0;

@@ -1,5 +1,6 @@
-/* port.c: lists of decided tokens, one per taker. A push never calls anybody: it appends, and an armed port's eventfd is
- * written once, after the lock was given back. Descriptors live as long as the engine, so a late ring meets no stranger. */
+/* port.c: lists of decided tokens, one per taker. A push never calls anybody: it appends, and an armed port's eventfd
+ * is written once, after the lock was given back. Descriptors live as long as the engine, so a late ring meets no
+ * stranger. */
 #include <errno.h>
 #include <sys/eventfd.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 /* region.c: shared memory that its maker registered (kc_desc.h), and the ranges of it that are in flight.
  *
- * Invariant: a region that is not OPEN gets no new ranges; it is ENDED exactly when it is CLOSING and no descriptor of it
- * lives; its record stays until its end was taken, so what is freed later can still say whose it was.
+ * Invariant: a region that is not OPEN gets no new ranges; it is ENDED exactly when it is CLOSING and no descriptor of
+ * it lives; its record stays until its end was taken, so what is freed later can still say whose it was.
  */
 #include "kc_extra.h"
 #include "kc_flow.h"

@@ -37,8 +37,8 @@ static int find_channels(kc_engine *e, kc_clause *clauses, uint32_t count, kc_of
     return rc;
 }
 
-/* Any clause, unless the caller's order counts. By dice (splitmix64, Steele and others 2014) and not in turn: two callers
- * who alternate would each always draw the same clause. */
+/* Any clause, unless the caller's order counts. By dice (splitmix64, Steele and others 2014) and not in turn: two
+ * callers who alternate would each always draw the same clause. */
 static uint32_t first_tried(kc_engine *e, const kc_op *op, uint32_t count) {
     uint64_t z = e->dice += UINT64_C(0x9E3779B97F4A7C15);
 

@@ -4,8 +4,8 @@
  *   no READY message beside a parked receive;
  *   no parked send at the head of its queue whose message has room;
  *   a CLOSING channel still has READY or HELD messages or parked sends, else it is CLOSED and nobody is parked on it.
- * Moves of one channel may touch others (a select leaves all its queues), so touched channels form a list that is worked
- * off until it is empty; every move consumes a token or a message, so it ends.
+ * Moves of one channel may touch others (a select leaves all its queues), so touched channels form a list that is
+ * worked off until it is empty; every move consumes a token or a message, so it ends.
  */
 #include <unistd.h>
 

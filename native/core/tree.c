@@ -1,7 +1,8 @@
 /* tree.c: scopes begin, form a tree, and end with everything in them.
  *
  * The order of an end matters: first every waiter of the whole tree is cancelled, then held messages go back, oldest
- * first. So no message that comes back is given to a waiter that is about to go, and those who remain get them in order.
+ * first. So no message that comes back is given to a waiter that is about to go, and those who remain get them in
+ * order.
  */
 #include "kc_account.h"
 #include "kc_flow.h"

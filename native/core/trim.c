@@ -1,4 +1,5 @@
-/* trim.c: memory that a burst needed goes back to the system: of payload chunk by chunk, of all else what malloc(3) keeps.
+/* trim.c: memory that a burst needed goes back to the system: of payload chunk by chunk, of all else what malloc(3)
+ * keeps.
  *
  * A chunk that is being given back is in no list, so nobody else can find it, and the lock need not be held over the
  * system call. Its pages are zeros when it is used again, which the allocator does not mind (kc_block.h).

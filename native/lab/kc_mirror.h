@@ -1,8 +1,10 @@
-/* kc_mirror.h: the smallest world in which coroutines can be records: a table of them, a queue of tickets that are ready, and
- * a channel of pointers. One thread; every record takes its turn and comes back. No stacks, no engine, no clock.
+/* kc_mirror.h: the smallest world in which coroutines can be records: a table of them, a queue of tickets that are
+ * ready, and a channel of pointers. One thread; every record takes its turn and comes back. No stacks, no engine, no
+ * clock.
  *
- * Invariants: a live record is in the ready queue once, or in one waiting list of one channel once, or running. A ticket
- * whose record has ended wakes nobody. A descriptor is in the channel or in one owner's hand; what it names never moves. */
+ * Invariants: a live record is in the ready queue once, or in one waiting list of one channel once, or running. A
+ * ticket whose record has ended wakes nobody. A descriptor is in the channel or in one owner's hand; what it names
+ * never moves. */
 #ifndef KC_MIRROR_H
 #define KC_MIRROR_H
 
@@ -56,8 +58,8 @@ typedef struct kc_mirror_channel {
     kc_mirror_list senders, receivers;
 } kc_mirror_channel;
 
-/* KC_OK, or KC_EAGAIN: the one whose turn it is stands in line, ends its turn with KC_MIRROR_WAITS and tries again when it
- * is its turn. KC_EPIPE of a receive: closed, and nothing is left. */
+/* KC_OK, or KC_EAGAIN: the one whose turn it is stands in line, ends its turn with KC_MIRROR_WAITS and tries again when
+ * it is its turn. KC_EPIPE of a receive: closed, and nothing is left. */
 int kc_mirror_send(kc_mirror *mirror, kc_mirror_channel *channel, const kc_mirror_desc *desc);
 int kc_mirror_recv(kc_mirror *mirror, kc_mirror_channel *channel, kc_mirror_desc *desc_out);
 void kc_mirror_close(kc_mirror *mirror, kc_mirror_channel *channel);

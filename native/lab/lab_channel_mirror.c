@@ -1,10 +1,10 @@
-/* lab_channel_mirror.c: the scenario of lab_token_vm_mirror on the runtime itself: coroutines of a scheduler with one worker,
- * and a channel of pointers of the engine. Two producers and two consumers trade buffers of 1 KiB, written where they lie,
- * read where they lie, given back. One coroutine spawns the four, producers first, and each yields after a message: nothing
- * else orders them but the scheduler's queue and whoever waits at the channel. With 8 places the lines are the mirror's.
- * With one (an argument) somebody always waits there, and who gets how many is the channel's matter: the total alone is told,
- * and that nobody waited is a failure. One worker, so what the four share needs no lock. A copy of a whole buffer, by whatever
- * part of the program, is counted and is a failure. */
+/* lab_channel_mirror.c: the scenario of lab_token_vm_mirror on the runtime itself: coroutines of a scheduler with one
+ * worker, and a channel of pointers of the engine. Two producers and two consumers trade buffers of 1 KiB, written
+ * where they lie, read where they lie, given back. One coroutine spawns the four, producers first, and each yields
+ * after a message: nothing else orders them but the scheduler's queue and whoever waits at the channel. With 8 places
+ * the lines are the mirror's. With one (an argument) somebody always waits there, and who gets how many is the
+ * channel's matter: the total alone is told, and that nobody waited is a failure. One worker, so what the four share
+ * needs no lock. A copy of a whole buffer, by whatever part of the program, is counted and is a failure. */
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -13,7 +13,8 @@
 
 #include "kcoro/kc_channel.h"
 
-enum { PAIRS = 2, BUFFER_BYTES = 1024, WORDS = BUFFER_BYTES / sizeof(uint64_t), BUFFERS = 16, MOST_CAPACITY = BUFFERS / 2 };
+enum { PAIRS = 2, BUFFER_BYTES = 1024, WORDS = BUFFER_BYTES / sizeof(uint64_t) };
+enum { BUFFERS = 16, MOST_CAPACITY = BUFFERS / 2 };
 
 static uint64_t copies; /* of BUFFER_BYTES or more (-Wl,--wrap) */
 

@@ -1,7 +1,7 @@
-/* lab_token_vm_mirror.c: two producers and two consumers trade buffers of 1 KiB by descriptor through a channel of 8. Each
- * buffer is written where it lies, read where it lies, and given back; a copy made by this program would be counted
- * (memcpy and memmove of its objects are linked to the counters below) and is a failure. What it prints follows from the
- * order of turns: one message each, producers first, so the first consumer gets all of the first producer.
+/* lab_token_vm_mirror.c: two producers and two consumers trade buffers of 1 KiB by descriptor through a channel of 8.
+ * Each buffer is written where it lies, read where it lies, and given back; a copy made by this program would be
+ * counted (memcpy and memmove of its objects are linked to the counters below) and is a failure. What it prints follows
+ * from the order of turns: one message each, producers first, so the first consumer gets all of the first producer.
  *
  *     lab_token_vm_mirror [capacity [messages]]        8 and 1,000 of each producer when not said
  *

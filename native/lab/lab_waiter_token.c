@@ -1,10 +1,10 @@
-/* lab_waiter_token.c: a rendezvous, step by step, as the channels of the engine see it: no state machine of its own. Each
- * row is the view of a real channel's head (kc_chan_rv_cell) after one operation.
+/* lab_waiter_token.c: a rendezvous, step by step, as the channels of the engine see it: no state machine of its own.
+ * Each row is the view of a real channel's head (kc_chan_rv_cell) after one operation.
  *
- * A name stands under sender or receiver once the cell has shown a waiter token of that side: it is that of the operation the
- * token belongs to (kc_op.user), as the channel's own list of waiters says. It stays when the token is over; a side that finds
- * the other one waiting never publishes, so its column is empty. The payload is that of the waiting sender, or of the message
- * that the receiver holds. */
+ * A name stands under sender or receiver once the cell has shown a waiter token of that side: it is that of the
+ * operation the token belongs to (kc_op.user), as the channel's own list of waiters says. It stays when the token is
+ * over; a side that finds the other one waiting never publishes, so its column is empty. The payload is that of the
+ * waiting sender, or of the message that the receiver holds. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,7 +62,8 @@ static void row(lab *l, const char *label) {
 
     MUST(cell.state < sizeof STATES / sizeof *STATES);
     printf("%-26s  %-14s  %-6s  %-10s  %-9s  %" PRIu64 "  %" PRIu64 "  %" PRIu64 "\n", label, STATES[cell.state],
-           name_of(l, KC_CLAUSE_SEND), name_of(l, KC_CLAUSE_RECV), l->payload[0] == '\0' ? "-" : l->payload, cell.matches, cell.cancels, cell.zdesc_matches);
+           name_of(l, KC_CLAUSE_SEND), name_of(l, KC_CLAUSE_RECV), l->payload[0] == '\0' ? "-" : l->payload,
+           cell.matches, cell.cancels, cell.zdesc_matches);
 }
 
 static void begin(lab *l) {
@@ -113,7 +114,8 @@ static void look_at(lab *l, kc_token holder) {
 static void end(lab *l, kc_token holder) {
     kc_result result;
 
-    (void)kc_port_take(l->engine, l->port, &result, 1); /* before that a receiver that parked does not know what it has */
+    /* before that a receiver that parked does not know what it has */
+    (void)kc_port_take(l->engine, l->port, &result, 1);
     if (holder != 0)
         MUST(kc_waiter_token_ack(l->engine, l->scope, holder) == KC_OK);
     MUST(kc_chan_drop(l->engine, l->chan) == KC_OK);

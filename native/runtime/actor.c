@@ -1,5 +1,5 @@
-/* actor.c: actors (kc_actor.h). One coroutine, one receive at a time; a message that was received is always dealt with: a
- * stop that comes meanwhile is seen by the next receive. */
+/* actor.c: actors (kc_actor.h). One coroutine, one receive at a time; a message that was received is always dealt with:
+ * a stop that comes meanwhile is seen by the next receive. */
 #include <stdio.h>
 #include <stdlib.h>
 

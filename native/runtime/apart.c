@@ -1,5 +1,5 @@
-/* apart.c: channels of a hub with an engine of its own: cells with a lock each, and operations that park a coroutine or a
- * thread (kc_apart.h). */
+/* apart.c: channels of a hub with an engine of its own: cells with a lock each, and operations that park a coroutine or
+ * a thread (kc_apart.h). */
 #include "kc_apart.h"
 
 #include <stdlib.h>
@@ -140,20 +140,12 @@ static inline int park(kc_stall *s, kc_cell_clause *q, bool begun) {
     return KC_PARKED;
 }
 
-/* Its channel's waker is known here. */
-static inline void finish(kc_cells *c, kc_cell_turn *turn) {
-    if (turn->first != NULL)
-        wake(turn->first);
-    if (turn->lost.extra != 0)
-        kc_body_drop(c->engine, &turn->lost);
-}
-
 static inline int attempt(kc_cell_clause *q, kc_cell_turn *turn) {
     return q->dir == KC_CLAUSE_SEND ? kc_cells_send(q->cells, q, turn) : kc_cells_receive(q->cells, q, turn);
 }
 
-/* One look. If it must wait, and may (patience), the stall parks; without one the answer is that it would. One that has begun
- * may have been given up meanwhile, and then does nothing. */
+/* One look. If it must wait, and may (patience), the stall parks; without one the answer is that it would. One that has
+ * begun may have been given up meanwhile, and then does nothing. */
 static inline int look(kc_cell_clause *q, int patience, kc_stall *s, bool begun) {
     kc_cells *c = q->cells;
     kc_cell_turn turn = {0};
@@ -168,11 +160,12 @@ static inline int look(kc_cell_clause *q, int patience, kc_stall *s, bool begun)
     if (rc < 0)
         kc_cells_count_refusal(c, q->dir, rc);
     kc_lock_give(&c->lock);
-    finish(c, &turn);
+    kc_cells_finish_by(c, &turn, wake);
     return rc;
 }
 
-/* It would have to wait: it begins to, and looks again, because its cancel must know it before anybody can decide it. */
+/* It would have to wait: it begins to, and looks again, because its cancel must know it before anybody can decide
+ * it. */
 static KC_APART int run_with_cancel(kc_cell_clause *q, int patience, const kc_asked *asked) {
     kc_stall s;
     int rc = look(q, patience, NULL, false);

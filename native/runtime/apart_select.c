@@ -65,7 +65,8 @@ static KC_APART int select_few(kc_channel_clause *clauses, uint32_t count, const
     return select_in(clauses, count, asked, index_out, offers, memories);
 }
 
-static KC_APART int select_many(kc_channel_clause *clauses, uint32_t count, const kc_asked *asked, uint32_t *index_out) {
+static KC_APART int select_many(kc_channel_clause *clauses, uint32_t count, const kc_asked *asked,
+                                uint32_t *index_out) {
     kc_cell_clause offers[KC_MAX_CLAUSES];
     kc_cell_memory memories[KC_MAX_CLAUSES];
 

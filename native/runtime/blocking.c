@@ -1,4 +1,5 @@
-/* blocking.c: the threads of kc_blocking.h. A mutex and conditions, not a lock-free queue: a job costs a thread's wake-up. */
+/* blocking.c: the threads of kc_blocking.h. A mutex and conditions, not a lock-free queue: a job costs a thread's
+ * wake-up. */
 #include "kc_blocking.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* cancel.c: kc_cancel.h. One lock for each tree, the root's; hooks are called under it, so whoever has forgotten a hook
- * knows that it will not be called any more. A hook keeps its cancel from kc_cancel_add until kc_cancel_forget: whoever waits
- * may be the last who knows of it.
+ * knows that it will not be called any more. A hook keeps its cancel from kc_cancel_add until kc_cancel_forget: whoever
+ * waits may be the last who knows of it.
  *
  * Invariants: of one that is set all below are set and have no hooks; a set one stays so. */
 #include <stdlib.h>

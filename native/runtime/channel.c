@@ -1,4 +1,5 @@
-/* channel.c: the front of kc_channel.h: what is refused before anybody is asked, and the many names of one operation. */
+/* channel.c: the front of kc_channel.h: what is refused before anybody is asked, and the many names of one
+ * operation. */
 #include "kc_hub.h"
 
 int kc_channel_make(kc_hub *hub, const kc_channel_config *config, kc_channel **channel_out) {
@@ -61,8 +62,8 @@ static int operate(kc_channel_clause *clause, uint32_t flags, int64_t deadline_n
     return rc;
 }
 
-int kc_channel_select(kc_channel_clause *clauses, uint32_t count, uint32_t flags, int64_t deadline_ns, kc_cancel *cancel,
-                      uint32_t *index_out) {
+int kc_channel_select(kc_channel_clause *clauses, uint32_t count, uint32_t flags, int64_t deadline_ns,
+                      kc_cancel *cancel, uint32_t *index_out) {
     kc_asked asked = {.flags = flags & (KC_OP_TRY | KC_OP_BIASED), .deadline_ns = deadline_ns, .cancel = cancel};
     int rc = count >= 1 && count <= KC_MAX_CLAUSES ? KC_OK : KC_EINVAL;
 
@@ -103,7 +104,8 @@ static inline int send(kc_channel *channel, const void *data, uint32_t len_bytes
     return rc;
 }
 
-int kc_channel_send_c(kc_channel *channel, const void *data, uint32_t len_bytes, int64_t deadline_ns, kc_cancel *cancel) {
+int kc_channel_send_c(kc_channel *channel, const void *data, uint32_t len_bytes, int64_t deadline_ns,
+                      kc_cancel *cancel) {
     return send(channel, data, len_bytes, &(kc_asked){.deadline_ns = deadline_ns, .cancel = cancel});
 }
 

@@ -29,7 +29,8 @@ static void begin(void *arg) {
 
 void kc_co_rename(kc_co *co, const char *name) { (void)snprintf(co->name, sizeof co->name, "%s", name); }
 
-/* In hexadecimal, by hand: snprintf takes longer than all else that making a coroutine takes. Returns behind the last digit. */
+/* In hexadecimal, by hand: snprintf takes longer than all else that making a coroutine takes. Returns behind the last
+ * digit. */
 static char *write_number(char *at, size_t number) {
     uint32_t bits = 64 - (uint32_t)__builtin_clzll((unsigned long long)number | 1);
 

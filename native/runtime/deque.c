@@ -83,8 +83,8 @@ void *kc_deque_take(kc_deque *d) {
     void *item = NULL;
     int64_t top = 0;
 
-    /* This store and the load after it, and the two loads of a thief, stand in one order: not both of owner and thief see
-     * the other's index as it was before. */
+    /* This store and the load after it, and the two loads of a thief, stand in one order: not both of owner and thief
+     * see the other's index as it was before. */
     atomic_store(&d->bottom, bottom);
     top = atomic_load(&d->top);
     if (top <= bottom)
@@ -102,8 +102,8 @@ KC_PART int steal(kc_deque *d, void **item_out) {
     int rc = KC_ENOENT;
 
     if (top < bottom) {
-        /* After bottom: the array that was there when the item was pushed, or a later one. Read before top moves: then the
-         * place may be written again. */
+        /* After bottom: the array that was there when the item was pushed, or a later one. Read before top moves: then
+         * the place may be written again. */
         void *item = get(atomic_load_explicit(&d->array, memory_order_acquire), top);
         rc = atomic_compare_exchange_strong(&d->top, &top, top + 1) ? KC_OK : KC_EAGAIN;
         if (rc == KC_OK)

@@ -1,11 +1,11 @@
 /* guard.c: a SIGSEGV in the guard of the coroutine that runs here is told with its name, then passed on.
  *
- * The two statics below are the only ones of the runtime: the disposition of a signal is the process's, so the one before
- * ours has to be kept for the process. A handler may use neither locks nor stdio; it writes one line.
+ * The two statics below are the only ones of the runtime: the disposition of a signal is the process's, so the one
+ * before ours has to be kept for the process. A handler may use neither locks nor stdio; it writes one line.
  *
- * It needs a stack that is not the one that overflowed: each thread that runs coroutines while anybody wants them guarded
- * gets one of its own, unless it has one, and gives it back as it ends (a key's destructor: a thread that is not ours says
- * nothing else of its end).
+ * It needs a stack that is not the one that overflowed: each thread that runs coroutines while anybody wants them
+ * guarded gets one of its own, unless it has one, and gives it back as it ends (a key's destructor: a thread that is
+ * not ours says nothing else of its end).
  */
 #include <pthread.h>
 #include <signal.h>
@@ -161,7 +161,8 @@ void kc_guard_end(void) {
     kc_lock_take(&guard.lock);
     if (atomic_fetch_sub(&guard.users, 1) == 1) {
         struct sigaction now = {.sa_flags = 0};
-        bool ours = sigaction(SIGSEGV, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_fault;
+        bool ours =
+            sigaction(SIGSEGV, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_fault;
         if (ours) /* not what the program has installed since */
             (void)sigaction(SIGSEGV, &before, NULL);
     }

@@ -1,5 +1,5 @@
-/* hub.c: an engine for channels of coroutines; and how one operation waits, until its channel, its cancel or its time has
- * decided. */
+/* hub.c: an engine for channels of coroutines; and how one operation waits, until its channel, its cancel or its time
+ * has decided. */
 #include "kc_hub.h"
 
 #if KC_MUTANT == 32
@@ -64,9 +64,9 @@ void kc_hub_free(kc_hub *hub) {
 
 kc_engine *kc_hub_engine(kc_hub *hub) { return hub->engine; }
 
-/* Under the lock of the cancel's tree, which is taken before a channel's or an engine's. Whoever sets the cancel ends the
- * waiter in that step, parked or not yet: nothing can happen to it afterwards (decision 0053). If it was decided before, it
- * will be told. */
+/* Under the lock of the cancel's tree, which is taken before a channel's or an engine's. Whoever sets the cancel ends
+ * the waiter in that step, parked or not yet: nothing can happen to it afterwards (decision 0053). If it was decided
+ * before, it will be told. */
 static void cancelled(void *arg, uint32_t reason) {
     kc_claim *mine = arg;
     kc_wait *wait = mine->wait;

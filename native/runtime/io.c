@@ -1,4 +1,5 @@
-/* io.c: waiting for files and closing them (kc_io.h), on a scheduler's poller; whoever has no scheduler asks poll(2). */
+/* io.c: waiting for files and closing them (kc_io.h), on a scheduler's poller; whoever has no scheduler asks
+ * poll(2). */
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
@@ -62,7 +63,8 @@ static void give_up(void *wait, uint32_t reason) {
     kc_wait_tell(wait, KC_WAIT_CANCEL);
 }
 
-/* It stands in the poller's table. Whoever gives up takes itself out, or it is too late: then the call is waited for. */
+/* It stands in the poller's table. Whoever gives up takes itself out, or it is too late: then the call is waited
+ * for. */
 static int wait_at(kc_poller *p, watcher *w, int fd, int64_t deadline_ns) {
     uint32_t told = kc_wait_for(&w->wait, KC_WAIT_DONE | KC_WAIT_CANCEL, deadline_ns);
     int rc = (told & KC_WAIT_CANCEL) != 0 ? KC_ECANCELED : kc_wait_code(told);

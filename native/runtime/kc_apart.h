@@ -18,9 +18,11 @@ typedef struct kc_stall {
     kc_claim claim;
 } kc_stall;
 
-/* The clause as cells have it; memory is where a descriptor is kept meanwhile. Of a send KC_EINVAL, KC_ENOTSUP, KC_ENOMEM. */
+/* The clause as cells have it; memory is where a descriptor is kept meanwhile. Of a send KC_EINVAL, KC_ENOTSUP,
+ * KC_ENOMEM. */
 int kc_apart_offer(kc_channel_clause *clause, kc_cell_clause *offer_out, kc_cell_memory *memory);
-/* It took effect, and what was received goes into the clause; or it did not, and what was offered is its owner's again. */
+/* It took effect, and what was received goes into the clause; or it did not, and what was offered is its owner's
+ * again. */
 void kc_apart_take(kc_channel_clause *clause, const kc_cell_clause *offer, kc_cell_memory *memory);
 void kc_apart_withdraw(const kc_cell_clause *offer, kc_cell_memory *memory);
 /* KC_OK: it may wait; else what it answers instead. */

@@ -1,11 +1,12 @@
 /* kc_blocking.h: threads for calls that may wait, so that workers need not.
  *
- * Not a pool for work: its threads are many and mostly asleep. A job runs once, in the order of coming as far as threads are
- * free, or was cancelled before it began. Once begun it is not cancelled: a thread cannot be stopped in the middle of a call,
- * and whoever waits for it still owns what it works on.
+ * Not a pool for work: its threads are many and mostly asleep. A job runs once, in the order of coming as far as
+ * threads are free, or was cancelled before it began. Once begun it is not cancelled: a thread cannot be stopped in the
+ * middle of a call, and whoever waits for it still owns what it works on.
  *
- * Invariants: there is never more than threads_max threads, and one more is started only when jobs wait and nobody is free;
- * a thread that found nothing to do for idle_ns ends; each is joined. A job in the queue has a thread that will come for it.
+ * Invariants: there is never more than threads_max threads, and one more is started only when jobs wait and nobody is
+ * free; a thread that found nothing to do for idle_ns ends; each is joined. A job in the queue has a thread that will
+ * come for it.
  */
 #ifndef KC_BLOCKING_H
 #define KC_BLOCKING_H
@@ -44,8 +45,8 @@ int kc_blocking_begin(kc_blocking *b, uint32_t threads_max, int64_t idle_ns);
 /* Runs what is in the queue to its end, and joins every thread. Nobody submits any more. */
 void kc_blocking_end(kc_blocking *b);
 
-/* From any thread; does not wait, but for a thread that is at its very end. KC_ENOMEM: there is no thread and none can be
- * had; the job is the caller's. */
+/* From any thread; does not wait, but for a thread that is at its very end. KC_ENOMEM: there is no thread and none can
+ * be had; the job is the caller's. */
 int kc_blocking_submit(kc_blocking *b, kc_block_job *job);
 /* 1: it had not begun, and never will. 0: too late, its wake was or will be called. */
 int kc_blocking_cancel(kc_blocking *b, kc_block_job *job);

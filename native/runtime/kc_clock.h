@@ -1,5 +1,5 @@
-/* kc_clock.h: a scheduler's thread for what comes by itself: times and open files. It starts when somebody first asks for
- * one, sleeps in the poller until the next time or event, and does nothing but tell those who wait.
+/* kc_clock.h: a scheduler's thread for what comes by itself: times and open files. It starts when somebody first asks
+ * for one, sleeps in the poller until the next time or event, and does nothing but tell those who wait.
  *
  * A thread of its own, because every worker may be busy for long when a time comes.
  */
@@ -35,7 +35,8 @@ typedef struct kc_alarm {
     kc_wait *wait;
     kc_ticket id; /* 0: not set */
 } kc_alarm;
-/* KC_ENOMEM, KC_EDQUOT: the waiter is told so at once (KC_WAIT_NO_MEMORY, KC_WAIT_NO_FILE; KC_WAIT_TIME if that is past). */
+/* KC_ENOMEM, KC_EDQUOT: the waiter is told so at once (KC_WAIT_NO_MEMORY, KC_WAIT_NO_FILE; KC_WAIT_TIME if that is
+ * past). */
 int kc_alarm_set(struct kc_sched *sched, kc_alarm *alarm, kc_wait *wait, int64_t deadline_ns);
 /* Afterwards the waiter will not be told any more. */
 void kc_alarm_clear(struct kc_sched *sched, kc_alarm *alarm);

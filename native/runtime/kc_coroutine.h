@@ -1,4 +1,5 @@
-/* kc_coroutine.h: the record of a coroutine, and how it is entered and left. Who runs it, and when, is not decided here.
+/* kc_coroutine.h: the record of a coroutine, and how it is entered and left. Who runs it, and when, is not decided
+ * here.
  *
  * A coroutine that is to wait first leaves its stack and is then made to wait by whoever was entered in its place
  * (kc_co_leave, then kc_co_falls_asleep): nobody can resume it while its registers are still being stored.
@@ -59,8 +60,8 @@ struct kc_co {
     char name[KC_CO_NAME_BYTES];
 };
 
-/* What a thread knows of itself. Asked anew after every switch: the compiler would keep the address of a thread's variable
- * over it, and then it is another thread's. */
+/* What a thread knows of itself. Asked anew after every switch: the compiler would keep the address of a thread's
+ * variable over it, and then it is another thread's. */
 typedef struct kc_here {
     kc_co *co;
     kc_worker *worker;
@@ -73,15 +74,16 @@ int kc_co_make_on(const kc_co_config *config, kc_stack *stack, kc_co **co_out);
 /* KC_OK: the caller alone has it, to run it or to hand it on; it was CREATED, SUSPENDED or READY, and of no scheduler, and is
  * RUNNING from now on. KC_EBUSY: another has it; KC_EAGAIN: it is parked; KC_EPIPE: it has finished. */
 int kc_co_take(kc_co *co, uint32_t *was_out);
-/* A reference less. true: it was the last, and the record is the caller's to free. Whoever holds the only one is alone. */
+/* A reference less. true: it was the last, and the record is the caller's to free. Whoever holds the only one is
+ * alone. */
 static inline bool kc_co_is_last(kc_co *co) {
     return atomic_load_explicit(&co->refs, memory_order_acquire) == 1 ||
            atomic_fetch_sub_explicit(&co->refs, 1, memory_order_acq_rel) == 1;
 }
 /* What a coroutine does on its stack when it was entered again, or for the first time. */
 void kc_co_arrive(kc_co *co);
-/* co->leave says why: gives the thread back to whoever resumed it (coroutine.c), or to the next one (worker.c). Both return
- * when it is entered again. */
+/* co->leave says why: gives the thread back to whoever resumed it (coroutine.c), or to the next one (worker.c). Both
+ * return when it is entered again. */
 void kc_co_give_back(kc_co *co);
 void kc_sched_pass_on(kc_co *co);
 
@@ -105,9 +107,9 @@ static inline bool kc_gate_pass(kc_gate *gate) {
 static inline void kc_co_state_set(kc_co *co, uint32_t state) {
     atomic_store_explicit(&co->state, state, memory_order_release);
 }
-/* Park and unpark for a part of the library that stands above the runtime: at a gate of its own, so it takes no unpark of a
- * user's and leaves none behind. An opening of somebody earlier may still be there: whoever rests looks again what it waits
- * for. The coroutine that runs here; from any thread, one that cannot have ended. */
+/* Park and unpark for a part of the library that stands above the runtime: at a gate of its own, so it takes no unpark
+ * of a user's and leaves none behind. An opening of somebody earlier may still be there: whoever rests looks again what
+ * it waits for. The coroutine that runs here; from any thread, one that cannot have ended. */
 void kc_co_rest(void);
 void kc_co_rouse(kc_co *co);
 static inline struct kc_sched *kc_co_sched(const kc_co *co) {
@@ -126,8 +128,8 @@ static inline void kc_co_waits_at(kc_co *co, _Atomic uint32_t *word, uint32_t se
     co->seen = seen;
     co->asleep = asleep;
 }
-/* The coroutine that runs here waits while *word is `seen`: the bit `asleep` is set in it once the stack has been left, and
- * whoever clears that bit makes it ready. false: it was another already, and the others had a turn at most. */
+/* The coroutine that runs here waits while *word is `seen`: the bit `asleep` is set in it once the stack has been left,
+ * and whoever clears that bit makes it ready. false: it was another already, and the others had a turn at most. */
 static inline bool kc_co_wait(kc_co *co, _Atomic uint32_t *word, uint32_t seen, uint32_t asleep) {
     kc_co_waits_at(co, word, seen, asleep);
     kc_co_leave(co, KC_LEAVE_WAIT);
@@ -139,8 +141,8 @@ static inline void kc_sched_wait(kc_co *co, _Atomic uint32_t *word, uint32_t see
     co->leave = KC_LEAVE_WAIT;
     kc_sched_pass_on(co);
 }
-/* For whoever was entered in its place, once it has left for KC_LEAVE_WAIT. true: it waits, and is somebody else's; false: it
- * has but yielded. */
+/* For whoever was entered in its place, once it has left for KC_LEAVE_WAIT. true: it waits, and is somebody else's;
+ * false: it has but yielded. */
 static inline bool kc_co_falls_asleep(kc_co *co) {
     uint32_t seen = co->seen;
     bool asleep = atomic_compare_exchange_strong_explicit(co->word, &seen, seen | co->asleep, memory_order_acq_rel,
@@ -154,8 +156,9 @@ static inline bool kc_co_falls_asleep(kc_co *co) {
 void kc_sched_ready(kc_co *co);
 /* One of a scheduler was entered: what became of whoever left for it is seen to. */
 void kc_sched_arrived(kc_co *co);
-/* This thread, which is about to run coroutines, gets an alternate stack while anybody wants overflows told, unless it has
- * one; it is given back when the thread ends. Without memory it goes without, and asks again the next time (guard.c). */
+/* This thread, which is about to run coroutines, gets an alternate stack while anybody wants overflows told, unless it
+ * has one; it is given back when the thread ends. Without memory it goes without, and asks again the next time
+ * (guard.c). */
 void kc_guard_thread(void);
 
 #endif

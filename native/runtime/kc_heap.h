@@ -1,10 +1,12 @@
-/* kc_heap.h: what is to be called at which time: a binary heap (Williams 1964) that reads no clock and knows no threads.
+/* kc_heap.h: what is to be called at which time: a binary heap (Williams 1964) that reads no clock and knows no
+ * threads.
  *
- * Time is a number that only its users give a meaning (kc_timers.h: CLOCK_MONOTONIC), so a test makes it stand still, and
- * no step of any clock is seen here.
- * Invariants: nothing leaves before its time. What is due leaves in the order of its times, and of equal times in the order
- * of its coming. An id names one life of one record and is never given again: a record whose lives are used up (2^32 - 1)
- * is not used any more. Adding, removing and leaving are O(log n). Memory stays at the most that stood here at once.
+ * Time is a number that only its users give a meaning (kc_timers.h: CLOCK_MONOTONIC), so a test makes it stand still,
+ * and no step of any clock is seen here.
+ * Invariants: nothing leaves before its time. What is due leaves in the order of its times, and of equal times in the
+ * order of its coming. An id names one life of one record and is never given again: a record whose lives are used up
+ * (2^32 - 1) is not used any more. Adding, removing and leaving are O(log n). Memory stays at the most that stood here
+ * at once.
  */
 #ifndef KC_HEAP_H
 #define KC_HEAP_H

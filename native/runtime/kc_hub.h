@@ -1,6 +1,8 @@
-/* kc_hub.h: kc_channel as those see it who implement one: local ones here (apart.c, local.c), a daemon's in native/remote.
+/* kc_hub.h: kc_channel as those see it who implement one: local ones here (apart.c, local.c), a daemon's in
+ * native/remote.
  *
- * The front (channel.c) has checked the sizes, the kind of element and the cancel before it calls: what is left is to do it.
+ * The front (channel.c) has checked the sizes, the kind of element and the cancel before it calls: what is left is to
+ * do it.
  */
 #ifndef KC_HUB_H
 #define KC_HUB_H
@@ -39,8 +41,8 @@ struct kc_channel {
     kc_chan ticket;      /* of a local one */
 };
 
-/* Over its own engine all channels are apart (apart.c: a lock each); over somebody else's they are like the others there
- * (local.c: lock 0), so that coroutines meet whoever else uses that engine. */
+/* Over its own engine all channels are apart (apart.c: a lock each); over somebody else's they are like the others
+ * there (local.c: lock 0), so that coroutines meet whoever else uses that engine. */
 struct kc_hub {
     kc_engine *engine;
     bool owns_engine;
@@ -53,7 +55,8 @@ typedef struct kc_local {
     kc_hub *hub;
 } kc_local;
 
-/* How somebody other than its channel ends an operation. It stands from begin to end at the cancel that was asked for. */
+/* How somebody other than its channel ends an operation. It stands from begin to end at the cancel that was asked
+ * for. */
 typedef struct kc_claim {
     bool (*give_up)(void *waiter, uint32_t reason); /* true: nothing happened, and nothing will; from any thread */
     void *waiter;
@@ -72,8 +75,8 @@ typedef struct kc_parking {
     kc_wait wait;
     kc_claim claim;
 } kc_parking;
-/* Its kc_op, with the deadline read once: one that has passed refuses to wait, another is kept by the waiter. KC_ECANCELED:
- * the cancel is set. kc_claim_end in any case. */
+/* Its kc_op, with the deadline read once: one that has passed refuses to wait, another is kept by the waiter.
+ * KC_ECANCELED: the cancel is set. kc_claim_end in any case. */
 int kc_parking_begin(kc_parking *parking, const kc_hub *hub, const kc_asked *asked, kc_op *op_out);
 /* After KC_PARKED: until it is decided, one way or the other. The answer is the operation's; KC_OK: see seat.result. */
 int kc_parking_wait(kc_parking *parking, const kc_asked *asked);

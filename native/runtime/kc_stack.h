@@ -1,7 +1,8 @@
-/* kc_stack.h: memory that coroutines run on, and free stacks kept for the next ones. Nothing here knows what runs on it.
+/* kc_stack.h: memory that coroutines run on, and free stacks kept for the next ones. Nothing here knows what runs on
+ * it.
  *
- * Invariants: below each stack lie 64 KiB that fault; a stack is in use or in a cache, never both; a cache keeps at most
- * `limit` stacks, all of one size.
+ * Invariants: below each stack lie 64 KiB that fault; a stack is in use or in a cache, never both; a cache keeps at
+ * most `limit` stacks, all of one size.
  */
 #ifndef KC_STACK_H
 #define KC_STACK_H
@@ -24,7 +25,8 @@ int kc_stack_map(size_t bytes, kc_stack *stack_out);
 void kc_stack_unmap(kc_stack *stack);
 static inline void *kc_stack_top(const kc_stack *stack) { return stack->bottom + stack->bytes; }
 bool kc_stack_guards(const kc_stack *stack, const void *address);
-/* From the top down to the lowest page that was ever touched and is in memory: of one that is partly swapped out too little. */
+/* From the top down to the lowest page that was ever touched and is in memory: of one that is partly swapped out too
+ * little. */
 size_t kc_stack_touched(const kc_stack *stack);
 
 typedef struct kc_stack_cache {

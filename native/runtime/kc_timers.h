@@ -1,10 +1,11 @@
 /* kc_timers.h: one heap of timers for any number of threads, and who must hear that its first time has come nearer.
  *
- * Times are CLOCK_MONOTONIC nanoseconds, handed in by whoever runs them: nothing here reads a clock, so neither a step of the
- * wall clock nor a clock that is read twice can matter. KC_NEVER is a time that does not come; what is added for it stands
- * here until it is cancelled.
+ * Times are CLOCK_MONOTONIC nanoseconds, handed in by whoever runs them: nothing here reads a clock, so neither a step
+ * of the wall clock nor a clock that is read twice can matter. KC_NEVER is a time that does not come; what is added for
+ * it stands here until it is cancelled.
  * Invariants: a call is made once, or was cancelled, never both: the cancel that answers 1 is the proof. It is not made
- * before its time. Who sleeps until kc_timers_next_ns hears of every time that is nearer (`nearer`, after it was added).
+ * before its time. Who sleeps until kc_timers_next_ns hears of every time that is nearer (`nearer`, after it was
+ * added).
  */
 #ifndef KC_TIMERS_H
 #define KC_TIMERS_H

@@ -1,7 +1,8 @@
 /* kc_wait.h: one coroutine or thread that waits, and whoever tells it that it need not any more.
  *
- * All that is told stands in one word. To tell is one read-modify-write; after it the teller touches nothing of the waiter
- * that may go on by itself, so the record may stand on the waiter's stack. (A thread's futex is woken by address only.)
+ * All that is told stands in one word. To tell is one read-modify-write; after it the teller touches nothing of the
+ * waiter that may go on by itself, so the record may stand on the waiter's stack. (A thread's futex is woken by address
+ * only.)
  */
 #ifndef KC_WAIT_H
 #define KC_WAIT_H

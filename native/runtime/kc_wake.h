@@ -1,7 +1,8 @@
-/* kc_wake.h: what timers, the poller and the threads for blocking calls do when something has come: they call this, once.
+/* kc_wake.h: what timers, the poller and the threads for blocking calls do when something has come: they call this,
+ * once.
  *
- * Whoever waits puts one into a record of its own and finds itself by it. The call may be made by any thread, with no lock
- * held; it does not wait, and when it has said that it came, the record may be gone.
+ * Whoever waits puts one into a record of its own and finds itself by it. The call may be made by any thread, with no
+ * lock held; it does not wait, and when it has said that it came, the record may be gone.
  */
 #ifndef KC_WAKE_H
 #define KC_WAKE_H

@@ -1,15 +1,17 @@
 /* kc_worker.h: a scheduler's threads and queues (kc_sched.h is what users see).
  *
- * Queues: each worker has its own, first in first out (of one worker alone it is a plain list, else a deque whose oldest
- * item anybody may take); `ready` has those who yielded, `inject` those who came from outside. One round in 61 looks first, in
- * turn, at inject, at ready and at what others have left, so that no own queue, however busy, keeps them waiting for ever.
+ * Queues: each worker has its own, first in first out (of one worker alone it is a plain list, else a deque whose
+ * oldest item anybody may take); `ready` has those who yielded, `inject` those who came from outside. One round in 61
+ * looks first, in turn, at inject, at ready and at what others have left, so that no own queue, however busy, keeps
+ * them waiting for ever.
  *
- * Sleeping: `sleep` counts workers that sleep or are about to, and has bits for one that was woken and still searches, and
- * for one that is the watch: while others are busy it looks by itself now and then. A worker counts itself first and looks at
- * every queue after; whoever adds work adds first and reads the count after. From outside both is by read-modify-write of the
- * one word, so one of the two sees the other; a busy worker may miss somebody, whom the watch makes good for
- * (kc_sched_alarm_busy), and leaves one coroutine in its queue without waking anybody while there is a watch. The one who
- * searches and finds something passes the alarm on when there is more, or when it was the watch and somebody still sleeps.
+ * Sleeping: `sleep` counts workers that sleep or are about to, and has bits for one that was woken and still searches,
+ * and for one that is the watch: while others are busy it looks by itself now and then. A worker counts itself first
+ * and looks at every queue after; whoever adds work adds first and reads the count after. From outside both is by
+ * read-modify-write of the one word, so one of the two sees the other; a busy worker may miss somebody, whom the watch
+ * makes good for (kc_sched_alarm_busy), and leaves one coroutine in its queue without waking anybody while there is a
+ * watch. The one who searches and finds something passes the alarm on when there is more, or when it was the watch and
+ * somebody still sleeps.
  */
 #ifndef KC_WORKER_H
 #define KC_WORKER_H
@@ -101,12 +103,12 @@ void *kc_worker_main(void *worker);
 kc_co *kc_worker_find(kc_worker *w);
 /* The same, and sleeps until there is one (sleepers.c). NULL: the end has come. */
 kc_co *kc_worker_wait(kc_worker *w);
-/* Wakes a sleeper, unless one was woken already and still searches, or (KC_SLEEP_WATCHED) one will look soon by itself and
- * that is enough. After the work was added. */
+/* Wakes a sleeper, unless one was woken already and still searches, or (KC_SLEEP_WATCHED) one will look soon by itself
+ * and that is enough. After the work was added. */
 void kc_sched_alarm(kc_sched *sched, uint32_t enough);
-/* The same by a worker, which is busy: where nobody needs to be woken this is seen by a plain read. Of one who lies down, or
- * rises, just now the answer may be late. It does no harm, for whoever lies down while a worker is busy becomes the watch, if
- * there is none, and a watch that rises and stays up is followed by another. */
+/* The same by a worker, which is busy: where nobody needs to be woken this is seen by a plain read. Of one who lies
+ * down, or rises, just now the answer may be late. It does no harm, for whoever lies down while a worker is busy
+ * becomes the watch, if there is none, and a watch that rises and stays up is followed by another. */
 static inline void kc_sched_alarm_busy(kc_sched *sched, uint32_t enough) {
     uint32_t sleep = atomic_load_explicit(&sched->sleep, memory_order_relaxed);
 

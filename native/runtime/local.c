@@ -1,4 +1,5 @@
-/* local.c: channels of this process in somebody else's engine: operations are its tokens, and park a coroutine or a thread. */
+/* local.c: channels of this process in somebody else's engine: operations are its tokens, and park a coroutine or a
+ * thread. */
 #include <stdlib.h>
 
 #include "kc_hub.h"

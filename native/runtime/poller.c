@@ -27,7 +27,8 @@ static kc_poll_file *file_of(const kc_poller *p, int fd) {
     return fd >= 0 && (uint32_t)fd < p->room ? &p->files[fd] : NULL;
 }
 
-/* KC_ENOMEM; KC_EBADF: nothing is open there. Of a place that is there epoll says that, and that it was closed meanwhile. */
+/* KC_ENOMEM; KC_EBADF: nothing is open there. Of a place that is there epoll says that, and that it was closed
+ * meanwhile. */
 static int make_room(kc_poller *p, int fd) {
     uint32_t room = p->room != 0 ? p->room : ROOM_AT_FIRST;
     kc_poll_file *files = NULL;
@@ -104,8 +105,8 @@ static int control(kc_poller *p, int operation, int fd, const kc_poll_file *f) {
     return epoll_ctl(p->epoll_fd, operation, fd, &event) == 0 ? 0 : errno;
 }
 
-/* Has epoll watch for those who wait, once. `stale_out`: epoll did not know the file any more: it was closed, and those who
- * waited before wait for what is gone. */
+/* Has epoll watch for those who wait, once. `stale_out`: epoll did not know the file any more: it was closed, and those
+ * who waited before wait for what is gone. */
 static int watch(kc_poller *p, int fd, kc_poll_file *f, bool *stale_out) {
     int error = 0;
 
@@ -125,7 +126,8 @@ static int watch(kc_poller *p, int fd, kc_poll_file *f, bool *stale_out) {
     return error == 0 ? KC_OK : code_of(error);
 }
 
-/* Whoever waits for a file that is closed by now is taken out: epoll is told once more what it was told, and does not know it. */
+/* Whoever waits for a file that is closed by now is taken out: epoll is told once more what it was told, and does not
+ * know it. */
 static void collect_closed(kc_poller *p, int fd, kc_poll_file *f, calls *c) {
     bool waits = f->waiters[0] != NULL || f->waiters[1] != NULL;
     int error = waits && f->known ? control(p, EPOLL_CTL_MOD, fd, f) : 0;

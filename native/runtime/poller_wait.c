@@ -1,7 +1,7 @@
 /* poller_wait.c: sleeping in the poller and being woken (kc_poller.h).
  *
- * The bell is an eventfd of this process alone. Whoever wakes writes it only if somebody sleeps; a ring that comes after the
- * sleep has ended is read by the next one, which then sleeps on.
+ * The bell is an eventfd of this process alone. Whoever wakes writes it only if somebody sleeps; a ring that comes
+ * after the sleep has ended is read by the next one, which then sleeps on.
  */
 #include "kc_poller.h"
 
@@ -93,8 +93,8 @@ static int timer_of(kc_poller *p) {
     return p->timer_fd;
 }
 
-/* The kernel's own timer, set to a time and not to how far off it is. Without one (no more open files) the sleep is one of
- * whole milliseconds, rounded up. */
+/* The kernel's own timer, set to a time and not to how far off it is. Without one (no more open files) the sleep is one
+ * of whole milliseconds, rounded up. */
 static int nap_by_timerfd(kc_poller *p, struct epoll_event *events, int64_t deadline_ns, int64_t left_ns) {
     struct itimerspec until = {.it_value = time_of(deadline_ns)};
     int64_t left_ms = left_ns / 1000000 + 1;

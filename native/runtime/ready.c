@@ -1,4 +1,5 @@
-/* ready.c: the queue of kc_ready.h. head is the place of whoever left last; the first in line stands in the place after it. */
+/* ready.c: the queue of kc_ready.h. head is the place of whoever left last; the first in line stands in the place after
+ * it. */
 #include "kc_ready.h"
 
 #include <stdlib.h>
@@ -104,8 +105,9 @@ int kc_ready_make(kc_ready *q, kc_places *places) {
 
 void kc_ready_free(kc_ready *q) { kc_places_give(q->places, place_of(atomic_load(&q->head))); }
 
-/* One step behind the last one that tail knows of: links the place, or moves tail on for whoever linked one and is late.
- * That tail is still the same after `next` was read proves that `next` is of this queue; its count, that it still is. */
+/* One step behind the last one that tail knows of: links the place, or moves tail on for whoever linked one and is
+ * late. That tail is still the same after `next` was read proves that `next` is of this queue; its count, that it still
+ * is. */
 static bool link_behind(kc_ready *q, uint32_t place) {
     uint64_t tail = atomic_load(&q->tail);
     place_rec *last = &q->places->recs[place_of(tail)];

@@ -177,8 +177,8 @@ static void count_in(kc_sched *s) {
         (void)atomic_fetch_add_explicit(&s->submitted, 1, memory_order_relaxed);
 }
 
-/* A reference of the caller's is the scheduler's from now on, until the coroutine has finished. KC_ENOMEM: there are as many
- * coroutines as there may be. KC_EBADF: in a child of fork(2) no worker would ever run it. */
+/* A reference of the caller's is the scheduler's from now on, until the coroutine has finished. KC_ENOMEM: there are as
+ * many coroutines as there may be. KC_EBADF: in a child of fork(2) no worker would ever run it. */
 static int admit(kc_sched *s, kc_co *co) {
     uint32_t place = 0;
 

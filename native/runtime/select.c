@@ -1,4 +1,5 @@
-/* select.c: a select over channels of somebody else's engine: bodies of its sends, the engine's select, and what came of it. */
+/* select.c: a select over channels of somebody else's engine: bodies of its sends, the engine's select, and what came
+ * of it. */
 #include "kc_hub.h"
 
 /* The engine's record of one clause; of a send with its body. */

@@ -5,8 +5,8 @@
 
 enum { WATCH_LEAST_NS = 250000, WATCH_MOST_NS = 4000000 };
 
-/* Claims that a sleeper is to search, in one step with the proof that there is one: a claim on whoever has just risen by itself
- * would stay, and keep everybody from waking those who lie down later. */
+/* Claims that a sleeper is to search, in one step with the proof that there is one: a claim on whoever has just risen
+ * by itself would stay, and keep everybody from waking those who lie down later. */
 static bool claims_search(kc_sched *s, uint32_t enough) {
     uint32_t sleep = atomic_fetch_add(&s->sleep, 0);
     bool claimed = false;
@@ -53,8 +53,8 @@ static void pass_alarm_on(kc_worker *w) {
         kc_sched_alarm(s, KC_SLEEP_WATCHED); /* whoever it wakes finds nothing, lies down again, and is the watch */
 }
 
-/* One of those who sleep while others are busy looks now and then for what was left to it (push_own); less often the longer
- * it finds nothing. When all sleep there is nobody who could leave anything, and nobody looks. */
+/* One of those who sleep while others are busy looks now and then for what was left to it (push_own); less often the
+ * longer it finds nothing. When all sleep there is nobody who could leave anything, and nobody looks. */
 static bool becomes_watch(kc_sched *s) {
     uint32_t sleep = atomic_load(&s->sleep);
 

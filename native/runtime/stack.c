@@ -1,7 +1,7 @@
 /* stack.c: stacks by mmap(2), their guards, and the cache (kc_stack.h).
  *
- * A cached stack keeps the pages that it has touched: the next coroutine most likely touches them too, and giving them back
- * costs two system calls each time. The cache is bounded, so is this. */
+ * A cached stack keeps the pages that it has touched: the next coroutine most likely touches them too, and giving them
+ * back costs two system calls each time. The cache is bounded, so is this. */
 #include "kc_stack.h"
 
 #include <stdlib.h>
@@ -31,7 +31,8 @@ int kc_stack_map(size_t bytes, kc_stack *stack_out) {
     int rc = bytes != 0 && bytes <= MOST_BYTES ? KC_OK : KC_EINVAL;
 
     if (rc == KC_OK) {
-        memory = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+        memory =
+            mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
         rc = memory != MAP_FAILED ? KC_OK : KC_ENOMEM;
     }
     if (rc == KC_OK && mprotect(memory, guard, PROT_NONE) != 0) { /* too many mappings (vm.max_map_count) */
@@ -85,7 +86,9 @@ typedef struct free_stack {
     kc_stack stack;
 } free_stack;
 
-static free_stack *link_of(const kc_stack *stack) { return (free_stack *)(void *)((uint8_t *)kc_stack_top(stack) - sizeof(free_stack)); }
+static free_stack *link_of(const kc_stack *stack) {
+    return (free_stack *)(void *)((uint8_t *)kc_stack_top(stack) - sizeof(free_stack));
+}
 
 void kc_stack_cache_begin(kc_stack_cache *cache, size_t bytes, uint32_t limit) {
     *cache = (kc_stack_cache){.limit = limit, .bytes = round_up(bytes)};

@@ -1,5 +1,5 @@
-/* task.c: scopes of coroutines (kc_task.h). A child is counted before it is spawned and counts down as the last thing that
- * it does, so whoever has waited may free the scope. */
+/* task.c: scopes of coroutines (kc_task.h). A child is counted before it is spawned and counts down as the last thing
+ * that it does, so whoever has waited may free the scope. */
 #include <stdlib.h>
 
 #include "kc_latch.h"

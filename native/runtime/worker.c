@@ -1,9 +1,9 @@
 /* worker.c: what a worker does: find a coroutine, enter it, see what became of the one that left (kc_worker.h).
  *
- * A coroutine that leaves finds the next one itself, on its own stack, and goes straight there: one switch for each hand-over.
- * The worker's thread has a stack too, its home, and that is entered when nobody is ready. Whoever arrives, a coroutine or
- * the worker at home, sees to the one that left (`left`), whose registers are stored by then: only now may it be told to be
- * asleep, put into a queue, or freed.
+ * A coroutine that leaves finds the next one itself, on its own stack, and goes straight there: one switch for each
+ * hand-over. The worker's thread has a stack too, its home, and that is entered when nobody is ready. Whoever arrives,
+ * a coroutine or the worker at home, sees to the one that left (`left`), whose registers are stored by then: only now
+ * may it be told to be asleep, put into a queue, or freed.
  */
 #include <stdlib.h>
 
@@ -64,7 +64,8 @@ void kc_sched_ready(kc_co *co) {
     kc_worker *w = kc_here_get()->worker;
     kc_sched *s = kc_co_sched(co);
 
-    atomic_store_explicit(&co->state, KC_CO_QUEUED, memory_order_release); /* kc_co_resume sees by it that it has a scheduler */
+    /* kc_co_resume sees by it that it has a scheduler */
+    atomic_store_explicit(&co->state, KC_CO_QUEUED, memory_order_release);
     if (w != NULL && w->sched == s)
         push_own(w, co);
     else
@@ -115,8 +116,8 @@ static kc_co *steal(kc_worker *w) {
     return co;
 }
 
-/* Whose turn it is: those from outside, those who yielded, what another worker has left while it computes. None of them may
- * wait for the others to run dry. */
+/* Whose turn it is: those from outside, those who yielded, what another worker has left while it computes. None of them
+ * may wait for the others to run dry. */
 static KC_APART kc_co *look_around(kc_worker *w) {
     uint32_t turn = ++w->turn % 3;
 
@@ -139,8 +140,8 @@ static KC_APART kc_co *search(kc_worker *w, const kc_co *leaves) {
     return co == NULL && may_steal ? steal(w) : co;
 }
 
-/* For whoever leaves, or, NULL, for the worker at home. Others keep what is theirs from somebody who only yields, except when
- * looking around. */
+/* For whoever leaves, or, NULL, for the worker at home. Others keep what is theirs from somebody who only yields,
+ * except when looking around. */
 KC_PART kc_co *find(kc_worker *w, const kc_co *leaves) {
     kc_co *co = --w->rounds_left == 0 ? look_around(w) : NULL;
 
@@ -162,8 +163,8 @@ static void leave_sched(kc_worker *w) {
         kc_futex_wake(&s->live, INT32_MAX);
 }
 
-/* Its stack, and its record if nobody else keeps it, are for the next one. Whoever keeps the record may do so longer than the
- * scheduler lives: it knows none any more. */
+/* Its stack, and its record if nobody else keeps it, are for the next one. Whoever keeps the record may do so longer
+ * than the scheduler lives: it knows none any more. */
 static KC_APART void finish(kc_worker *w, kc_co *co) {
     kc_sched *s = w->sched;
     kc_stack stack = co->stack;
@@ -208,8 +209,8 @@ KC_PART void settle(kc_worker *w) {
 
 static kc_side *side_of(kc_worker *w, kc_co *co) { return co != NULL ? &co->side : &w->home; }
 
-/* From one coroutine to the other; NULL is the worker at home. Whoever left returns when it is entered again, a coroutine
- * perhaps by another worker. */
+/* From one coroutine to the other; NULL is the worker at home. Whoever left returns when it is entered again, a
+ * coroutine perhaps by another worker. */
 KC_PART void go(kc_worker *w, kc_co *from, kc_co *to) {
     w->left = from;
 #if KC_MUTANT == 60 /* who yields is put into a queue before its registers are stored */

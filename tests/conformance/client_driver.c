@@ -6,14 +6,13 @@
  *     collect      wait
  *
  * What is asked at once is answered "= CODE [NUMBER...]". Collect and wait answer a line for each operation that has
- * ended, "end ID CODE INDEX DROPPED COUNT REASON (HEX DELIVERY ATTEMPTS UID PID)...", then "."; wait waits for one. Texts
- * and bytes are in hex, "-" for none. With an argument what is not empty is sent as a loan of shared memory.
+ * ended, "end ID CODE INDEX DROPPED COUNT REASON (HEX DELIVERY ATTEMPTS UID PID)...", then "."; wait waits for one.
+ * Texts and bytes are in hex, "-" for none. With an argument what is not empty is sent as a loan of shared memory.
  */
 #include <kcoro/kc_ipc.h>
 #include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+
+#include "words.h"
 
 enum { MOST_OPS = 4096, MOST_CHANS = 1024, MOST_PARTS = 1100, REGION_BYTES = 8 << 20 };
 
@@ -32,45 +31,14 @@ static kc_ipc_chan *chans[MOST_CHANS];
 static int chan_count;
 static kc_ipc_region *region; /* NULL: all goes as bytes */
 
-static void must(int good, const char *what)
-{
-    if (!good) {
-        fprintf(stderr, "driver: %s\n", what);
-        exit(1);
-    }
-}
-
-static char *word(void)
-{
-    char *found = strtok(NULL, " \n");
-    must(found != NULL, "a word is missing");
-    return found;
-}
-
-static long number(void)
-{
-    return strtol(word(), NULL, 10);
-}
-
-static unsigned nibble(char digit)
-{
-    must((digit >= '0' && digit <= '9') || (digit >= 'a' && digit <= 'f'), "bad hex");
-    return (unsigned)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
-}
-
-/* Decoded where it stands. */
-static kc_ipc_payload bytes(void)
-{
-    char *text = word();
-    unsigned char *out = (unsigned char *)text;
-    size_t length = strcmp(text, "-") == 0 ? 0 : strlen(text) / 2;
-    for (size_t i = 0; i < length; i++) {
-        out[i] = (unsigned char)(nibble(text[2 * i]) << 4 | nibble(text[2 * i + 1]));
-    }
-    return (kc_ipc_payload){.bytes = out, .length = length};
-}
-
 /* --- loans -------------------------------------------------------------------------------------------------------- */
+
+static kc_ipc_payload payload(void)
+{
+    kc_ipc_payload plain = {0};
+    plain.bytes = bytes(&plain.length);
+    return plain;
+}
 
 static kc_ipc_payload lend(kc_ipc_payload plain)
 {
@@ -110,15 +78,6 @@ static void give_loans(const operation *one, const kc_ipc_result *result)
         }
     }
     free(one->loans);
-}
-
-static void say_hex(const void *data, size_t length)
-{
-    const unsigned char *at = data;
-    printf(length == 0 ? " -" : " ");
-    for (size_t i = 0; i < length; i++) {
-        printf("%02x", at[i]);
-    }
 }
 
 /* NULL if the daemon gives no handle; *code_out says why. */
@@ -169,7 +128,7 @@ static void do_send(void)
     must(count <= MOST_PARTS, "too many parts");
     int all = 1; /* one frame holds bytes or ranges */
     for (uint32_t i = 0; i < count; i++) {
-        parts[i] = bytes();
+        parts[i] = payload();
         all = all && parts[i].length != 0;
     }
     for (uint32_t i = 0; all && i < count; i++) {
@@ -211,7 +170,7 @@ static void do_select(void)
         clauses[i] = (kc_ipc_clause){.chan = channel(&code)};
         payloads[i] = (kc_ipc_payload){0};
         if (*word() == 's') {
-            payloads[i] = lend(bytes());
+            payloads[i] = lend(payload());
             clauses[i].payload = &payloads[i];
         } else {
             clauses[i].flags = (uint32_t)number();
@@ -306,7 +265,7 @@ static void do_channel(const char *command)
     } else if (strcmp(command, "open") == 0) {
         printf("= 0\n");
     } else if (strcmp(command, "destroy") == 0) {
-        kc_ipc_payload reason = bytes();
+        kc_ipc_payload reason = payload();
         char text[256] = {0};
         memcpy(text, reason.bytes, reason.length < 255 ? reason.length : 255);
         printf("= %d\n", kc_ipc_destroy(chan, reason.length != 0 ? text : NULL));

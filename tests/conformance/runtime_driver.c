@@ -1,19 +1,18 @@
-/* The runtime as it is asked by the conformance suite: commands on stdin, answers on stdout, a line each. Every operation is a
- * coroutine that calls kc_channel.h, on one worker; so is the one that reads the commands.
+/* The runtime as it is asked by the conformance suite: commands on stdin, answers on stdout, a line each. Every
+ * operation is a coroutine that calls kc_channel.h, on one worker; so is the one that reads the commands.
  *
  *     channel KIND CAPACITY OVERFLOW ELEM_BYTES      send USER ID CHAN TIMEOUT_MS HEX     recv USER ID CHAN TIMEOUT_MS
  *     select USER ID TIMEOUT_MS FLAGS N (CHAN s HEX | CHAN r)...
  *     cancel ID    die USER    close CHAN    destroy CHAN HEX    purge CHAN    stats CHAN    collect    wait    usage
  *
- * What is asked at once is answered "= CODE [NUMBER...]". Collect and wait answer a line for each operation that has ended,
- * "end ID CODE INDEX REASON HEX", then "."; wait waits for one. Texts and bytes are in hex, "-" for none. Users and channels
- * are small numbers, channels in the order in which they were made. Before a command is answered every coroutine has got as far
- * as it can, and the engine has been checked.
+ * What is asked at once is answered "= CODE [NUMBER...]". Collect and wait answer a line for each operation that has
+ * ended, "end ID CODE INDEX REASON HEX", then "."; wait waits for one. Texts and bytes are in hex, "-" for none. Users
+ * and channels are small numbers, channels in the order in which they were made. Before a command is answered every
+ * coroutine has got as far as it can, and the engine has been checked.
  */
 #include <kcoro/kc_channel.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+
+#include "words.h"
 
 enum { MOST_OPS = 4096, MOST_CHANS = 256, MOST_USERS = 64, MOST_CLAUSES = 64, BATCH = 300 };
 
@@ -35,54 +34,7 @@ static kc_channel *chans[MOST_CHANS];
 static operation *ops[MOST_OPS];
 static int op_count, chan_count, reader_waits;
 
-static void must(int good, const char *what)
-{
-    if (!good) {
-        fprintf(stderr, "driver: %s\n", what);
-        exit(1);
-    }
-}
-
 /* --- words -------------------------------------------------------------------------------------------------------- */
-
-static char *word(void)
-{
-    char *found = strtok(NULL, " \n");
-    must(found != NULL, "a word is missing");
-    return found;
-}
-
-static long number(void)
-{
-    return strtol(word(), NULL, 10);
-}
-
-static unsigned nibble(char digit)
-{
-    must((digit >= '0' && digit <= '9') || (digit >= 'a' && digit <= 'f'), "bad hex");
-    return (unsigned)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
-}
-
-/* Decoded where it stands. */
-static char *bytes(uint32_t *len_out)
-{
-    char *text = word();
-    size_t length = strcmp(text, "-") == 0 ? 0 : strlen(text) / 2;
-    for (size_t i = 0; i < length; i++) {
-        text[i] = (char)(nibble(text[2 * i]) << 4 | nibble(text[2 * i + 1]));
-    }
-    *len_out = (uint32_t)length;
-    return text;
-}
-
-static void say_hex(const void *data, size_t length)
-{
-    const unsigned char *at = data;
-    printf(length == 0 ? " -" : " ");
-    for (size_t i = 0; i < length; i++) {
-        printf("%02x", at[i]);
-    }
-}
 
 static kc_channel *channel(void)
 {
@@ -147,11 +99,13 @@ static void set_timeout(operation *op)
 
 static void set_send(kc_channel_clause *clause)
 {
-    char *text = bytes(&clause->len_bytes), *kept = malloc(clause->len_bytes + 1U);
+    size_t length = 0;
+    char *text = bytes(&length), *kept = malloc(length + 1U);
     must(kept != NULL, "no memory");
-    memcpy(kept, text, clause->len_bytes);
+    memcpy(kept, text, length);
     clause->dir = KC_CLAUSE_SEND;
     clause->data = kept;
+    clause->len_bytes = (uint32_t)length;
 }
 
 static void set_recv(kc_channel_clause *clause)
@@ -329,9 +283,9 @@ static void do_make(void)
 static void do_destroy(void)
 {
     kc_chan ticket = kc_channel_ticket(channel());
-    uint32_t length = 0;
+    size_t length = 0;
     const char *text = bytes(&length);
-    printf("= %d\n", kc_chan_destroy(kc_hub_engine(hub), ticket, KC_REASON_DESTROYED, text, length));
+    printf("= %d\n", kc_chan_destroy(kc_hub_engine(hub), ticket, KC_REASON_DESTROYED, text, (uint32_t)length));
 }
 
 static void do_purge(void)

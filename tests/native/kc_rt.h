@@ -1,4 +1,5 @@
-/* kc_rt.h: what tests of the runtime share. No test waits by the clock: threads wait for words, coroutines for unparks. */
+/* kc_rt.h: what tests of the runtime share. No test waits by the clock: threads wait for words, coroutines for
+ * unparks. */
 #ifndef KC_RT_H
 #define KC_RT_H
 
@@ -40,8 +41,8 @@ static inline kc_co *rt_co(kc_co_fn fn, void *arg, const char *name) {
     return co;
 }
 
-/* Channels with a lock each, over an engine of the hub's own; with RT_SHARED (these tests are built a second time) those of an
- * engine that others could use too. */
+/* Channels with a lock each, over an engine of the hub's own; with RT_SHARED (these tests are built a second time)
+ * those of an engine that others could use too. */
 static inline kc_hub *rt_hub(void) {
     kc_engine *engine = NULL;
     kc_hub *hub = NULL;

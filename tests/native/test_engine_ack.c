@@ -1,4 +1,5 @@
-/* Held messages: ack, nack, requeue to the old place, attempts, dead letter, undelivered policies (contract 4.9, 4.10). */
+/* Held messages: ack, nack, requeue to the old place, attempts, dead letter, undelivered policies (contract 4.9,
+ * 4.10). */
 #include "kc_world.h"
 
 static kc_chan with(kc_world *w, uint32_t undelivered, kc_chan dead_letter, uint32_t max_attempts) {

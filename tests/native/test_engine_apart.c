@@ -1,6 +1,6 @@
-/* test_engine_apart.c: a channel apart as the engine has it: by ticket, its storage, what memory it loses, and what becomes of
- * it where there is none. Linked with --wrap=malloc. What goes through it is compared with the other channels in
- * test_rt_twins.c. */
+/* test_engine_apart.c: a channel apart as the engine has it: by ticket, its storage, what memory it loses, and what
+ * becomes of it where there is none. Linked with --wrap=malloc. What goes through it is compared with the other
+ * channels in test_rt_twins.c. */
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -389,7 +389,8 @@ KC_TEST(one_that_waited_when_the_last_reference_went_finds_its_end) {
     end(&w);
 }
 
-/* A select that was decided elsewhere leaves when its other channel is gone, and the record is another's or nobody's. */
+/* A select that was decided elsewhere leaves when its other channel is gone, and the record is another's or
+ * nobody's. */
 KC_TEST(a_select_that_leaves_late_touches_nothing_of_the_next_channel) {
     kc_chan_config config = {.kind = KC_KIND_BUFFERED, .capacity = 4};
     world w = begin(config), v = w;

@@ -7,8 +7,9 @@
 static uint8_t pattern(uint32_t at) { return (uint8_t)(at * 31 + at / 251); }
 
 KC_TEST(a_body_keeps_its_bytes_at_every_size_where_blocks_change) {
-    static const uint32_t sizes[] = {0,     1,     63,    64,    65,     255,    256,    257,    1023,    1024,    1025, 4096,
-                                     4097,  16384, 16385, 65535, 65536,  65537,  131072, 131073, 1000000, 16 << 20};
+    static const uint32_t sizes[] = {
+        0,    1,    63,    64,    65,    255,   256,   257,    1023,   1024,    1025,
+        4096, 4097, 16384, 16385, 65535, 65536, 65537, 131072, 131073, 1000000, 16 << 20};
     uint8_t *data = malloc(16 << 20);
     uint8_t *back = malloc(16 << 20);
 

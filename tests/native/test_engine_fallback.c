@@ -1,5 +1,5 @@
-/* Sends of bytes where a descriptor was wanted: counted once, when the message is accepted (with total_sends), whether the
- * send was plain or a clause of a select, and whether it ran at once or waited. */
+/* Sends of bytes where a descriptor was wanted: counted once, when the message is accepted (with total_sends), whether
+ * the send was plain or a clause of a select, and whether it ran at once or waited. */
 #include "kc_world.h"
 
 static void check_counts(kc_world *w, kc_chan c, uint64_t small, uint64_t capacity) {

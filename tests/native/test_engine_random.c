@@ -1,9 +1,9 @@
 /* Random operations on six channels of all kinds, three scopes, a manual clock; after each one every invariant holds
  * (kc_engine_check) and, by a small account of our own, what the invariants cannot know: a stale ticket meets nobody,
  * first deliveries of a channel come in the order in which they were sent, nothing is delivered after it was settled,
- * every waiter is answered once. The exact answers are the model's business (tests/model). Each program runs a second time
- * with every channel tapped: all that its users and counters could see must be the same, and the taps must have got each
- * message that was accepted.
+ * every waiter is answered once. The exact answers are the model's business (tests/model). Each program runs a second
+ * time with every channel tapped: all that its users and counters could see must be the same, and the taps must have
+ * got each message that was accepted.
  *
  *     test_engine_random [FIRST_SEED SEEDS]
  */
@@ -143,7 +143,9 @@ static void do_select(game *g) {
     int rc = 0;
 
     for (int i = 0; i < 2; i++) {
-        clauses[i] = (kc_clause){.chan = g->chans[roll(g, CHANS)], .dir = roll(g, 2), .flags = roll(g, 2) ? KC_OP_ACK : 0};
+        clauses[i] = (kc_clause){.chan = g->chans[roll(g, CHANS)],
+                                 .dir = roll(g, 2),
+                                 .flags = roll(g, 2) ? KC_OP_ACK : 0};
         if (clauses[i].dir == KC_CLAUSE_SEND) {
             value[i] = fresh(g);
             KC_REQUIRE(kc_body_make(g->w.e, 0, &value[i], 4, &clauses[i].body, NULL) == KC_OK);
@@ -349,7 +351,8 @@ static uint64_t play(uint64_t seed, bool tapped) {
     }
     w_close(&g.w);
     if (atomic_load(&kc_test_faults) != faults)
-        fprintf(stderr, "    seed %llu: test_engine_random %llu 1\n", (unsigned long long)seed, (unsigned long long)seed);
+        fprintf(stderr, "    seed %llu: test_engine_random %llu 1\n", (unsigned long long)seed,
+                (unsigned long long)seed);
     return g.seen;
 }
 

@@ -91,7 +91,8 @@ KC_TEST(every_kind_is_copied_when_it_accepts_or_matches) {
 
 KC_TEST(what_was_refused_dropped_or_comes_again_is_no_new_copy) {
     kc_world w = w_open();
-    kc_chan c = w_chan_of(&w, (kc_chan_config){.kind = KC_KIND_BUFFERED, .capacity = 1, .overflow = KC_OVERFLOW_DROP_NEWEST});
+    kc_chan c = w_chan_of(
+        &w, (kc_chan_config){.kind = KC_KIND_BUFFERED, .capacity = 1, .overflow = KC_OVERFLOW_DROP_NEWEST});
     kc_chan tap = tap_of(&w, c);
     kc_result held;
 

@@ -425,7 +425,8 @@ KC_TEST(a_message_whose_holder_dies_is_acknowledged_once_by_another) {
     crew *c = hire();
     kc_chan chan = w_buffered(&c->w, 4);
     worker *senders[2] = {start(c, send_all, chan, 0, 0), start(c, send_all, chan, 0, 0)};
-    worker *receivers[2] = {start(c, receive_and_die, chan, 0, KC_OP_ACK), start(c, receive_and_die, chan, 0, KC_OP_ACK)};
+    worker *receivers[2] = {start(c, receive_and_die, chan, 0, KC_OP_ACK),
+                            start(c, receive_and_die, chan, 0, KC_OP_ACK)};
 
     join(senders[0]);
     join(senders[1]);

@@ -1,5 +1,5 @@
-/* test_rt_actor.c: what ended an actor, as far as several wanted it; actors of memory and of the latest value; actors of a
- * scope that have a name and a cancel of their own. */
+/* test_rt_actor.c: what ended an actor, as far as several wanted it; actors of memory and of the latest value; actors
+ * of a scope that have a name and a cancel of their own. */
 #include <pthread.h>
 
 #include "kc_rt.h"

@@ -1,5 +1,6 @@
 /* test_rt_apart.c: channels with a lock each (core/kc_cell.h): selects that take several locks in every order, raced by
- * cancels and deadlines; and a cancel that comes while an operation is about to wait. Linked with --wrap=kc_cancel_add. */
+ * cancels and deadlines; and a cancel that comes while an operation is about to wait. Linked with
+ * --wrap=kc_cancel_add. */
 #include <stdbool.h>
 #include <string.h>
 

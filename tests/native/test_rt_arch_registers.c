@@ -1,4 +1,5 @@
-/* What a switch and the token stub keep: every callee-saved register, sp, and how floating point rounds (native/arch). */
+/* What a switch and the token stub keep: every callee-saved register, sp, and how floating point rounds
+ * (native/arch). */
 #include <fenv.h>
 
 #include "arch/kc_holding.h" /* tests/native/arch */
@@ -232,8 +233,8 @@ KC_TEST(a_continuation_runs_with_the_staged_registers_and_the_caller_gets_its_ow
 /* ---- the 128 bytes below sp that are the caller's by the ABI ---- */
 
 #if defined(__x86_64__)
-/* Fills them with -16 to -1, switches, and counts those that came back otherwise. Below 256 bytes that the compiler may have
- * put something into. */
+/* Fills them with -16 to -1, switches, and counts those that came back otherwise. Below 256 bytes that the compiler may
+ * have put something into. */
 static __attribute__((noinline)) uint64_t lost_below_sp(kc_context *from, const kc_context *to) {
     uint64_t lost = 0;
 
@@ -285,7 +286,8 @@ int main(void) {
 #if defined(__x86_64__)
     KC_RUN(what_the_caller_keeps_below_sp_is_there_after_a_switch);
 #else
-    printf("skipped: what_the_caller_keeps_below_sp_is_there_after_a_switch: this ABI lets nobody use what is below sp\n");
+    printf("skipped: what_the_caller_keeps_below_sp_is_there_after_a_switch: "
+           "this ABI lets nobody use what is below sp\n");
 #endif
     KC_RUN(a_continuation_runs_with_the_staged_registers_and_the_caller_gets_its_own_back);
     return kc_test_report();

@@ -1,4 +1,5 @@
-/* A backtrace through the switch: the frames of the stack that runs, and an end where the stack begins (native/arch). */
+/* A backtrace through the switch: the frames of the stack that runs, and an end where the stack begins
+ * (native/arch). */
 #include <unwind.h>
 
 #include "kc_fibre.h"

@@ -162,7 +162,9 @@ typedef struct masked {
     atomic_bool done;
 } masked;
 
-static void looks_at_its_mask(void *arg) { KC_REQUIRE(pthread_sigmask(SIG_SETMASK, NULL, &((masked *)arg)->mask) == 0); }
+static void looks_at_its_mask(void *arg) {
+    KC_REQUIRE(pthread_sigmask(SIG_SETMASK, NULL, &((masked *)arg)->mask) == 0);
+}
 static void is_done(kc_wake *wake, int32_t code) { atomic_store(&((masked *)(void *)wake)->done, code == KC_OK); }
 
 KC_TEST(no_signal_is_delivered_to_a_thread_for_jobs) {
@@ -179,8 +181,8 @@ KC_TEST(no_signal_is_delivered_to_a_thread_for_jobs) {
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
         KC_CHECK_EQ(sigismember(&m.mask, signals[i]), 1);
     KC_REQUIRE(pthread_sigmask(SIG_SETMASK, NULL, &after) == 0);
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
-        KC_CHECK_EQ(sigismember(&after, signals[i]), sigismember(&before, signals[i])); /* whoever submits keeps its own */
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) /* whoever submits keeps its own */
+        KC_CHECK_EQ(sigismember(&after, signals[i]), sigismember(&before, signals[i]));
     kc_blocking_end(&b);
 }
 

@@ -113,7 +113,8 @@ KC_TEST(hooks_are_called_in_the_order_in_which_they_came_and_of_children_in_thei
     char order[8] = "", *end = order;
 
     for (int i = 0; i < 6; i++) {
-        hooks[i] = (named_hook){.hook = {.fn = writes_its_name, .arg = &hooks[i]}, .name = (char)('a' + i), .end = &end};
+        hooks[i] = (named_hook){
+            .hook = {.fn = writes_its_name, .arg = &hooks[i]}, .name = (char)('a' + i), .end = &end};
         KC_CHECK_EQ(kc_cancel_add(of[i], &hooks[i].hook), KC_OK);
     }
     KC_CHECK_EQ(kc_cancel_forget(&hooks[5].hook), KC_OK); /* the last one of the root */

@@ -1,5 +1,5 @@
-/* test_rt_channel.c: channels between coroutines and threads, alone and raced, with 1, 2 and 4 workers. After each test the
- * engine is checked, and nobody and nothing is left in it. */
+/* test_rt_channel.c: channels between coroutines and threads, alone and raced, with 1, 2 and 4 workers. After each test
+ * the engine is checked, and nobody and nothing is left in it. */
 #include <pthread.h>
 
 #include "kc_rt.h"
@@ -348,7 +348,8 @@ static void decided_with(uint32_t workers) {
         KC_REQUIRE(kc_sched_spawn(c.w.sched, is_cancelled_while_it_waits, &r, &co) == KC_OK);
         rt_until_state(co, KC_CO_PARKED);
         KC_CHECK_EQ(kc_cancel_trigger(r.cancel, 0), KC_OK);
-        KC_CHECK_EQ(kc_channel_try_send(c.in, &value, sizeof value), KC_EAGAIN); /* whether or not it has run meanwhile */
+        /* whether or not it has run meanwhile */
+        KC_CHECK_EQ(kc_channel_try_send(c.in, &value, sizeof value), KC_EAGAIN);
         KC_CHECK_EQ(stat_of(&c.w, c.in, KC_STAT_CANCELLED_CANCEL), 1);
         KC_CHECK_EQ(kc_sched_drain(c.w.sched, KC_NEVER), KC_OK);
         kc_co_drop(co);

@@ -1,5 +1,5 @@
-/* test_rt_closing.c: whoever waits for a file that is closed, and for the next one of its number: each is told, nobody is in
- * the way of another. close(2) is wrapped (KcTests.cmake): a wait can come in the middle of kc_io_close. */
+/* test_rt_closing.c: whoever waits for a file that is closed, and for the next one of its number: each is told, nobody
+ * is in the way of another. close(2) is wrapped (KcTests.cmake): a wait can come in the middle of kc_io_close. */
 #include <fcntl.h>
 #include <stdbool.h>
 #include <unistd.h>

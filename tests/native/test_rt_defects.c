@@ -1,5 +1,5 @@
-/* test_rt_defects.c: what an older project of this kind got wrong and no other test here would show; README.md in this folder
- * names the test for each of those defects. A defect's number there stands before its test.
+/* test_rt_defects.c: what an older project of this kind got wrong and no other test here would show; README.md in this
+ * folder names the test for each of those defects. A defect's number there stands before its test.
  */
 #include "kc_rt.h"
 #include "kcoro/kc_actor.h"
@@ -134,7 +134,9 @@ static void memory_waiters_with(uint32_t workers) {
         end(&w);
     }
 }
-KC_TEST(a_hundred_who_wait_for_memory_are_all_told_of_the_end_and_hold_the_channel) { rt_with_workers(memory_waiters_with); }
+KC_TEST(a_hundred_who_wait_for_memory_are_all_told_of_the_end_and_hold_the_channel) {
+    rt_with_workers(memory_waiters_with);
+}
 
 /* ---- 9: who waits is not run, with a deadline and a cancel too ---- */
 
@@ -142,7 +144,8 @@ static void waits_long(void *arg) {
     world *w = arg;
     uint32_t got = 0;
 
-    KC_CHECK_EQ(kc_channel_recv_c(w->channel, &got, sizeof got, NULL, kc_after_ns(600000000000), w->cancel), KC_ECANCELED);
+    KC_CHECK_EQ(kc_channel_recv_c(w->channel, &got, sizeof got, NULL, kc_after_ns(600000000000), w->cancel),
+                KC_ECANCELED);
 }
 
 static void timed_wait_with(uint32_t workers) {

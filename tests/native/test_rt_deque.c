@@ -184,9 +184,10 @@ KC_TEST(a_deque_that_grows_under_thieves_loses_nothing) {
 }
 
 /* qemu-user 7.2 lets a load pass the store before it, which the architecture does not let an LDAR after an STLR: of two
- * threads that each store to a word and then load the other's, both read the old value in 3 of 100 rounds, and in none with
- * a DMB between the two or on one processor. So a thief and the owner would have the same item. On one processor they
- * seldom meet, and it is the other builds that judge races; here it is what the compiler made for this one that runs. */
+ * threads that each store to a word and then load the other's, both read the old value in 3 of 100 rounds, and in none
+ * with a DMB between the two or on one processor. So a thief and the owner would have the same item. On one processor
+ * they seldom meet, and it is the other builds that judge races; here it is what the compiler made for this one that
+ * runs. */
 static bool is_in_order(void) {
     bool ordered = true;
 #ifdef KC_EMULATED

@@ -1,5 +1,5 @@
-/* test_rt_fair.c: who is run when, and by whom: turns of those who yield, sleepers that are woken and the one that keeps watch,
- * states as others see them. A wake that does not come ends a test by its time-out.
+/* test_rt_fair.c: who is run when, and by whom: turns of those who yield, sleepers that are woken and the one that
+ * keeps watch, states as others see them. A wake that does not come ends a test by its time-out.
  */
 #include "kc_gang.h"
 #include "kc_rt.h"
@@ -117,8 +117,8 @@ enum { ROUNDS = 20, MOST_ROUNDS = 1000 };
 
 static void does_nothing(void *arg) { (void)arg; }
 
-/* Whoever asks runs on one of two workers, and nothing waits: the other one sleeps and keeps watch. If it lay down when both
- * did, nobody keeps watch, and it is woken for the next time. */
+/* Whoever asks runs on one of two workers, and nothing waits: the other one sleeps and keeps watch. If it lay down when
+ * both did, nobody keeps watch, and it is woken for the next time. */
 static void until_watched(kc_sched *s) {
     uint32_t sleep = atomic_load(&s->sleep);
 

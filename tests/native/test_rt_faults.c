@@ -1,5 +1,5 @@
-/* test_rt_faults.c: what the handler of SIGSEGV passes on, what it does not take for an overflow, and that it goes. In children:
- * a fault ends a process. */
+/* test_rt_faults.c: what the handler of SIGSEGV passes on, what it does not take for an overflow, and that it goes. In
+ * children: a fault ends a process. */
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>

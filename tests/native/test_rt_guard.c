@@ -1,4 +1,5 @@
-/* test_rt_guard.c: an overflow is told with the coroutine's name, whoever runs it; handlers of signals have a stack to run on. */
+/* test_rt_guard.c: an overflow is told with the coroutine's name, whoever runs it; handlers of signals have a stack to
+ * run on. */
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -285,7 +286,8 @@ static void needs_much(int number) {
     for (size_t i = 0; i < sizeof room; i += 256)
         room[i] = (char)number;
     handled = co;
-    beside = (const uint8_t *)room + sizeof room <= co->stack.bottom || (const uint8_t *)room >= (uint8_t *)kc_stack_top(&co->stack);
+    beside = (const uint8_t *)room + sizeof room <= co->stack.bottom ||
+             (const uint8_t *)room >= (uint8_t *)kc_stack_top(&co->stack);
 }
 
 static void is_interrupted(void *arg) {

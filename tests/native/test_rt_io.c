@@ -1,4 +1,5 @@
-/* Waiting for files and for calls that block, from coroutines: others run meanwhile, and nothing is told twice or lost. */
+/* Waiting for files and for calls that block, from coroutines: others run meanwhile, and nothing is told twice or
+ * lost. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>

@@ -1,6 +1,6 @@
-/* test_rt_left.c: work that a busy worker leaves in its queue reaches a worker that sleeps: by an alarm, by the watch, by whoever
- * was woken before. Told by kc_sched_measure and by words that the coroutines themselves set; what never comes ends with the
- * time that a test has.
+/* test_rt_left.c: work that a busy worker leaves in its queue reaches a worker that sleeps: by an alarm, by the watch,
+ * by whoever was woken before. Told by kc_sched_measure and by words that the coroutines themselves set; what never
+ * comes ends with the time that a test has.
  *
  * A worker that spins (rt_until) stays with its coroutine: all else has to be done by the others.
  */
@@ -46,8 +46,8 @@ static void leaves_one(void *arg) {
     rt_until(&y->ran, before + 1);
 }
 
-/* The other one sleeps and is the watch, and nobody has woken it: whoever was woken is told no second time, and for a while still
- * looks as if it slept. */
+/* The other one sleeps and is the watch, and nobody has woken it: whoever was woken is told no second time, and for a
+ * while still looks as if it slept. */
 static bool is_watched(const yard *y) {
     return (atomic_load(&y->sched->sleep) & (KC_SLEEP_WATCHED | KC_SLEEP_SEARCHED)) == KC_SLEEP_WATCHED;
 }
@@ -103,9 +103,9 @@ KC_TEST(one_alone_is_left_to_the_watch_which_finds_it_by_itself) {
 
 /* ---- two ---- */
 
-/* Nobody has been told, the other one sleeps on, and both are still where they were put. The queue is read last: nothing is put
- * into it meanwhile, so what is in it then was in it when the watch was seen. Read first, it may be emptied by a watch that
- * rises, does all, and lies down again before it is looked at. */
+/* Nobody has been told, the other one sleeps on, and both are still where they were put. The queue is read last:
+ * nothing is put into it meanwhile, so what is in it then was in it when the watch was seen. Read first, it may be
+ * emptied by a watch that rises, does all, and lies down again before it is looked at. */
 static bool are_left_alone(const yard *y, uint64_t wakes_before) {
     return wakes_of(y->sched) == wakes_before && is_watched(y) && kc_deque_count(&kc_here_get()->worker->deque) == 2;
 }

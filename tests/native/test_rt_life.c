@@ -1,5 +1,5 @@
-/* test_rt_life.c: the record of a coroutine, seen by others than whoever runs it: what is handed over by its state alone, what
- * is asked while it ends, and what is left of it after its scheduler. */
+/* test_rt_life.c: the record of a coroutine, seen by others than whoever runs it: what is handed over by its state
+ * alone, what is asked while it ends, and what is left of it after its scheduler. */
 #include <pthread.h>
 
 #include "kc_rt.h"

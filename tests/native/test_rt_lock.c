@@ -1,4 +1,5 @@
-/* test_rt_lock.c: the lock that becomes the own of whoever takes it alone, and is taken back by whoever else wants it. */
+/* test_rt_lock.c: the lock that becomes the own of whoever takes it alone, and is taken back by whoever else wants
+ * it. */
 #include <pthread.h>
 
 #include "core/kc_lock.h"

@@ -1,5 +1,5 @@
-/* test_rt_memory_parts.c: parts of the runtime that ask for more while they are in use: whoever is refused is told, and those
- * who were there before notice nothing. What is made at first is in test_rt_memory.c.
+/* test_rt_memory_parts.c: parts of the runtime that ask for more while they are in use: whoever is refused is told, and
+ * those who were there before notice nothing. What is made at first is in test_rt_memory.c.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -46,7 +46,8 @@ typedef struct crowd {
 
 static void is_one_of_many(void *arg) { (void)atomic_fetch_add(&((crowd *)arg)->ran, 1); }
 
-/* Stacks are kept from before, so a spawn asks for its record, and the first that finds the deque full for a larger one. */
+/* Stacks are kept from before, so a spawn asks for its record, and the first that finds the deque full for a larger
+ * one. */
 static void spawns_more_than_its_deque_holds(void *arg) {
     crowd *c = arg;
 

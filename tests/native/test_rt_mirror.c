@@ -25,11 +25,11 @@ static void note(scene *s, int what) {
     s->log[s->count++] = what;
 }
 
-#define EXPECT_LOG(s, ...)                                                                                              \
-    do {                                                                                                                \
-        const int want[] = {__VA_ARGS__};                                                                               \
-        KC_CHECK_EQ((s)->count, (int)(sizeof want / sizeof *want));                                                     \
-        KC_CHECK_MEM((s)->log, want, sizeof want);                                                                      \
+#define EXPECT_LOG(s, ...)                                                                                             \
+    do {                                                                                                               \
+        const int want[] = {__VA_ARGS__};                                                                              \
+        KC_CHECK_EQ((s)->count, (int)(sizeof want / sizeof *want));                                                    \
+        KC_CHECK_MEM((s)->log, want, sizeof want);                                                                     \
     } while (0)
 
 static void step(void *arg) {

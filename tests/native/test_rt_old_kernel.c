@@ -1,5 +1,5 @@
-/* test_rt_old_kernel.c: the poller on a kernel, or in a sandbox, that has no epoll_pwait2: it is asked once, and the sleep is a
- * timerfd's. syscall(2) is wrapped (KcTests.cmake) and refuses that one call. */
+/* test_rt_old_kernel.c: the poller on a kernel, or in a sandbox, that has no epoll_pwait2: it is asked once, and the
+ * sleep is a timerfd's. syscall(2) is wrapped (KcTests.cmake) and refuses that one call. */
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/syscall.h>

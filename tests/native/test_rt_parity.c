@@ -1,5 +1,6 @@
-/* test_rt_parity.c: the scripted scenarios of tests/parity/parity.kt played by this runtime (parity/). Each line is the one of
- * tests/parity/ours.txt, and the one that Kotlin said (kotlin.txt), unless differences.txt names the scenario with a reason.
+/* test_rt_parity.c: the scripted scenarios of tests/parity/parity.kt played by this runtime (parity/). Each line is the
+ * one of tests/parity/ours.txt, and the one that Kotlin said (kotlin.txt), unless differences.txt names the scenario
+ * with a reason.
  *
  * With an argument the lines are printed instead: how ours.txt is made.
  */

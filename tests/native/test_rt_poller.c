@@ -81,7 +81,9 @@ static void close_desk(desk *k) {
     close_duct(&k->d);
 }
 
-static int wait_here(desk *k, uint32_t events, bell *who) { return kc_poller_add(&k->p, k->d.ends[0], events, &who->wake); }
+static int wait_here(desk *k, uint32_t events, bell *who) {
+    return kc_poller_add(&k->p, k->d.ends[0], events, &who->wake);
+}
 
 /* It sleeps until so many have come; or only looks. */
 static int sleep_here(desk *k) { return kc_poller_wait(&k->p, KC_NEVER); }
@@ -249,7 +251,8 @@ KC_TEST(who_waits_for_a_file_that_is_to_be_closed_is_told) {
     close_desk(&k);
 }
 
-/* One waits; then the file's number becomes that of another, while it lives on by a second number: epoll goes on watching it. */
+/* One waits; then the file's number becomes that of another, while it lives on by a second number: epoll goes on
+ * watching it. */
 typedef struct change {
     desk k;
     duct next;

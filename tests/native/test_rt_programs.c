@@ -1,5 +1,5 @@
-/* test_rt_programs.c: small programs that are known from Go, with the results that Go's programs give: the prime sieve, a
- * ring of members that pass a token on, and parallel matching by one select. */
+/* test_rt_programs.c: small programs that are known from Go, with the results that Go's programs give: the prime sieve,
+ * a ring of members that pass a token on, and parallel matching by one select. */
 #include "kc_rt.h"
 #include "kcoro/kc_task.h"
 
@@ -140,7 +140,8 @@ static void ring_with(uint32_t workers) {
 }
 KC_TEST(a_ring_passes_the_token_to_the_right_member) { rt_with_workers(ring_with); }
 
-/* ---- parallel matching: each offers itself and takes another's offer in one select over one channel of one place ---- */
+/* ---- parallel matching: each offers itself and takes another's offer in one select over one channel of one place
+ * ---- */
 
 typedef struct match {
     kc_channel *channel;

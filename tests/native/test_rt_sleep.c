@@ -288,7 +288,8 @@ static uint64_t timeouts(const clockless *c) {
 
 static void waits_for_all(const clockless *c, int64_t deadline_ns, int expected) {
     uint32_t value = 0;
-    kc_channel_clause clause = {.channel = c->channel, .dir = KC_CLAUSE_RECV, .buffer = &value, .buffer_bytes = sizeof value};
+    kc_channel_clause clause = {
+        .channel = c->channel, .dir = KC_CLAUSE_RECV, .buffer = &value, .buffer_bytes = sizeof value};
     uint32_t chosen = 0;
 
     KC_CHECK_EQ(kc_channel_recv(c->channel, &value, sizeof value, NULL, deadline_ns), expected);

@@ -283,7 +283,8 @@ static void every_kind_with(uint32_t workers) {
         KC_REQUIRE(kc_channel_make(w.hub, &kinds[k], &channel) == KC_OK);
         kc_actor *actor = actor_of(&w, channel, &s, NULL);
         for (uint32_t i = 0; i < 1000 / RT_SCALE; i++)
-            KC_CHECK_EQ(kc_channel_send(channel, &i, sizeof i, i % 3 == 0 ? kc_after_ns(60000000000) : KC_NEVER), KC_OK);
+            KC_CHECK_EQ(kc_channel_send(channel, &i, sizeof i, i % 3 == 0 ? kc_after_ns(60000000000) : KC_NEVER),
+                        KC_OK);
         KC_CHECK_EQ(kc_channel_close(channel), KC_OK);
         KC_CHECK_EQ(kc_actor_wait(actor, KC_NEVER, &code), KC_OK);
         KC_CHECK_EQ(code, KC_EPIPE);

@@ -1,6 +1,6 @@
-/* test_rt_twins.c: a channel apart (core/kc_cell.h) and one of an engine that others use do the same. Random programs of
- * sends, receives, selects, cancels, closes, destroys and purges are played on both by one worker; every answer, every byte
- * and every counter of every channel after each step must be the same. */
+/* test_rt_twins.c: a channel apart (core/kc_cell.h) and one of an engine that others use do the same. Random programs
+ * of sends, receives, selects, cancels, closes, destroys and purges are played on both by one worker; every answer,
+ * every byte and every counter of every channel after each step must be the same. */
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -8,7 +8,8 @@
 
 #include "kc_rt.h"
 
-enum { CHANNELS = 4, OPS = 256, STEPS = 220, MOST_BYTES = 400, CLAUSES = 3, LOG_BYTES = 1 << 22, ROUNDS = 200 / RT_SCALE };
+enum { CHANNELS = 4, OPS = 256, STEPS = 220, MOST_BYTES = 400, CLAUSES = 3 };
+enum { LOG_BYTES = 1 << 22, ROUNDS = 200 / RT_SCALE };
 
 typedef struct side side;
 typedef struct op {
@@ -294,9 +295,9 @@ static void show(uint64_t seed, const char *apart, const char *shared) {
             line = at;
         }
     }
-    fprintf(stderr, "seed %llu: after\n%.*sapart : %.*s\nshared: %.*s\n", (unsigned long long)seed, (int)(line - before),
-            apart + before, (int)strcspn(apart + line, "\n"), apart + line, (int)strcspn(shared + line, "\n"),
-            shared + line);
+    fprintf(stderr, "seed %llu: after\n%.*sapart : %.*s\nshared: %.*s\n", (unsigned long long)seed,
+            (int)(line - before), apart + before, (int)strcspn(apart + line, "\n"), apart + line,
+            (int)strcspn(shared + line, "\n"), shared + line);
 }
 
 KC_TEST(a_channel_apart_answers_as_one_of_a_shared_engine) {

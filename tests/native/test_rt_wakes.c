@@ -1,5 +1,5 @@
-/* Workers that fall asleep and are woken all the time: whatever comes from outside, in whatever moment, is run. A wake that is
- * lost ends this test by its time-out. */
+/* Workers that fall asleep and are woken all the time: whatever comes from outside, in whatever moment, is run. A wake
+ * that is lost ends this test by its time-out. */
 #include "kc_rt.h"
 #include "runtime/kc_worker.h"
 
@@ -49,7 +49,8 @@ static void computes(void *arg) {
 }
 
 static void until_watched(const shift *s, uint32_t sleepers) {
-    while ((atomic_load(&s->sched->sleep) & ~(uint32_t)KC_SLEEP_SEARCHED) != (sleepers * KC_SLEEP_ONE | KC_SLEEP_WATCHED))
+    while ((atomic_load(&s->sched->sleep) & ~(uint32_t)KC_SLEEP_SEARCHED) !=
+           (sleepers * KC_SLEEP_ONE | KC_SLEEP_WATCHED))
         (void)sched_yield();
 }
 

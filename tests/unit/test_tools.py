@@ -171,3 +171,17 @@ def test_every_requirement_of_the_tools_stands_in_pyproject() -> None:
     assert {"pytest", "ruff", "mypy", "trio", "cffi", "scikit-build-core"} <= {
         line.split(">=")[0] for line in listed
     }
+
+
+def test_a_line_of_c_over_120_columns_is_named_and_one_of_120_is_not(tmp_path: Path) -> None:
+    kept, other = tmp_path / "native" / "core", tmp_path / "native" / "elsewhere"
+    for folder in (kept, other):
+        folder.mkdir(parents=True)
+        (folder / "a.c").write_text("x" * 120 + "\n" + "x" * 121 + "\n")
+        (folder / "a.txt").write_text("x" * 121)
+    assert [*tool("columns").too_long(tmp_path)] == ["native/core/a.c:2: 121 columns, at most 120"]
+
+
+def test_the_folders_that_keep_to_the_columns_are_there() -> None:
+    columns = tool("columns")
+    assert [glob for glob in columns.KEPT if not any(ROOT.glob(glob))] == []

@@ -199,8 +199,8 @@ kc_token_apply: /* x0: staged, x1: continuation */
 
     .section .note.GNU-stack, "", %progbits
 
-/* Every place that an indirect call or jump reaches begins with bti c (aarch64 feature 1, bit 0). Return addresses are not
- * signed here, and need not be: they lie on stacks of this process, as those of its C code. */
+/* Every place that an indirect call or jump reaches begins with bti c (aarch64 feature 1, bit 0). Return addresses are
+ * not signed here, and need not be: they lie on stacks of this process, as those of its C code. */
     .section .note.gnu.property, "a"
     .p2align 3
     .long 4, 16, 5

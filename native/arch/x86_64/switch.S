@@ -155,8 +155,8 @@ kc_token_apply: /* rdi: staged, rsi: continuation */
 
     .section .note.GNU-stack, "", @progbits
 
-/* Indirect branch tracking is kept (x86 feature 1, bit 0). Shadow stacks are not: a switch would have to change those too,
- * so a program with this in it runs without them. */
+/* Indirect branch tracking is kept (x86 feature 1, bit 0). Shadow stacks are not: a switch would have to change those
+ * too, so a program with this in it runs without them. */
     .section .note.gnu.property, "a"
     .p2align 3
     .long 4, 16, 5
