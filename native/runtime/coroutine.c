@@ -150,8 +150,8 @@ static int refusal(uint32_t state) {
     return rc;
 }
 
-/* The state is looked at first: one that is seen before somebody adopts it is not seen twice, for it becomes QUEUED, and one
- * that is seen after shows the scheduler too. */
+/* The state is looked at first: one that is seen before somebody adopts it is not seen twice, for it becomes QUEUED,
+ * and one that is seen after shows the scheduler too. */
 int kc_co_take(kc_co *co, uint32_t *was_out) {
     uint32_t state = atomic_load_explicit(&co->state, memory_order_acquire);
     bool free = kc_co_sched(co) == NULL;

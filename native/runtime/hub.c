@@ -75,8 +75,8 @@ static void cancelled(void *arg, uint32_t reason) {
         kc_wait_tell(wait, KC_WAIT_CANCEL);
 }
 
-/* Its time is over, or could not be told to a clock (which is no timeout, and not counted as one): it ends itself, and nothing
- * happened; or somebody was faster, and will tell. */
+/* Its time is over, or could not be told to a clock (which is no timeout, and not counted as one): it ends itself, and
+ * nothing happened; or somebody was faster, and will tell. */
 static uint32_t run_out(const kc_claim *mine, uint32_t told) {
 #if KC_MUTANT == 32 /* a result that came while its time ran out is not waited for */
     for (int i = 0; i < 100; i++)

@@ -71,8 +71,8 @@ kc_here *kc_here_get(void);
 
 /* A coroutine on this stack, which it takes over when the answer is KC_OK. */
 int kc_co_make_on(const kc_co_config *config, kc_stack *stack, kc_co **co_out);
-/* KC_OK: the caller alone has it, to run it or to hand it on; it was CREATED, SUSPENDED or READY, and of no scheduler, and is
- * RUNNING from now on. KC_EBUSY: another has it; KC_EAGAIN: it is parked; KC_EPIPE: it has finished. */
+/* KC_OK: the caller alone has it, to run it or to hand it on; it was CREATED, SUSPENDED or READY, and of no scheduler,
+ * and is RUNNING from now on. KC_EBUSY: another has it; KC_EAGAIN: it is parked; KC_EPIPE: it has finished. */
 int kc_co_take(kc_co *co, uint32_t *was_out);
 /* A reference less. true: it was the last, and the record is the caller's to free. Whoever holds the only one is
  * alone. */

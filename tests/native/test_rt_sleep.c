@@ -78,8 +78,8 @@ KC_TEST(a_time_that_has_passed_is_a_yield_and_one_that_never_comes_is_refused) {
     sleeps_oddly(NULL);
 }
 
-/* One worker, so that the order of the wakes is the order of the runs. The last to come says when the night begins; whoever
- * comes behind them all sees whether the night had not begun when the last one slept. */
+/* One worker, so that the order of the wakes is the order of the runs. The last to come says when the night begins;
+ * whoever comes behind them all sees whether the night had not begun when the last one slept. */
 typedef struct dormitory {
     kc_co *beds[MANY];
     int64_t delay_ns, first_ns;
@@ -414,7 +414,7 @@ KC_TEST(whoever_was_told_waits_for_an_alarm_that_is_just_being_called) {
     int64_t window_ns = 20 * MS;
     int met = 0;
 
-    for (int i = 0; i < 12 && met < 3; i++) { /* this thread may come too late to be there first: longer the next time */
+    for (int i = 0; i < 12 && met < 3; i++) { /* this thread may come too late to be there first: longer next time */
         bool met_now = meets_late_alarm(sched, window_ns);
         met += met_now;
         window_ns *= met_now ? 1 : 2;

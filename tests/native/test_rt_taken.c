@@ -1,5 +1,6 @@
-/* test_rt_taken.c: two threads want the same coroutine at the same moment, to resume it or to give it to a scheduler. One of
- * them gets it, the other is told that it runs, or that it has finished; it runs once. ThreadSanitizer judges the order. */
+/* test_rt_taken.c: two threads want the same coroutine at the same moment, to resume it or to give it to a scheduler. One
+ * of them gets it, the other is told that it runs, or that it has finished; it runs once. ThreadSanitizer judges the
+ * order. */
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdbool.h>
@@ -69,7 +70,8 @@ static int resumes(contest *c, uint32_t side, kc_co *co) {
 
 static int adopts(contest *c, uint32_t side, kc_co *co) { return kc_sched_adopt(c->scheds[side], co); }
 
-/* Both are there when either goes on. Whoever came last would always be first to: it waits a little, more or less by turns. */
+/* Both are there when either goes on. Whoever came last would always be first to: it waits a little, more or less by
+ * turns. */
 static void meet(contest *c, uint32_t number) {
     bool last = atomic_fetch_add(&c->arrived, 1) == SIDES * number + SIDES - 1;
     uint32_t late = last ? number % LATE_MOST : 0;
