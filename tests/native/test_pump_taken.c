@@ -108,7 +108,7 @@ KC_TEST(what_is_cancelled_or_times_out_after_it_was_accepted_was_taken)
         rig_say(&r, 0, late != 0 ? "SEND r1 c1001 t50 f1 D0+0:1" : "SEND r1 c1001 t-1 f1 D0+0:1; CANCEL r1");
         rig_tick_ms(&r, 50);
         KC_CHECK_STR(rig_hear(&r, 0), "SEND r1 =-115 f1");
-        rig_say(&r, 1, "RECV r7 c1001; RELEASE L0");
+        rig_say(&r, 1, "RECV r7 c1001");
         (void)rig_hear(&r, 1);
         rig_say(&r, 1, "RELEASE L0");
         KC_CHECK_STR(rig_hear(&r, 0), "FREED D0+0:1/0");
@@ -153,8 +153,8 @@ KC_TEST(what_waits_in_a_channel_that_is_destroyed_was_taken)
     open_rig();
     rig_say(&r, 0, "SEND r1 c1001 t-1 f1 D0+0:1; SEND r2 c1001 t-1 f1 D0+8:1");
     destroy(0);
-    KC_CHECK_STR(rig_hear(&r, 0), "FREED D0+0:1/1; SEND r2 =-125 f0 w:the channel was destroyed; "
-                                  "SEND r1 =-125 f1 w:the channel was destroyed");
+    KC_CHECK_STR(rig_hear(&r, 0), "SEND r2 =-125 f0 w:the channel was destroyed; "
+                                  "SEND r1 =-125 f1 w:the channel was destroyed; FREED D0+0:1/1");
     close_rig();
 }
 
@@ -164,7 +164,7 @@ KC_TEST(a_cancel_that_comes_after_the_loss_finds_what_was_taken)
     rig_say(&r, 0, "SEND r1 c1001 t-1 f1 D0+0:1");
     KC_CHECK_EQ(kc_chan_destroy(r.engine, r.chans[0], KC_REASON_DESTROYED, "cancelled", 9), KC_OK);
     rig_say(&r, 0, "CANCEL r1"); /* the words are those of a cancel that did what it says */
-    KC_CHECK_STR(rig_hear(&r, 0), "FREED D0+0:1/1; SEND r1 =-125 f1 w:cancelled");
+    KC_CHECK_STR(rig_hear(&r, 0), "SEND r1 =-125 f1 w:cancelled; FREED D0+0:1/1");
     close_rig();
 }
 
@@ -175,10 +175,10 @@ KC_TEST(what_is_purged_or_expires_was_taken)
     rig_say(&r, 0, "SEND r1 c1001 t-1 f1 D0+0:1");
     KC_CHECK_EQ(kc_chan_purge(r.engine, r.chans[0], &count), KC_OK);
     rig_run(&r);
-    KC_CHECK_STR(rig_hear(&r, 0), "FREED D0+0:1/1; SEND r1 =-125 f1 w:purged");
+    KC_CHECK_STR(rig_hear(&r, 0), "SEND r1 =-125 f1 w:purged; FREED D0+0:1/1");
     rig_say(&r, 0, "SEND r2 c1001 t-1 f1 l5 D0+0:1");
     rig_tick_ms(&r, 5);
-    KC_CHECK_STR(rig_hear(&r, 0), "FREED D0+0:1/1; SEND r2 =-125 f1 w:expired");
+    KC_CHECK_STR(rig_hear(&r, 0), "SEND r2 =-125 f1 w:expired; FREED D0+0:1/1");
     close_rig();
 }
 
