@@ -264,7 +264,8 @@ void kc_pump_send(kc_pump *pump, kc_connection *conn, kc_inbound *frame)
     int code = kc_send_judge(pump, conn, frame);
     if (code != KC_OK) {
         kc_result result = {.code = code, .reason = KC_REASON_SHUTDOWN};
-        kc_send_refuse(pump, conn, kc_answer_to(request->cmd, request->req_id), kc_send_flags(conn, request), &result, code);
+        kc_answer answer = kc_answer_to(request->cmd, request->req_id);
+        kc_send_refuse(pump, conn, answer, kc_send_flags(conn, request), &result, code);
         return;
     }
     int32_t timeout_ms = request->cmd == KC_CMD_CHAN_TRY_SEND ? 0 : request->timeout_ms;

@@ -139,7 +139,8 @@ KC_TEST(of_a_confirmed_batch_flags_tell_of_the_first_that_is_not_settled)
     const struct {
         int code;
         uint32_t count, flags;
-    } ends[] = {{KC_OK, 1, 0}, {KC_OK, 1, KC_FLAG_SENT_TAKEN}, {KC_ECANCELED, 0, 0}, {KC_ECANCELED, 0, KC_FLAG_SENT_TAKEN}};
+    } ends[] = {{KC_OK, 1, 0}, {KC_OK, 1, KC_FLAG_SENT_TAKEN},
+                {KC_ECANCELED, 0, 0}, {KC_ECANCELED, 0, KC_FLAG_SENT_TAKEN}};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         lender one = lend(LOANS);
         kc_ipc_result result = send_told(&one, ends[i].code, ends[i].count, &confirmed, ends[i].flags);

@@ -1,6 +1,6 @@
-/* test_pump_taken.c: what FLAGS say where a confirmed send ends without its acknowledgement: TAKEN (f1) if the channel had
- * accepted the message, else f0. Ranges show that it is true: of what was taken, and of nothing else, REGION_FREED comes.
- */
+/* test_pump_taken.c: what FLAGS say where a confirmed send ends without its acknowledgement: TAKEN (f1) if the channel
+ * had accepted the message, else f0. Ranges show that it is true: REGION_FREED comes of what was taken, and of nothing
+ * else. */
 #include "kc_ipc_fixture.h"
 
 static rig r;
