@@ -17,13 +17,14 @@ from kcoro_ipc import errors, tlv
 
 BYTES_SHOWN = 48
 
-# Whose FLAGS a command carries.
+# Whose FLAGS a command carries. SENT is the answer to a send.
 FLAG_GROUPS = {
     "CHAN_MAKE": "CHAN",
     "CHAN_OPEN": "CHAN",
     "CHAN_RELEASE": "CHAN",
     "CHAN_SEND": "SEND",
     "CHAN_TRY_SEND": "SEND",
+    "SENT": "SENT",
     "CHAN_RECV": "RECV",
     "CHAN_TRY_RECV": "RECV",
     "SELECT": "SELECT",
@@ -99,7 +100,8 @@ class Decoder:
         where = f"#{next(self._numbers)} at byte {self.offset}"
         yield f"{where}: {command}, {len(payload)} bytes{files}"
         self.offset += tlv.HEADER_BYTES + len(payload)
-        yield from _attributes(payload, frame.minor, command, "    ")
+        answered = command == "CHAN_SEND" and frame.get("RESULT") is not None
+        yield from _attributes(payload, frame.minor, "SENT" if answered else command, "    ")
 
 
 def decode(data: bytes, minor: int | None = None) -> Iterator[str]:

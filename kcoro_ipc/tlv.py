@@ -226,6 +226,7 @@ FLAGS: dict[str, dict[str, int]] = {
         "EXCLUSIVE": 1 << 6,
     },
     "SEND": {"COMPLETE_ACK": 1 << 0, "FALLBACK_SMALL": 1 << 1, "FALLBACK_CAPACITY": 1 << 2},
+    "SENT": {"TAKEN": 1 << 0},  # of the reply to a send with COMPLETE_ACK
     "RECV": {"ACK": 1 << 0, "SENDER": 1 << 1},
     "CLAUSE": {  # the first two of a receiving one, the others of a sending one
         "ACK": 1 << 0,

@@ -126,8 +126,11 @@ class Connection:
 
     @staticmethod
     def _raise_if_nothing_happened(waiting: Waiting, reply: Reply) -> None:
-        """A destroyed channel and a lost message answer ECANCELED too, with a reason of theirs."""
-        if reply.get(_wire.ATTR_REASON, None) not in CANCELLED_BY_US:
+        """A destroyed channel and a lost message answer ECANCELED too, with a reason of theirs,
+        which may be any text: FLAGS say that the message was taken."""
+        sent = reply.cmd == _wire.CMD_CHAN_SEND
+        taken = sent and reply.get(_wire.ATTR_FLAGS) & _wire.FLAG_SENT_TAKEN
+        if taken or reply.get(_wire.ATTR_REASON, None) not in CANCELLED_BY_US:
             return
         if waiting.raise_cancel is not None:
             waiting.raise_cancel()

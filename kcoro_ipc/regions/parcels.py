@@ -168,13 +168,15 @@ def batch_frame(req_id: int, chan_id: int, timeout_ms: int, parcels: Sequence[Pa
 
 def settle(parcels: Sequence[Parcel], reply: Reply, confirm: bool = False) -> None:
     """By the answer of the daemon."""
-    if confirm and reply.result == KC_ECANCELED:
-        # So is answered what was never accepted, and what was and then lost before it was done.
+    fate = reply.get(_wire.ATTR_FLAGS, None) if confirm else None
+    if confirm and reply.result == KC_ECANCELED and fate is None:
+        # So is answered what was never accepted, and what was and then lost before it was done. An
+        # older daemon does not say which.
         for parcel in parcels:
             parcel.doubtful()
         return
     taken = reply.get(_wire.ATTR_COUNT, len(parcels))
-    if reply.result and reply.result != KC_EINPROGRESS:
+    if reply.result and reply.result != KC_EINPROGRESS and not (fate or 0) & _wire.FLAG_SENT_TAKEN:
         taken = 0
     for parcel in parcels[:taken]:
         parcel.accepted()

@@ -116,7 +116,7 @@ typedef struct kc_reply {
 
 enum kc_reply_field {
     KC_REPLY_REQ_ID = 1, KC_REPLY_RESULT = 2, KC_REPLY_INDEX = 4, KC_REPLY_COUNT = 8, KC_REPLY_CHAN_ID = 16,
-    KC_REPLY_REGION = 32, KC_REPLY_SIZE = 64, KC_REPLY_MAX_FRAME = 128
+    KC_REPLY_REGION = 32, KC_REPLY_SIZE = 64, KC_REPLY_MAX_FRAME = 128, KC_REPLY_FLAGS = 256
 };
 
 int kc_reply_read(const kc_client_frame *frame, kc_reply *reply_out);

@@ -12,14 +12,23 @@ static uint32_t kc_op_settled(const kc_ipc_op *op, int code)
     return code == KC_OK ? count : 0;
 }
 
-/* Whether the first message that is not settled may have been taken. They are sent one after the other, so none behind it
- * was. A confirmed one that was cancelled was never accepted, or accepted and then lost. */
+/* Whether the daemon says what became of the first message that is not settled. An older one has no such FLAGS. */
+static bool kc_op_is_told(const kc_ipc_op *op)
+{
+    return op->confirm && (op->reply.seen & KC_REPLY_FLAGS) != 0;
+}
+
+/* Whether the first message that is not settled was or may have been taken. They are sent one after the other, so none
+ * behind it was. A confirmed one that was cancelled was never accepted, or accepted and then lost. */
 static bool kc_op_is_unconfirmed(const kc_ipc_op *op, int code)
 {
     if (op->cmd != KC_CMD_CHAN_SEND || op->stage < KC_OP_LEAVING || (op->flags & KC_IPC_IN_DOUBT) != 0) {
         return false;
     }
     bool stopped = code == KC_ECANCELED || (code == KC_OK && kc_op_settled(op, code) < op->sent_items);
+    if (kc_op_is_told(op) && code != KC_EINPROGRESS) {
+        return (stopped || code != KC_OK) && (op->reply.flags & KC_FLAG_SENT_TAKEN) != 0;
+    }
     return code == KC_EINPROGRESS || (op->confirm && stopped);
 }
 
@@ -42,7 +51,7 @@ static bool kc_op_loan_is_gone(const kc_ipc_op *op, int code, uint32_t at)
 void kc_op_settle(kc_ipc_op *op, int code)
 {
     op->flags |= kc_op_is_unconfirmed(op, code) ? (uint32_t)KC_IPC_UNCONFIRMED : 0;
-    bool taken = (op->flags & KC_IPC_UNCONFIRMED) == 0 || code == KC_EINPROGRESS;
+    bool taken = (op->flags & KC_IPC_UNCONFIRMED) == 0 || code == KC_EINPROGRESS || kc_op_is_told(op);
     for (uint32_t i = 0; op->loans != NULL && i < op->sent_items; i++) {
         if (op->loans[i] != NULL) {
             bool gone = kc_op_loan_is_gone(op, code, i);

@@ -18,7 +18,7 @@ static void kc_reply_scalar(kc_reply *reply, const kc_attr *attr)
     case KC_ATTR_CAPACITY: reply->capacity = value; break;
     case KC_ATTR_ELEM_SIZE: reply->elem_size = value; break;
     case KC_ATTR_OVERFLOW: reply->overflow = value; break;
-    case KC_ATTR_FLAGS: reply->flags = value; break;
+    case KC_ATTR_FLAGS: reply->flags = value; reply->seen |= KC_REPLY_FLAGS; break;
     case KC_ATTR_CAPS: reply->caps = value; break;
     case KC_ATTR_ABI_MAJOR: reply->major = value; break;
     case KC_ATTR_ABI_MINOR: reply->minor = value; break;

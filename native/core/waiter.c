@@ -107,6 +107,9 @@ static void describe_message(kc_engine *e, const kc_tok *t, uint32_t msg, kc_res
     result->body = kc_msg_body(m);
 }
 
+/* A confirmed send whose message was accepted, and whose end is not the acknowledgement. */
+static bool was_taken(uint32_t res) { return res == KC_RES_UNCONFIRMED || res == KC_RES_LOST; }
+
 static bool holds(const kc_tok *t) {
     uint64_t w = kc_word_load(&t->w);
 
@@ -135,6 +138,7 @@ void kc_result_of(kc_engine *e, uint32_t tok, kc_result *result) {
     result->clause = kc_word_clause(w);
     result->reason = t->reason;
     result->flags = t->dir == KC_CLAUSE_SEND ? KC_RESULT_SEND : 0U;
+    result->flags |= was_taken(kc_word_res(w)) ? KC_RESULT_TAKEN : 0U;
     if (t->chan != 0)
         result->chan = (uint64_t)t->chan_gen << 32 | t->chan;
     kc_result_hold(e, tok, result);

@@ -109,6 +109,7 @@ enum kc_pending_kind {
 enum kc_pending_flag {
     KC_PENDING_BATCH = 2,     /* answers with COUNT, or with what MAX_ITEMS allows */
     KC_PENDING_CANCELLED = 4, /* a CANCEL came */
+    KC_PENDING_CONFIRM = 16,  /* SEND of one message, answered when that is acknowledged */
     KC_PENDING_LISTED = 8     /* kept and cancelled: waits for kc_pump_cancelled */
 };
 

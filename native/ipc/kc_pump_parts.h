@@ -199,8 +199,11 @@ void kc_pump_recv_result(kc_pump *pump, kc_connection *conn, uint32_t slot, kc_r
 void kc_pump_select_result(kc_pump *pump, kc_connection *conn, uint32_t slot, kc_result *result);
 
 /* ---- replies ---- */
+/* What FLAGS of the reply to a confirmed send say of the first message that is not settled. */
+enum kc_fate { KC_FATE_UNSAID = 0, KC_FATE_TAKEN = 1, KC_FATE_UNTAKEN = 2 };
 typedef struct kc_answer {
     uint16_t cmd;    /* of the reply */
+    uint16_t fate;   /* enum kc_fate; said with an error, and with what a batch came to */
     uint32_t req_id; /* 0: none */
     int64_t index;   /* of the clause; -1: none */
 } kc_answer;

@@ -32,7 +32,7 @@ static bool kc_frame_req_id_is_right(const kc_connection *conn, const kc_request
 
 void kc_pump_fatal(kc_pump *pump, kc_connection *conn, uint16_t cmd, int32_t code)
 {
-    kc_answer answer = {cmd, 0, -1};
+    kc_answer answer = {.cmd = cmd, .index = -1};
     kc_reply_plain(pump, conn, answer, code);
     kc_connection_close(&pump->conns, conn, code);
 }

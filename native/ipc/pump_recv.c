@@ -171,7 +171,7 @@ void kc_pump_recv_usual(kc_pump *pump, kc_connection *conn, const kc_usual *usua
         return;
     }
     const kc_take take = {.chan = usual->chan, .items = 1, .limit_bytes = UINT32_MAX};
-    kc_answer answer = {KC_CMD_CHAN_RECV, usual->req_id, -1};
+    kc_answer answer = {.cmd = KC_CMD_CHAN_RECV, .req_id = usual->req_id, .index = -1};
     if (code == KC_OK) {
         kc_recv_reply(pump, conn, answer, &take, &result);
     } else if (code == KC_PARKED) {

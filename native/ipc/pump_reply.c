@@ -11,7 +11,7 @@ enum {
     KC_REPLY_HEAD_BYTES = KC_FRAME_HEADER_BYTES + 3 * KC_REPLY_SCALAR_BYTES, /* REQ_ID, RESULT, INDEX */
     KC_REPLY_SHORT_BYTES = KC_FRAME_HEADER_BYTES + 2 * KC_REPLY_SCALAR_BYTES, /* REQ_ID, RESULT */
     KC_REPLY_TEXT_BYTES = KC_ATTR_HEAD_BYTES + KC_MAX_TEXT_BYTES,
-    KC_REPLY_ERROR_BYTES = KC_REPLY_HEAD_BYTES + 2 * KC_REPLY_SCALAR_BYTES + 3 * KC_REPLY_TEXT_BYTES +
+    KC_REPLY_ERROR_BYTES = KC_REPLY_HEAD_BYTES + 3 * KC_REPLY_SCALAR_BYTES + 3 * KC_REPLY_TEXT_BYTES +
                            2 * KC_REPLY_WIDE_BYTES
 };
 
@@ -22,7 +22,7 @@ kc_answer kc_answer_to(uint16_t cmd, uint32_t req_id)
     } else if (cmd == KC_CMD_CHAN_TRY_RECV) {
         cmd = KC_CMD_CHAN_RECV;
     }
-    return (kc_answer){cmd, req_id, -1};
+    return (kc_answer){.cmd = cmd, .req_id = req_id, .index = -1};
 }
 
 static bool kc_reply_begin(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_t code, uint32_t n,
@@ -123,6 +123,14 @@ static void kc_put_refusal(kc_writer *writer, const kc_refusal *refusal)
     }
 }
 
+/* Older clients skip it; who does not find it knows as much as before there was any. */
+static void kc_put_fate(kc_writer *writer, kc_answer answer)
+{
+    if (answer.fate != KC_FATE_UNSAID && writer->minor != 0) {
+        kc_put_u32(writer, KC_ATTR_FLAGS, answer.fate == KC_FATE_TAKEN ? KC_FLAG_SENT_TAKEN : 0);
+    }
+}
+
 static void kc_put_explanation(const kc_pump *pump, kc_writer *writer, int32_t code, const kc_result *result)
 {
     if (result == NULL || writer->minor == 0) {
@@ -147,6 +155,7 @@ void kc_reply_error(kc_pump *pump, kc_connection *conn, kc_answer answer, int32_
     kc_writer writer;
     kc_reply_note(pump, conn, code, result);
     if (kc_reply_begin(pump, conn, answer, code, KC_REPLY_ERROR_BYTES, &writer)) {
+        kc_put_fate(&writer, answer);
         kc_put_explanation(pump, &writer, code, result);
         kc_reply_end(pump, conn, &writer);
     }
@@ -189,6 +198,7 @@ void kc_reply_batch(kc_pump *pump, kc_connection *conn, kc_answer answer, const 
     if (kc_reply_begin(pump, conn, answer, code, KC_REPLY_ERROR_BYTES, &writer)) {
         kc_put_u32(&writer, KC_ATTR_COUNT, sum->count);
         kc_put_u32(&writer, KC_ATTR_DROPPED, sum->dropped);
+        kc_put_fate(&writer, answer);
         kc_put_explanation(pump, &writer, code, sum->result);
         kc_reply_end(pump, conn, &writer);
     }

@@ -80,6 +80,24 @@ static int64_t kc_send_expiry(const kc_pump *pump, const kc_connection *conn, co
     return conn->minor != 0 && request->ttl_ms != 0 ? pump->now_ns + request->ttl_ms * INT64_C(1000000) : 0;
 }
 
+/* Where a send ends without the acknowledgement it asked for: whether its message is the channel's all the same. Of a
+ * channel that was poisoned nothing is claimed. */
+static uint16_t kc_send_fate(uint32_t op_flags, const kc_result *result)
+{
+    uint16_t fate = KC_FATE_UNSAID;
+    if ((op_flags & KC_OP_CONFIRM) != 0 && result->reason != KC_REASON_POISONED) {
+        fate = (result->flags & KC_RESULT_TAKEN) != 0 ? KC_FATE_TAKEN : KC_FATE_UNTAKEN;
+    }
+    return fate;
+}
+
+static void kc_send_refuse(kc_pump *pump, kc_connection *conn, kc_answer answer, uint32_t op_flags,
+                           const kc_result *result, int32_t code)
+{
+    answer.fate = kc_send_fate(op_flags, result);
+    kc_reply_error(pump, conn, answer, code, result);
+}
+
 static void kc_send_single(kc_pump *pump, kc_connection *conn, kc_inbound *frame, kc_chan chan, uint32_t op_flags,
                            int32_t timeout_ms)
 {
@@ -98,15 +116,16 @@ static void kc_send_single(kc_pump *pump, kc_connection *conn, kc_inbound *frame
     if (code == KC_OK) {
         kc_reply_sent(pump, conn, answer, (result.flags & KC_RESULT_DROPPED) != 0);
     } else if (code == KC_PARKED) {
-        (void)kc_pump_park(conn, request->req_id, KC_PENDING_SEND, result.token);
+        kc_pending *pending = kc_pump_park(conn, request->req_id, KC_PENDING_SEND, result.token);
+        pending->flags |= (op_flags & KC_OP_CONFIRM) != 0 ? KC_PENDING_CONFIRM : 0;
     } else {
-        kc_reply_error(pump, conn, answer, code, &result);
+        kc_send_refuse(pump, conn, answer, op_flags, &result, code);
     }
 }
 
 void kc_pump_send_usual(kc_pump *pump, kc_connection *conn, const kc_usual *usual)
 {
-    kc_answer answer = {KC_CMD_CHAN_SEND, usual->req_id, -1};
+    kc_answer answer = {.cmd = KC_CMD_CHAN_SEND, .req_id = usual->req_id, .index = -1};
     kc_op op = kc_pump_op(pump, conn, usual->slot, usual->timeout_ms, 0);
     kc_result result;
     int code = kc_chan_send(pump->conns.engine, usual->chan, &op, usual->element, usual->element_bytes, &result);
@@ -143,7 +162,9 @@ static void kc_batch_say(kc_pump *pump, kc_connection *conn, uint32_t req_id, co
                          const kc_result *result)
 {
     kc_batch_sum sum = {batch->count, batch->dropped, code, result};
-    kc_reply_batch(pump, conn, kc_answer_to(KC_CMD_CHAN_SEND, req_id), &sum);
+    kc_answer answer = kc_answer_to(KC_CMD_CHAN_SEND, req_id);
+    answer.fate = code == KC_OK ? KC_FATE_UNSAID : kc_send_fate(batch->op_flags, result);
+    kc_reply_batch(pump, conn, answer, &sum);
 }
 
 /* There is no memory to remember the rest: the element in flight is called back, and the batch ends before it. */
@@ -156,6 +177,7 @@ static void kc_batch_give_up(kc_pump *pump, kc_connection *conn, uint32_t req_id
         return;
     }
     result->code = code;
+    result->flags |= claim == KC_EINPROGRESS ? (uint32_t)KC_RESULT_TAKEN : 0;
     kc_batch_say(pump, conn, req_id, batch, code, result);
 }
 
@@ -242,7 +264,8 @@ void kc_pump_send(kc_pump *pump, kc_connection *conn, kc_inbound *frame)
     int code = kc_send_judge(pump, conn, frame);
     if (code != KC_OK) {
         kc_result result = {.code = code, .reason = KC_REASON_SHUTDOWN};
-        kc_reply_error(pump, conn, kc_answer_to(request->cmd, request->req_id), code, &result);
+        kc_answer answer = kc_answer_to(request->cmd, request->req_id);
+        kc_send_refuse(pump, conn, answer, kc_send_flags(conn, request), &result, code);
         return;
     }
     int32_t timeout_ms = request->cmd == KC_CMD_CHAN_TRY_SEND ? 0 : request->timeout_ms;
@@ -283,7 +306,8 @@ void kc_pump_send_result(kc_pump *pump, kc_connection *conn, uint32_t slot, kc_r
     if (result->code == KC_OK) {
         kc_reply_sent(pump, conn, answer, (result->flags & KC_RESULT_DROPPED) != 0);
     } else {
-        kc_reply_error(pump, conn, answer, result->code, result);
+        uint32_t op_flags = (pending->flags & KC_PENDING_CONFIRM) != 0 ? (uint32_t)KC_OP_CONFIRM : 0;
+        kc_send_refuse(pump, conn, answer, op_flags, result, result->code);
     }
     kc_pump_done(pump, conn, slot);
 }

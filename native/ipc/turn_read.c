@@ -151,7 +151,7 @@ static void kc_read_cut(kc_pump *pump, kc_connection *conn)
     struct rlimit limit = {0};
     (void)getrlimit(RLIMIT_NOFILE, &limit);
     kc_refusal refusal = {.quota = KC_QUOTA_DESCRIPTORS, .limit = limit.rlim_cur, .usage = limit.rlim_cur};
-    kc_reply_refusal(pump, conn, (kc_answer){0, 0, -1}, KC_ENOMEM, &refusal);
+    kc_reply_refusal(pump, conn, (kc_answer){.index = -1}, KC_ENOMEM, &refusal);
     kc_connection_close(&pump->conns, conn, KC_ENOMEM);
     pump->set->cut = true;
 }

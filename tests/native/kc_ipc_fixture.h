@@ -218,6 +218,7 @@ static inline size_t rig_render_attrs(rig *r, char *at, size_t room, kc_attr_cur
         case KC_ATTR_REQ_ID: n += rig_print(to, left, " r%lld", NULL, 0, kc_attr_u32(&attr)); break;
         case KC_ATTR_RESULT: n += rig_print(to, left, " =%lld", NULL, 0, kc_attr_i32(&attr)); break;
         case KC_ATTR_INDEX: n += rig_print(to, left, " i%lld", NULL, 0, kc_attr_u32(&attr)); break;
+        case KC_ATTR_FLAGS: n += rig_print(to, left, " f%lld", NULL, 0, kc_attr_u32(&attr)); break;
         case KC_ATTR_COUNT: n += rig_print(to, left, " k%lld", NULL, 0, kc_attr_u32(&attr)); break;
         case KC_ATTR_DROPPED: n += rig_print(to, left, " d%lld", NULL, 0, kc_attr_u32(&attr)); break;
         case KC_ATTR_REDELIVERED: n += rig_print(to, left, " x%lld", NULL, 0, kc_attr_u32(&attr)); break;

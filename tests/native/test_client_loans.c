@@ -61,6 +61,116 @@ static kc_ipc_result send_answered(lender *one, int code, uint32_t count, const 
     return result;
 }
 
+/* The same, by a daemon whose FLAGS say what became of the first message that is not settled. */
+static kc_ipc_result send_told(lender *one, int code, uint32_t count, const kc_ipc_wish *wish, uint32_t flags)
+{
+    kc_ipc_result result;
+    kc_writer *out = peer_reply(one->p, KC_CMD_CHAN_SEND, 3, code);
+    if (count != UINT32_MAX) {
+        kc_put_u32(out, KC_ATTR_COUNT, count);
+    }
+    kc_put_u32(out, KC_ATTR_FLAGS, flags);
+    peer_end(one->p);
+    uint32_t sent = one->loans[1] == NULL ? 1 : LOANS;
+    KC_CHECK_EQ(kc_ipc_send_many(one->chan, one->payloads, sent, wish, &result), code);
+    return result;
+}
+
+KC_TEST(a_confirmed_loan_that_was_not_taken_is_the_callers_at_once)
+{
+    const int codes[] = {KC_ECANCELED, KC_ETIME, KC_EPIPE, KC_EAGAIN, KC_EDQUOT};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        lender one = lend(1);
+        kc_ipc_result result = send_told(&one, codes[i], UINT32_MAX, &confirmed, 0);
+        KC_CHECK_EQ(result.flags, 0);
+        check_ours(one.region, one.loans[0]);
+        peer_answer(one.p, KC_CMD_REGION_DROP, 4, KC_OK);
+        KC_CHECK_EQ(kc_ipc_region_free(one.region), KC_OK);
+        kc_ipc_chan_free(one.chan);
+        peer_close(one.p);
+    }
+}
+
+KC_TEST(a_confirmed_loan_that_was_taken_is_gone_until_the_daemon_calls_it_free)
+{
+    const int codes[] = {KC_ECANCELED, KC_EINPROGRESS, KC_ENOMEM}; /* the last: there was no memory for the rest */
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        lender one = lend(1);
+        kc_ipc_loan *next;
+        kc_ipc_result result = send_told(&one, codes[i], UINT32_MAX, &confirmed, KC_FLAG_SENT_TAKEN);
+        KC_CHECK_EQ(result.flags, KC_IPC_UNCONFIRMED);
+        KC_CHECK_EQ(kc_ipc_loan_take(one.region, LOANS * LOAN_BYTES, &next), KC_ENOSPC);
+        KC_CHECK_EQ(peer_expect(one.p, KC_CMD_CHAN_SEND), 3);
+        kc_ipc_region_abandon(one.region);
+        peer_expect_nothing(one.p); /* it is in use for certain: nobody is asked before it is free */
+        freed(one.p, 5, 0, LOAN_BYTES);
+        KC_CHECK_EQ(kc_ipc_step(one.p->ipc), KC_OK);
+        KC_CHECK_EQ(peer_expect(one.p, KC_CMD_REGION_DROP), 4);
+        peer_answer(one.p, KC_CMD_REGION_DROP, 4, KC_OK);
+        KC_CHECK_EQ(kc_ipc_step(one.p->ipc), KC_OK);
+        kc_ipc_chan_free(one.chan);
+        peer_close(one.p);
+    }
+}
+
+KC_TEST(what_was_taken_and_called_free_before_the_answer_is_free)
+{
+    lender one = lend(1);
+    kc_ipc_loan *next;
+    freed(one.p, 5, 0, LOAN_BYTES);
+    (void)send_told(&one, KC_ECANCELED, UINT32_MAX, &confirmed, KC_FLAG_SENT_TAKEN);
+    KC_REQUIRE(kc_ipc_loan_take(one.region, LOANS * LOAN_BYTES, &next) == KC_OK);
+    kc_ipc_loan_give(next);
+    lend_end(&one);
+}
+
+/* A late acknowledgement says by its code that it was taken, whatever the flags. */
+KC_TEST(flags_that_contradict_the_code_take_nothing_back)
+{
+    lender one = lend(1);
+    kc_ipc_loan *next;
+    KC_CHECK_EQ(send_told(&one, KC_EINPROGRESS, UINT32_MAX, &confirmed, 0).flags, KC_IPC_UNCONFIRMED);
+    KC_CHECK_EQ(kc_ipc_loan_take(one.region, LOANS * LOAN_BYTES, &next), KC_ENOSPC);
+    lend_end(&one);
+}
+
+KC_TEST(of_a_confirmed_batch_flags_tell_of_the_first_that_is_not_settled)
+{
+    const struct {
+        int code;
+        uint32_t count, flags;
+    } ends[] = {{KC_OK, 1, 0}, {KC_OK, 1, KC_FLAG_SENT_TAKEN},
+                {KC_ECANCELED, 0, 0}, {KC_ECANCELED, 0, KC_FLAG_SENT_TAKEN}};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        lender one = lend(LOANS);
+        kc_ipc_result result = send_told(&one, ends[i].code, ends[i].count, &confirmed, ends[i].flags);
+        bool taken = ends[i].flags != 0;
+        KC_CHECK_EQ(result.count, ends[i].count);
+        KC_CHECK_EQ(result.flags, taken ? KC_IPC_UNCONFIRMED : 0);
+        for (uint32_t at = LOANS; at-- > ends[i].count + (taken ? 1U : 0U);) {
+            check_ours(one.region, one.loans[at]);
+        }
+        lend_end(&one);
+    }
+}
+
+KC_TEST(a_settled_batch_with_flags_says_nothing_more)
+{
+    lender one = lend(LOANS);
+    KC_CHECK_EQ(send_told(&one, KC_OK, LOANS, &confirmed, KC_FLAG_SENT_TAKEN).flags, 0);
+    lend_end(&one);
+}
+
+KC_TEST(flags_of_a_send_that_did_not_ask_for_them_say_nothing)
+{
+    lender one = lend(1);
+    KC_CHECK_EQ(send_told(&one, KC_ECANCELED, UINT32_MAX, NULL, KC_FLAG_SENT_TAKEN).flags, 0);
+    check_ours(one.region, one.loans[0]);
+    lend_end(&one);
+}
+
+/* --- a daemon that has no such flags ------------------------------------------------------------------------------ */
+
 KC_TEST(a_confirmed_loan_that_was_cancelled_is_gone_and_the_result_says_so)
 {
     lender one = lend(1);
@@ -283,6 +393,13 @@ KC_TEST(of_many_in_doubt_all_loans_are_gone_and_those_that_did_not_leave_are_fre
 
 int main(void)
 {
+    KC_RUN(a_confirmed_loan_that_was_not_taken_is_the_callers_at_once);
+    KC_RUN(a_confirmed_loan_that_was_taken_is_gone_until_the_daemon_calls_it_free);
+    KC_RUN(what_was_taken_and_called_free_before_the_answer_is_free);
+    KC_RUN(flags_that_contradict_the_code_take_nothing_back);
+    KC_RUN(of_a_confirmed_batch_flags_tell_of_the_first_that_is_not_settled);
+    KC_RUN(a_settled_batch_with_flags_says_nothing_more);
+    KC_RUN(flags_of_a_send_that_did_not_ask_for_them_say_nothing);
     KC_RUN(a_confirmed_loan_that_was_cancelled_is_gone_and_the_result_says_so);
     KC_RUN(what_was_cancelled_unconfirmed_is_not_lent_again_before_the_daemon_calls_it_free);
     KC_RUN(a_loan_whose_acknowledgement_is_late_is_gone_and_the_result_says_so);

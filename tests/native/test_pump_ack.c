@@ -196,7 +196,7 @@ KC_TEST(cancel_of_an_accepted_confirmed_send_ends_only_the_wait)
     open_two(&buffered);
     rig_say(&r, 0, "SEND r1 c1001 f1 t-1 e:a; CANCEL r1; SEND r2 c1001 f1 t50 e:b");
     rig_tick_ms(&r, 50);
-    KC_CHECK_STR(rig_hear(&r, 0), "SEND r1 =-115; SEND r2 =-115");
+    KC_CHECK_STR(rig_hear(&r, 0), "SEND r1 =-115 f1; SEND r2 =-115 f1");
     KC_CHECK_EQ(rig_stat(&r, 0, KC_STAT_UNCONFIRMED), 2);
     rig_say(&r, 1, "RECV r1 c1001 n2");
     KC_CHECK_STR(rig_hear(&r, 1), "RECV r1 =0 e:a e:b");
@@ -211,7 +211,7 @@ KC_TEST(a_confirmed_send_whose_message_is_purged_learns_the_reason)
     KC_CHECK_EQ(kc_chan_purge(r.engine, r.chans[0], &count), KC_OK);
     KC_CHECK_EQ(count, 1);
     rig_run(&r);
-    KC_CHECK_STR(rig_hear(&r, 0), "SEND r1 =-125 w:purged");
+    KC_CHECK_STR(rig_hear(&r, 0), "SEND r1 =-125 f1 w:purged");
     rig_free(&r);
 }
 

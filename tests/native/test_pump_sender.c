@@ -108,7 +108,7 @@ KC_TEST(who_waits_for_the_ack_of_an_expired_message_hears_why)
     begin(&(kc_chan_config){.kind = KC_KIND_BUFFERED, .capacity = 3});
     rig_say(&r, 1, "SEND r1 c1001 t-1 f1 l5 e:a");
     rig_tick_ms(&r, 5);
-    KC_CHECK_STR(rig_hear(&r, 1), "SEND r1 =-125 w:expired");
+    KC_CHECK_STR(rig_hear(&r, 1), "SEND r1 =-125 f1 w:expired");
     rig_free(&r);
 }
 

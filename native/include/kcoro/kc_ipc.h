@@ -356,9 +356,8 @@ KC_API void *kc_ipc_loan_bytes(kc_ipc_loan *loan);
  * of all that the call was given if they have KC_IPC_IN_DOUBT. Every other one is still the caller's. So a send of one with
  * KC_IPC_CONFIRM needs its result. It stands in one clause of a select only. NULL does nothing.
  *
- * The range of one that is gone with KC_IPC_UNCONFIRMED and not with KC_EINPROGRESS may never come back, for if its message was
- * never accepted the daemon says no word of it: it is taken until the region goes. kc_ipc_region_free and
- * kc_ipc_region_abandon know whether it is in use. */
+ * The range of one that is gone with KC_IPC_UNCONFIRMED comes back when its last reader has released it. An older daemon does
+ * not say whether the message was accepted: if it was not, the range is taken until the region goes. */
 KC_API void kc_ipc_loan_give(kc_ipc_loan *loan);
 
 #ifdef __cplusplus

@@ -138,7 +138,8 @@ enum kc_result_flag {
     KC_RESULT_HELD = 16,       /* receive: token holds the message; body is lent, valid while the token holds it */
     KC_RESULT_ACK = 32,        /* receive: KC_OP_ACK was asked, the application acknowledges */
     KC_RESULT_SEND = 64,       /* the winning clause is a send */
-    KC_RESULT_SENDER = 128     /* receive: KC_OP_SENDER was asked */
+    KC_RESULT_SENDER = 128,    /* receive: KC_OP_SENDER was asked */
+    KC_RESULT_TAKEN = 256      /* a confirmed send that failed: its message was accepted all the same */
 };
 
 /* What became of an operation. Fields a result does not need are 0. */

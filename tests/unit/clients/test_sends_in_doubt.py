@@ -18,6 +18,7 @@ from kcoro_ipc.errors import (
     KC_EINPROGRESS,
     ClosedResourceError,
     ConnectionLost,
+    OperationCancelled,
 )
 from tests.unit.clients.peers import ranges_of, serve_region
 
@@ -201,6 +202,29 @@ def test_an_interrupted_confirmed_send_of_unknown_end_never_uses_its_range_again
             with pytest.raises(ValueError, match="released"):
                 block[0] = 1
         with opened.loan(SIZE) as block:
+            channel.send(block)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_confirmed_send_that_was_not_taken_keeps_its_block(
+    shared: Any, interrupt: Callable[[], None], interrupted: bool
+) -> None:
+    def script(peer: Any) -> None:
+        peer.opens(ELEM_SIZE=16 << 20)
+        region(peer)
+        frame = peer.expect("CHAN_SEND", FLAGS=1)
+        if interrupted:
+            interrupt()
+            peer.expect("CANCEL")
+        peer.reply(frame, KC_ECANCELED, ("FLAGS", 0), ("REASON", "destroyed"))
+        assert ranges_of(peer.serve("CHAN_SEND"))[0][0] == 77
+
+    with shared(script) as path, blocking.open_client(path) as opened:
+        channel = opened.make_channel("frames")
+        with opened.loan(SIZE) as block:
+            with pytest.raises(KeyboardInterrupt if interrupted else OperationCancelled):
+                channel.send(block, confirm=True)
+            block[0] = 1
             channel.send(block)
 
 

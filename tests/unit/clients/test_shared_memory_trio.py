@@ -142,6 +142,65 @@ async def test_a_confirmed_send_whose_end_is_unclear_never_uses_its_range_again(
                 await channel.send(block)
 
 
+async def test_a_confirmed_send_that_was_not_taken_leaves_the_block_as_it_was(shared: Any) -> None:
+    def script(peer: Any) -> None:
+        peer.opens(ELEM_SIZE=16 * MIB)
+        number, _ = serve_region(peer, 77)
+        os.close(number)
+        frame = peer.expect("CHAN_SEND", FLAGS=1)
+        peer.reply(frame, KC_ECANCELED, ("FLAGS", 0), ("REASON", "destroyed"))
+        assert ranges_of(peer.serve("CHAN_SEND"))[0][0] == 77
+        peer.serve("CHAN_RELEASE")
+
+    with shared(script) as path:
+        async with open_client(path) as client, await client.make_channel("frames") as channel:
+            with client.loan(64 * KIB) as block:
+                with pytest.raises(OperationCancelled):
+                    await channel.send(block, confirm=True)
+                block[0] = 1
+                await channel.send(block)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_confirmed_send_that_was_taken_uses_its_range_again_when_it_is_called_free(
+    shared: Any, cancelled: bool
+) -> None:
+    """Also if the words of whoever destroyed the channel are those of a cancel."""
+    spots: list[Any] = []
+
+    def script(peer: Any) -> None:
+        peer.opens(ELEM_SIZE=16 * MIB)
+        number, _ = serve_region(peer, 77)
+        os.close(number)
+        frame = peer.expect("CHAN_SEND", FLAGS=1)
+        if cancelled:
+            peer.expect("CANCEL")
+        spots.append(ranges_of(frame)[0])
+        peer.reply(frame, KC_ECANCELED, ("FLAGS", 1), ("REASON", "cancelled"))
+        ping = peer.expect("PING")
+        region, offset, length = spots[0][:3]
+        peer.socket.sendall(
+            tlv.build_frame("REGION_FREED", [("DESC", descriptor(region, offset, length, 1))], 1)
+        )
+        peer.reply(ping)
+        spots.append(ranges_of(peer.serve("CHAN_SEND"))[0])
+        peer.serve("CHAN_RELEASE")
+
+    with shared(script) as path:
+        async with open_client(path) as client, await client.make_channel("frames") as channel:
+            with client.loan(64 * KIB) as block:
+                with pytest.raises(OperationCancelled), trio.CancelScope() as scope:
+                    if cancelled:
+                        scope.deadline = trio.current_time() + 0.05
+                    await channel.send(block, confirm=True)
+                with pytest.raises(ValueError, match="released"):
+                    block[0] = 1
+            await client.ping()
+            with client.loan(64 * KIB) as block:
+                await channel.send(block)
+    assert spots[0] == spots[1]
+
+
 async def test_closing_the_handle_leaves_the_block_of_a_waiting_send(shared: Any) -> None:
     def script(peer: Any) -> None:
         peer.opens(ELEM_SIZE=16 * MIB)
