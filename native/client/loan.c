@@ -2,8 +2,8 @@
  *
  * Invariant: a range is given out again only when it came back unsent, or the daemon said that nobody uses it any more.
  * What is in doubt is never used again. That a confirmed send was cancelled does not say that: its message may lie in a
- * dead-letter channel, and whoever received it once may still read it. If it was never accepted no word comes, and only the
- * daemon knows; it is asked when the region is to go.
+ * dead-letter channel, and whoever received it once may still read it. Of a daemon that
+ * does not say whether it was accepted no word comes if it was not; it is asked when the region is to go.
  */
 #include "client/kc_client.h"
 

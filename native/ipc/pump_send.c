@@ -86,7 +86,13 @@ static uint16_t kc_send_fate(uint32_t op_flags, const kc_result *result)
 {
     uint16_t fate = KC_FATE_UNSAID;
     if ((op_flags & KC_OP_CONFIRM) != 0 && result->reason != KC_REASON_POISONED) {
+#if KC_MUTANT == 74 /* what was taken and then lost is told as never taken */
+        fate = KC_FATE_UNTAKEN;
+#elif KC_MUTANT == 75 /* what was never taken is told as taken */
+        fate = KC_FATE_TAKEN;
+#else
         fate = (result->flags & KC_RESULT_TAKEN) != 0 ? KC_FATE_TAKEN : KC_FATE_UNTAKEN;
+#endif
     }
     return fate;
 }

@@ -86,7 +86,7 @@ KC_TEST(a_confirmed_loan_that_was_not_taken_is_the_callers_at_once)
         check_ours(one.region, one.loans[0]);
         peer_answer(one.p, KC_CMD_REGION_DROP, 4, KC_OK);
         KC_CHECK_EQ(kc_ipc_region_free(one.region), KC_OK);
-        kc_ipc_chan_free(one.chan);
+        peer_free_channel(one.p, one.chan, 5);
         peer_close(one.p);
     }
 }
@@ -108,7 +108,7 @@ KC_TEST(a_confirmed_loan_that_was_taken_is_gone_until_the_daemon_calls_it_free)
         KC_CHECK_EQ(peer_expect(one.p, KC_CMD_REGION_DROP), 4);
         peer_answer(one.p, KC_CMD_REGION_DROP, 4, KC_OK);
         KC_CHECK_EQ(kc_ipc_step(one.p->ipc), KC_OK);
-        kc_ipc_chan_free(one.chan);
+        peer_free_channel(one.p, one.chan, 5);
         peer_close(one.p);
     }
 }
@@ -289,7 +289,7 @@ KC_TEST(a_batch_that_stopped_short_leaves_its_region_to_the_daemons_word)
     KC_CHECK_EQ(peer_expect(one.p, KC_CMD_REGION_DROP), 4);
     peer_answer(one.p, KC_CMD_REGION_DROP, 4, KC_OK);
     KC_CHECK_EQ(kc_ipc_step(one.p->ipc), KC_OK);
-    kc_ipc_chan_free(one.chan);
+    peer_free_channel(one.p, one.chan, 5);
     peer_close(one.p); /* where all that was taken has been given back */
 }
 

@@ -1,6 +1,6 @@
-/* test_rt_taken.c: two threads want the same coroutine at the same moment, to resume it or to give it to a scheduler. One
- * of them gets it, the other is told that it runs, or that it has finished; it runs once. ThreadSanitizer judges the
- * order. */
+/* test_rt_taken.c: two threads want the same coroutine at the same moment, to resume it or to give it to a scheduler.
+ * One of them gets it, the other is told that it runs, or that it has finished; it runs once. ThreadSanitizer judges
+ * the order. */
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdbool.h>

@@ -1,8 +1,8 @@
 /* kc_ipc.h: the daemon's channels for C programs: connect, make or open, send, receive, select, acknowledge.
  *
  * Results are KC_OK or a negative KC_E* of kc_wire.h (kc_ipc_advice says it in words). An operation that failed did
- * nothing, but where the flags of its result say more: KC_IPC_UNCONFIRMED (a send with KC_IPC_CONFIRM: the message was taken,
- * or may have been, and is not acknowledged; KC_EINPROGRESS says that it was), KC_IPC_IN_DOUBT (the connection ended after
+ * nothing, but where the flags of its result say more: KC_IPC_UNCONFIRMED (a send with KC_IPC_CONFIRM: the message was taken
+ * and is not acknowledged; if the daemon does not say: or may have been), KC_IPC_IN_DOUBT (the connection ended after
  * the request had begun to leave: it happened or not).
  *
  * Threads: any number may share one connection and its channels. The library owns no thread: of those that wait one
@@ -252,8 +252,9 @@ enum kc_ipc_result_flag {
     KC_IPC_IN_DOUBT = 1, /* the connection ended under it: it happened or not */
     KC_IPC_DROPPED = 2,  /* send: the channel's policy dropped the message */
     /* Send with KC_IPC_CONFIRM: of its messages the one numbered `count`, the first that is not settled, was taken and is not
-     * acknowledged (KC_EINPROGRESS); or it may have been, and was then lost (KC_ECANCELED: the send was cancelled, or the
-     * channel destroyed, purged, ...) or still waits (KC_OK: a batch that stopped short). None behind it was sent. */
+     * acknowledged: it is on its way (KC_EINPROGRESS), or it was lost (KC_ECANCELED: the channel destroyed, purged, ...), or
+     * one of the two (KC_OK: a batch that stopped short). Where a daemon does not say: or it may have been. None behind it was
+     * sent. */
     KC_IPC_UNCONFIRMED = 4
 };
 
@@ -356,8 +357,8 @@ KC_API void *kc_ipc_loan_bytes(kc_ipc_loan *loan);
  * of all that the call was given if they have KC_IPC_IN_DOUBT. Every other one is still the caller's. So a send of one with
  * KC_IPC_CONFIRM needs its result. It stands in one clause of a select only. NULL does nothing.
  *
- * The range of one that is gone with KC_IPC_UNCONFIRMED comes back when its last reader has released it. An older daemon does
- * not say whether the message was accepted: if it was not, the range is taken until the region goes. */
+ * The range of one that is gone comes back when the daemon calls it free. A daemon that does not say whether a confirmed
+ * message that was cancelled had been taken leaves it so until its region goes. */
 KC_API void kc_ipc_loan_give(kc_ipc_loan *loan);
 
 #ifdef __cplusplus
