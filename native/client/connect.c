@@ -72,6 +72,7 @@ static kc_ipc *kc_connect_new(const kc_ipc_config *config)
     ipc->retry_ns = INT64_MAX;
     atomic_init(&ipc->refs, 1);
     pthread_mutex_init(&ipc->lock, NULL);
+    pthread_mutex_init(&ipc->gate, NULL);
     kc_link *lists[] = {&ipc->waiters, &ipc->threads,   &ipc->callers,  &ipc->queues,      &ipc->queue.link,
                         &ipc->lanes,   &ipc->own.link, &ipc->own.ops, &ipc->queue.callers, &ipc->cancels};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {

@@ -107,7 +107,8 @@ KC_API int kc_ipc_address(const char *address, char *path_out, int *seqpacket_ou
 KC_API int kc_ipc_ping(kc_ipc *ipc);
 
 /* For programs with a loop of their own: readable when kc_ipc_step has something to do. Step never waits; it moves what
- * can be moved: KC_OK, or why the connection has ended. */
+ * can be moved, at most a few reads: the descriptor is readable still if more has come, so watch its level, not its edge.
+ * KC_OK, or why the connection has ended. */
 KC_API int kc_ipc_handle(const kc_ipc *ipc);
 KC_API int kc_ipc_step(kc_ipc *ipc);
 
