@@ -28,6 +28,7 @@
 enum {
     KC_CLIENT_READS = 16, /* in a row, before others get the lock */
     KC_CLIENT_INPUT_BYTES = 160 << 10, /* more than the longest packet */
+    KC_CLIENT_MAPPINGS = 4096, /* of vm.max_map_count, 65,530, which all of the program shares */
     KC_CLIENT_NOTE_BYTES = 4096,
     KC_CLIENT_PLACES_MAX = 1 << 20, /* requests under way: far beyond what a daemon takes */
     KC_CLIENT_FILES = KC_MAX_FILES, /* that may wait for the frame that names them */
@@ -239,7 +240,7 @@ struct kc_ipc {
     uint64_t *owed; /* leases to be released: room for all that are open */
     uint32_t owed_count, owed_room, leases;
     kc_mapping *mappings;
-    uint32_t mapping_count;
+    uint32_t mapping_count, mapped_count; /* that are named; that live: of those that are gone too while a message lies there */
     uint64_t mapped_bytes, max_mapped_bytes; /* of all that live; in whole pages */
     uint64_t answer_bytes, max_answer_bytes;
     kc_ipc_region *regions;

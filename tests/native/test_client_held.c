@@ -1,6 +1,9 @@
 /* What a daemon can make a client hold has a bound: answers that nobody took yet, and regions that are mapped. Beyond it the
  * connection ends with KC_EPROTO, in words that name the bound; what was taken before is whole, and nothing is left.
  */
+#include <stdio.h>
+
+#include "client/kc_client.h"
 #include "kc_region_peer.h"
 
 enum { ANSWERS = 3, BODY_BYTES = 400, ANSWER_BOUND = 1000, PAGES = 3 };
@@ -176,6 +179,41 @@ KC_TEST(a_region_that_is_gone_counts_while_a_message_lies_in_it)
     peer_close(p);
 }
 
+KC_TEST(mapped_regions_have_a_bound_in_number_too)
+{
+    char why[256];
+    peer *p = open_held(0, 0);
+    for (uint64_t region = 1; region <= KC_CLIENT_MAPPINGS; region++) {
+        announce(p, region, 1, 'm');
+        KC_REQUIRE(kc_ipc_step(p->ipc) == KC_OK);
+    }
+    KC_CHECK_EQ(measure(p).mappings, KC_CLIENT_MAPPINGS);
+    gone(p, 1);
+    announce(p, KC_CLIENT_MAPPINGS + 1, 1, 'm'); /* in the place of the one that is gone */
+    KC_CHECK_EQ(kc_ipc_step(p->ipc), KC_OK);
+    announce(p, KC_CLIENT_MAPPINGS + 2, 1, 'm');
+    KC_CHECK_EQ(kc_ipc_step(p->ipc), KC_EPROTO);
+    KC_CHECK_EQ(kc_ipc_why(p->ipc, why), KC_EPROTO);
+    KC_CHECK(strstr(why, "4096 regions") != NULL);
+    peer_close(p);
+}
+
+KC_TEST(a_region_of_huge_pages_is_refused)
+{
+    enum { HUGE_BYTES = 2 << 20 };
+    peer *p = open_held(0, 0);
+    int file = memfd_create("huge", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+    if (file < 0) {
+        printf("skipped: a region of huge pages: this kernel makes none\n");
+    } else {
+        KC_REQUIRE(ftruncate(file, HUGE_BYTES) == 0 && fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+        announce_file(p, 5, HUGE_BYTES, file);
+        KC_CHECK_EQ(kc_ipc_step(p->ipc), KC_EPROTO);
+        KC_CHECK_EQ(measure(p).mappings, 0);
+    }
+    peer_close(p);
+}
+
 int main(void)
 {
     KC_RUN(answers_that_nobody_takes_have_a_bound_that_the_end_names);
@@ -184,5 +222,7 @@ int main(void)
     KC_RUN(mapped_regions_have_a_bound_that_the_end_names);
     KC_RUN(a_region_that_is_longer_than_the_bound_is_not_mapped);
     KC_RUN(a_region_that_is_gone_counts_while_a_message_lies_in_it);
+    KC_RUN(mapped_regions_have_a_bound_in_number_too);
+    KC_RUN(a_region_of_huge_pages_is_refused);
     return kc_test_report();
 }
