@@ -259,6 +259,12 @@ KC_TEST(neither_a_deadline_nor_a_cancel_is_looked_for_in_the_table)
     end(p, chan, NULL, op, slow);
 }
 
+static void *free_handle(void *chan)
+{
+    kc_ipc_chan_free(chan);
+    return NULL;
+}
+
 /* Its memory is the caller's too, who stands in its queue. */
 KC_TEST(a_handle_that_is_freed_while_another_waits_for_a_bound_outlives_the_wait)
 {
@@ -266,12 +272,20 @@ KC_TEST(a_handle_that_is_freed_while_another_waits_for_a_bound_outlives_the_wait
     kc_ipc_chan *full = peer_channel(p, 1, 1001), *freed = peer_channel(p, 2, 1002);
     kc_ipc_op *op;
     sender one;
+    kc_frame_header header;
+    kc_request request;
+    pthread_t freeing;
     KC_REQUIRE(kc_ipc_recv_begin(full, 1, NULL, &op) == KC_OK);
     begin_waiting(&one, freed, 1, -1);
     KC_REQUIRE(kc_client_enter(p->ipc)); /* it waits now */
     kc_client_leave(p->ipc);
     long before = atomic_load(&memory_out);
-    peer_free_channel(p, freed, 4);
+    KC_REQUIRE(pthread_create(&freeing, NULL, free_handle, freed) == 0);
+    do { /* before it was asked nothing is answered: the one that waits reads */
+        KC_REQUIRE(peer_await(p, &header, &request));
+    } while (header.cmd != KC_CMD_CHAN_RELEASE);
+    peer_answer(p, KC_CMD_CHAN_RELEASE, request.req_id, KC_OK);
+    pthread_join(freeing, NULL);
     KC_CHECK_EQ(atomic_load(&memory_out), before);
     peer_hang_up(p);
     pthread_join(one.thread, NULL);
