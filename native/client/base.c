@@ -64,6 +64,7 @@ void kc_client_drop(kc_ipc *ipc)
     kc_client_give(ipc, ipc->owed);
     if (ipc->pid == getpid()) { /* in a child the parent's threads may hold it */
         pthread_mutex_destroy(&ipc->lock);
+        pthread_mutex_destroy(&ipc->gate);
     }
     kc_client_give(ipc, ipc);
 }
@@ -73,8 +74,33 @@ bool kc_client_enter(kc_ipc *ipc)
     if (ipc->pid != getpid()) {
         return false;
     }
-    pthread_mutex_lock(&ipc->lock);
+    kc_client_lock(ipc);
     return true;
+}
+
+static void kc_client_lock_in_turn(kc_ipc *ipc)
+{
+    pthread_mutex_lock(&ipc->gate);
+    pthread_mutex_lock(&ipc->lock);
+    pthread_mutex_unlock(&ipc->gate);
+}
+
+void kc_client_lock(kc_ipc *ipc)
+{
+    if (pthread_mutex_trylock(&ipc->lock) != 0) {
+        kc_client_lock_in_turn(ipc);
+    }
+}
+
+/* Unlocking alone would not do: whoever was asleep has not woken when the lock is taken again. */
+void kc_client_let(kc_ipc *ipc)
+{
+    pthread_mutex_unlock(&ipc->lock);
+#if KC_MUTANT == 76 /* who reads on takes the lock again before those whom its release has woken */
+    pthread_mutex_lock(&ipc->lock);
+#else
+    kc_client_lock_in_turn(ipc);
+#endif
 }
 
 void kc_client_leave(kc_ipc *ipc)

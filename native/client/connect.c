@@ -37,6 +37,7 @@ static void kc_connect_bounds(kc_ipc *ipc, const kc_ipc_config *config)
     ipc->max_chan_bytes = config->max_chan_bytes != 0 ? config->max_chan_bytes : ipc->max_bytes;
     ipc->max_answer_bytes = config->max_answer_bytes != 0 ? config->max_answer_bytes : KC_ANSWER_BYTES;
     ipc->max_mapped_bytes = config->max_mapped_bytes != 0 ? config->max_mapped_bytes : KC_MAPPED_BYTES;
+    ipc->max_mappings = config->max_mappings != 0 ? config->max_mappings : KC_CLIENT_MAPPINGS;
     ipc->grace_ns = (int64_t)(config->grace_ms > 0 ? config->grace_ms : KC_GRACE_MS) * 1000000;
 }
 
@@ -72,6 +73,7 @@ static kc_ipc *kc_connect_new(const kc_ipc_config *config)
     ipc->retry_ns = INT64_MAX;
     atomic_init(&ipc->refs, 1);
     pthread_mutex_init(&ipc->lock, NULL);
+    pthread_mutex_init(&ipc->gate, NULL);
     kc_link *lists[] = {&ipc->waiters, &ipc->threads,   &ipc->callers,  &ipc->queues,      &ipc->queue.link,
                         &ipc->lanes,   &ipc->own.link, &ipc->own.ops, &ipc->queue.callers, &ipc->cancels};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
@@ -195,7 +197,7 @@ int kc_unless_connect(const kc_ipc_config *config, kc_stop *stop, kc_ipc **ipc_o
     int32_t timeout_ms = wanted.connect_timeout_ms > 0 ? wanted.connect_timeout_ms : KC_CONNECT_MS;
     int64_t deadline_ns = kc_op_deadline(timeout_ms, 0);
     *ipc_out = NULL;
-    bool good = (wanted.spare[0] | wanted.spare[1] | wanted.spare[2] | wanted.spare[3]) == 0;
+    bool good = (wanted.spare[0] | wanted.spare[1] | wanted.spare[2]) == 0;
     kc_ipc *ipc = good ? kc_connect_new(&wanted) : NULL;
     if (ipc == NULL) {
         if (wanted.transport != NULL) {

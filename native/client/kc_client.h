@@ -2,7 +2,8 @@
  * longer than its neighbours because a connection is one state, seen by all of them.
  *
  * One lock guards all of a connection; whoever takes it holds a reference. It is held over calls of the transport, which
- * return at once, and never while anybody waits. Of the callers that wait one is the pilot: it alone reads, writes and sleeps
+ * return at once, and never while anybody waits. Whoever does not find it free stands at the gate, one at a time; the pilot
+ * that reads on goes through it too, behind them, so input without end keeps nobody out. Of the callers that wait one is the pilot: it alone reads, writes and sleeps
  * on the descriptor, and wakes those whose operation has ended. When it leaves, the next one takes over: a thread if one
  * waits, for a coroutine may be woken and not run.
  *
@@ -25,7 +26,9 @@
 #include "kcoro/kc_ipc.h"
 
 enum {
+    KC_CLIENT_READS = 16, /* in a row, before others get the lock */
     KC_CLIENT_INPUT_BYTES = 160 << 10, /* more than the longest packet */
+    KC_CLIENT_MAPPINGS = 4096, /* of vm.max_map_count, 65,530, which all of the program shares */
     KC_CLIENT_NOTE_BYTES = 4096,
     KC_CLIENT_HELLO_BYTES = 320,
     KC_CLIENT_PLACES_MAX = 1 << 20, /* requests under way: far beyond what a daemon takes */
@@ -195,6 +198,7 @@ struct kc_ipc_chan {
 
 struct kc_ipc {
     pthread_mutex_t lock;
+    pthread_mutex_t gate; /* taken before the lock by who wants it, and given up with it in hand */
     atomic_uint refs;
     pid_t pid;
     kc_ipc_transport transport;
@@ -244,7 +248,9 @@ struct kc_ipc {
     uint64_t *owed; /* leases to be released: room for all that are open */
     uint32_t owed_count, owed_room, leases;
     kc_mapping *mappings;
-    uint32_t mapping_count;
+    uint32_t mapping_count; /* that are named */
+    uint32_t mapped_count;  /* that live: of those that are gone too while a message lies there */
+    uint64_t max_mappings;
     uint64_t mapped_bytes, max_mapped_bytes; /* of all that live; in whole pages */
     uint64_t answer_bytes, max_answer_bytes;
     kc_ipc_region *regions;
@@ -269,6 +275,8 @@ void kc_client_keep(kc_ipc *ipc);
 void kc_client_drop(kc_ipc *ipc);      /* not with the lock held */
 bool kc_client_enter(kc_ipc *ipc);     /* takes the lock; false in a child of fork */
 void kc_client_leave(kc_ipc *ipc);
+void kc_client_lock(kc_ipc *ipc);      /* for who knows that this is no child of fork */
+void kc_client_let(kc_ipc *ipc);       /* with the lock: whoever wants it has it in between */
 /* KC_EPROTO, in words: so many bytes are more than this bound of the configuration. */
 int kc_client_excess(kc_ipc *ipc, const char *what, uint64_t bytes, const char *bound, uint64_t max_bytes);
 int64_t kc_client_now_ns(void);
@@ -286,7 +294,7 @@ void kc_client_quit(kc_ipc *ipc);    /* shuts what was disconnected when nobody 
 bool kc_client_tower(kc_ipc *ipc);   /* makes what coroutines sleep on */
 void kc_client_pause(kc_ipc *ipc, int64_t until_ns); /* while nobody else uses the connection */
 void kc_client_move(kc_ipc *ipc); /* sends what can be sent now, and looks at the clock; with the lock */
-void kc_client_step(kc_ipc *ipc); /* and reads, unless somebody else does */
+void kc_client_step(kc_ipc *ipc); /* and reads so many times, unless somebody else does */
 
 /* timer.c */
 void kc_client_ring_at(kc_ipc *ipc, int64_t at_ns); /* INT64_MAX: not */

@@ -6,10 +6,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#include <linux/magic.h>
 
 #include "client/kc_client.h"
 
@@ -29,9 +33,11 @@ static kc_mapping **kc_mapping_find(kc_ipc *ipc, uint64_t region)
 static bool kc_mapping_is_safe(int file, uint64_t bytes)
 {
     struct stat status;
+    struct statfs system;
     int seals = fcntl(file, F_GET_SEALS);
     return bytes != 0 && bytes <= SIZE_MAX / 2 && seals >= 0 && (seals & F_SEAL_SHRINK) != 0 &&
-           fstat(file, &status) == 0 && status.st_size > 0 && (uint64_t)status.st_size >= bytes;
+           fstat(file, &status) == 0 && status.st_size > 0 && (uint64_t)status.st_size >= bytes &&
+           fstatfs(file, &system) == 0 && system.f_type == TMPFS_MAGIC; /* huge pages are not there though they are mapped */
 }
 
 static void *kc_mapping_map(int file, size_t bytes)
@@ -53,9 +59,14 @@ static uint64_t kc_mapping_pages(uint64_t bytes)
     return (bytes + page - 1) / page * page;
 }
 
-/* However many regions the daemon names. */
+/* However many regions the daemon names, and however small they are: the kernel bounds the mappings of a program. */
 static int kc_mapping_room(kc_ipc *ipc, uint64_t bytes)
 {
+    if (ipc->mapped_count >= ipc->max_mappings) {
+        snprintf(ipc->why, sizeof ipc->why, "the daemon sent more regions than may be mapped; max_mappings is %" PRIu64,
+                 ipc->max_mappings);
+        return KC_EPROTO;
+    }
     uint64_t all = ipc->mapped_bytes + kc_mapping_pages(bytes);
     return all <= ipc->max_mapped_bytes
                ? KC_OK : kc_client_excess(ipc, "regions", all, "max_mapped_bytes", ipc->max_mapped_bytes);
@@ -86,6 +97,7 @@ int kc_mapping_add(kc_ipc *ipc, kc_client_frame *frame, const kc_reply *reply)
     mapping->next = ipc->mappings;
     ipc->mappings = mapping;
     ipc->mapping_count++;
+    ipc->mapped_count++;
     ipc->mapped_bytes += kc_mapping_pages(mapping->bytes);
     return KC_OK;
 }
@@ -96,6 +108,7 @@ void kc_mapping_drop(kc_ipc *ipc, kc_mapping *mapping)
 #if KC_MUTANT != 53 /* a region that is gone counts for ever */
         ipc->mapped_bytes -= kc_mapping_pages(mapping->bytes);
 #endif
+        ipc->mapped_count--;
         munmap(mapping->memory, mapping->bytes);
         kc_client_give(ipc, mapping);
     }

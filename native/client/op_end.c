@@ -3,6 +3,8 @@
  * Invariants: an operation ends once; what it sends of ours (loans) is settled in that step, and its part of the bounds
  * given back; from then on only whoever waits for it or frees it uses it.
  */
+#include <string.h>
+
 #include "client/kc_client.h"
 
 /* How many of its messages are settled, from the front. */
@@ -111,7 +113,11 @@ void kc_client_end(kc_ipc *ipc, int code)
     if (ipc->ended != KC_OK) {
         return;
     }
+    static const char no_memory[] = "this program has no memory for what the connection needs";
     ipc->ended = code;
+    if (code == KC_ENOMEM && ipc->why[0] == '\0') {
+        memcpy(ipc->why, no_memory, sizeof no_memory);
+    }
     ipc->deaf = true;
     if (ipc->greeting != NULL) {
         kc_op_lose(ipc, ipc->greeting);
@@ -123,5 +129,6 @@ void kc_client_end(kc_ipc *ipc, int code)
     }
     kc_credit_end(ipc);
     kc_regions_end(ipc);
+    kc_mappings_forget(ipc); /* those in which messages lie stay */
     kc_client_arm(ipc, 1); /* the pilot sleeps on the descriptor */
 }

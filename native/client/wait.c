@@ -100,9 +100,14 @@ static bool kc_waiter_is_thread(const kc_waiter *waiter)
 void kc_client_step(kc_ipc *ipc)
 {
     bool reads = ipc->pilot == NULL || (ipc->asleep && !kc_waiter_is_thread(ipc->pilot));
+    unsigned left = reads ? KC_CLIENT_READS : 0;
     kc_client_move(ipc);
-    while (reads && ipc->ended == KC_OK && kc_input_move(ipc)) {
+    while (left != 0 && ipc->ended == KC_OK && kc_input_move(ipc)) {
+        left--;
         kc_client_move(ipc);
+    }
+    if (reads && ipc->deaf && ipc->ended == KC_OK) {
+        kc_client_arm(ipc, 1); /* it ends with the next step, also if nothing else comes */
     }
 }
 
@@ -138,7 +143,7 @@ static void kc_pilot_sleep(kc_ipc *ipc, kc_waiter *waiter)
     ipc->sleepers++;
     kc_client_leave(ipc);
     waiter->waiting->wait(fd);
-    pthread_mutex_lock(&ipc->lock);
+    kc_client_lock(ipc);
     ipc->sleepers--;
     if (ipc->pilot == waiter) {
         ipc->asleep = false;
@@ -148,15 +153,27 @@ static void kc_pilot_sleep(kc_ipc *ipc, kc_waiter *waiter)
     }
 }
 
+/* Awake it may be recalled too. */
+static void kc_pilot_let(kc_ipc *ipc, const kc_waiter *waiter)
+{
+    kc_client_let(ipc);
+    if (ipc->pilot != waiter) {
+        kc_recall_hear(ipc);
+    }
+}
+
 static void kc_pilot_fly(kc_ipc *ipc, kc_waiter *waiter)
 {
+    unsigned reads = 0;
     while (!waiter->ready && ipc->pilot == waiter) {
         kc_client_move(ipc);
-        if (waiter->ready || (ipc->ended == KC_OK && kc_input_move(ipc))) {
-            continue;
+        if (waiter->ready) {
+            break;
         }
-        if (!waiter->ready) {
+        if (ipc->ended != KC_OK || !kc_input_move(ipc)) {
             kc_pilot_sleep(ipc, waiter);
+        } else if (!waiter->ready && ++reads % KC_CLIENT_READS == 0) {
+            kc_pilot_let(ipc, waiter);
         }
     }
 }
@@ -238,7 +255,7 @@ void kc_client_wait(kc_ipc *ipc, kc_waiter *waiter)
         } else {
             kc_client_leave(ipc);
             waiter->waiting->park(waiter->who);
-            pthread_mutex_lock(&ipc->lock);
+            kc_client_lock(ipc);
         }
     }
     kc_waiter_part(ipc, waiter);

@@ -110,6 +110,7 @@ KC_TEST(a_cancel_of_what_waits_for_ever_is_overdue_after_the_grace)
     peer_open_as(config, p);
     kc_ipc_chan *chan = peer_channel(p, 1, 1001);
     KC_REQUIRE(kc_ipc_recv_begin(chan, 1, NULL, &op) == KC_OK);
+    KC_CHECK_EQ(kc_ipc_op_ended(op), 0);
     int64_t before_ns = kc_client_now_ns();
     KC_CHECK_EQ(kc_ipc_op_cancel(op), KC_OK);
     KC_CHECK_EQ(kc_ipc_op_wait(op, &result), KC_ECONNRESET); /* this daemon says nothing */

@@ -259,6 +259,42 @@ KC_TEST(neither_a_deadline_nor_a_cancel_is_looked_for_in_the_table)
     end(p, chan, NULL, op, slow);
 }
 
+static void *free_handle(void *chan)
+{
+    kc_ipc_chan_free(chan);
+    return NULL;
+}
+
+/* Its memory is the caller's too, who stands in its queue. */
+KC_TEST(a_handle_that_is_freed_while_another_waits_for_a_bound_outlives_the_wait)
+{
+    peer *p = open_bounded((kc_ipc_config){.max_requests = 1});
+    kc_ipc_chan *full = peer_channel(p, 1, 1001), *freed = peer_channel(p, 2, 1002);
+    kc_ipc_op *op;
+    sender one;
+    kc_frame_header header;
+    kc_request request;
+    pthread_t freeing;
+    KC_REQUIRE(kc_ipc_recv_begin(full, 1, NULL, &op) == KC_OK);
+    begin_waiting(&one, freed, 1, -1);
+    KC_REQUIRE(kc_client_enter(p->ipc)); /* it waits now */
+    kc_client_leave(p->ipc);
+    long before = atomic_load(&memory_out);
+    KC_REQUIRE(pthread_create(&freeing, NULL, free_handle, freed) == 0);
+    do { /* before it was asked nothing is answered: the one that waits reads */
+        KC_REQUIRE(peer_await(p, &header, &request));
+    } while (header.cmd != KC_CMD_CHAN_RELEASE);
+    peer_answer(p, KC_CMD_CHAN_RELEASE, request.req_id, KC_OK);
+    pthread_join(freeing, NULL);
+    KC_CHECK_EQ(atomic_load(&memory_out), before);
+    peer_hang_up(p);
+    pthread_join(one.thread, NULL);
+    KC_CHECK_EQ(one.code, KC_ECONNRESET);
+    kc_ipc_op_free(op);
+    kc_ipc_chan_free(full);
+    peer_close(p);
+}
+
 int main(void)
 {
     KC_RUN(the_bytes_in_flight_of_one_channel_have_a_bound_of_their_own);
@@ -269,5 +305,6 @@ int main(void)
     KC_RUN(the_daemon_is_told_what_the_wait_for_a_bound_has_left_of_the_time);
     KC_RUN(deadlines_come_in_their_order_at_a_cost_that_grows_no_faster_than_they);
     KC_RUN(neither_a_deadline_nor_a_cancel_is_looked_for_in_the_table);
+    KC_RUN(a_handle_that_is_freed_while_another_waits_for_a_bound_outlives_the_wait);
     return kc_test_report();
 }

@@ -1,6 +1,9 @@
 /* What a daemon can make a client hold has a bound: answers that nobody took yet, and regions that are mapped. Beyond it the
  * connection ends with KC_EPROTO, in words that name the bound; what was taken before is whole, and nothing is left.
  */
+#include <stdio.h>
+
+#include "client/kc_client.h"
 #include "kc_region_peer.h"
 
 enum { ANSWERS = 3, BODY_BYTES = 400, ANSWER_BOUND = 1000, PAGES = 3 };
@@ -16,6 +19,14 @@ static peer *open_held(uint64_t max_answer_bytes, uint64_t max_mapped_bytes)
     peer *p = peer_make(PEER_ROOM, &config);
     config.max_answer_bytes = max_answer_bytes;
     config.max_mapped_bytes = max_mapped_bytes;
+    return peer_open_as(config, p);
+}
+
+static peer *open_mapped(uint64_t max_mappings)
+{
+    kc_ipc_config config;
+    peer *p = peer_make(PEER_ROOM, &config);
+    config.max_mappings = max_mappings;
     return peer_open_as(config, p);
 }
 
@@ -136,7 +147,8 @@ KC_TEST(mapped_regions_have_a_bound_that_the_end_names)
     KC_CHECK_EQ(measure(p).mapped_bytes, PAGES * page());
     announce(p, 7, 1, 'c');
     check_ended(p, "max_mapped_bytes");
-    KC_CHECK_EQ(measure(p).mappings, 2);
+    KC_CHECK_EQ(measure(p).mappings, 0); /* no message lies there */
+    KC_CHECK_EQ(measure(p).mapped_bytes, 0);
     peer_close(p);
 }
 
@@ -176,6 +188,48 @@ KC_TEST(a_region_that_is_gone_counts_while_a_message_lies_in_it)
     peer_close(p);
 }
 
+/* 0: the default. */
+static void fill_with_regions(uint64_t max_mappings, uint64_t most)
+{
+    char why[256];
+    peer *p = open_mapped(max_mappings);
+    for (uint64_t region = 1; region <= most; region++) {
+        announce(p, region, 1, 'm');
+        KC_REQUIRE(kc_ipc_step(p->ipc) == KC_OK);
+    }
+    KC_CHECK_EQ(measure(p).mappings, most);
+    gone(p, 1);
+    announce(p, most + 1, 1, 'm'); /* in the place of the one that is gone */
+    KC_CHECK_EQ(kc_ipc_step(p->ipc), KC_OK);
+    announce(p, most + 2, 1, 'm');
+    KC_CHECK_EQ(kc_ipc_step(p->ipc), KC_EPROTO);
+    KC_CHECK_EQ(kc_ipc_why(p->ipc, why), KC_EPROTO);
+    KC_CHECK(strstr(why, max_mappings != 0 ? "max_mappings is 3" : "max_mappings is 4096") != NULL);
+    peer_close(p);
+}
+
+KC_TEST(mapped_regions_have_a_bound_in_number_too)
+{
+    fill_with_regions(0, KC_CLIENT_MAPPINGS);
+    fill_with_regions(3, 3);
+}
+
+KC_TEST(a_region_of_huge_pages_is_refused)
+{
+    enum { HUGE_BYTES = 2 << 20 };
+    peer *p = open_held(0, 0);
+    int file = memfd_create("huge", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+    if (file < 0) {
+        printf("skipped: a region of huge pages: this kernel makes none\n");
+    } else {
+        KC_REQUIRE(ftruncate(file, HUGE_BYTES) == 0 && fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+        announce_file(p, 5, HUGE_BYTES, file);
+        KC_CHECK_EQ(kc_ipc_step(p->ipc), KC_EPROTO);
+        KC_CHECK_EQ(measure(p).mappings, 0);
+    }
+    peer_close(p);
+}
+
 int main(void)
 {
     KC_RUN(answers_that_nobody_takes_have_a_bound_that_the_end_names);
@@ -184,5 +238,7 @@ int main(void)
     KC_RUN(mapped_regions_have_a_bound_that_the_end_names);
     KC_RUN(a_region_that_is_longer_than_the_bound_is_not_mapped);
     KC_RUN(a_region_that_is_gone_counts_while_a_message_lies_in_it);
+    KC_RUN(mapped_regions_have_a_bound_in_number_too);
+    KC_RUN(a_region_of_huge_pages_is_refused);
     return kc_test_report();
 }

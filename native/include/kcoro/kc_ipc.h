@@ -89,7 +89,9 @@ typedef struct kc_ipc_config {
     void *link;
     const kc_ipc_waiting *waiting;
     const kc_ipc_memory *memory;
-    uint64_t spare[4]; /* 0 */
+    uint64_t max_mappings; /* 0: 4,096. Regions of others that are there or read: the kernel bounds those of a program
+                              (vm.max_map_count, 65,530), coroutines' stacks among them */
+    uint64_t spare[3];     /* 0 */
 } kc_ipc_config;
 
 /* Connects and greets. config may be NULL. KC_ECONNRESET: no daemon there. KC_EACCES, KC_EDQUOT, KC_EPROTONOSUPPORT:
@@ -107,7 +109,8 @@ KC_API int kc_ipc_address(const char *address, char *path_out, int *seqpacket_ou
 KC_API int kc_ipc_ping(kc_ipc *ipc);
 
 /* For programs with a loop of their own: readable when kc_ipc_step has something to do. Step never waits; it moves what
- * can be moved: KC_OK, or why the connection has ended. */
+ * can be moved, at most a few reads: the descriptor is readable still if more has come, so watch its level, not its edge.
+ * KC_OK, or why the connection has ended. */
 KC_API int kc_ipc_handle(const kc_ipc *ipc);
 KC_API int kc_ipc_step(kc_ipc *ipc);
 
