@@ -1,10 +1,14 @@
 """Regions of others that this connection reads in: each is mapped once, and read only.
 
 The daemon sends a region's file before the first descriptor in it, and says when none will come
-any more. A mapping lives until then and until its last lease has ended.
+any more. A mapping lives until then and until its last lease has ended. How many may live has a
+bound: each has an open file (of mmap.mmap), and the kernel bounds these and the mappings of the
+whole program. The message that lies in one more was taken from its channel already, so that is not
+refused alone: the connection ends.
 """
 
 import mmap
+import resource
 import weakref
 from collections.abc import Callable, Sequence
 
@@ -18,12 +22,22 @@ from kcoro_ipc.regions.memory import map_memory
 from kcoro_ipc.regions.releases import Held, Releases
 
 
+MOST = 4_096  # of vm.max_map_count, 65,530
+
+
+def most_mappings() -> int:
+    """At most half of the files that this process may open."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST if files == resource.RLIM_INFINITY else min(MOST, files // 2)
+
+
 class Mappings:
     """`tell` sends a frame that is not answered."""
 
     def __init__(self, tell: Callable[[bytes], None]) -> None:
         self.releases = Releases(tell)
         self._mappings: dict[int, mmap.mmap] = {}
+        self._live: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()  # those of leases, too
         self.maps_made = 0
 
     # --- notices ---
@@ -36,13 +50,23 @@ class Mappings:
         if notice.file_count != 1:
             raise ProtocolError("the daemon announced a region without its file")
         try:
+            self._demand_room()
             memory = map_memory(notice.files[0], notice.get(_wire.ATTR_SIZE))
         except ProtocolError:
             notice.files.close()
             raise
+        self._live.add(memory)
         self._mappings[region_id] = memory
         self.maps_made += 1
         notice.files.close()
+
+    def _demand_room(self) -> None:
+        most = most_mappings()
+        if len(self._live) >= most:
+            raise ProtocolError(
+                f"messages came in more than {most} regions of others, which is as many as may be "
+                "mapped (4,096, or half of RLIMIT_NOFILE): release leases, or raise that limit"
+            )
 
     def remove(self, region_id: int) -> None:
         """Its leases keep the memory for as long as they are open."""
