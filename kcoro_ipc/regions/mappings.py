@@ -21,7 +21,6 @@ from kcoro_ipc.regions.lease import Lease
 from kcoro_ipc.regions.memory import map_memory
 from kcoro_ipc.regions.releases import Held, Releases
 
-
 MOST = 4_096  # of vm.max_map_count, 65,530
 
 
