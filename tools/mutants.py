@@ -165,10 +165,17 @@ def main() -> int:
             sep="\n",
         )
         return 1
-    survived = 0
+    survived, python_is_sound = 0, False
     wanted = options.numbers or sorted(table)
     for number in wanted:
-        name = caught_by_c(number) or caught_by_python(number)
+        name = caught_by_c(number)
+        if name is None and not python_is_sound:
+            if failing := caught_by_python(NO_FAULT):
+                print(f"mutants: without any planted fault this fails: {failing}")
+                print("0 passed, 1 failed")
+                return 1
+            python_is_sound = True
+        name = name or caught_by_python(number)
         survived += name is None
         print(
             f"mutants: {number} ({table[number]}): {'caught by ' + name if name else 'SURVIVED'}",

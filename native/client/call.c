@@ -68,8 +68,9 @@ static int kc_call_send_run(kc_ipc_chan *chan, const kc_ipc_payload *payloads, u
     return kc_call(op, code, stop, one);
 }
 
-int kc_unless_send_many(kc_ipc_chan *chan, const kc_ipc_payload *payloads, uint32_t count, const kc_ipc_wish *wish,
-                        kc_stop *stop, kc_ipc_result *result_out)
+/* The handle is held by the caller. */
+static int kc_call_send_runs(kc_ipc_chan *chan, const kc_ipc_payload *payloads, uint32_t count,
+                             const kc_ipc_wish *wish, kc_stop *stop, kc_ipc_result *result_out)
 {
     kc_ipc_result one = {.code = KC_EINVAL, .index = UINT32_MAX};
     kc_ipc_wish how = kc_ask_wish(wish);
@@ -99,6 +100,18 @@ int kc_unless_send_many(kc_ipc_chan *chan, const kc_ipc_payload *payloads, uint3
         *result_out = one;
     }
     return one.code;
+}
+
+/* Between two frames nothing else holds the handle, which another thread may free. */
+int kc_unless_send_many(kc_ipc_chan *chan, const kc_ipc_payload *payloads, uint32_t count, const kc_ipc_wish *wish,
+                        kc_stop *stop, kc_ipc_result *result_out)
+{
+    bool held = kc_chan_hold(chan);
+    int code = kc_call_send_runs(chan, payloads, count, wish, stop, result_out);
+    if (held) {
+        kc_chan_let(chan);
+    }
+    return code;
 }
 
 KC_API int kc_ipc_send_many(kc_ipc_chan *chan, const kc_ipc_payload *payloads, uint32_t count,

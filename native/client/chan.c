@@ -221,6 +221,28 @@ static void kc_chan_release(kc_ipc_chan *chan)
     }
 }
 
+bool kc_chan_hold(kc_ipc_chan *chan)
+{
+    bool here = kc_client_enter(chan->ipc);
+    if (here) {
+        chan->refs++;
+        kc_client_leave(chan->ipc);
+    }
+    return here;
+}
+
+void kc_chan_let(kc_ipc_chan *chan)
+{
+    bool last = false;
+    if (kc_client_enter(chan->ipc)) {
+        last = --chan->refs == 0;
+        kc_client_leave(chan->ipc);
+    }
+    if (last) {
+        kc_chan_give(chan);
+    }
+}
+
 KC_API void kc_ipc_chan_free(kc_ipc_chan *chan)
 {
     bool last = true;

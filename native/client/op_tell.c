@@ -141,7 +141,7 @@ int kc_op_run(kc_ipc_op *op, bool counted, kc_stop *stop, kc_ipc_result *result_
     if (stop != NULL) {
         stop->watch(stop, op); /* before it begins: that may wait too, for a bound */
     }
-    int code = kc_op_begin(op, counted, counted);
+    int code = kc_op_begin(op, counted, true);
     if (code == KC_OK) {
         code = kc_ipc_op_wait(op, result_out);
     } else if (result_out != NULL) {

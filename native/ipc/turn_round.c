@@ -231,6 +231,7 @@ int kc_round(kc_pump *pump, int timeout_ms)
     kc_look_all(pump, n);
     pump->now_ns = kc_turn_clock(); /* to look at a crowd, or to be stopped meanwhile, takes nothing from the round's part */
     kc_round_serve(pump);
+    pump->now_ns = kc_turn_clock(); /* what the last visit took is not the writers' */
     kc_round_attend(pump);
     return busy || ended || n > 0;
 }

@@ -10,7 +10,9 @@ static int kc_remote_tell(kc_ipc_op *op, int code, kc_cancel *cancel, kc_ipc_res
     if (code == KC_OK) {
         code = kc_remote_run(op, cancel, result_out);
     }
-    result_out->code = code;
+    if (result_out != NULL) {
+        result_out->code = code;
+    }
     return code;
 }
 
@@ -18,7 +20,9 @@ static int kc_remote_tell(kc_ipc_op *op, int code, kc_cancel *cancel, kc_ipc_res
 static bool kc_remote_is_over(kc_cancel *cancel, kc_ipc_result *result_out)
 {
     bool over = kc_cancel_is_set(cancel) != 0;
-    *result_out = (kc_ipc_result){.code = over ? KC_ECANCELED : KC_OK, .index = UINT32_MAX};
+    if (result_out != NULL) {
+        *result_out = (kc_ipc_result){.code = over ? KC_ECANCELED : KC_OK, .index = UINT32_MAX};
+    }
     return over;
 }
 

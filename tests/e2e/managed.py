@@ -57,6 +57,13 @@ class Service:
     def log(self) -> str:
         return self.machine.log("--unit=kcoro.service")
 
+    def tells(self, *words: str) -> None:
+        """A line of the log has all of them. What wrote it may have ended before it is there."""
+        until(
+            lambda: any(all(w in line for w in words) for line in self.log().splitlines()),
+            f"a line of the log with {' and '.join(words)}",
+        )
+
     def restarts(self) -> int:
         return int(self.show("NRestarts")["NRestarts"])
 

@@ -8,6 +8,7 @@
 #define KC_ASLEEP_H
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -23,8 +24,10 @@ static inline bool rt_thread_sleeps(const char *id) {
 
     (void)snprintf(path, sizeof path, "/proc/self/task/%.20s/stat", id);
     file = fopen(path, "re");
-    if (file == NULL)
+    if (file == NULL) {
+        KC_REQUIRE(errno == ENOENT || errno == ESRCH);
         return true;
+    }
     state = fgets(text, sizeof text, file) != NULL ? strrchr(text, ')') : NULL;
     (void)fclose(file);
     return state == NULL || strncmp(state, ") S", 3) == 0;
@@ -49,8 +52,11 @@ static inline bool rt_all_are_down(kc_sched *sched) {
 }
 
 static inline void rt_until_asleep(kc_sched *sched) {
-    while (!rt_all_are_down(sched) || !rt_others_sleep() || !rt_all_are_down(sched))
-        (void)sched_yield();
+    for (int rounds = 0; rounds < 2; rounds++) /* one may have risen and lain down between the looks of one round */
+        while (!rt_all_are_down(sched) || !rt_others_sleep() || !rt_all_are_down(sched)) {
+            (void)sched_yield();
+            rounds = 0;
+        }
 }
 
 #endif

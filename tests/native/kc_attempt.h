@@ -15,13 +15,13 @@
 typedef struct world {
     kc_sched *sched;
     kc_hub *hub;
-    int file; /* can be read at once */
+    int file, writes; /* a pipe, with one byte in it */
 } world;
 
 typedef int (*attempt)(world *w); /* KC_OK, or the code of the first call that was refused */
 
-static inline world begin(bool furnished, int file) {
-    world w = {.file = file};
+static inline world begin(bool furnished, const int ends[2]) {
+    world w = {.file = ends[0], .writes = ends[1]};
 
     if (furnished) {
         w.sched = rt_sched(1);
@@ -47,9 +47,9 @@ static inline void check_held(const kc_held *before, int32_t n) {
 }
 
 /* The attempt with its n-th request refused, and once more with none. true: there was an n-th. */
-static inline bool try_twice(attempt tries, bool furnished, int file, int32_t n) {
+static inline bool try_twice(attempt tries, bool furnished, const int ends[2], int32_t n) {
     kc_held before = scarce_look();
-    world w = begin(furnished, file);
+    world w = begin(furnished, ends);
     bool refused = false;
     int rc = KC_OK;
 
@@ -70,7 +70,7 @@ static inline void every_request_may_fail(attempt tries, bool furnished, int32_t
     int32_t n = 1;
 
     KC_REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0 && write(ends[1], "x", 1) == 1);
-    while (try_twice(tries, furnished, ends[0], n))
+    while (try_twice(tries, furnished, ends, n))
         n++;
     KC_CHECK_EQ(n - 1 >= least ? least : n - 1, least);
     (void)close(ends[0]);

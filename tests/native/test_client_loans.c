@@ -356,6 +356,56 @@ static kc_ipc_result send_in_two_frames(counted said, const kc_ipc_wish *wish)
     return result;
 }
 
+/* A handle whose last user is a batch, between two frames. */
+typedef struct freeing {
+    lender one;
+    kc_ipc_result result;
+    int code;
+} freeing;
+
+static void *sends_bytes_and_a_loan(void *argument)
+{
+    freeing *f = argument;
+    const kc_ipc_payload both[] = {{.bytes = "ab", .length = 2}, {.loan = f->one.loans[0]}};
+    f->code = kc_ipc_send_many(f->one.chan, both, 2, NULL, &f->result);
+    return NULL;
+}
+
+static void *frees_the_handle(void *argument)
+{
+    kc_ipc_chan_free(argument);
+    return NULL;
+}
+
+KC_TEST(a_batch_goes_on_when_its_handle_is_freed_between_two_frames)
+{
+    freeing f = {.one = lend(1)};
+    kc_frame_header header;
+    kc_request request;
+    pthread_t sender, freer;
+    KC_REQUIRE(pthread_create(&sender, NULL, sends_bytes_and_a_loan, &f) == 0);
+    KC_REQUIRE(peer_await(f.one.p, &header, &request));
+    KC_CHECK_EQ(header.cmd, KC_CMD_CHAN_SEND);
+    uint32_t first = request.req_id;
+    KC_REQUIRE(pthread_create(&freer, NULL, frees_the_handle, f.one.chan) == 0);
+    KC_REQUIRE(peer_await(f.one.p, &header, &request));
+    KC_CHECK_EQ(header.cmd, KC_CMD_CHAN_RELEASE);
+    peer_answer(f.one.p, KC_CMD_CHAN_RELEASE, request.req_id, KC_OK);
+    pthread_join(freer, NULL);
+    peer_answer(f.one.p, KC_CMD_CHAN_SEND, first, KC_OK);
+    KC_REQUIRE(peer_await(f.one.p, &header, &request));
+    KC_CHECK_EQ(header.cmd, KC_CMD_CHAN_SEND);
+    peer_answer(f.one.p, KC_CMD_CHAN_SEND, request.req_id, KC_EBADF); /* which the daemon had taken back */
+    pthread_join(sender, NULL);
+    KC_CHECK_EQ(f.code, KC_OK);
+    KC_CHECK_EQ(f.result.count, 1);
+    check_ours(f.one.region, f.one.loans[0]);
+    peer_hang_up(f.one.p);
+    KC_CHECK_EQ(kc_ipc_ping(f.one.p->ipc), KC_ECONNRESET);
+    KC_CHECK_EQ(kc_ipc_region_free(f.one.region), KC_OK);
+    peer_close(f.one.p);
+}
+
 KC_TEST(many_in_two_frames_say_that_the_next_one_was_taken)
 {
     const counted said = {.codes = {KC_OK, KC_EINPROGRESS}, .counts = {KC_MAX_ITEMS, 0}};
@@ -410,6 +460,7 @@ int main(void)
     KC_RUN(a_batch_that_stopped_short_leaves_its_region_to_the_daemons_word);
     KC_RUN(of_a_plain_batch_what_is_not_settled_is_the_callers);
     KC_RUN(a_confirmed_batch_that_is_settled_says_nothing_more);
+    KC_RUN(a_batch_goes_on_when_its_handle_is_freed_between_two_frames);
     KC_RUN(many_in_two_frames_say_that_the_next_one_was_taken);
     KC_RUN(many_in_two_frames_sum_up_what_was_settled_and_what_was_dropped);
     KC_RUN(of_many_in_doubt_all_loans_are_gone_and_those_that_did_not_leave_are_free);

@@ -177,6 +177,23 @@ KC_TEST(a_handle_takes_a_cancel_too_and_with_one_that_is_set_asks_nothing)
     peer_close(p);
 }
 
+KC_TEST(a_send_needs_no_result)
+{
+    peer *p = open_remote();
+    kc_ipc_chan *chan = peer_channel(p, 1, 1001);
+    const kc_ipc_payload payload = {.bytes = "ab", .length = 2};
+    kc_cancel *cancel = NULL;
+    KC_REQUIRE(kc_cancel_make(NULL, &cancel) == KC_OK);
+    peer_answer(p, KC_CMD_CHAN_SEND, 2, KC_EPIPE);
+    KC_CHECK_EQ(kc_remote_send(chan, &payload, NULL, cancel, NULL), KC_EPIPE);
+    KC_CHECK_EQ(kc_cancel_trigger(cancel, 0), KC_OK);
+    KC_CHECK_EQ(kc_remote_send(chan, &payload, NULL, cancel, NULL), KC_ECANCELED);
+    kc_cancel_drop(cancel);
+    peer_hang_up(p);
+    kc_ipc_chan_free(chan);
+    peer_close(p);
+}
+
 KC_TEST(a_handle_sends_receives_and_selects_without_a_cancel)
 {
     peer *p = open_remote();
@@ -263,6 +280,7 @@ int main(void)
     KC_RUN(what_tries_or_is_late_does_not_wait_for_a_full_socket);
     KC_RUN(a_cancel_of_the_runtime_cancels_in_the_daemon);
     KC_RUN(a_handle_takes_a_cancel_too_and_with_one_that_is_set_asks_nothing);
+    KC_RUN(a_send_needs_no_result);
     KC_RUN(a_handle_sends_receives_and_selects_without_a_cancel);
     KC_RUN(what_the_daemon_may_have_done_is_told_from_what_never_left);
     KC_RUN(a_channel_whose_elements_have_no_bound_is_refused);

@@ -69,7 +69,7 @@ KC_API const kc_ipc_transport *kc_ipc_pair_transport(void);
 
 /* --- connections -------------------------------------------------------------------------------------------------- */
 
-/* All 0 is: the usual daemon, usual bounds. Callers wait for room in the first four bounds. The other two are of what the
+/* All 0 is: the usual daemon, usual bounds. Callers wait for room in the first four bounds. The other three are of what the
  * daemon sends: what goes beyond them ends the connection with KC_EPROTO, and kc_ipc_why names the bound. */
 typedef struct kc_ipc_config {
     const char *address;     /* PATH, stream:PATH or seqpacket:PATH; NULL: $KCORO_SOCKET, else the first that exists of
@@ -256,7 +256,7 @@ enum kc_ipc_result_flag {
     KC_IPC_DROPPED = 2,  /* send: the channel's policy dropped the message */
     /* Send with KC_IPC_CONFIRM: of its messages the one numbered `count`, the first that is not settled, was taken and is not
      * acknowledged: it is on its way (KC_EINPROGRESS), or it was lost (KC_ECANCELED: the channel destroyed, purged, ...), or
-     * one of the two (KC_OK: a batch that stopped short). Where a daemon does not say: or it may have been. None behind it was
+     * one of the two (KC_OK: a batch that stopped short; KC_ENOMEM, KC_EDQUOT: one for whose rest there was no memory). Where a daemon does not say: or it may have been. None behind it was
      * sent. */
     KC_IPC_UNCONFIRMED = 4
 };

@@ -77,7 +77,7 @@ KC_API int kc_remote_region_free(kc_ipc_region *region, kc_cancel *cancel); /* K
 KC_API int kc_remote_ping(kc_ipc *ipc, kc_cancel *cancel);
 /* Nobody waits for an answer to such a cancel: it ends the connect at once, where the daemon does not accept when that
  * is looked at next (32 ms at most). The daemon sees at most a connection that went away, so KC_EINPROGRESS is none of
- * its ends. `link` of the configuration is closed in every case. */
+ * its ends. Where it fails, `link` of the configuration is closed. */
 KC_API int kc_remote_connect(const kc_ipc_config *config, kc_cancel *cancel, kc_ipc **ipc_out);
 
 #ifdef __cplusplus

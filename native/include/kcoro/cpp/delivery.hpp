@@ -78,13 +78,14 @@ public:
     std::span<const int> files() const noexcept { return {raw_.files, raw_.file_count}; }
     /* From now on the caller's to close. -1: there is none at that place. */
     int take_file(std::size_t at) const noexcept { return at < raw_.file_count ? std::exchange(raw_.files[at], -1) : -1; }
-    /* It is done. Only of one that is to be acknowledged. With errc::cancelled it still is. */
+    /* It is done. Only of one that is to be acknowledged. Where nothing happened (errc::cancelled, no memory, no room for a
+     * request) it still is. */
     result<void> ack(unless_cancelled how = {}) noexcept {
         kc_ipc *ipc = std::exchange(ipc_, nullptr);
         if (ipc == nullptr)
             return errc::invalid;
         const int rc = detail::parked([&] { return kc_remote_ack(ipc, &raw_.delivery, 1, how.cancel()); });
-        if (rc == KC_ECANCELED)
+        if (rc == KC_ECANCELED || rc == KC_ENOMEM || rc == KC_EAGAIN)
             ipc_ = ipc;
         return code_of(rc);
     }
