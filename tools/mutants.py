@@ -3,7 +3,7 @@
 A planted fault is a line `#if KC_MUTANT == 7 /* what is broken */` (or `!=`) in native/. The C
 tests run first; only when they all pass do the Python suites run, in an environment of their own.
 A fault that no suite notices fails this program: then a test is missing, or one cannot fail. So
-does a C test that fails without any fault: it would seem to notice all of them. And so does a fault
+does a test that fails without any fault: it would seem to notice all of them. And so does a fault
 that could not be tried: what does not build, does not run or finds no test has noticed nothing.
 
     python tools/mutants.py [NUMBER...]

@@ -184,6 +184,8 @@ static void contest_of(contender one, contender other) {
     KC_REQUIRE(sched_setaffinity(0, sizeof c.allowed, &c.allowed) == 0);
     c.over = true;
     KC_REQUIRE(sem_post(&c.begin) == 0 && pthread_join(thread, NULL) == 0);
+    if (batches < BATCHES)
+        fprintf(stderr, "    %d of %d batches in two seconds\n", (int)batches, (int)BATCHES);
     KC_CHECK_EQ(c.won[0] + c.won[1], BATCH * batches);
     for (uint32_t side = 0; side < SIDES; side++) {
         check_counts(&c, side);

@@ -194,7 +194,8 @@ KC_API int kc_ipc_open_id(kc_ipc *ipc, uint32_t chan_id, uint32_t rights, kc_ipc
 
 KC_API void kc_ipc_chan_look(const kc_ipc_chan *chan, kc_ipc_chan_info *info_out);
 
-/* Gives the rights back and frees the handle. Operations that are under way go on. NULL does nothing. */
+/* Gives the rights back and frees the handle. Operations that are under way go on (a batch of several frames may stop
+ * between two). NULL does nothing. */
 KC_API void kc_ipc_chan_free(kc_ipc_chan *chan);
 
 KC_API int kc_ipc_close(kc_ipc_chan *chan);                      /* for all: no more sends, what is there drains */
@@ -256,8 +257,8 @@ enum kc_ipc_result_flag {
     KC_IPC_DROPPED = 2,  /* send: the channel's policy dropped the message */
     /* Send with KC_IPC_CONFIRM: of its messages the one numbered `count`, the first that is not settled, was taken and is not
      * acknowledged: it is on its way (KC_EINPROGRESS), or it was lost (KC_ECANCELED: the channel destroyed, purged, ...), or
-     * one of the two (KC_OK: a batch that stopped short; KC_ENOMEM, KC_EDQUOT: one for whose rest there was no memory). Where a daemon does not say: or it may have been. None behind it was
-     * sent. */
+     * one of the two (KC_OK: a batch that stopped short; KC_ENOMEM, KC_EDQUOT: one for whose rest there was no memory).
+     * Where a daemon does not say: or it may have been. None behind it was sent. */
     KC_IPC_UNCONFIRMED = 4
 };
 
