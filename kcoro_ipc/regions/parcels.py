@@ -170,8 +170,8 @@ def settle(parcels: Sequence[Parcel], reply: Reply, confirm: bool = False) -> No
     """By the answer of the daemon."""
     fate = reply.get(_wire.ATTR_FLAGS, None) if confirm else None
     if confirm and reply.result == KC_ECANCELED and fate is None:
-        # So is answered what was never accepted, and what was and then lost before it was done. An
-        # older daemon does not say which.
+        # So is answered what was never accepted, and what was and then lost before it was done:
+        # this daemon does not say which.
         for parcel in parcels:
             parcel.doubtful()
         return

@@ -14,7 +14,7 @@ static uint32_t kc_op_settled(const kc_ipc_op *op, int code)
     return code == KC_OK ? count : 0;
 }
 
-/* Whether the daemon says what became of the first message that is not settled. An older one has no such FLAGS. */
+/* Whether the daemon says what became of the first message that is not settled. One that does not has no such FLAGS. */
 static bool kc_op_is_told(const kc_ipc_op *op)
 {
     return op->confirm && (op->reply.seen & KC_REPLY_FLAGS) != 0;

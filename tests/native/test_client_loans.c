@@ -48,20 +48,7 @@ static void lend_end(lender *one)
     peer_close(one->p);
 }
 
-static kc_ipc_result send_answered(lender *one, int code, uint32_t count, const kc_ipc_wish *wish)
-{
-    kc_ipc_result result;
-    kc_writer *out = peer_reply(one->p, KC_CMD_CHAN_SEND, 3, code);
-    if (count != UINT32_MAX) {
-        kc_put_u32(out, KC_ATTR_COUNT, count);
-    }
-    peer_end(one->p);
-    uint32_t sent = one->loans[1] == NULL ? 1 : LOANS;
-    KC_CHECK_EQ(kc_ipc_send_many(one->chan, one->payloads, sent, wish, &result), code);
-    return result;
-}
-
-/* The same, by a daemon whose FLAGS say what became of the first message that is not settled. */
+/* What it is answered with; FLAGS say what became of the first message that is not settled. */
 static kc_ipc_result send_told(lender *one, int code, uint32_t count, const kc_ipc_wish *wish, uint32_t flags)
 {
     kc_ipc_result result;
@@ -69,11 +56,19 @@ static kc_ipc_result send_told(lender *one, int code, uint32_t count, const kc_i
     if (count != UINT32_MAX) {
         kc_put_u32(out, KC_ATTR_COUNT, count);
     }
-    kc_put_u32(out, KC_ATTR_FLAGS, flags);
+    if (flags != UINT32_MAX) {
+        kc_put_u32(out, KC_ATTR_FLAGS, flags);
+    }
     peer_end(one->p);
     uint32_t sent = one->loans[1] == NULL ? 1 : LOANS;
     KC_CHECK_EQ(kc_ipc_send_many(one->chan, one->payloads, sent, wish, &result), code);
     return result;
+}
+
+/* By a daemon that does not say that. */
+static kc_ipc_result send_answered(lender *one, int code, uint32_t count, const kc_ipc_wish *wish)
+{
+    return send_told(one, code, count, wish, UINT32_MAX);
 }
 
 KC_TEST(a_confirmed_loan_that_was_not_taken_is_the_callers_at_once)
