@@ -3,8 +3,9 @@
 A planted fault is a line `#if KC_MUTANT == 7 /* what is broken */` (or `!=`) in native/. The C
 tests run first; only when they all pass do the Python suites run, in an environment of their own.
 A fault that no suite notices fails this program: then a test is missing, or one cannot fail. So
-does a test that fails without any fault: it would seem to notice all of them. And so does a fault
-that could not be tried: what does not build, does not run or finds no test has noticed nothing.
+does a test that fails without any fault: it would seem to notice all of them (the Python suites
+are tried without one only when all faults are). And so does a fault that could not be tried: what
+does not build, does not run or finds no test has noticed nothing.
 
     python tools/mutants.py [NUMBER...]
 """
@@ -45,10 +46,10 @@ def places() -> list[tuple[int, str, Path]]:
 
 
 def planted() -> dict[int, str]:
-    """Every planted fault of native/ by its number, with the words beside it."""
+    """Every planted fault of native/ by its number, with the words beside one of its lines."""
     found: dict[int, str] = {}
-    for number, words, path in places():
-        found[number] = found.get(number) or words or f"{path.name}"
+    for number, words, path in sorted(places(), key=lambda place: not place[1]):
+        found.setdefault(number, words or path.name)
     return found
 
 
@@ -138,10 +139,11 @@ def caught_by_python(number: int) -> str | None:
     demand(number, install, "it does not install")
     if not suites:
         return None
-    # -P: the working directory must not stand before the installed package.
     python = str(environment / "bin" / "python")
-    options = ("-x", "-q", "--timeout=30", "-p", "no:cacheprovider")
-    return failed_python_test(number, run([python, "-P", "-m", "pytest", *options, *suites]))
+    options = ("-x", "-q", "-p", "no:cacheprovider")
+    # The working directory must not stand before the installed package, in a test's daemon neither.
+    safe = {"PYTHONSAFEPATH": "1"}
+    return failed_python_test(number, run([python, "-m", "pytest", *options, *suites], safe))
 
 
 def main() -> int:
@@ -158,24 +160,14 @@ def main() -> int:
         print(f"mutants: {len(table)} planted faults in native/, at least {LEAST} are wanted")
         print("0 passed, 1 failed")
         return 1
-    if failing := caught_by_c(NO_FAULT):
-        print(
-            f"mutants: without any planted fault these fail: {failing}",
-            "0 passed, 1 failed",
-            sep="\n",
-        )
+    failing = caught_by_c(NO_FAULT) or (None if options.numbers else caught_by_python(NO_FAULT))
+    if failing:
+        print(f"mutants: without any planted fault this fails: {failing}\n0 passed, 1 failed")
         return 1
-    survived, python_is_sound = 0, False
     wanted = options.numbers or sorted(table)
+    survived = 0
     for number in wanted:
-        name = caught_by_c(number)
-        if name is None and not python_is_sound:
-            if failing := caught_by_python(NO_FAULT):
-                print(f"mutants: without any planted fault this fails: {failing}")
-                print("0 passed, 1 failed")
-                return 1
-            python_is_sound = True
-        name = name or caught_by_python(number)
+        name = caught_by_c(number) or caught_by_python(number)
         survived += name is None
         print(
             f"mutants: {number} ({table[number]}): {'caught by ' + name if name else 'SURVIVED'}",

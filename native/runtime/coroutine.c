@@ -159,6 +159,9 @@ int kc_co_take(kc_co *co, uint32_t *was_out) {
     int rc = free ? refusal(state) : KC_EBUSY;
 
     *was_out = state;
+#if KC_MUTANT == 63 || KC_MUTANT == 64
+    (void)sched_yield(); /* that others come between is sure to happen, even on one processor */
+#endif
 #if KC_MUTANT == 64 /* whoever finds it ready takes it, without looking whether another did meanwhile */
     if (can)
         kc_co_state_set(co, KC_CO_RUNNING);

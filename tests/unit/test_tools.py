@@ -55,6 +55,7 @@ def test_planted_faults_are_found_with_the_words_beside_them(
     mutants = tool("mutants")
     (tmp_path / "native").mkdir()
     (tmp_path / "native" / "a.c").write_text(
+        "#if KC_MUTANT == 2 || KC_MUTANT == 4\n#endif\n"
         "#if KC_MUTANT == 2 /* wakes nobody */\n#elif KC_MUTANT==10\n#if KC_MUTANT != 4 /* b */"
     )
     monkeypatch.setattr(mutants, "ROOT", tmp_path)
