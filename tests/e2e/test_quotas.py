@@ -262,8 +262,8 @@ def test_a_pace_delays_and_is_told_in_the_log_and_in_the_usage_once(
 ) -> None:
     running = start_daemon("--limit", f"{name}=20")
     wire = connect(running)
-    for req_id in range(1, 31):
-        wire.write("PING", REQ_ID=req_id)
+    pings = [tlv.build_frame("PING", [("REQ_ID", n)], 1) for n in range(1, 31)]
+    wire.send(b"".join(pings))  # at once: one by one might be slow enough
     assert [wire.read()["REQ_ID"] for _ in range(30)] == list(range(1, 31))
     info = wire.ask("GET_INFO")
     usage = {item["NAME"]: item["VALUE"] for item in info["ITEM"]}
