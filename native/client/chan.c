@@ -231,31 +231,34 @@ bool kc_chan_hold(kc_ipc_chan *chan)
     return here;
 }
 
-void kc_chan_let(kc_ipc_chan *chan)
+void kc_chan_left(kc_ipc_chan *chan)
 {
-    bool last = false;
-    if (kc_client_enter(chan->ipc)) {
-        last = --chan->refs == 0;
-        kc_client_leave(chan->ipc);
-    }
-    if (last) {
+    if (--chan->refs == 0) {
         kc_chan_give(chan);
     }
 }
 
+bool kc_chan_let(kc_ipc_chan *chan)
+{
+    kc_ipc *ipc = chan->ipc;
+    kc_client_keep(ipc); /* the handle may hold the last reference */
+    bool here = kc_client_enter(ipc);
+    if (here) {
+        kc_chan_left(chan);
+        kc_client_leave(ipc);
+    }
+    kc_client_drop(ipc);
+    return here;
+}
+
 KC_API void kc_ipc_chan_free(kc_ipc_chan *chan)
 {
-    bool last = true;
     if (chan == NULL) {
         return;
     }
     kc_chan_release(chan);
-    if (kc_client_enter(chan->ipc)) {
-        last = --chan->refs == 0;
-        kc_client_leave(chan->ipc);
-    }
-    if (last) {
-        kc_chan_give(chan);
+    if (!kc_chan_let(chan)) {
+        kc_chan_give(chan); /* in a child the parent goes on with it */
     }
 }
 

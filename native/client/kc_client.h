@@ -376,7 +376,8 @@ int kc_unless_open(kc_ipc *ipc, const char *name, uint32_t rights, int32_t timeo
 int kc_unless_open_id(kc_ipc *ipc, uint32_t chan_id, uint32_t rights, kc_stop *stop, kc_ipc_chan **chan_out);
 int kc_unless_close(kc_ipc_chan *chan, kc_stop *stop);
 bool kc_chan_hold(kc_ipc_chan *chan); /* it outlives kc_ipc_chan_free. false: in a child of fork */
-void kc_chan_let(kc_ipc_chan *chan);
+bool kc_chan_let(kc_ipc_chan *chan);  /* false: in a child of fork, where nothing is done */
+void kc_chan_left(kc_ipc_chan *chan); /* a user fewer, the last one gives it back; with the lock and another reference */
 int kc_unless_destroy(kc_ipc_chan *chan, const char *reason, kc_stop *stop);
 int kc_unless_purge(kc_ipc_chan *chan, kc_stop *stop, uint32_t *count_out);
 int kc_unless_statistics(kc_ipc_chan *chan, kc_stop *stop, uint64_t stats_out[KC_STAT_END]);
