@@ -51,7 +51,7 @@ static bool kc_connect_tables(kc_ipc *ipc)
     ipc->table_mask = places - 1;
     ipc->table = kc_client_take(ipc, places * sizeof(kc_ipc_op *));
     ipc->in = ipc->memory.take(ipc->memory.self, KC_CLIENT_INPUT_BYTES);
-    return ipc->table != NULL && ipc->in != NULL;
+    return ipc->table != NULL && ipc->in != NULL && kc_mappings_make(ipc);
 }
 
 static kc_ipc *kc_connect_new(const kc_ipc_config *config)

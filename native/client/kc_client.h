@@ -128,7 +128,7 @@ void kc_reply_text(char out[KC_TEXT_ROOM], const kc_attr *attr); /* what is long
 
 /* A region of somebody else, mapped once. Alive while the daemon names it or a message lies in it. */
 typedef struct kc_mapping {
-    struct kc_mapping *next; /* in kc_ipc.mappings until REGION_GONE */
+    struct kc_mapping *next; /* in its chain of kc_ipc.mappings until REGION_GONE */
     uint64_t region;
     void *memory;
     size_t bytes;
@@ -247,7 +247,8 @@ struct kc_ipc {
 
     uint64_t *owed; /* leases to be released: room for all that are open */
     uint32_t owed_count, owed_room, leases;
-    kc_mapping *mappings;
+    kc_mapping **mappings; /* a chain in each place, by the region */
+    uint32_t mapping_places;
     uint32_t mapping_count; /* that are named */
     uint32_t mapped_count;  /* that live: of those that are gone too while a message lies there */
     uint64_t max_mappings;
@@ -422,6 +423,7 @@ void kc_region_freed(kc_ipc *ipc, const kc_desc_value *range);
 void kc_region_left(kc_ipc_region *region); /* a loan fewer that is used: frees what is abandoned and not used; with the lock */
 void kc_region_dropped(kc_ipc_region *region, int code); /* the answer to the REGION_DROP of what is abandoned */
 void kc_regions_end(kc_ipc *ipc); /* the connection has ended */
+bool kc_mappings_make(kc_ipc *ipc); /* the table; kc_client_drop frees it */
 int kc_mapping_add(kc_ipc *ipc, kc_client_frame *frame, const kc_reply *reply);
 void kc_mapping_gone(kc_ipc *ipc, uint64_t region);
 int kc_mapping_lend(kc_ipc *ipc, const kc_desc_value *range, kc_ipc_message *message_out);
