@@ -63,6 +63,9 @@ struct kc_ipc_chan {
     unsigned refs; /* the handle, and operations on it */
 };
 
+/* chan.c */
+enum { KC_CHAN_BYTES = 20 * 12 + 2 * (KC_ATTR_HEAD_BYTES + KC_MAX_TEXT_BYTES) };
+int kc_chan_text(kc_writer *writer, uint16_t type, const char *text); /* NULL: none. Or why it cannot be sent */
 bool kc_chan_hold(kc_ipc_chan *chan); /* it outlives kc_ipc_chan_free. false: in a child of fork */
 bool kc_chan_let(kc_ipc_chan *chan);  /* false: in a child of fork, where nothing is done */
 /* A user fewer: the last one gives it back. With the lock, and another reference to the connection. */
