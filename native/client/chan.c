@@ -1,5 +1,5 @@
-/* chan.c: handles on channels (kc_client_op.h): made, opened, looked at, given back. What is asked of the channel itself
- * stands in chan_all.c.
+/* chan.c: handles on channels (kc_client_op.h): made, opened, looked at, given back. What is asked of the channel
+ * itself stands in chan_all.c.
  *
  * A handle is freed when its owner has given it back and no operation on it is left.
  */

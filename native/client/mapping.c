@@ -22,7 +22,7 @@
 #define MADV_POPULATE_READ 22
 #endif
 
-/* --- the table of those that are named ----------------------------------------------------------------------------- */
+/* --- the table of those that are named ---------------------------------------------------------------------------- */
 
 enum { KC_MAPPING_PLACES = 16 };
 
@@ -51,7 +51,7 @@ static void kc_mapping_link(kc_ipc *ipc, kc_mapping *mapping)
     *kc_mapping_find(ipc, mapping->region) = mapping;
 }
 
-/* A place for each, as far as there is memory: without it chains grow longer, and with the next region it is tried again. */
+/* A place for each, as far as there is memory: without it chains grow longer, and the next region tries again. */
 static void kc_mappings_grow(kc_ipc *ipc)
 {
     kc_mapping **old = ipc->mappings;
@@ -81,7 +81,7 @@ static bool kc_mapping_is_safe(int file, uint64_t bytes)
     int seals = fcntl(file, F_GET_SEALS);
     return bytes != 0 && bytes <= SIZE_MAX / 2 && seals >= 0 && (seals & F_SEAL_SHRINK) != 0 &&
            fstat(file, &status) == 0 && status.st_size > 0 && (uint64_t)status.st_size >= bytes &&
-           fstatfs(file, &system) == 0 && system.f_type == TMPFS_MAGIC; /* huge pages are not there though they are mapped */
+           fstatfs(file, &system) == 0 && system.f_type == TMPFS_MAGIC; /* huge pages may be mapped and not there */
 }
 
 static void *kc_mapping_map(int file, size_t bytes)
