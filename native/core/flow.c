@@ -1,6 +1,6 @@
-/* flow.c: how messages move (kc_flow.h): into a channel, to who holds them, and out. The order within a move: the commit
- * word, the words that follow from it, then lists and counters, so that a later stage can finish a move from its commit
- * alone. What their senders learn of it is flow_sender.c; how they come back, flow_back.c; copies, flow_tap.c. */
+/* flow.c: how messages move (kc_flow.h): into a channel, to who holds them, and out. The order within a move: the
+ * commit word, the words that follow from it, then lists and counters, so that a later stage can finish a move from its
+ * commit alone. What senders learn of it is flow_sender.c; how messages come back, flow_back.c; copies, flow_tap.c. */
 #include "kc_flow.h"
 
 #include "kc_pool.h"

@@ -1,5 +1,5 @@
-/* flow_back.c: messages that come back from who held them (kc_flow_give_back, kc_flow_untake): to their old place, or to
- * the policy for what was not delivered. How a message gets to a holder, and how it is lost, is flow.c.
+/* flow_back.c: messages that come back from who held them (kc_flow_give_back, kc_flow_untake): to their old place, or
+ * to the policy for what was not delivered. How a message gets to a holder, and how it is lost, is flow.c.
  *
  * Invariants: the messages that came back are the front of their channel's queue, by qseq; one that was destroyed,
  * revoked, has expired or was overtaken by a newer value does not come back.

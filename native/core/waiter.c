@@ -1,5 +1,5 @@
-/* waiter.c: how a waiting operation ends that nobody matched: by its channel, by a cancel, by time. What its owner learns
- * is waiter_result.c; what it may do with a message that it holds, waiter_held.c.
+/* waiter.c: how a waiting operation ends that nobody matched: by its channel, by a cancel, by time. What its owner
+ * learns is waiter_result.c; what it may do with a message that it holds, waiter_held.c.
  *
  * Invariant: whoever ends a waiter leaves it decided, out of every queue, and its charge given back.
  */
