@@ -1,6 +1,6 @@
-/* chan_end.c: how channels end: closed, which lets what waits drain; destroyed, which ends waiters and messages at once,
- * for a reason; and how messages end with their channel's consent: purged, or dropped and fetched back by its owner.
- * The record lives on until nothing names it (kc_chan_reap, chan.c).
+/* chan_end.c: how channels end: closed, which lets what waits drain; destroyed, which ends waiters and messages at
+ * once, for a reason. Also how a channel is rid of messages alone: purged, or dropped ones fetched by its owner. The
+ * record lives on until nothing names it (kc_chan_reap, chan.c).
  *
  * Invariant: the word changes first; from a destroyed channel nobody gets a message, and at it nobody waits.
  */
