@@ -128,6 +128,9 @@ void kc_pump_frame(kc_pump *pump, kc_connection *conn, kc_inbound *frame);
 bool kc_pump_is_hot(uint16_t cmd, unsigned minor);
 /* A reply that repeats cmd, then the end of the connection. */
 void kc_pump_fatal(kc_pump *pump, kc_connection *conn, uint16_t cmd, int32_t code);
+/* Puts the frame into the control queue, and the connection behind its barrier; answered when it is too long. ungranted: a
+ * hot one without its handle (1.0). */
+void kc_pump_hold(kc_pump *pump, kc_connection *conn, kc_inbound *frame, bool ungranted);
 /* Lets later frames of the connection run. */
 void kc_pump_lift(kc_pump *pump, kc_connection *conn);
 
