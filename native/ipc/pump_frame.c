@@ -1,8 +1,8 @@
-/* pump_frame.c: the rules that every request obeys, which way it goes, and what the hot ones share. What waits for Python
- * goes to pump_held.c.
+/* pump_frame.c: the rules that every request obeys, which way it goes, and what the hot ones share. What waits for
+ * Python goes to pump_held.c.
  *
- * Invariants: in 1.1 no two live requests of a connection have one REQ_ID; a frame whose form breaks these rules ends its
- * connection, one that is refused costs itself alone; files that nobody took over are discarded.
+ * Invariants: in 1.1 no two live requests of a connection have one REQ_ID; a frame whose form breaks these rules ends
+ * its connection, one that is refused costs itself alone; files that nobody took over are discarded.
  */
 #include "ipc/kc_pump_parts.h"
 

@@ -1,8 +1,8 @@
-/* pump_held.c: the frame that waits behind its connection's barrier: put aside for Python with all that came with it, and
- * served again when Python has made its handle. What Python does with it meanwhile is pump_control.c.
+/* pump_held.c: the frame that waits behind its connection's barrier: put aside for Python with all that came with it,
+ * and served again when Python has made its handle. What Python does with it meanwhile is pump_control.c.
  *
- * Invariants: a connection holds one such frame at most (kc_held); what Python may have to read is short (KC_CONTROL_*);
- * whatever was taken over here is given back here or there, once.
+ * Invariants: a connection holds one such frame at most (kc_held); what Python may have to read is short
+ * (KC_CONTROL_*); whatever was taken over here is given back here or there, once.
  */
 #include "ipc/kc_pump_parts.h"
 
@@ -50,8 +50,8 @@ static bool kc_held_has_few_attrs(const kc_request *request)
     return left == 0;
 }
 
-/* Whether Python may have to read it: one long frame would stop everybody. A SEND that waits for its handle may be long,
- * because of its element; when that lies in blocks, Python reads nothing. */
+/* Whether Python may have to read it: one long frame would stop everybody. A SEND that waits for its handle may be
+ * long, because of its element; when that lies in blocks, Python reads nothing. */
 static bool kc_held_is_modest(const kc_request *request, bool ungranted)
 {
     bool send = ungranted && (request->cmd == KC_CMD_CHAN_SEND || request->cmd == KC_CMD_CHAN_TRY_SEND);
