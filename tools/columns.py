@@ -1,8 +1,8 @@
 """Refuse lines of C over 120 columns, in the folders that keep to it.
 
 The others are not yet within it: native/client, native/include, native/remote, bench/, examples/,
-tests/e2e, tests/fuzz, tests/model, and of tests/native all but the two kinds named here. Whoever wraps
-one adds it.
+tests/e2e, tests/fuzz, tests/model, and of tests/native all but the two kinds named here. Whoever
+wraps one adds it.
 """
 
 import sys
