@@ -180,7 +180,7 @@ struct kc_engine {
     _Atomic uint32_t ended_count; /* of them, to be seen without the lock */
     uint32_t tok_capacity; /* clause records up to here belong to tokens */
     uint32_t parked_per_channel;
-    uint64_t dice;         /* where the next unbiased select starts (splitmix64) */
+    uint64_t dice;         /* of unbiased selects (kc_order.h) */
     uint32_t breach;       /* a channel whose invariant broke */
     uint32_t ring_count;
     int ring[64];          /* eventfds to ring after the lock is given back */
