@@ -57,7 +57,7 @@ def _entry(channel: Channel) -> list[Pair]:
 
 def get_stats(broker: Broker, request: Request) -> Outcome:
     channel = target(broker, request)
-    stats = broker.stats(channel)
+    stats = broker.channels.stats(channel)
     if not request.minor:
         return request.done((_wire.ATTR_SEND_OPS, stats[1]), (_wire.ATTR_RECV_OPS, stats[2]))
     flags = request.flags(_wire.FLAG_STATS_ALL)

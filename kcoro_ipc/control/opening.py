@@ -33,10 +33,10 @@ def grant(broker: Broker, peer: Peer, channel: Channel, rights: int, made: bool)
     try:
         if not made:
             broker.registry.permit(peer, channel, rights)
-        return broker.grant(peer, channel, rights)
+        return broker.channels.grant(peer, channel, rights)
     except KcoroError:
         if made:
-            broker.destroy(channel, peer, "its maker got no handle")
+            broker.channels.destroy(channel, peer, "its maker got no handle")
         raise
 
 
@@ -47,7 +47,7 @@ def open_channel(broker: Broker, request: Request) -> Outcome:
         raise InvalidArgument("OPEN takes what exists; exclusive is for MAKE")
     try:
         channel = target(broker, request)
-        broker.check_alive(channel)
+        broker.channels.check_alive(channel)
         rights = _take(broker, request.peer, channel, request.rights(), flags)
     except NoSuchChannel as error:
         return _wait_for_name(broker, request, flags, error)
@@ -58,7 +58,7 @@ def _take(broker: Broker, peer: Peer, channel: Channel, rights: int, flags: int)
     """The same for who waited and who did not: rights, then properties, then the handle."""
     broker.registry.permit(peer, channel, rights)
     check_properties(flags, channel)
-    return broker.grant(peer, channel, rights)
+    return broker.channels.grant(peer, channel, rights)
 
 
 # --- names that are still to come ---

@@ -23,7 +23,7 @@ LEAST_INTERVAL_MS = 100
 
 def subscribe(broker: Broker, request: Request) -> Outcome:
     channel = target(broker, request)
-    broker.check_alive(channel)
+    broker.channels.check_alive(channel)
     interval_ms = request.number(_wire.ATTR_INTERVAL_MS)
     if interval_ms < LEAST_INTERVAL_MS:
         raise InvalidArgument(f"INTERVAL_MS is at least {LEAST_INTERVAL_MS}, not {interval_ms}")
@@ -39,9 +39,11 @@ def tell(broker: Broker, subscription: Subscription) -> None:
     """One event, or none if the last one still waits; the next is due an interval later."""
     channel = broker.registry.channels.get(subscription.chan_id)
     if channel is None or channel.destroyed:
-        reason = broker.reason(channel) if channel is not None else "the channel was destroyed"
+        reason = (
+            broker.channels.reason(channel) if channel is not None else "the channel was destroyed"
+        )
         return finish_subscription(broker, subscription, OperationCancelled(reason=reason))
-    if not _say(broker, subscription, array("Q", broker.stats(channel))):
+    if not _say(broker, subscription, array("Q", broker.channels.stats(channel))):
         subscription.skipped += 1
         broker.books.skipped += 1
     broker.registry.deadlines.add(broker.clock() + subscription.interval_ns, subscription)
