@@ -69,10 +69,10 @@ class Broker:
 
     def set_policy(self, policy: Policy) -> None:
         """Rules and admin group from now on; as `channels.give` for all of them."""
-        self.registry.policy = policy
-        for name in self.registry.openings:
+        self.registry.judge.policy = policy
+        for name in self.registry.waiting.openings:
             if (channel := self.registry.names.get(name)) is not None:
-                self.registry.arrive(channel)
+                self.registry.waiting.arrive(channel)
 
     def set_limits(self, limits: Limits) -> None:
         """All that are no sizes of tables, for users and connections that are there, too. Who uses
@@ -137,9 +137,9 @@ class Broker:
 
     def next_deadline_ns(self) -> int | None:
         """When `control.due` has something to do; the past when it has now."""
-        if self.registry.arrivals:
+        if self.registry.waiting.arrivals:
             return 0
-        first = self.registry.deadlines.next_ns()
+        first = self.registry.waiting.deadlines.next_ns()
         times = [self.users.next_deadline_ns(), first, self.talk.next_ns()]
         return min((when for when in times if when is not None), default=None)
 
@@ -149,4 +149,4 @@ class Broker:
         self.talk.due()
         for user in self.users.idle_for_long():
             self._end_legacy(user)
-        yield from self.registry.deadlines.due(now_ns, most)
+        yield from self.registry.waiting.deadlines.due(now_ns, most)

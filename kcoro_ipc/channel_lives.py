@@ -1,6 +1,6 @@
 """Lives of channels: handles hold them, clients close and destroy them, until nothing has them.
 
-How they come to be is channel_making.py, who may do this the registry's. Each method leaves
+How they come to be is channel_making.py, who may do what rights.py. Each method leaves
 registry, engine and pump agreeing, also when it raises.
 
 Invariants:
@@ -98,7 +98,7 @@ class ChannelLives:
         do; whoever waits for its name and may see it now gets it."""
         channel.uid, channel.gid = owner
         channel.settings = replace(channel.settings, mode=mode)
-        self._registry.arrive(channel)
+        self._registry.waiting.arrive(channel)
 
     def say_given(self, channel: Channel, peer: Peer) -> None:
         about = {"chan_id": channel.chan_id, "name": channel.name, "uid": peer.uid}

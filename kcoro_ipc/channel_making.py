@@ -2,7 +2,7 @@
 
 Functions of a broker, which leave its registry and engine agreeing, also when they raise. What they
 judge is what other channels have to do with the new one: that for its dead letters, that of which
-it is a tap. Whether the peer may make it was asked before (registry.py); it has no handle yet, and
+it is a tap. Whether the peer may make it was asked before (rights.py); it has no handle yet, and
 the rest of its life is in channel_lives.py.
 
 Invariants:
@@ -62,7 +62,7 @@ def declare(broker: Broker, name: str, settings: Settings, owner: Owner) -> Chan
             raise _unfit(settings) from None
         raise
     channel.declared = True
-    broker.registry.arrive(channel)
+    broker.registry.waiting.arrive(channel)
     about = {"chan_id": channel.chan_id, "name": name, "uid": owner.uid}
     say(logging.INFO, "channel declared", **about)
     return channel
@@ -141,7 +141,7 @@ def _tapped(broker: Broker, peer: Peer, settings: Settings) -> Channel | None:
     if not settings.tap_of:
         return None
     source = broker.registry.find(peer, settings.tap_of, None)
-    broker.registry.permit(peer, source, MANAGE | READ)
+    broker.registry.judge.permit(peer, source, MANAGE | READ)
     broker.channels.check_alive(source)
     broker.registry.check_taps(source)
     return source
@@ -161,7 +161,7 @@ def _dead_letter(broker: Broker, peer: Peer, settings: Settings) -> int:
     name = settings.dead_letter
     try:
         target = broker.registry.find(peer, None, name)
-        broker.registry.permit(peer, target, WRITE)
+        broker.registry.judge.permit(peer, target, WRITE)
     except (NoSuchChannel, AccessDenied) as error:
         raise type(error)(f"dead-letter channel {name}: {error.message}") from error
     if target.settings.kind != _wire.KIND_UNLIMITED or target.settings.dead_letter is not None:

@@ -18,8 +18,8 @@ from kcoro_ipc.errors import (
     InvalidArgument,
     KcoroError,
 )
+from kcoro_ipc.names import check_name
 from kcoro_ipc.records import BOTH, MANAGE, READ, WRITE, Channel, Owner
-from kcoro_ipc.registry import check_name
 
 SENDS = {_wire.CMD_CHAN_SEND, _wire.CMD_CHAN_TRY_SEND}
 
@@ -34,12 +34,12 @@ def make(broker: Broker, request: Request) -> Outcome:
     name = None if octets is None else check_name(octets)
     channel = broker.registry.names.get(name) if name is not None else None
     made = channel is None
-    if channel is None or not broker.registry.rights(request.peer, channel):
+    if channel is None or not broker.registry.judge.rights(request.peer, channel):
         # The same answer whether the name is hidden or free.
-        broker.registry.permit_making(request.peer, name, request.rights())
+        broker.registry.judge.permit_making(request.peer, name, request.rights())
     if channel is None:
         usual = Owner(request.peer.uid, request.peer.gid)
-        owner = read_owner(request, broker.registry.is_admin(request.peer), usual)
+        owner = read_owner(request, broker.registry.judge.is_admin(request.peer), usual)
         channel = channel_making.make(
             broker, request.peer, name, settings, not request.minor, owner
         )
@@ -48,7 +48,7 @@ def make(broker: Broker, request: Request) -> Outcome:
         check_agrees(request, settings, channel)
     rights = grant(broker, request.peer, channel, request.rights(), made)
     if made:
-        broker.registry.arrive(channel)  # `due` answers them, a bounded number in each turn
+        broker.registry.waiting.arrive(channel)  # `due` answers them, a bounded number in each turn
     if not request.minor:
         return request.reply([(_wire.ATTR_CHAN_ID, channel.chan_id)])
     return request.done(*described(channel, rights))
@@ -57,7 +57,7 @@ def make(broker: Broker, request: Request) -> Outcome:
 def _check_may_open_again(broker: Broker, request: Request, channel: Channel) -> None:
     if request.number(_wire.ATTR_FLAGS) & _wire.FLAG_CHAN_EXCLUSIVE:
         raise ChannelExists("it exists, and FLAGS says exclusive")
-    if not broker.registry.rights(request.peer, channel):
+    if not broker.registry.judge.rights(request.peer, channel):
         raise AccessDenied("the name is taken by a channel of another user")
 
 
@@ -109,8 +109,8 @@ def configure(broker: Broker, request: Request) -> Outcome:
     the mode may do all."""
     channel = target(broker, request)
     broker.channels.check_alive(channel)
-    broker.registry.permit_owning(request.peer, channel)
-    is_admin = broker.registry.is_admin(request.peer)
+    broker.registry.judge.permit_owning(request.peer, channel)
+    is_admin = broker.registry.judge.is_admin(request.peer)
     owner = read_owner(request, is_admin, Owner(channel.uid, channel.gid))
     broker.channels.give(channel, owner, read_mode(request, channel.settings.mode))
     broker.channels.say_given(channel, request.peer)
@@ -119,7 +119,7 @@ def configure(broker: Broker, request: Request) -> Outcome:
 
 def _managed(broker: Broker, request: Request) -> Channel:
     channel = target(broker, request)
-    broker.registry.permit(request.peer, channel, MANAGE)
+    broker.registry.judge.permit(request.peer, channel, MANAGE)
     return channel
 
 
@@ -127,13 +127,13 @@ def first_use(broker: Broker, request: Request) -> Outcome:
     """A SEND or RECV of a 1.0 connection without a handle: it gets one with what the mode gives."""
     channel = target(broker, request)
     wanted = WRITE if request.cmd in SENDS else READ
-    broker.registry.permit(request.peer, channel, wanted)
+    broker.registry.judge.permit(request.peer, channel, wanted)
     if channel.chan_id in request.peer.handles:
         raise AccessDenied
     settings = channel.settings
     fixed = settings.flags & _wire.FLAG_CHAN_FIXED_SIZE
     if not fixed or settings.elem_size > LEGACY_LARGEST:
         raise InvalidArgument("ABI 1.0 needs elements of one size up to 65,535 bytes")
-    allowed = broker.registry.rights(request.peer, channel) & BOTH
+    allowed = broker.registry.judge.rights(request.peer, channel) & BOTH
     broker.channels.grant(request.peer, channel, allowed)
     return RESUBMIT

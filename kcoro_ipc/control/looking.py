@@ -91,8 +91,8 @@ def _seen(broker: Broker, asker: Peer, channel: Channel, peer: Peer | None) -> l
     """Nothing when the connection is gone, or not to be known."""
     if peer is None:
         return []
-    manages = broker.registry.rights(asker, channel) & MANAGE
-    return who(peer) if manages or broker.registry.knows(asker, peer) else []
+    manages = broker.registry.judge.rights(asker, channel) & MANAGE
+    return who(peer) if manages or broker.registry.judge.knows(asker, peer) else []
 
 
 def _waiters(broker: Broker, request: Request, channel: Channel, page: Page) -> list[Pair]:

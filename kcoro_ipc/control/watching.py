@@ -30,8 +30,8 @@ def subscribe(broker: Broker, request: Request) -> Outcome:
     subscription = Subscription(
         request.peer.conn, request.req_id, channel.chan_id, interval_ms * 1_000_000
     )
-    broker.registry.subscribe(request.peer, subscription)
-    broker.registry.deadlines.add(broker.clock(), subscription)
+    broker.registry.waiting.subscribe(request.peer, subscription)
+    broker.registry.waiting.deadlines.add(broker.clock(), subscription)
     return LET_GO
 
 
@@ -46,7 +46,7 @@ def tell(broker: Broker, subscription: Subscription) -> None:
     if not _say(broker, subscription, array("Q", broker.channels.stats(channel))):
         subscription.skipped += 1
         broker.books.skipped += 1
-    broker.registry.deadlines.add(broker.clock() + subscription.interval_ns, subscription)
+    broker.registry.waiting.deadlines.add(broker.clock() + subscription.interval_ns, subscription)
     return None
 
 
@@ -79,6 +79,6 @@ def _changed(told: "array[int] | None", stats: "array[int]") -> list[Pair]:
 
 def finish_subscription(broker: Broker, subscription: Subscription, error: KcoroError) -> None:
     peer = broker.registry.peers[subscription.conn]
-    broker.registry.end_subscription(peer, subscription)
+    broker.registry.waiting.end_subscription(peer, subscription)
     frame = request_frame(_wire.CMD_SUBSCRIBE, subscription.req_id, failure(error, minor=1))
     broker.pump.finish(subscription.conn, subscription.req_id, frame)
