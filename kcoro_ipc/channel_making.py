@@ -143,7 +143,7 @@ def _tapped(broker: Broker, peer: Peer, settings: Settings) -> Channel | None:
     source = broker.registry.find(peer, settings.tap_of, None)
     broker.registry.judge.permit(peer, source, MANAGE | READ)
     broker.channels.check_alive(source)
-    broker.registry.check_taps(source)
+    broker.registry.limits.check(taps_per_channel=source.taps)
     return source
 
 

@@ -90,10 +90,6 @@ class Registry:
         if source is not None:
             source.taps += change
 
-    def check_taps(self, source: Channel) -> None:
-        """QuotaExceeded when it has as many taps as it may have."""
-        self.limits.check(taps_per_channel=source.taps)
-
     def new_chan_id(self) -> int:
         return next(self._chan_ids)
 
@@ -160,8 +156,7 @@ class Registry:
         """
         handle = peer.handles.get(channel.chan_id)
         if handle is None:
-            if len(peer.handles) >= self.limits.handles_per_connection:
-                raise self.limits.refuse("handles_per_connection", len(peer.handles))
+            self.limits.check(handles_per_connection=len(peer.handles))
             handle = peer.handles[channel.chan_id] = Handle()
         before = handle.rights
         handle.add(rights)
