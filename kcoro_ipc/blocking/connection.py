@@ -102,15 +102,17 @@ class Connection:
             raise BusyResourceError(BUSY)
         self._under_way = sent
         try:
-            ending, outflow, inflow = self._ending, self._outflow, self._inflow
+            ending = self._ending
             if ending.why is not None or ending.generation != forks.generation:
                 raise ending.error()
             if self._releases.dropped or self._releases.owed:
                 self._releases.end_dropped()  # with this request
             if timeout is not self._bound.limited_to:
                 self._bound.limit(timeout)
+            inflow = self._inflow
             raw = inflow.raw
             raw.clear()
+            outflow = self._outflow
             told = 0
             if inflow.ahead or outflow.untold:
                 self._sorting.catch_up()
