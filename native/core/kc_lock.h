@@ -30,5 +30,7 @@ typedef struct kc_lock {
 
 void kc_lock_take(kc_lock *lock);
 void kc_lock_give(kc_lock *lock);
+/* The same for whoever has called others meanwhile: one of them may have started the first thread. */
+void kc_lock_give_after_calls(kc_lock *lock);
 
 #endif

@@ -139,7 +139,8 @@ static KC_APART void give_word(kc_lock *lock) {
 }
 
 /* While the process has one thread (glibc knows: sys/single_threaded.h) nobody can contend, and a locked instruction
- * costs more than the rest of the operation. No thread is ever started under the lock, so take and give agree.
+ * costs more than the rest of the operation. Nobody starts a thread under the lock, so take and give agree; whoever calls
+ * a user's function under it does not know that, and gives it back by kc_lock_give_after_calls.
  *
  * Never inlined: a coroutine that waits goes on in another thread, and a compiler that had the address of `self` from
  * before would take the lock in the name of the thread that it left. */
@@ -157,4 +158,17 @@ void kc_lock_give(kc_lock *lock) {
         give_word(lock);
     else
         atomic_store_explicit(&lock->inside, 0, memory_order_release);
+}
+
+/* How it was taken is in the lock: the word of whoever was the only thread has no by_word beside it, and others may
+ * sleep on it by now. */
+KC_RARE void kc_lock_give_after_calls(kc_lock *lock) {
+#if KC_MUTANT == 80 /* whoever was the only thread when it took a lock gives it back as one of several */
+    kc_lock_give(lock);
+    return;
+#endif
+    if (lock->by_word == 0 && atomic_load_explicit(&lock->inside, memory_order_relaxed) != 0)
+        atomic_store_explicit(&lock->inside, 0, memory_order_release);
+    else
+        give_word(lock);
 }

@@ -98,7 +98,54 @@ KC_TEST(a_lock_becomes_its_only_users_own_until_another_wants_it) {
     KC_CHECK_EQ(atomic_load(&s.lock.word), 0);
 }
 
+/* ---- the first thread is started under a lock ---- */
+
+static void *comes_and_steps(void *arg) {
+    shared *s = arg;
+
+    atomic_store(&s->stage, 1);
+    step(s);
+    return NULL;
+}
+
+/* The first of all: there must have been no other thread yet. */
+KC_TEST(a_lock_under_which_the_first_thread_was_started_is_given_back) {
+    shared s = {.a = 0};
+    pthread_t thread;
+
+    kc_lock_take(&s.lock);
+    KC_REQUIRE(pthread_create(&thread, NULL, comes_and_steps, &s) == 0);
+    rt_until(&s.stage, 1);
+    for (int i = 0; i < 1000 && (atomic_load(&s.lock.word) >> 31) == 0; i++) /* mostly it sleeps on the word by then */
+        (void)sched_yield();
+    kc_lock_give_after_calls(&s.lock);
+    KC_REQUIRE((atomic_load(&s.lock.word) & INT32_MAX) != 1); /* 1: whoever was the only thread still has it */
+    KC_REQUIRE(pthread_join(thread, NULL) == 0);
+    KC_CHECK_EQ(s.a, 1);
+    KC_CHECK_EQ(atomic_load(&s.lock.word), 0);
+}
+
+static void give_back_after_calls(shared *s) {
+    kc_lock_take(&s->lock);
+    s->a++;
+    s->b++;
+    kc_lock_give_after_calls(&s->lock);
+}
+
+KC_TEST(a_lock_is_given_back_after_calls_however_it_was_taken) {
+    shared s = {.a = 0};
+
+    for (int i = 0; i < ALONE_ROUNDS; i++) /* by word, and then by its owner */
+        give_back_after_calls(&s);
+    KC_CHECK(atomic_load(&s.lock.owner) != 0);
+    KC_CHECK_EQ(atomic_load(&s.lock.inside), 0);
+    KC_CHECK_EQ(atomic_load(&s.lock.word), 0);
+    KC_CHECK_EQ(s.a, ALONE_ROUNDS);
+}
+
 int main(void) {
+    KC_RUN(a_lock_under_which_the_first_thread_was_started_is_given_back);
+    KC_RUN(a_lock_is_given_back_after_calls_however_it_was_taken);
     KC_RUN(an_owner_and_whoever_takes_it_back_are_never_in_together);
     KC_RUN(many_threads_count_together);
     KC_RUN(a_lock_becomes_its_only_users_own_until_another_wants_it);
