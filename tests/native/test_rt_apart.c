@@ -210,6 +210,7 @@ KC_TEST(nothing_is_sent_to_one_whose_cancel_was_set_before_it_waited) {
 typedef struct orphan {
     kc_channel *a, *b;
     int code;
+    void *got;
 } orphan;
 
 static void sends_a_pointer(void *arg) {
@@ -239,6 +240,29 @@ static void sends_and_drops(void *arg) {
     kc_channel_drop(o->a);
 }
 
+static void receives_a_pointer(void *arg) {
+    orphan *o = arg;
+
+    o->code = kc_channel_recv_ptr(o->a, &o->got, NULL, KC_NEVER);
+}
+
+static void selects_a_pointer(void *arg) {
+    orphan *o = arg;
+    uint32_t index = 9;
+    kc_channel_clause clauses[2] = {{.channel = o->b, .dir = KC_CLAUSE_RECV}, {.channel = o->a, .dir = KC_CLAUSE_RECV}};
+
+    o->code = kc_channel_select(clauses, 2, 0, KC_NEVER, NULL, &index);
+    KC_CHECK_EQ(index, 1);
+    o->got = (void *)(uintptr_t)clauses[1].desc.offset;
+}
+
+static void sends_to_it_and_drops(void *arg) {
+    orphan *o = arg;
+
+    KC_CHECK_EQ(kc_channel_try_send_ptr(o->a, o, sizeof *o), KC_OK);
+    kc_channel_drop(o->a);
+}
+
 static void orphaned(kc_co_fn waits, kc_co_fn drops, int code) {
     kc_channel_config config = {.kind = KC_KIND_RENDEZVOUS};
     kc_hub *hub = rt_hub();
@@ -252,6 +276,7 @@ static void orphaned(kc_co_fn waits, kc_co_fn drops, int code) {
     rt_spawn(sched, drops, &o);
     KC_CHECK_EQ(kc_sched_drain(sched, KC_NEVER), KC_OK);
     KC_CHECK_EQ(o.code, code);
+    KC_CHECK(o.got == (drops == sends_to_it_and_drops ? &o : NULL));
     kc_co_drop(co);
     kc_sched_free(sched);
     kc_channel_drop(o.b);
@@ -262,6 +287,8 @@ KC_TEST(who_waits_when_the_last_reference_goes_is_told_and_touches_nothing_of_it
     orphaned(sends_a_pointer, drops_one, KC_ECANCELED);
     orphaned(selects_two, drops_one, KC_ECANCELED);
     orphaned(selects_two, sends_and_drops, KC_OK);
+    orphaned(receives_a_pointer, sends_to_it_and_drops, KC_OK);
+    orphaned(selects_a_pointer, sends_to_it_and_drops, KC_OK);
 }
 
 int main(void) {
