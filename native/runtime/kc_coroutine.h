@@ -160,5 +160,8 @@ void kc_sched_arrived(kc_co *co);
  * has one; it is given back when the thread ends. Without memory it goes without, and asks again the next time
  * (guard.c). */
 void kc_guard_thread(void);
+/* From now on, for good: in a child of fork(2) its thread is no worker and in no coroutine of a scheduler (forked.c).
+ * KC_ENOMEM. */
+int kc_fork_watch(void);
 
 #endif

@@ -127,7 +127,9 @@ int kc_sched_make(const kc_sched_config *config, kc_sched **sched_out) {
     s->count = workers;
     (void)pthread_mutex_init(&s->clock.lock, NULL);
     (void)kc_blocking_begin(&s->blocking, BLOCKED_THREADS, BLOCKED_IDLE_NS); /* starts none, cannot fail */
-    rc = prepare(s, &wanted);
+    rc = kc_fork_watch();
+    if (rc == KC_OK)
+        rc = prepare(s, &wanted);
     if (rc != KC_OK) {
         free(s);
         return rc;

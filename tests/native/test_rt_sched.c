@@ -1,11 +1,14 @@
 /* test_rt_sched.c: a scheduler with 1, 2 and 4 workers: each coroutine runs, none is lost, none runs twice; what it
  * refuses, and what it keeps for the next. */
 #include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "kc_asleep.h"
+#include "kcoro/kc_timer.h"
 #include "runtime/kc_worker.h"
 
 typedef struct tally {
@@ -184,6 +187,67 @@ KC_TEST(a_child_of_fork_is_refused_also_when_a_lock_is_held_for_ever) {
     kc_sched_free(h.sched);
 }
 
+/* ---- fork in a coroutine ---- */
+
+typedef struct parent {
+    kc_sched *sched;
+    pid_t pid;
+    _Atomic uint32_t ran; /* in this process */
+    bool returns;
+    int status; /* of the child */
+} parent;
+
+static void runs_in_the_parent(void *arg) {
+    parent *p = arg;
+
+    (void)atomic_fetch_add(&p->ran, 1);
+    if (getpid() != p->pid)
+        _exit(1);
+}
+
+static bool is_a_plain_thread(const parent *p) {
+    bool nowhere = kc_co_self() == NULL && kc_sched_self() == NULL && kc_co_park() == KC_EINVAL;
+
+    kc_co_yield();
+    return nowhere && kc_sleep_ns(1000) == KC_OK && atomic_load(&p->ran) == 0;
+}
+
+static void forks(void *arg) {
+    static const struct rlimit none = {0};
+    parent *p = arg;
+    pid_t child = 0;
+
+    rt_spawn(p->sched, runs_in_the_parent, p); /* the next that this worker would go on with */
+    child = fork();
+    KC_REQUIRE(child >= 0);
+    if (child == 0) {
+        (void)alarm(30);
+        (void)setrlimit(RLIMIT_CORE, &none);
+        if (!p->returns)
+            _exit(is_a_plain_thread(p) ? 7 : 2);
+        return;
+    }
+    KC_CHECK(kc_co_self() != NULL && kc_sched_self() == p->sched);
+    KC_REQUIRE(waitpid(child, &p->status, 0) == child);
+}
+
+static int status_of_a_child(bool returns) {
+    parent p = {.sched = rt_sched(1), .pid = getpid(), .returns = returns};
+
+    rt_spawn(p.sched, forks, &p);
+    kc_sched_free(p.sched);
+    KC_CHECK_EQ(p.ran, 1);
+    return p.status;
+}
+
+KC_TEST(a_child_that_a_coroutine_forked_is_no_coroutine_and_runs_none_of_its_parents) {
+    int status = status_of_a_child(false);
+
+    KC_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    status = status_of_a_child(true);
+    KC_CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
 /* qemu-user before 8.0 does nothing for MADV_WIPEONFORK and says that it was done (linux-user/mmap.c,
  * target_madvise). */
 static bool wipes_on_fork(void) {
@@ -278,6 +342,7 @@ int main(void) {
     } else {
         printf("skipped: a_child_of_fork_is_refused: this qemu does nothing for MADV_WIPEONFORK, and says it did\n");
     }
+    KC_RUN(a_child_that_a_coroutine_forked_is_no_coroutine_and_runs_none_of_its_parents);
     KC_RUN(there_are_as_many_workers_as_processors_that_may_be_used);
     KC_RUN(who_is_kept_keeps_its_record_and_not_its_stack);
     KC_RUN(a_hundred_thousand_spawns_reuse_their_stacks);

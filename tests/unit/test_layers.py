@@ -132,7 +132,7 @@ NATIVE_ROWS: list[set[str]] = [
     {"runtime/wake"},
     {"runtime/heap"},
     {"runtime/timers", "runtime/poller", "runtime/blocking"},
-    {"runtime/coroutine", "runtime/futex"},
+    {"runtime/coroutine", "runtime/forked", "runtime/futex"},
     {"runtime/wait"},
     {"runtime/clock"},
     {"runtime/worker"},
