@@ -19,8 +19,10 @@ static void forget_worker(void) {
 #if KC_MUTANT == 84 /* a child that a coroutine forked goes on with the parent's coroutines */
     return;
 #endif
-    if (here->co != NULL && kc_co_sched(here->co) != NULL)
+    if (here->co != NULL && kc_co_sched(here->co) != NULL) {
+        here->co->fn = NULL; /* it must not end here (coroutine.c) */
         here->co = NULL;
+    }
     here->worker = NULL;
 }
 

@@ -54,7 +54,7 @@ struct kc_co {
     kc_gate park;          /* kc_co_unpark: its user's alone */
     kc_gate rest;          /* kc_co_rouse */
     _Atomic uint32_t refs;
-    kc_co_fn fn;
+    kc_co_fn fn; /* NULL: it is the parent's, and this a child of fork */
     void *arg;
     kc_stack stack; /* as made; once the state is FINISHED it was given back, or just is */
     char name[KC_CO_NAME_BYTES];
