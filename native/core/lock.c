@@ -81,8 +81,8 @@ static void sleep_surely(void) {
         ;
 }
 
-/* An owner that is in is soon out again, but for one that was put off its processor. That may be this one's, and the owner
- * of lower priority: then to yield gives it nothing. */
+/* An owner that is in is soon out again, but for one that was put off its processor. That may be this one's, and the
+ * owner of lower priority: then to yield gives it nothing. */
 static void wait_until_out(kc_lock *lock) {
     const struct timespec moment = {.tv_nsec = MOMENT_NS};
 
@@ -171,8 +171,8 @@ static KC_APART void give_word(kc_lock *lock) {
 }
 
 /* While the process has one thread (glibc knows: sys/single_threaded.h) nobody can contend, and a locked instruction
- * costs more than the rest of the operation. Nobody starts a thread under the lock, so take and give agree; whoever calls
- * a user's function under it does not know that, and gives it back by kc_lock_give_after_calls.
+ * costs more than the rest of the operation. Nobody starts a thread under the lock, so take and give agree; whoever
+ * calls a user's function under it does not know that, and gives it back by kc_lock_give_after_calls.
  *
  * Never inlined: a coroutine that waits goes on in another thread, and a compiler that had the address of `self` from
  * before would take the lock in the name of the thread that it left. */

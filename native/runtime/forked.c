@@ -1,9 +1,11 @@
 /* forked.c: the thread that a child of fork(2) has is none of its parent's workers, also if a coroutine called fork
  * (decision 0077).
  *
- * What goes on in the child would otherwise still be that coroutine: its next wait or yield would look into the parent's
- * queues, which the child has a copy of, and go on with others who go on in the parent as well. Handlers of fork are the
- * process's, so that one was asked for is kept for the process; a library that is unloaded takes its handler along.
+ * What goes on in the child would otherwise still be that coroutine: its next wait or yield would look into the
+ * parent's queues, which the child has a copy of, and go on with others who go on in the parent as well. Handlers of
+ * fork are the process's, so that one was asked for is kept for the process; a library that is unloaded takes its
+ * handler along.
+ *
  * A coroutine that nobody schedules belongs to the child as it did to its parent.
  */
 #include <pthread.h>

@@ -256,6 +256,31 @@ KC_TEST(an_unbiased_select_favours_no_clause) {
     w_close(&w);
 }
 
+KC_TEST(of_two_clauses_that_are_ready_each_has_its_share_whatever_lies_between_them) {
+    enum { CLAUSES = 8, ROUNDS = 400 };
+    kc_world w = w_open();
+    kc_chan chans[CLAUSES];
+    int won[CLAUSES] = {0};
+
+    for (int i = 0; i < CLAUSES; i++)
+        chans[i] = w_buffered(&w, 1);
+    for (int i = 0; i < ROUNDS; i++) {
+        kc_clause clauses[CLAUSES];
+        kc_result result;
+        for (int c = 0; c < CLAUSES; c++)
+            clauses[c] = w_receiving(chans[c]);
+        (void)w_try_send(&w, chans[0], "a"); /* these two are ready each time, and nobody else ever is */
+        (void)w_try_send(&w, chans[1], "b");
+        result = w_select(&w, clauses, CLAUSES, 0);
+        won[result.clause % CLAUSES]++;
+        (void)w_text(&w, result);
+    }
+    KC_CHECK_EQ(won[0] + won[1], ROUNDS);
+    KC_CHECK(won[0] > ROUNDS / 3); /* the dice are the same each time; one way round: 350 and 50 */
+    KC_CHECK(won[1] > ROUNDS / 3);
+    w_close(&w);
+}
+
 KC_TEST(an_unbiased_select_that_parks_twice_at_one_channel_favours_no_clause) {
     kc_world w = w_open();
     kc_chan c = w_rendezvous(&w);
@@ -400,6 +425,7 @@ int main(void) {
     KC_RUN(closing_a_channel_ends_a_select_that_receives_from_it);
     KC_RUN(destroying_a_channel_ends_a_select_with_its_reason);
     KC_RUN(an_unbiased_select_favours_no_clause);
+    KC_RUN(of_two_clauses_that_are_ready_each_has_its_share_whatever_lies_between_them);
     KC_RUN(an_unbiased_select_that_parks_twice_at_one_channel_favours_no_clause);
     KC_RUN(a_biased_select_keeps_the_given_order);
     KC_RUN(sixty_four_clauses_are_taken_and_sixty_five_refused);

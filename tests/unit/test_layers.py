@@ -83,7 +83,7 @@ NATIVE_ROWS: list[set[str]] = [
     {"kcoro/kc_engine"},
     {"kcoro/kc_chan"},
     {"kcoro/kc_desc", "kcoro/kc_file"},
-    {"core/state", "core/layout"},
+    {"core/state", "core/layout", "core/clause"},
     {"core/lock", "core/word"},
     {"core/record"},
     {"core/arena"},

@@ -99,7 +99,8 @@ typedef struct kc_channel_clause {
 } kc_channel_clause;
 
 /* 1..64 clauses, all local and of one hub, or all of one daemon's connection (else KC_EINVAL). index_out: the clause that
- * took effect, or whose channel is closed or destroyed; it must not be NULL. flags: KC_OP_BIASED, KC_OP_TRY, or 0. */
+ * took effect, or whose channel is closed or destroyed; it must not be NULL. flags: KC_OP_BIASED, KC_OP_TRY, or 0. Of several
+ * that are ready any may be taken, of two each as often; with KC_OP_BIASED the first. */
 KC_API int kc_channel_select(kc_channel_clause *clauses, uint32_t count, uint32_t flags, int64_t deadline_ns,
                              kc_cancel *cancel, uint32_t *index_out);
 
