@@ -32,5 +32,7 @@ void kc_lock_take(kc_lock *lock);
 void kc_lock_give(kc_lock *lock);
 /* The same for whoever has called others meanwhile: one of them may have started the first thread. */
 void kc_lock_give_after_calls(kc_lock *lock);
+/* In a child of fork(2): this thread has another id there, and a thread of the child may be given the old one. */
+void kc_lock_forget_thread(void);
 
 #endif

@@ -31,6 +31,8 @@ static _Thread_local uint32_t self;
 
 static KC_RARE uint32_t learn_id(void) { return self = (uint32_t)syscall(SYS_gettid); }
 
+void kc_lock_forget_thread(void) { self = 0; }
+
 static uint32_t member_id(void) { return self != 0 ? self : learn_id(); }
 
 static void sleep_while(kc_lock *lock, uint32_t seen) {

@@ -15,9 +15,10 @@
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int watched = KC_ENOMEM;
 
-static void forget_worker(void) {
+static void forget_parent(void) {
     kc_here *here = kc_here_get();
 
+    kc_lock_forget_thread();
 #if KC_MUTANT == 84 /* a child that a coroutine forked goes on with the parent's coroutines */
     return;
 #endif
@@ -28,7 +29,7 @@ static void forget_worker(void) {
     here->worker = NULL;
 }
 
-static void watch(void) { watched = pthread_atfork(NULL, NULL, forget_worker) == 0 ? KC_OK : KC_ENOMEM; }
+static void watch(void) { watched = pthread_atfork(NULL, NULL, forget_parent) == 0 ? KC_OK : KC_ENOMEM; }
 
 int kc_fork_watch(void) {
     (void)pthread_once(&once, watch);

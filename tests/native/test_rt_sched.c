@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -187,6 +188,33 @@ KC_TEST(a_child_of_fork_is_refused_also_when_a_lock_is_held_for_ever) {
     kc_sched_free(h.sched);
 }
 
+/* As the only thread of a process it needs no name (lock.c): 1. */
+static bool takes_locks_in_its_own_name(void) {
+    kc_lock lock = {0};
+    uint32_t word = 0;
+
+    kc_lock_take(&lock);
+    word = atomic_load(&lock.word);
+    kc_lock_give(&lock);
+    return word == 1 || word == (uint32_t)syscall(SYS_gettid);
+}
+
+/* Else a thread of the child that is given the parent's number, once the parent is gone, owns what this one owns. */
+KC_TEST(a_child_of_fork_takes_locks_in_its_own_name) {
+    kc_sched *sched = rt_sched(1);
+    int status = 0;
+    pid_t child = 0;
+
+    KC_CHECK(takes_locks_in_its_own_name());
+    child = fork();
+    KC_REQUIRE(child >= 0);
+    if (child == 0)
+        _exit(takes_locks_in_its_own_name() ? 7 : 0);
+    KC_REQUIRE(waitpid(child, &status, 0) == child);
+    KC_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    kc_sched_free(sched);
+}
+
 /* ---- fork in a coroutine ---- */
 
 typedef struct parent {
@@ -341,7 +369,9 @@ int main(void) {
         KC_RUN(a_child_of_fork_is_refused_also_when_a_lock_is_held_for_ever);
     } else {
         printf("skipped: a_child_of_fork_is_refused: this qemu does nothing for MADV_WIPEONFORK, and says it did\n");
+        printf("skipped: a_child_of_fork_is_refused_also_when_a_lock_is_held_for_ever: the same\n");
     }
+    KC_RUN(a_child_of_fork_takes_locks_in_its_own_name);
     KC_RUN(a_child_that_a_coroutine_forked_is_no_coroutine_and_runs_none_of_its_parents);
     KC_RUN(there_are_as_many_workers_as_processors_that_may_be_used);
     KC_RUN(who_is_kept_keeps_its_record_and_not_its_stack);
