@@ -8,7 +8,8 @@
  * (membarrier(2)), and waits until the owner is out.
  * Invariants: at most one thread is in: the owner (inside), or the holder of the word while nobody owns the lock. Only
  * the holder of the word changes owner. Only the suitor writes inside: a thread whose lock was taken back may be late
- * and still write there, so nobody else may own the lock before that thread has been seen to take the word.
+ * and still write there, so nobody else may own the lock before that thread has been seen to take the word, or is
+ * gone.
  */
 #ifndef KC_LOCK_H
 #define KC_LOCK_H

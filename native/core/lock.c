@@ -128,6 +128,18 @@ static KC_RARE void give_away(kc_lock *lock, uint32_t me) {
     }
 }
 
+/* A thread that has ended is late no more. Where this may not be asked, it counts as one that has not. */
+static bool has_ended(uint32_t thread) {
+    return syscall(SYS_tgkill, getpid(), thread, 0) != 0 && errno == ESRCH;
+}
+
+static KC_RARE void offer(kc_lock *lock, uint32_t me) {
+    if (lock->suitor == 0 || has_ended(lock->suitor))
+        give_away(lock, me);
+    else
+        lock->streak = 0;
+}
+
 static void notice(kc_lock *lock, uint32_t me) {
     if (atomic_load_explicit(&lock->owner, memory_order_relaxed) != 0)
         take_back(lock);
@@ -136,9 +148,8 @@ static void notice(kc_lock *lock, uint32_t me) {
     if (lock->last != me) {
         lock->last = me;
         lock->streak = 0;
-    } else if (lock->doublings != NEVER_OWNED && lock->suitor == 0 &&
-               ++lock->streak >= (uint32_t)STREAK << lock->doublings) {
-        give_away(lock, me);
+    } else if (lock->doublings != NEVER_OWNED && ++lock->streak >= (uint32_t)STREAK << lock->doublings) {
+        offer(lock, me);
     }
 }
 
