@@ -137,7 +137,7 @@ NATIVE_ROWS: list[set[str]] = [
     {"runtime/wait"},
     {"runtime/clock"},
     {"runtime/worker"},
-    {"runtime/sleepers"},
+    {"runtime/sleepers", "runtime/forked"},
     {"runtime/guard", "runtime/sched", "runtime/timer", "runtime/io", "runtime/block"},
     {"runtime/cancel", "runtime/latch"},
     {"runtime/hub"},
