@@ -1,5 +1,5 @@
-/* kc_client_crowd.h: many users of one connection, and a scripted daemon (kc_client_peer.h) with a thread of its own that
- * answers them out of order.
+/* kc_client_crowd.h: many users of one connection, and a scripted daemon (kc_client_peer.h) with a thread of its own
+ * that answers them out of order.
  */
 #ifndef KC_CLIENT_CROWD_H
 #define KC_CLIENT_CROWD_H

@@ -6,9 +6,10 @@
  * A frame is a command and words: rN REQ_ID, cN CHAN_ID, tN TIMEOUT_MS, fN FLAGS, nN MAX_ITEMS, bN MAX_BYTES, #N
  * DELIVERY_ID (the N-th that was heard, from 0), LN LEASE_ID (likewise), DN+offset:length DESC of the N-th region of
  * rig_region, gN FILES, lN TTL_MS, e:text ELEMENT, E:n ELEMENT of n bytes, ( ... ) CLAUSE, vN ABI_MINOR.
- * Replies read the same, with uN SENDER_UID, pN SENDER_PID, =N RESULT, iN INDEX, kN COUNT, dN DROPPED, xN REDELIVERED, ( ... ) ITEM, q:, s: and w: for
- * QUOTA_NAME, QUOTA_SETTING and REASON, DN+offset:length/word DESC (the word is the number of the lease, or the flags of a
- * notice), RN REGION_ID, zN SIZE, and &N after the command for N files in the header. Every say and every hear is followed by kc_engine_check.
+ * Replies read the same, with uN SENDER_UID, pN SENDER_PID, =N RESULT, iN INDEX, kN COUNT, dN DROPPED, xN REDELIVERED,
+ * ( ... ) ITEM, q:, s: and w: for QUOTA_NAME, QUOTA_SETTING and REASON, DN+offset:length/word DESC (the word is the
+ * number of the lease, or the flags of a notice), RN REGION_ID, zN SIZE, and &N after the command for N files in the
+ * header. Every say and every hear is followed by kc_engine_check.
  */
 #ifndef KC_IPC_FIXTURE_H
 #define KC_IPC_FIXTURE_H
@@ -263,8 +264,8 @@ static inline const char *rig_render(rig *r, unsigned minor, const uint8_t *byte
         while (i + 1 < sizeof rig_commands / sizeof *rig_commands && rig_commands[i].number != header.cmd) {
             i++;
         }
-        used += rig_print(r->text + used, RIG_TEXT_BYTES - used, used == 0 ? "%.*s" : "; %.*s", rig_commands[i].name, 40,
-                          0);
+        used += rig_print(r->text + used, RIG_TEXT_BYTES - used, used == 0 ? "%.*s" : "; %.*s",
+                          rig_commands[i].name, 40, 0);
         if (header.files != 0) {
             used += rig_print(r->text + used, RIG_TEXT_BYTES - used, " &%lld", NULL, 0, header.files);
         }

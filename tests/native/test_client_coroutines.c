@@ -1,5 +1,5 @@
-/* The C client under coroutines of the runtime: a waiting one parks, its worker runs others, and one of them reads for all.
- * Built where the runtime is (KcTests.cmake): the client itself links none of it.
+/* The C client under coroutines of the runtime: a waiting one parks, its worker runs others, and one of them reads for
+ * all. Built where the runtime is (KcTests.cmake): the client itself links none of it.
  */
 #include "kc_client_crowd.h"
 #include "kcoro/kc_remote.h"

@@ -247,7 +247,8 @@ KC_TEST(the_end_of_input_cancels_flushes_and_closes)
     (void)reply("MAKE r4");
     KC_CHECK_EQ(kc_pump_reply(r.pump, r.conns[0], r.frame, (uint32_t)r.frame_bytes), KC_OK);
     rig_run(&r);
-    KC_CHECK_STR(rig_hear(&r, 0), "MAKE r4; PING r5 =0; RECV r1 =-125 w:the client hung up; SELECT r3 =-125 w:the client hung up");
+    KC_CHECK_STR(rig_hear(&r, 0), "MAKE r4; PING r5 =0; RECV r1 =-125 w:the client hung up; "
+                                  "SELECT r3 =-125 w:the client hung up");
     KC_CHECK_EQ(rig_stat(&r, 1, KC_STAT_CANCELLED_DEAD), 2);
     KC_CHECK_EQ(rig_closed(&r), KC_OK);
     KC_CHECK_EQ(rig_stat(&r, 0, KC_STAT_READY), 1);
@@ -532,7 +533,8 @@ KC_TEST(a_draining_pump_refuses_sends_and_finishes_receives)
     open_two(NULL);
     rig_say(&r, 0, "SEND r1 c1001 e:a");
     KC_CHECK_EQ(kc_pump_drain(r.pump), KC_OK);
-    rig_say(&r, 0, "SEND r2 c1001 e:b; SELECT r3 t0 (c1002 e:x); SELECT r4 t0 (c1002); RECV r5 c1001; RECV r6 c1002 t-1");
+    rig_say(&r, 0, "SEND r2 c1001 e:b; SELECT r3 t0 (c1002 e:x); SELECT r4 t0 (c1002); RECV r5 c1001; "
+                   "RECV r6 c1002 t-1");
     KC_CHECK_STR(rig_hear(&r, 0), "SEND r1 =0; SEND r2 =-125 w:shutting down; SELECT r3 =-125 i0 w:shutting down; "
                                   "SELECT r4 =-11; RECV r5 =0 e:a");
     KC_CHECK_EQ(kc_pump_cancel_all(r.pump), KC_OK);

@@ -1,4 +1,5 @@
-/* test_pump_pace.c: frames per second, and refusals by quota. What it means for others over sockets: test_turn_shares.c. */
+/* test_pump_pace.c: frames per second, and refusals by quota. What it means for others over sockets:
+ * test_turn_shares.c. */
 #include "kc_pace.h"
 
 enum { S_MS = 1000 };
