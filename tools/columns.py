@@ -1,8 +1,6 @@
-"""Refuse lines of C over 120 columns, in the folders that keep to it.
+"""Refuse lines of C and C++ over 120 columns, in the folders that keep to it.
 
-The others are not yet within it: native/client, native/include, native/ipc, native/remote, bench/,
-examples/, tests/e2e, tests/fuzz, tests/model, and of tests/native all but the two kinds named here.
-Whoever wraps one adds it.
+Not yet within it: native/client, native/ipc and native/remote. Whoever wraps one adds it.
 """
 
 import sys
@@ -12,14 +10,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MOST = 120
 KEPT = (
-    "native/arch/*",
+    "bench/**/*",
+    "examples/**/*",
+    "native/arch/**/*",
     "native/core/*",
+    "native/include/**/*",
     "native/lab/*",
     "native/runtime/*",
-    "tests/conformance/*",
-    "tests/native/test_engine_*",
-    "tests/native/test_rt_*",
-    "tests/native/kc_rt*",
+    "tests/**/*",
 )
 SUFFIXES = {".c", ".h", ".cpp", ".hpp", ".S"}
 
