@@ -1,5 +1,5 @@
 /* kc_ipc_words.h: frames in words: what a script says as bytes, and what bytes say as a script. Of the rig that speaks
- * (kc_ipc_fixture.h) it knows what words name by number, deliveries, leases and regions, and where frame and text stand.
+ * (kc_ipc_fixture.h) it knows what words name by number (deliveries, leases, regions), and where frame and text stand.
  *
  * A frame is a command and words: rN REQ_ID, cN CHAN_ID, tN TIMEOUT_MS, fN FLAGS, nN MAX_ITEMS, bN MAX_BYTES, #N
  * DELIVERY_ID (the N-th that was heard, from 0), LN LEASE_ID (likewise), DN+offset:length DESC of the N-th region of
