@@ -149,7 +149,16 @@ static inline bool peer_await(peer *p, kc_frame_header *header_out, kc_request *
     return true;
 }
 
-/* The REQ_ID of the next frame, which is of this command. */
+/* The REQ_ID of the next frame, which is of this command: waited for, or there already. */
+static inline uint32_t peer_await_cmd(peer *p, uint16_t cmd)
+{
+    kc_frame_header header;
+    kc_request request;
+    KC_REQUIRE(peer_await(p, &header, &request));
+    KC_CHECK_EQ(header.cmd, cmd);
+    return request.req_id;
+}
+
 static inline uint32_t peer_expect(peer *p, uint16_t cmd)
 {
     kc_frame_header header;

@@ -275,10 +275,7 @@ typedef struct greeting {
 static void *hear_the_greeting_and_cancel(void *arg)
 {
     greeting *g = arg;
-    kc_frame_header header;
-    kc_request request;
-    KC_CHECK(peer_await(g->p, &header, &request));
-    KC_CHECK_EQ(header.cmd, KC_CMD_HELLO);
+    (void)peer_await_cmd(g->p, KC_CMD_HELLO);
     if (g->answers) {
         peer_hello(g->p, 1, 0);
     }
