@@ -1,6 +1,6 @@
 """Rules of the administrator: who may make, send to, receive from and see which channels.
 
-Pure: no files, no users' names, no frames; kcoro_ipc/config.py reads rules, the registry asks them.
+Pure: no files, no users' names, no frames; kcoro_ipc/config.py reads rules, rights.py asks them.
 Rules only take away: what a rule allows must also be allowed by the channel's mode. Root and the
 admin group stand outside.
 

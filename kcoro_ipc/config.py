@@ -34,6 +34,7 @@ from kcoro_ipc.config_forms import (
 )
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.identity import group_id, primary_group
+from kcoro_ipc.names import check_name
 from kcoro_ipc.protocol.channels import (
     ACKNOWLEDGING,
     KINDS,
@@ -43,7 +44,6 @@ from kcoro_ipc.protocol.channels import (
 )
 from kcoro_ipc.quotas import Limits, limit
 from kcoro_ipc.records import Owner, Settings
-from kcoro_ipc.registry import check_name
 from kcoro_ipc.settings import check_settings
 from kcoro_ipc.strict import Problem, TableError, join, keys, no_such_key, read_table
 

@@ -73,7 +73,7 @@ class Drain:
 
     def _depth(self, channel: Channel) -> int:
         known = channel.chan_id in self.broker.registry.channels
-        return self.broker.depth(channel) if known and not channel.destroyed else 0
+        return self.broker.channels.depth(channel) if known and not channel.destroyed else 0
 
     def end(self) -> None:
         """Everybody who waits for anything hears of it; a few turns flush the answers.

@@ -107,3 +107,9 @@ class Limits:
         quota, setting = words(name)
         limit: int = getattr(self, name)
         return QuotaExceeded(quota=quota, limit=limit, usage=usage, setting=setting)
+
+    def check(self, **usages: int) -> None:
+        """QuotaExceeded where as many are in use as may be."""
+        for name, usage in usages.items():
+            if usage >= getattr(self, name):
+                raise self.refuse(name, usage)

@@ -4,12 +4,9 @@ Plain data with the few questions each can answer about itself. kcoro_ipc/regist
 consistent with each other; nothing here calls anything.
 """
 
-import heapq
 from array import array
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
-from itertools import count
 from typing import NamedTuple
 
 from kcoro_ipc import _wire
@@ -108,7 +105,7 @@ class Region:
 @dataclass(slots=True, eq=False)
 class Peer:
     """A connection with the credentials it had when it connected. `policy`: what `admin` and
-    `rules` were read from; the registry renews them."""
+    `rules` were read from; a judge (rights.py) renews them."""
 
     conn: int
     user: User
@@ -197,62 +194,3 @@ class Channel:
     @property
     def closes_with_last_sender(self) -> bool:
         return bool(self.settings.flags & _wire.FLAG_CHAN_CLOSE_ON_LAST_SENDER)
-
-
-@dataclass(slots=True, eq=False)
-class Arrival:
-    """A channel whose name was waited for, and who waited when it came, first come first."""
-
-    channel: Channel
-    waiting: Iterator[Opening]
-
-
-class Deadlines:
-    """Times of Python-held records, earliest first; users whose records' time has come take turns.
-
-    A record that ended stays until its time comes or until such records are the greater half, so
-    that ending one is free and a client that waits and cancels for ever costs no memory.
-    `whose`: the user of a connection.
-    """
-
-    def __init__(self, whose: Callable[[int], int]) -> None:
-        self._whose = whose
-        self._come: dict[int, deque[Opening | Subscription]] = {}  # by user, the next one's first
-        self._heap: list[tuple[int, int, Opening | Subscription]] = []
-        self._order = count()
-        self._sweep_at = 64
-
-    def add(self, when_ns: int, record: Opening | Subscription) -> None:
-        if len(self._heap) >= self._sweep_at:
-            self._heap = [entry for entry in self._heap if not entry[2].ended]
-            heapq.heapify(self._heap)
-            self._sweep_at = max(64, 2 * len(self._heap))
-        heapq.heappush(self._heap, (when_ns, next(self._order), record))
-
-    def __len__(self) -> int:
-        return len(self._heap) + sum(map(len, self._come.values()))
-
-    def next_ns(self) -> int | None:
-        """The past when some have come and are not handed out yet."""
-        if self._come:
-            return 0
-        while self._heap and self._heap[0][2].ended:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
-
-    def due(self, now_ns: int, most: int) -> Iterator[Opening | Subscription]:
-        """Up to `most` records whose time has come: of each user its first, then each its next.
-        What is handed out is forgotten here."""
-        while self._heap and self._heap[0][0] <= now_ns:
-            record = heapq.heappop(self._heap)[2]
-            if not record.ended:
-                self._come.setdefault(self._whose(record.conn), deque()).append(record)
-        while most > 0 and self._come:
-            user = next(iter(self._come))
-            row = self._come.pop(user)
-            record = row.popleft()
-            if row:
-                self._come[user] = row  # behind the others
-            if not record.ended:
-                most -= 1
-                yield record

@@ -31,10 +31,7 @@ class RegionLives:
         """Registers the file of the control frame at hand. Raises what is wrong with it, or which
         quota refuses; the file is closed then."""
         limits, user = self._registry.limits, peer.user
-        if len(peer.regions) >= limits.regions_per_connection:
-            raise limits.refuse("regions_per_connection", len(peer.regions))
-        if user.regions >= limits.regions_per_uid:
-            raise limits.refuse("regions_per_uid", user.regions)
+        limits.check(regions_per_connection=len(peer.regions), regions_per_uid=user.regions)
         if user.region_bytes + size > limits.region_bytes_per_uid:
             raise limits.refuse("region_bytes_per_uid", user.region_bytes)
         file = self._pump.control_file(peer.conn)

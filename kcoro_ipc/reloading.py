@@ -12,7 +12,7 @@ from typing import Any
 
 import trio
 
-from kcoro_ipc import logs, service
+from kcoro_ipc import channel_making, logs, service
 from kcoro_ipc.broker import Broker
 from kcoro_ipc.config import read_config
 from kcoro_ipc.config_forms import Config, ConfigError, Declared, with_options
@@ -97,7 +97,7 @@ def declare_all(broker: Broker, channels: Iterable[Declared]) -> None:
     """At the start; dead letters first, because the others name them. Raises what is refused."""
     for one in sorted(channels, key=_is_named_last):
         try:
-            broker.declare(one.name, one.settings, one.owner)
+            channel_making.declare(broker, one.name, one.settings, one.owner)
         except KcoroError as error:
             said = f"channel {one.name}: {error.message}"
             raise type(error)(said, **error.details) from error
@@ -160,7 +160,7 @@ def _known(broker: Broker, name: str) -> Channel | None:
 
 def _try_to_declare(broker: Broker, one: Declared) -> None:
     try:
-        broker.declare(one.name, one.settings, one.owner)
+        channel_making.declare(broker, one.name, one.settings, one.owner)
     except KcoroError as error:
         say(logging.ERROR, "channel not declared", name=one.name, why=error.message)
 
@@ -178,7 +178,7 @@ def _change(broker: Broker, channel: Channel, one: Declared) -> None:
     if one.settings.dead_letter == channel.settings.dead_letter:
         _bind_letters(broker, channel, about)
     if (channel.uid, channel.gid, channel.settings.mode) != (*one.owner, one.settings.mode):
-        broker.give(channel, one.owner, one.settings.mode)
+        broker.channels.give(channel, one.owner, one.settings.mode)
         mode = f"{one.settings.mode:04o}"
         say(logging.INFO, "channel changed", **about, **one.owner._asdict(), mode=mode)
 
@@ -187,7 +187,7 @@ def _bind_letters(broker: Broker, channel: Channel, about: Mapping[str, object])
     """Its dead letter may have been destroyed and declared again."""
     name = channel.settings.dead_letter
     try:
-        if broker.bind_letters(channel):
+        if channel_making.bind_letters(broker, channel):
             say(logging.INFO, "channel changed", **about, dead_letter=name)
     except KcoroError as error:
         say(logging.WARNING, "channel kept", **about, key="dead_letter", why=error.message)

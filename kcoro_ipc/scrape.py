@@ -101,7 +101,7 @@ class _Walk:
         return self._after < self._last and bool(self._broker.registry.following(self._after, 1))
 
     def _visit(self, channel: Channel) -> None:
-        stats = self._broker.stats(channel)
+        stats = self._broker.channels.stats(channel)
         mine, owners = self._broker.books.of_channel(channel.chan_id)
         sums = self._of(mine, STATS_WIDTH)
         for place in _SUMMED:

@@ -57,7 +57,7 @@ def say_event(broker: Broker, event: Event) -> None:
     broker.talk.say(channel.uid, logging.WARNING, event.words, **named)
     if event.kind == EVENT_POISONED:
         say(logging.ERROR, "poisoned channel", dump=broker.engine.chan_dump(channel.ticket))
-        broker.lost(channel)
+        broker.channels.lost(channel)
 
 
 @contextmanager

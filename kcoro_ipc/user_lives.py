@@ -1,7 +1,7 @@
 """Lives of users: from the first that may be charged to them until nothing is any more.
 
-Not who may do what (registry.py), and not their channels and connections (broker.py), which their
-records only count.
+Not who may do what (registry.py), and not their channels (channel_lives.py) and connections
+(broker.py), which their records only count.
 
 Invariants:
 - A user has an account as long as the registry, a channel or a connection may charge it.

@@ -4,6 +4,8 @@
     dialing      connect and greet                   link      the connection, and the next one
     client       make, open, list, select            inbox     receive with acknowledgement
     connection   one request, then its reply         handle    what the daemon granted
+    inflow       bytes that came, as frames          outflow   frames that go
+    sorting      replies, notices, events            ending    why it cannot be used any more
     timeouts     seconds for the wire and the socket
 
 It imports neither trio nor construct: `kcoro send` and `kcoro recv` start with it.

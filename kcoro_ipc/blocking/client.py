@@ -212,8 +212,8 @@ class Client(Lending, Looking):
         """Waits until exactly one clause takes effect, and says which.
 
         TimedOut (WouldBlock for timeout 0) if none did. A clause on a closed channel is ready too:
-        its error is raised and carries `index`. Among several that are ready the choice rotates;
-        `biased` takes the first in the order given.
+        its error is raised and carries `index`. Of several that are ready one is drawn, each as
+        likely as another; `biased` takes the first in the order given.
         """
         for index, clause in enumerate(clauses):
             if clause.channel.client_link is not self._link:

@@ -1,6 +1,7 @@
 """Seconds as callers give them: as milliseconds for the wire, as struct timeval for the socket."""
 
 import math
+import socket
 import struct
 from time import monotonic
 
@@ -44,3 +45,27 @@ class Deadline:
         if self._end is None:
             return self._timeout
         return max(0.001, self._end - monotonic())
+
+
+class Bound:
+    """How long recv(2) may take on one socket: as long as the daemon may, and `grace` more.
+
+    SO_RCVTIMEO needs no further call per request as long as the bound stays the same; Python's own
+    timeouts cost a poll(2) each time. `limited_to`: the timeout that was given last.
+    """
+
+    def __init__(self, sock: socket.socket, grace: float) -> None:
+        self.grace = grace
+        self.limited_to: float | None = None
+        self.seconds: float | None = None
+        self._sock = sock
+
+    def limit(self, timeout: float | None) -> None:
+        self.limited_to = timeout
+        bound = None
+        if timeout is not None and to_ms(timeout) != FOREVER_MS:  # infinite and huge are for ever
+            bound = timeout + self.grace
+        if bound == self.seconds:
+            return
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval(bound))
+        self.seconds = bound

@@ -3,8 +3,9 @@
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from kcoro_ipc.blocking.connection import Connection
-from kcoro_ipc.errors import ClosedResourceError
+from kcoro_ipc.blocking.connection import CONTROL_SECONDS, Connection
+from kcoro_ipc.errors import ClosedResourceError, KcoroError
+from kcoro_ipc.protocol import requests
 from kcoro_ipc.protocol.outcome import failure_of
 from kcoro_ipc.protocol.watches import Watched
 
@@ -36,7 +37,7 @@ class Watch:
     def __enter__(self) -> "Watch":
         if self._watched.last is not None or self._over:
             raise ClosedResourceError("this watch is over; begin another one")
-        self._req_id = self._connection.watch(self._watched)
+        self._req_id = _begin(self._connection, self._watched)
         return self
 
     def __exit__(
@@ -46,7 +47,7 @@ class Watch:
         traceback: TracebackType | None,
     ) -> None:
         if self._req_id is not None:
-            self._connection.unwatch(self._req_id)
+            _end(self._connection, self._req_id)
             self._req_id, self._over = None, True
 
     def __iter__(self) -> "Watch":
@@ -57,8 +58,30 @@ class Watch:
             raise ClosedResourceError("this watch is over; begin another one")
         watched = self._watched
         if not watched.fresh and watched.last is None:
-            self._connection.await_event(watched, self._interval)
+            self._connection.listen(
+                lambda: watched.fresh or watched.last is not None, self._interval
+            )
         if watched.fresh:
             return watched.look()
         assert watched.last is not None
         raise failure_of(watched.last, channel=str(watched.target))
+
+
+def _begin(connection: Connection, watched: Watched) -> int:
+    """Its events are taken whenever they come, also between other replies."""
+    connection.check_usable()
+    req_id = connection.new_id()
+    connection.watches[req_id] = watched
+    connection.tell(watched.frame(req_id))
+    return req_id
+
+
+def _end(connection: Connection, req_id: int) -> None:
+    """Waits for its last word, so that nothing of it comes later."""
+    watched = connection.watches.get(req_id)
+    if watched is not None and not connection.ended:
+        connection.tell(requests.cancel(req_id))
+        try:
+            connection.listen(lambda: watched.last is not None, CONTROL_SECONDS)
+        except KcoroError:
+            pass  # it ended with its connection

@@ -39,8 +39,8 @@ from kcoro_ipc.errors import (
 )
 from kcoro_ipc.logs import say
 from kcoro_ipc.records import Opening, Peer
-from kcoro_ipc.registry import HiddenChannel
 from kcoro_ipc.reports import Control
+from kcoro_ipc.rights import HiddenChannel
 
 __all__ = ["LET_GO", "Outcome", "Then", "cancelled", "due", "end_waiting", "region_ended", "serve"]
 
@@ -141,7 +141,7 @@ def due(broker: Broker, most: int, until_ns: int | None = None) -> None:
 
     Each part stops at `until_ns` too, but not before its first; what is left stays due.
     """
-    for channel, waited in broker.registry.arrived(most):
+    for channel, waited in broker.registry.waiting.arrived(most):
         opening.answer_arrived(broker, channel, waited)
         if broker.is_late(until_ns):
             break

@@ -1,6 +1,6 @@
 """CHAN_MAKE, RELEASE, CLOSE, DESTROY, PURGE, SET_CONFIG, and the first use by a 1.0 client."""
 
-from kcoro_ipc import _wire
+from kcoro_ipc import _wire, channel_making
 from kcoro_ipc.broker import Broker
 from kcoro_ipc.control.making import (
     LEGACY_LARGEST,
@@ -18,8 +18,8 @@ from kcoro_ipc.errors import (
     InvalidArgument,
     KcoroError,
 )
+from kcoro_ipc.names import check_name
 from kcoro_ipc.records import BOTH, MANAGE, READ, WRITE, Channel, Owner
-from kcoro_ipc.registry import check_name
 
 SENDS = {_wire.CMD_CHAN_SEND, _wire.CMD_CHAN_TRY_SEND}
 
@@ -34,19 +34,21 @@ def make(broker: Broker, request: Request) -> Outcome:
     name = None if octets is None else check_name(octets)
     channel = broker.registry.names.get(name) if name is not None else None
     made = channel is None
-    if channel is None or not broker.registry.rights(request.peer, channel):
+    if channel is None or not broker.registry.judge.rights(request.peer, channel):
         # The same answer whether the name is hidden or free.
-        broker.registry.permit_making(request.peer, name, request.rights())
+        broker.registry.judge.permit_making(request.peer, name, request.rights())
     if channel is None:
         usual = Owner(request.peer.uid, request.peer.gid)
-        owner = read_owner(request, broker.registry.is_admin(request.peer), usual)
-        channel = broker.make(request.peer, name, settings, not request.minor, owner)
+        owner = read_owner(request, broker.registry.judge.is_admin(request.peer), usual)
+        channel = channel_making.make(
+            broker, request.peer, name, settings, not request.minor, owner
+        )
     else:
         _check_may_open_again(broker, request, channel)
         check_agrees(request, settings, channel)
     rights = grant(broker, request.peer, channel, request.rights(), made)
     if made:
-        broker.registry.arrive(channel)  # `due` answers them, a bounded number in each turn
+        broker.registry.waiting.arrive(channel)  # `due` answers them, a bounded number in each turn
     if not request.minor:
         return request.reply([(_wire.ATTR_CHAN_ID, channel.chan_id)])
     return request.done(*described(channel, rights))
@@ -55,7 +57,7 @@ def make(broker: Broker, request: Request) -> Outcome:
 def _check_may_open_again(broker: Broker, request: Request, channel: Channel) -> None:
     if request.number(_wire.ATTR_FLAGS) & _wire.FLAG_CHAN_EXCLUSIVE:
         raise ChannelExists("it exists, and FLAGS says exclusive")
-    if not broker.registry.rights(request.peer, channel):
+    if not broker.registry.judge.rights(request.peer, channel):
         raise AccessDenied("the name is taken by a channel of another user")
 
 
@@ -66,13 +68,13 @@ def release(broker: Broker, request: Request) -> Outcome:
     """FLAGS names the rights to give back; missing: one of each that the handle has."""
     request.flags(BOTH)
     channel = target(broker, request)
-    broker.release(request.peer, channel, request.number(_wire.ATTR_FLAGS) & BOTH)
+    broker.channels.release(request.peer, channel, request.number(_wire.ATTR_FLAGS) & BOTH)
     return request.done()
 
 
 def close(broker: Broker, request: Request) -> Outcome:
     channel = _managed(broker, request)
-    broker.close(channel, request.peer)
+    broker.channels.close(channel, request.peer)
     return request.done()
 
 
@@ -82,16 +84,16 @@ def destroy(broker: Broker, request: Request) -> Outcome:
         return _legacy_destroy(broker, request)
     channel = _managed(broker, request)
     why = request.text(_wire.ATTR_REASON) or "destroyed by a client"
-    broker.destroy(channel, request.peer, why)
+    broker.channels.destroy(channel, request.peer, why)
     return request.done()
 
 
 def _legacy_destroy(broker: Broker, request: Request) -> Outcome:
     try:
         channel = _managed(broker, request)
-        broker.close(channel, request.peer)
+        broker.channels.close(channel, request.peer)
         if channel.chan_id in request.peer.handles:
-            broker.release(request.peer, channel, 0)
+            broker.channels.release(request.peer, channel, 0)
     except KcoroError:
         pass  # this command has no answer in ABI 1.0
     return LET_GO
@@ -99,25 +101,25 @@ def _legacy_destroy(broker: Broker, request: Request) -> Outcome:
 
 def purge(broker: Broker, request: Request) -> Outcome:
     channel = _managed(broker, request)
-    return request.done((_wire.ATTR_COUNT, broker.purge(channel, request.peer)))
+    return request.done((_wire.ATTR_COUNT, broker.channels.purge(channel, request.peer)))
 
 
 def configure(broker: Broker, request: Request) -> Outcome:
     """MODE, OWNER_UID and OWNER_GID, those that are given. To manage is not enough: who may change
     the mode may do all."""
     channel = target(broker, request)
-    broker.check_alive(channel)
-    broker.registry.permit_owning(request.peer, channel)
-    is_admin = broker.registry.is_admin(request.peer)
+    broker.channels.check_alive(channel)
+    broker.registry.judge.permit_owning(request.peer, channel)
+    is_admin = broker.registry.judge.is_admin(request.peer)
     owner = read_owner(request, is_admin, Owner(channel.uid, channel.gid))
-    broker.give(channel, owner, read_mode(request, channel.settings.mode))
-    broker.say_given(channel, request.peer)
+    broker.channels.give(channel, owner, read_mode(request, channel.settings.mode))
+    broker.channels.say_given(channel, request.peer)
     return request.done()
 
 
 def _managed(broker: Broker, request: Request) -> Channel:
     channel = target(broker, request)
-    broker.registry.permit(request.peer, channel, MANAGE)
+    broker.registry.judge.permit(request.peer, channel, MANAGE)
     return channel
 
 
@@ -125,13 +127,13 @@ def first_use(broker: Broker, request: Request) -> Outcome:
     """A SEND or RECV of a 1.0 connection without a handle: it gets one with what the mode gives."""
     channel = target(broker, request)
     wanted = WRITE if request.cmd in SENDS else READ
-    broker.registry.permit(request.peer, channel, wanted)
+    broker.registry.judge.permit(request.peer, channel, wanted)
     if channel.chan_id in request.peer.handles:
         raise AccessDenied
     settings = channel.settings
     fixed = settings.flags & _wire.FLAG_CHAN_FIXED_SIZE
     if not fixed or settings.elem_size > LEGACY_LARGEST:
         raise InvalidArgument("ABI 1.0 needs elements of one size up to 65,535 bytes")
-    allowed = broker.registry.rights(request.peer, channel) & BOTH
-    broker.grant(request.peer, channel, allowed)
+    allowed = broker.registry.judge.rights(request.peer, channel) & BOTH
+    broker.channels.grant(request.peer, channel, allowed)
     return RESUBMIT

@@ -29,7 +29,9 @@ def connections(broker: Broker, request: Request) -> Outcome:
     (after,) = read_cursor(request, _SERIAL)
     most = min(page_size(request), request.peer.max_frame // _LARGEST_ENTRY_BYTES)
     registry, asker = broker.registry, request.peer
-    peers, more = registry.page_of_peers(after, most, lambda peer: registry.knows(asker, peer))
+    peers, more = registry.page_of_peers(
+        after, most, lambda peer: registry.judge.knows(asker, peer)
+    )
     pairs: list[Pair] = [(_wire.ATTR_ITEM, about(broker, peer)) for peer in peers]
     if more is not None:
         pairs.append((_wire.ATTR_CURSOR, _SERIAL.pack(more)))
@@ -74,7 +76,7 @@ def _numbers(broker: Broker, peer: Peer) -> bytes:
 def _detail(broker: Broker, request: Request) -> Outcome:
     """Its handles (with FLAGS), the names it waits for, its parked operations, what it holds."""
     peer = broker.registry.peers.get(request.number(_wire.ATTR_VALUE))
-    if peer is None or not broker.registry.knows(request.peer, peer):
+    if peer is None or not broker.registry.judge.knows(request.peer, peer):
         raise NoSuchChannel("no such connection, or it is another user's")
     first, skip = read_cursor(request, _PLACE)
     pairs = about(broker, peer)

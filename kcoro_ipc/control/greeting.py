@@ -42,7 +42,7 @@ def hello(broker: Broker, request: Request) -> Outcome:
 
 def _check_known(broker: Broker, peer: Peer) -> None:
     """The kernel names users that do not exist in the daemon's user namespace all alike."""
-    if peer.unmapped and not broker.registry.policy.allow_unmapped:
+    if peer.unmapped and not broker.registry.judge.policy.allow_unmapped:
         raise AccessDenied(
             f"credentials from another user namespace (uid {peer.uid}, gid {peer.gid}); run this "
             "in the daemon's, or set access.allow_unmapped in the daemon's configuration"

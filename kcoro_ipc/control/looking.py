@@ -57,7 +57,7 @@ def _entry(channel: Channel) -> list[Pair]:
 
 def get_stats(broker: Broker, request: Request) -> Outcome:
     channel = target(broker, request)
-    stats = broker.stats(channel)
+    stats = broker.channels.stats(channel)
     if not request.minor:
         return request.done((_wire.ATTR_SEND_OPS, stats[1]), (_wire.ATTR_RECV_OPS, stats[2]))
     flags = request.flags(_wire.FLAG_STATS_ALL)
@@ -91,8 +91,8 @@ def _seen(broker: Broker, asker: Peer, channel: Channel, peer: Peer | None) -> l
     """Nothing when the connection is gone, or not to be known."""
     if peer is None:
         return []
-    manages = broker.registry.rights(asker, channel) & MANAGE
-    return who(peer) if manages or broker.registry.knows(asker, peer) else []
+    manages = broker.registry.judge.rights(asker, channel) & MANAGE
+    return who(peer) if manages or broker.registry.judge.knows(asker, peer) else []
 
 
 def _waiters(broker: Broker, request: Request, channel: Channel, page: Page) -> list[Pair]:

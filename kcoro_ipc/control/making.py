@@ -11,8 +11,8 @@ from dataclasses import replace
 from kcoro_ipc import _wire
 from kcoro_ipc.control.request import Request
 from kcoro_ipc.errors import AccessDenied, ChannelExists, InvalidArgument
+from kcoro_ipc.names import check_name
 from kcoro_ipc.records import BOTH, Channel, Owner, Settings
-from kcoro_ipc.registry import check_name
 from kcoro_ipc.settings import check_settings
 
 # Properties of a channel among the FLAGS of MAKE; rights and EXCLUSIVE are the request's own.

@@ -26,7 +26,7 @@ _BESIDE_BYTES = 64  # of a page, beside its text
 
 
 def sees_all(registry: Registry, peer: Peer) -> bool:
-    return peer.uid == os.geteuid() or registry.is_admin(peer)
+    return peer.uid == os.geteuid() or registry.judge.is_admin(peer)
 
 
 def metrics(broker: Broker, request: Request) -> Outcome:
@@ -59,7 +59,7 @@ def _order(broker: Broker, user: User) -> Callable[[int], tuple[bool, bool]]:
 
 
 def _visible(broker: Broker, peer: Peer) -> Callable[[Channel], bool]:
-    rights = broker.registry.rights
+    rights = broker.registry.judge.rights
     return lambda channel: not channel.destroyed and bool(rights(peer, channel))
 
 

@@ -11,8 +11,8 @@ from kcoro_ipc.control.making import check_properties, described
 from kcoro_ipc.control.request import LET_GO, Outcome, Request, failure, request_frame
 from kcoro_ipc.errors import InvalidArgument, KcoroError, NoSuchChannel, OperationCancelled
 from kcoro_ipc.frames import Pair
+from kcoro_ipc.names import check_name
 from kcoro_ipc.records import Channel, Opening, Peer
-from kcoro_ipc.registry import check_name
 
 
 def target(broker: Broker, request: Request) -> Channel:
@@ -32,11 +32,11 @@ def grant(broker: Broker, peer: Peer, channel: Channel, rights: int, made: bool)
     say was asked before); a channel that was just made does not survive a refusal."""
     try:
         if not made:
-            broker.registry.permit(peer, channel, rights)
-        return broker.grant(peer, channel, rights)
+            broker.registry.judge.permit(peer, channel, rights)
+        return broker.channels.grant(peer, channel, rights)
     except KcoroError:
         if made:
-            broker.destroy(channel, peer, "its maker got no handle")
+            broker.channels.destroy(channel, peer, "its maker got no handle")
         raise
 
 
@@ -47,7 +47,7 @@ def open_channel(broker: Broker, request: Request) -> Outcome:
         raise InvalidArgument("OPEN takes what exists; exclusive is for MAKE")
     try:
         channel = target(broker, request)
-        broker.check_alive(channel)
+        broker.channels.check_alive(channel)
         rights = _take(broker, request.peer, channel, request.rights(), flags)
     except NoSuchChannel as error:
         return _wait_for_name(broker, request, flags, error)
@@ -56,9 +56,9 @@ def open_channel(broker: Broker, request: Request) -> Outcome:
 
 def _take(broker: Broker, peer: Peer, channel: Channel, rights: int, flags: int) -> int:
     """The same for who waited and who did not: rights, then properties, then the handle."""
-    broker.registry.permit(peer, channel, rights)
+    broker.registry.judge.permit(peer, channel, rights)
     check_properties(flags, channel)
-    return broker.grant(peer, channel, rights)
+    return broker.channels.grant(peer, channel, rights)
 
 
 # --- names that are still to come ---
@@ -72,7 +72,7 @@ def _wait_for_name(broker: Broker, request: Request, flags: int, absent: NoSuchC
     deadline_ns = None if timeout_ms < 0 else broker.clock() + timeout_ms * 1_000_000
     peer, text = request.peer, check_name(name)
     opening = Opening(peer.conn, request.req_id, text, request.rights(), flags)
-    broker.registry.wait_for_name(peer, opening, deadline_ns)
+    broker.registry.waiting.wait_for_name(peer, opening, deadline_ns)
     return LET_GO
 
 
@@ -95,6 +95,6 @@ def finish_opening(broker: Broker, opening: Opening, error: KcoroError) -> None:
 
 
 def _finish(broker: Broker, opening: Opening, pairs: list[Pair]) -> None:
-    broker.registry.end_opening(broker.registry.peers[opening.conn], opening)
+    broker.registry.waiting.end_opening(broker.registry.peers[opening.conn], opening)
     frame = request_frame(_wire.CMD_CHAN_OPEN, opening.req_id, pairs)
     broker.pump.finish(opening.conn, opening.req_id, frame)

@@ -7,7 +7,7 @@ from kcoro_ipc.broker import Broker
 from kcoro_ipc.control.request import Request
 from kcoro_ipc.errors import KcoroError
 from kcoro_ipc.records import Peer
-from kcoro_ipc.registry import HiddenChannel
+from kcoro_ipc.rights import HiddenChannel
 
 
 def who(peer: Peer) -> dict[str, int]:

@@ -23,15 +23,15 @@ LEAST_INTERVAL_MS = 100
 
 def subscribe(broker: Broker, request: Request) -> Outcome:
     channel = target(broker, request)
-    broker.check_alive(channel)
+    broker.channels.check_alive(channel)
     interval_ms = request.number(_wire.ATTR_INTERVAL_MS)
     if interval_ms < LEAST_INTERVAL_MS:
         raise InvalidArgument(f"INTERVAL_MS is at least {LEAST_INTERVAL_MS}, not {interval_ms}")
     subscription = Subscription(
         request.peer.conn, request.req_id, channel.chan_id, interval_ms * 1_000_000
     )
-    broker.registry.subscribe(request.peer, subscription)
-    broker.registry.deadlines.add(broker.clock(), subscription)
+    broker.registry.waiting.subscribe(request.peer, subscription)
+    broker.registry.waiting.deadlines.add(broker.clock(), subscription)
     return LET_GO
 
 
@@ -39,12 +39,14 @@ def tell(broker: Broker, subscription: Subscription) -> None:
     """One event, or none if the last one still waits; the next is due an interval later."""
     channel = broker.registry.channels.get(subscription.chan_id)
     if channel is None or channel.destroyed:
-        reason = broker.reason(channel) if channel is not None else "the channel was destroyed"
+        reason = (
+            broker.channels.reason(channel) if channel is not None else "the channel was destroyed"
+        )
         return finish_subscription(broker, subscription, OperationCancelled(reason=reason))
-    if not _say(broker, subscription, array("Q", broker.stats(channel))):
+    if not _say(broker, subscription, array("Q", broker.channels.stats(channel))):
         subscription.skipped += 1
         broker.books.skipped += 1
-    broker.registry.deadlines.add(broker.clock() + subscription.interval_ns, subscription)
+    broker.registry.waiting.deadlines.add(broker.clock() + subscription.interval_ns, subscription)
     return None
 
 
@@ -77,6 +79,6 @@ def _changed(told: "array[int] | None", stats: "array[int]") -> list[Pair]:
 
 def finish_subscription(broker: Broker, subscription: Subscription, error: KcoroError) -> None:
     peer = broker.registry.peers[subscription.conn]
-    broker.registry.end_subscription(peer, subscription)
+    broker.registry.waiting.end_subscription(peer, subscription)
     frame = request_frame(_wire.CMD_SUBSCRIBE, subscription.req_id, failure(error, minor=1))
     broker.pump.finish(subscription.conn, subscription.req_id, frame)

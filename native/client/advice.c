@@ -44,7 +44,8 @@ KC_API const char *kc_ipc_advice(int code)
     case KC_ECONNRESET:
         return "the connection to the daemon is gone; connect again (a send under way is in doubt)";
     case KC_EINPROGRESS:
-        return "it was taken and is not acknowledged yet, or the connection ended and it may have happened; do not repeat it";
+        return "it was taken and is not acknowledged yet, or the connection ended and it may have happened; "
+               "do not repeat it";
     case KC_EDQUOT:
         return "a quota is used up; release something of that kind, or raise the setting";
     case KC_ECANCELED:

@@ -60,6 +60,7 @@ void kc_client_drop(kc_ipc *ipc)
         return;
     }
     kc_client_give(ipc, ipc->table);
+    kc_client_give(ipc, ipc->mappings);
     kc_client_give(ipc, ipc->in);
     kc_client_give(ipc, ipc->owed);
     if (ipc->pid == getpid()) { /* in a child the parent's threads may hold it */

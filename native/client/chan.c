@@ -1,17 +1,16 @@
-/* chan.c: handles on channels (kc_client.h): made, opened, looked at, given back.
+/* chan.c: handles on channels (kc_client_op.h): made, opened, looked at, given back. What is asked of the channel
+ * itself stands in chan_all.c.
  *
  * A handle is freed when its owner has given it back and no operation on it is left.
  */
 #include <string.h>
 
 #include "client/kc_client.h"
-#include "ipc/kc_bytes.h"
 
-enum { KC_CHAN_BYTES = 20 * 12 + 2 * (KC_ATTR_HEAD_BYTES + KC_MAX_TEXT_BYTES) };
 enum { KC_CHAN_GIVEN = 2 * KC_IPC_GIVEN_GROUP - 1 };
 enum { KC_CHAN_RIGHTS = KC_FLAG_CHAN_READ | KC_FLAG_CHAN_WRITE };
 
-static int kc_chan_text(kc_writer *writer, uint16_t type, const char *text)
+int kc_chan_text(kc_writer *writer, uint16_t type, const char *text)
 {
     size_t length = text != NULL ? strnlen(text, KC_MAX_TEXT_BYTES + 1) : 0;
     if (length > KC_MAX_TEXT_BYTES) {
@@ -231,103 +230,33 @@ bool kc_chan_hold(kc_ipc_chan *chan)
     return here;
 }
 
-void kc_chan_let(kc_ipc_chan *chan)
+void kc_chan_left(kc_ipc_chan *chan)
 {
-    bool last = false;
-    if (kc_client_enter(chan->ipc)) {
-        last = --chan->refs == 0;
-        kc_client_leave(chan->ipc);
-    }
-    if (last) {
+    if (--chan->refs == 0) {
         kc_chan_give(chan);
     }
+}
+
+bool kc_chan_let(kc_ipc_chan *chan)
+{
+    kc_ipc *ipc = chan->ipc;
+    kc_client_keep(ipc); /* the handle may hold the last reference */
+    bool here = kc_client_enter(ipc);
+    if (here) {
+        kc_chan_left(chan);
+        kc_client_leave(ipc);
+    }
+    kc_client_drop(ipc);
+    return here;
 }
 
 KC_API void kc_ipc_chan_free(kc_ipc_chan *chan)
 {
-    bool last = true;
     if (chan == NULL) {
         return;
     }
     kc_chan_release(chan);
-    if (kc_client_enter(chan->ipc)) {
-        last = --chan->refs == 0;
-        kc_client_leave(chan->ipc);
+    if (!kc_chan_let(chan)) {
+        kc_chan_give(chan); /* in a child the parent goes on with it */
     }
-    if (last) {
-        kc_chan_give(chan);
-    }
-}
-
-/* --- for all ------------------------------------------------------------------------------------------------------ */
-
-int kc_unless_destroy(kc_ipc_chan *chan, const char *reason, kc_stop *stop)
-{
-    kc_writer writer;
-    kc_ipc_op *op = kc_control_make(chan->ipc, chan, KC_CMD_CHAN_DESTROY, KC_CHAN_BYTES, &writer);
-    if (op == NULL) {
-        return KC_ENOMEM;
-    }
-    int code = kc_chan_text(&writer, KC_ATTR_REASON, reason);
-    if (code != KC_OK) {
-        kc_op_unmake(op);
-        return code;
-    }
-    return kc_control_done(op, &writer, stop);
-}
-
-KC_API int kc_ipc_destroy(kc_ipc_chan *chan, const char *reason)
-{
-    return kc_unless_destroy(chan, reason, NULL);
-}
-
-int kc_unless_purge(kc_ipc_chan *chan, kc_stop *stop, uint32_t *count_out)
-{
-    kc_writer writer;
-    kc_ipc_op *op = kc_control_make(chan->ipc, chan, KC_CMD_CHAN_PURGE, 0, &writer);
-    if (op == NULL) {
-        return KC_ENOMEM;
-    }
-    int code = kc_control_run(op, &writer, false, stop);
-    if (count_out != NULL) {
-        *count_out = code == KC_OK ? op->reply.count : 0;
-    }
-    kc_op_done(op);
-    return code;
-}
-
-KC_API int kc_ipc_purge(kc_ipc_chan *chan, uint32_t *count_out)
-{
-    return kc_unless_purge(chan, NULL, count_out);
-}
-
-/* The counters in the order of their numbers; a newer daemon may tell more. */
-static void kc_chan_numbers(const kc_attr *numbers, uint64_t stats_out[KC_STAT_END])
-{
-    uint32_t told = numbers->length / 8;
-    memset(stats_out, 0, KC_STAT_END * sizeof *stats_out);
-    for (uint32_t i = 0; i < told && i + 1 < KC_STAT_END; i++) {
-        stats_out[i + 1] = kc_load_u64(numbers->value + (size_t)i * 8);
-    }
-}
-
-int kc_unless_statistics(kc_ipc_chan *chan, kc_stop *stop, uint64_t stats_out[KC_STAT_END])
-{
-    kc_writer writer;
-    kc_ipc_op *op = kc_control_make(chan->ipc, chan, KC_CMD_GET_STATS, 0, &writer);
-    if (op == NULL) {
-        return KC_ENOMEM;
-    }
-    kc_put_u32(&writer, KC_ATTR_FLAGS, KC_FLAG_STATS_PACKED);
-    int code = kc_control_run(op, &writer, false, stop);
-    if (code == KC_OK) {
-        kc_chan_numbers(&op->reply.numbers, stats_out);
-    }
-    kc_op_done(op);
-    return code;
-}
-
-KC_API int kc_ipc_statistics(kc_ipc_chan *chan, uint64_t stats_out[KC_STAT_END])
-{
-    return kc_unless_statistics(chan, NULL, stats_out);
 }

@@ -41,7 +41,7 @@ static void kc_connect_bounds(kc_ipc *ipc, const kc_ipc_config *config)
     ipc->grace_ns = (int64_t)(config->grace_ms > 0 ? config->grace_ms : KC_GRACE_MS) * 1000000;
 }
 
-/* Some more places than requests that may wait, for those that are answered at once; it grows if these are not enough. */
+/* Some more places than requests that may wait, for those that are answered at once; it grows if these are too few. */
 static bool kc_connect_tables(kc_ipc *ipc)
 {
     uint32_t places = 64;
@@ -51,7 +51,7 @@ static bool kc_connect_tables(kc_ipc *ipc)
     ipc->table_mask = places - 1;
     ipc->table = kc_client_take(ipc, places * sizeof(kc_ipc_op *));
     ipc->in = ipc->memory.take(ipc->memory.self, KC_CLIENT_INPUT_BYTES);
-    return ipc->table != NULL && ipc->in != NULL;
+    return ipc->table != NULL && ipc->in != NULL && kc_mappings_make(ipc);
 }
 
 static kc_ipc *kc_connect_new(const kc_ipc_config *config)

@@ -1,5 +1,5 @@
-/* control.c: requests that the daemon answers at once (kc_client.h): they wait for no bound, or an acknowledgement could
- * wait for receives that wait for it.
+/* control.c: requests that the daemon answers at once (kc_client.h): they wait for no bound, or an acknowledgement
+ * could wait for receives that wait for it.
  */
 #include "client/kc_client.h"
 

@@ -1,8 +1,8 @@
 /* credit.c: how much may be in flight, of a connection and of each of its channels (kc_client.h).
  *
- * Callers of one channel, or of none, stand in one queue and are granted in their order. A queue stands in `queues` while only
- * the connection's bound keeps its first caller back; such queues take turns, each giving one caller, so that nobody of
- * another channel waits for a channel whose own bound is tight, nor is one looked at in vain.
+ * Callers of one channel, or of none, stand in one queue and are granted in their order. A queue stands in `queues`
+ * while only the connection's bound keeps its first caller back; such queues take turns, each giving one caller, so
+ * that nobody of another channel waits for a channel whose own bound is tight, nor is one looked at in vain.
  *
  * Invariants: who is granted room has it counted in the same step; one step of giving, granting or leaving looks at one
  * caller, however many wait.

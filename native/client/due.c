@@ -1,5 +1,5 @@
-/* due.c: the deadlines of a connection, the next one first (kc_client.h): a pairing heap whose nodes lie in what has the
- * deadline, so that setting one needs no memory.
+/* due.c: the deadlines of a connection, the next one first (kc_client.h): a pairing heap whose nodes lie in what has
+ * the deadline, so that setting one needs no memory.
  *
  * Invariants: no node is before the one that it hangs on; `before` of a first child is its parent, of another one its
  * sibling. Setting costs one comparison, taking one out a logarithm of them in the mean.

@@ -168,8 +168,8 @@ static bool kc_judge_is_awaited(const kc_ipc_op *op)
     return op->awaited || op->waiter != NULL;
 }
 
-/* Whether there is room for what nobody takes yet; one answer alone may be longer than the bound, as a request may. Whoever
- * waits takes it at once: however fast they come, an honest daemon's answers are not too many. */
+/* Whether there is room for what nobody takes yet; one answer alone may be longer than the bound, as a request may.
+ * Whoever waits takes it at once: however fast they come, an honest daemon's answers are not too many. */
 static int kc_judge_room(kc_ipc *ipc, const kc_ipc_op *op, const kc_client_frame *frame)
 {
     uint64_t bytes = ipc->answer_bytes + frame->header.length;

@@ -22,14 +22,57 @@
 #define MADV_POPULATE_READ 22
 #endif
 
-static kc_mapping **kc_mapping_find(kc_ipc *ipc, uint64_t region)
+/* --- the table of those that are named ---------------------------------------------------------------------------- */
+
+enum { KC_MAPPING_PLACES = 16 };
+
+bool kc_mappings_make(kc_ipc *ipc)
 {
-    kc_mapping **at = &ipc->mappings;
+    ipc->mappings = kc_client_take(ipc, KC_MAPPING_PLACES * sizeof(kc_mapping *));
+    ipc->mapping_places = ipc->mappings != NULL ? KC_MAPPING_PLACES : 0;
+    return ipc->mappings != NULL;
+}
+
+/* Where it is linked, or would be: the end of its chain. Ids may grow by one or by many: the middle bits of the product
+ * (2^64 by the golden ratio) differ either way. */
+static kc_mapping **kc_mapping_find(const kc_ipc *ipc, uint64_t region)
+{
+    uint64_t spread = region * UINT64_C(0x9E3779B97F4A7C15) >> 32;
+    kc_mapping **at = &ipc->mappings[spread & (ipc->mapping_places - 1)];
     while (*at != NULL && (*at)->region != region) {
         at = &(*at)->next;
     }
     return at;
 }
+
+static void kc_mapping_link(kc_ipc *ipc, kc_mapping *mapping)
+{
+    mapping->next = NULL;
+    *kc_mapping_find(ipc, mapping->region) = mapping;
+}
+
+/* A place for each, as far as there is memory: without it chains grow longer, and the next region tries again. */
+static void kc_mappings_grow(kc_ipc *ipc)
+{
+    kc_mapping **old = ipc->mappings;
+    uint32_t places = ipc->mapping_places;
+    bool full = ipc->mapping_count >= places && places < KC_CLIENT_PLACES_MAX;
+    kc_mapping **table = full ? kc_client_take(ipc, 2 * places * sizeof *table) : NULL;
+    if (table == NULL) {
+        return;
+    }
+    ipc->mappings = table;
+    ipc->mapping_places = 2 * places;
+    for (uint32_t i = 0; i < places; i++) {
+        for (kc_mapping *mapping = old[i], *next; mapping != NULL; mapping = next) {
+            next = mapping->next;
+            kc_mapping_link(ipc, mapping);
+        }
+    }
+    kc_client_give(ipc, old);
+}
+
+/* --- mapping ------------------------------------------------------------------------------------------------------ */
 
 static bool kc_mapping_is_safe(int file, uint64_t bytes)
 {
@@ -38,7 +81,7 @@ static bool kc_mapping_is_safe(int file, uint64_t bytes)
     int seals = fcntl(file, F_GET_SEALS);
     return bytes != 0 && bytes <= SIZE_MAX / 2 && seals >= 0 && (seals & F_SEAL_SHRINK) != 0 &&
            fstat(file, &status) == 0 && status.st_size > 0 && (uint64_t)status.st_size >= bytes &&
-           fstatfs(file, &system) == 0 && system.f_type == TMPFS_MAGIC; /* huge pages are not there though they are mapped */
+           fstatfs(file, &system) == 0 && system.f_type == TMPFS_MAGIC; /* huge pages may be mapped and not there */
 }
 
 static void *kc_mapping_map(int file, size_t bytes)
@@ -95,8 +138,8 @@ int kc_mapping_add(kc_ipc *ipc, kc_client_frame *frame, const kc_reply *reply)
     }
     mapping->region = reply->region;
     atomic_init(&mapping->refs, 1);
-    mapping->next = ipc->mappings;
-    ipc->mappings = mapping;
+    kc_mappings_grow(ipc);
+    kc_mapping_link(ipc, mapping);
     ipc->mapping_count++;
     ipc->mapped_count++;
     ipc->mapped_bytes += kc_mapping_pages(mapping->bytes);
@@ -128,10 +171,14 @@ void kc_mapping_gone(kc_ipc *ipc, uint64_t region)
 
 void kc_mappings_forget(kc_ipc *ipc)
 {
-    while (ipc->mappings != NULL) {
-        kc_mapping_gone(ipc, ipc->mappings->region);
+    for (uint32_t i = 0; i < ipc->mapping_places; i++) {
+        while (ipc->mappings[i] != NULL) {
+            kc_mapping_gone(ipc, ipc->mappings[i]->region);
+        }
     }
 }
+
+/* --- messages in them --------------------------------------------------------------------------------------------- */
 
 /* Room for every lease that is open or owed: giving one back must not need memory. */
 static bool kc_mapping_reserve(kc_ipc *ipc)

@@ -188,7 +188,6 @@ int kc_op_begin(kc_ipc_op *op, bool counted, bool may_wait)
     op->deadline_ns = kc_op_deadline(op->timeout_ms, op->timeout_ms == 0 ? ipc->grace_ns : 0);
     op->awaited = may_wait;
     kc_ipc_chan *chan = op->chan;
-    bool last = false;
     if (chan != NULL) {
         chan->refs++; /* its handle may be freed while this waits for room */
     }
@@ -201,13 +200,9 @@ int kc_op_begin(kc_ipc_op *op, bool counted, bool may_wait)
         kc_op_settle(op, code);
     }
     if (chan != NULL) {
-        last = --chan->refs == 0;
+        kc_chan_left(chan);
     }
     kc_client_leave(ipc);
-    if (last) {
-        kc_client_give(ipc, chan);
-        kc_client_drop(ipc);
-    }
     return code;
 }
 

@@ -43,7 +43,7 @@ static bool kc_op_loan_is_gone(const kc_ipc_op *op, int code, uint32_t at)
         return code == KC_OK && at == op->reply.index;
     }
     uint32_t settled = kc_op_settled(op, code);
-#if KC_MUTANT == 65 /* a confirmed loan that was cancelled goes back to its sender, and the daemon frees it all the same */
+#if KC_MUTANT == 65 /* a confirmed loan that was cancelled goes back to its sender, though the daemon frees it */
     return at < settled;
 #else
     return at < settled || (at == settled && (op->flags & KC_IPC_UNCONFIRMED) != 0);

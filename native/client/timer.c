@@ -1,5 +1,5 @@
-/* timer.c: the one timer of a connection (kc_client.h): it rings when the next deadline has come, when sending is to be tried
- * again, and to call a pilot that sleeps; then until the pilot has heard it.
+/* timer.c: the one timer of a connection (kc_client.h): it rings when the next deadline has come, when sending is to be
+ * tried again, and to call a pilot that sleeps; then until the pilot has heard it.
  */
 #include <string.h>
 #include <sys/timerfd.h>

@@ -1,11 +1,12 @@
 /* wait.c: how callers of a connection wait (kc_client.h): one of them is the pilot, the others are parked.
  *
- * A coroutine that is woken runs when its worker is free, which may be late, so a thread that waits takes over from one: the
- * coroutine, which sleeps on the tower, is recalled. Each that was recalled takes one count of `recall` when it runs.
+ * A coroutine that is woken runs when its worker is free, which may be late, so a thread that waits takes over from
+ * one: the coroutine, which sleeps on the tower, is recalled. Each that was recalled takes one count of `recall` when
+ * it runs.
  *
- * Invariants: while anybody waits and nobody is the pilot, somebody has been woken to become it; no thread waits while a
- * coroutine is; no wake is lost, because a waiter is in the list before the lock is given up, and a wake that comes before the
- * park counts. A pilot that sleeps is called by the timer, which rings until the pilot has heard it.
+ * Invariants: while anybody waits and nobody is the pilot, somebody has been woken to become it; no thread waits while
+ * a coroutine is; no wake is lost, because a waiter is in the list before the lock is given up, and a wake that comes
+ * before the park counts. A pilot that sleeps is called by the timer, which rings until the pilot has heard it.
  */
 #include <errno.h>
 #include <linux/futex.h>

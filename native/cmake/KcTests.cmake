@@ -88,6 +88,8 @@ endforeach()
 
 # A wait comes in the middle of a close there.
 target_link_options(test_rt_closing PRIVATE "-Wl,--wrap=close")
+# Somebody else reads there, between a call's begin and its wait.
+target_link_options(test_client_awaited PRIVATE "-Wl,--wrap=getpid")
 # To look takes time there, and nothing else does.
 target_link_options(test_turn_crowd PRIVATE "-Wl,--wrap=kc_turn_clock,--wrap=epoll_wait")
 # The kernel refuses a call there.

@@ -5,6 +5,7 @@
  * peer is enough later. What stood behind at other channels is taken out after the wake (kc_cells_leave).
  */
 #include "kc_cell.h"
+#include "kc_order.h"
 
 /* The channels of a select, each once, lowest number first. */
 typedef struct ranks {
@@ -42,25 +43,16 @@ static void give_all(const ranks *r) {
         kc_lock_give(&r->cells[i - 1]->lock);
 }
 
-/* Any clause, unless the caller's order counts; by dice, as kc_select does. */
-static uint32_t first_tried(kc_cells *c, bool biased, uint32_t count) {
-    uint64_t z = c->dice += UINT64_C(0x9E3779B97F4A7C15);
-
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return biased ? 0 : (uint32_t)((z ^ (z >> 31)) % count);
-}
-
 static int try_one(kc_cell_clause *q, kc_cell_turn *turn) {
     return q->dir == KC_CLAUSE_SEND ? kc_cells_send(q->cells, q, turn) : kc_cells_receive(q->cells, q, turn);
 }
 
 /* KC_OK and the clause; else the first that was refused for good: KC_EPIPE, KC_ECANCELED, KC_ENOMEM; else KC_EAGAIN. */
-static int try_all(kc_cell_waiter *w, uint32_t start, uint32_t *index_out, kc_cell_turn *turn) {
+static int try_all(kc_cell_waiter *w, const kc_order *order, uint32_t *index_out, kc_cell_turn *turn) {
     int best = KC_EAGAIN;
 
     for (uint32_t k = 0; k < w->count && best != KC_OK; k++) {
-        uint32_t i = (start + k) % w->count;
+        uint32_t i = order->at[k];
         int rc = try_one(&w->clauses[i], turn);
         if (rc == KC_OK || (rc != KC_EAGAIN && best == KC_EAGAIN)) {
             best = rc;
@@ -72,17 +64,17 @@ static int try_all(kc_cell_waiter *w, uint32_t start, uint32_t *index_out, kc_ce
 
 int kc_cells_select(kc_cell_waiter *w, bool biased, int patience, uint32_t *index_out, kc_cell_turn *turn) {
     ranks r;
-    uint32_t start = 0;
+    kc_order order;
     int rc = KC_OK;
 
     take_all(&r, w);
-    start = first_tried(r.cells[0], biased, w->count);
+    kc_order_draw(&order, w->count, biased, &r.cells[0]->dice);
     *index_out = 0;
-    rc = kc_cells_wanted(w) ? try_all(w, start, index_out, turn) : KC_ECANCELED;
+    rc = kc_cells_wanted(w) ? try_all(w, &order, index_out, turn) : KC_ECANCELED;
     if (rc == KC_EAGAIN)
         rc = patience != KC_OK ? patience : KC_PARKED;
     if (rc == KC_PARKED)
-        kc_cells_park(w, start);
+        kc_cells_park(w, order.at[0]);
     else if (rc != KC_OK)
         kc_cells_count_refusal(w->clauses[*index_out].cells, w->clauses[*index_out].dir, rc);
     give_all(&r);

@@ -1,5 +1,6 @@
-/* flow.c: how messages move (kc_flow.h). The order within a move: the commit word, the words that follow from it, then
- * lists and counters, so that a later stage can finish a move from its commit alone. */
+/* flow.c: how messages move (kc_flow.h): into a channel, to who holds them, and out. The order within a move: the
+ * commit word, the words that follow from it, then lists and counters, so that a later stage can finish a move from its
+ * commit alone. What senders learn of it is flow_sender.c; how messages come back, flow_back.c; copies, flow_tap.c. */
 #include "kc_flow.h"
 
 #include "kc_pool.h"
@@ -169,60 +170,6 @@ KC_APART KC_WHOLE bool kc_flow_deliver(kc_engine *e, kc_chan_rec *c, uint32_t cl
     return true;
 }
 
-KC_APART KC_WHOLE uint32_t kc_flow_claim_sender(kc_engine *e, kc_chan_rec *c, uint32_t clause) {
-    kc_clause_rec *q = kc_clause_at(e, clause);
-    uint32_t tok = q->tok;
-    uint32_t msg = q->msg;
-    kc_tok *t = kc_tok_at(e, tok);
-    bool confirm = (t->flags & KC_OP_CONFIRM) != 0;
-
-#if KC_MUTANT == 3 /* a send that asked for the ack is answered when it is accepted */
-    confirm = false;
-#endif
-    (void)kc_tok_step(e, t, confirm ? KC_TOK_TAKEN : KC_TOK_CLAIMED, KC_RES_OK, q->index, msg);
-    kc_tok_name_chan(e, t, q->chan);
-    t->dir = KC_CLAUSE_SEND;
-#if KC_MUTANT != 22 /* a send that fell back and waited is not counted when it is accepted */
-    kc_flow_note_fallback(c, q->flags);
-#endif
-    kc_waiter_unlink(e, tok, clause);
-    kc_stat_add(c, KC_STAT_MATCHED_WAITERS, 1);
-    c->last_cancelled = 0;
-    if (confirm) {
-        kc_msg_at(e, msg)->sender = tok;
-        if (kc_msg_at(e, msg)->expires_ns != 0) { /* which no longer ends the wait: the ack may be on its way */
-            kc_deadline_remove(e, tok);
-            kc_deadline_add(e, tok, t->deadline_ns);
-        }
-    } else {
-        kc_chan_waiter_scope_settle(e, tok);
-        kc_port_push(e, tok);
-    }
-    return msg;
-}
-
-KC_APART void kc_flow_confirm(kc_engine *e, uint32_t tok, uint32_t msg) {
-    kc_tok *t = kc_tok_at(e, tok);
-
-    kc_tok_name_chan(e, t, kc_msg_at(e, msg)->chan);
-    t->dir = KC_CLAUSE_SEND;
-    if (kc_tok_step(e, t, KC_TOK_TAKEN, KC_RES_OK, 0, msg)) {
-        kc_msg_at(e, msg)->sender = tok;
-        kc_deadline_add(e, tok, t->deadline_ns);
-    }
-}
-
-KC_APART void kc_flow_tell_sender(kc_engine *e, uint32_t tok, uint32_t res, uint32_t reason) {
-    kc_tok *t = kc_tok_at(e, tok);
-
-    if (kc_state_of(&t->w) == KC_TOK_TAKEN) {
-        t->reason = (uint16_t)reason;
-        (void)kc_tok_step(e, t, KC_TOK_CLAIMED, res, 0, 0);
-        kc_chan_waiter_scope_settle(e, tok);
-        kc_port_push(e, tok);
-    }
-}
-
 /* Takes the message (w: its word before the move) out of the channel's READY or HELD ones and of its bytes. */
 static void remove_from(kc_engine *e, kc_chan_rec *c, uint32_t msg, uint64_t w) {
     kc_msg *m = kc_msg_at(e, msg);
@@ -305,110 +252,5 @@ KC_APART void kc_flow_lose(kc_engine *e, uint32_t msg, uint32_t stat, uint32_t r
             kc_list_push(&e->msgs, &c->dropped, msg);
         else
             kc_msg_free(e, msg, NULL);
-    }
-}
-
-/* HELD -> READY at its old place: among the REQUEUED at the front, by qseq. Givers-back usually come in order, oldest
- * or newest first, so the search runs from the nearer end; its length is bounded by what an account may hold. */
-static uint32_t place_of(kc_engine *e, const kc_chan_rec *c, uint64_t qseq) {
-    uint32_t after = c->requeue_tail;
-    uint32_t next = c->ready.head;
-
-    if (after == 0 || kc_msg_at(e, next)->qseq > qseq)
-        return 0;
-    if (kc_msg_at(e, after)->qseq < qseq)
-        return after;
-    if (qseq - kc_msg_at(e, next)->qseq < kc_msg_at(e, after)->qseq - qseq) { /* nearer to the front */
-        while (next != 0 && kc_msg_at(e, next)->qseq < qseq) {
-            after = next;
-            next = kc_msg_at(e, next)->next;
-        }
-    } else {
-        while (kc_msg_at(e, after)->qseq > qseq)
-            after = kc_msg_at(e, after)->prev;
-    }
-    return after;
-}
-
-static void requeue(kc_engine *e, kc_chan_rec *c, uint32_t msg, uint32_t attempts) {
-    kc_msg *m = kc_msg_at(e, msg);
-    uint32_t after = place_of(e, c, m->qseq);
-
-#if KC_MUTANT == 5 /* a message that comes back stands behind all others */
-    after = c->ready.tail;
-#endif
-    (void)kc_msg_step(e, m, KC_MSG_READY, attempts, KC_MSG_REQUEUED, 0);
-    kc_list_insert_after(&e->msgs, &c->ready, after, msg);
-    if (m->expires_ns != 0)
-        kc_deadline_add_message(e, msg);
-    if (after == c->requeue_tail)
-        c->requeue_tail = msg;
-    c->requeued++;
-    c->held--;
-    kc_chan_touch(e, c);
-}
-
-static bool is_revoked(const kc_engine *e, uint32_t extra) {
-    const kc_desc_extra *x = kc_extra_desc(e, extra);
-    const kc_region_rec *regions = (const kc_region_rec *)(const void *)e->regions.base;
-
-    return x != NULL && x->region != 0 && regions[x->region].revoked != 0;
-}
-
-/* What the policy makes of a message that could not be delivered: true = it is requeued. */
-static bool comes_back(const kc_engine *e, const kc_chan_rec *c, const kc_msg *m, bool acked, uint32_t *reason) {
-    uint32_t policy = acked ? KC_UNDELIVERED_REQUEUE : c->config.undelivered;
-    bool stale = kc_chan_is(c, KC_KIND_CONFLATED) && c->seq != m->qseq;
-    bool back = false;
-
-    *reason = KC_REASON_UNDELIVERED;
-    if (kc_chan_state_of(c) == KC_CHAN_DESTROYED)
-        *reason = kc_word_reason(kc_word_load(&c->w));
-    else if (m->extra != 0 && is_revoked(e, m->extra))
-        *reason = KC_REASON_REVOKED;
-#if KC_MUTANT != 21 /* a message that is given back after its time is delivered again */
-    else if (m->expires_ns != 0 && m->expires_ns <= e->now_ns)
-        *reason = KC_REASON_EXPIRED; /* it was not ended while it was held, and goes to nobody else */
-#endif
-    else
-        back = (policy == KC_UNDELIVERED_REQUEUE || policy == KC_UNDELIVERED_BY_KIND) && !stale;
-    return back;
-}
-
-void kc_flow_give_back(kc_engine *e, uint32_t tok) {
-    kc_tok *t = kc_tok_at(e, tok);
-    uint32_t msg = kc_word_peer(kc_word_load(&t->w));
-    kc_msg *m = kc_msg_at(e, msg);
-    kc_chan_rec *c = kc_chan_at(e, m->chan);
-    uint32_t attempts = kc_word_attempts(kc_word_load(&m->w)) + 1;
-    uint32_t reason = 0;
-    bool back = comes_back(e, c, m, (t->flags & KC_OP_ACK) != 0, &reason);
-
-    kc_chan_waiter_scope_release(e, tok);
-#if KC_MUTANT == 6 /* attempts are not counted */
-    attempts--;
-#endif
-    attempts = attempts > KC_MAX_ATTEMPTS ? KC_MAX_ATTEMPTS : attempts;
-    if (back && c->config.max_attempts != 0 && attempts >= c->config.max_attempts) {
-        kc_flow_lose(e, msg, KC_STAT_UNDELIVERED, KC_REASON_ATTEMPTS);
-    } else if (back) {
-        kc_stat_add(c, KC_STAT_UNDELIVERED_REQUEUED, 1);
-        requeue(e, c, msg, attempts);
-    } else {
-        kc_flow_lose(e, msg, KC_STAT_UNDELIVERED, reason);
-    }
-}
-
-void kc_flow_untake(kc_engine *e, uint32_t tok) {
-    uint32_t msg = kc_word_peer(kc_word_load(&kc_tok_at(e, tok)->w));
-    kc_msg *m = kc_msg_at(e, msg);
-    kc_chan_rec *c = kc_chan_at(e, m->chan);
-    uint32_t reason = 0;
-
-    if (comes_back(e, c, m, true, &reason)) {
-        kc_chan_waiter_scope_release(e, tok);
-        requeue(e, c, msg, kc_word_attempts(kc_word_load(&m->w)));
-    } else {
-        kc_flow_give_back(e, tok); /* destroyed, expired, or overtaken by a newer value, since it was taken */
     }
 }

@@ -45,6 +45,12 @@ static inline kc_scope_rec *kc_scope_find(kc_engine *e, kc_scope scope) {
 static inline kc_tok *kc_tok_find(kc_engine *e, kc_token token) {
     return kc_ticket_find(&e->toks, sizeof(kc_tok), token);
 }
+/* A message was given to it, and it is not done with it. */
+static inline bool kc_tok_holds(const kc_tok *t) {
+    uint64_t w = kc_word_load(&t->w);
+
+    return t->list == KC_LIST_HELD && kc_word_state(w) == KC_TOK_CLAIMED;
+}
 static inline uint32_t kc_chan_state_of(const kc_chan_rec *c) { return kc_state_of(&c->w); }
 static inline bool kc_chan_is(const kc_chan_rec *c, int32_t kind) { return c->config.kind == kind; }
 

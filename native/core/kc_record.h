@@ -8,21 +8,17 @@
 
 #include "kc_layout.h"
 #include "kc_lock.h"
+#include "kc_record_tables.h"
 #include "kc_word.h"
 #include "kcoro/kc_chan.h"
 #include "kcoro/kc_desc.h"
 #include "kcoro/kc_file.h"
-
 
 /* Who wants to be freed shares these first 16 bytes: pools chain free records through next. */
 #define KC_RECORD_HEAD \
     kc_word w;         \
     uint32_t next;     \
     uint32_t prev
-
-typedef struct kc_list {
-    uint32_t head, tail, count;
-} kc_list;
 
 typedef struct kc_msg {
     KC_RECORD_HEAD; /* READY: the channel's list; dropped: the channel's or the mover's list */
@@ -133,34 +129,6 @@ typedef struct kc_port_rec {
     _Atomic uint32_t waiting; /* but a taker may see without it that there is nothing to do */
 } kc_port_rec;
 
-/* A pool hands out records 1..capacity of a table. Fresh ones until `keep` are free, then the longest free first: one
- * record's generation (24 bits) then repeats only after keep * 2^24 allocations. */
-typedef struct kc_pool {
-    uint8_t *base;
-    uint32_t record_bytes, link_offset; /* where a record keeps the next free one */
-    uint32_t capacity, high, free_count, head, tail, live;
-    uint32_t keep; /* free records kept before one is used again */
-} kc_pool;
-
-enum { KC_CHUNK_BYTES = 1 << 20, KC_CLASSES = 6 };
-typedef struct kc_chunk {
-    uint32_t next, prev; /* chunks of one class with a free block, or free chunks */
-    uint32_t free_unit;  /* of the first free one, 0 for none */
-    uint16_t live;
-    uint16_t fresh; /* the unit of the first that was never used */
-    uint8_t class_of, listed;
-} kc_chunk;
-
-typedef struct kc_heap {
-    uint8_t *base;
-    kc_chunk *chunks; /* 1..capacity */
-    uint32_t capacity, high;
-    uint32_t free_chunks, cold_chunks; /* lists of empty ones: with memory, and without (kc_engine_trim) */
-    uint32_t free_count, cold_count;
-    uint32_t open[KC_CLASSES];
-    uint64_t used_bytes;
-} kc_heap;
-
 typedef struct kc_region_rec {
     KC_RECORD_HEAD; /* ENDED: the engine's list of ends */
     uint32_t account;
@@ -178,21 +146,6 @@ typedef struct kc_backend_rec {
     const kc_desc_ops *ops;
     void *self;
 } kc_backend_rec;
-
-/* Blocks of extras, chained through their records. The count is written under the lock like all else, but a taker may
- * see without it that there is nothing to do. */
-typedef struct kc_extra_list {
-    uint32_t head, tail;
-    _Atomic uint32_t count;
-} kc_extra_list;
-
-/* A place in the heap of deadlines: a token, or a message with KC_DUE_MESSAGE set, and when its time has come. */
-#define KC_DUE_MESSAGE UINT32_C(0x80000000)
-typedef struct kc_due {
-    int64_t due_ns;
-    uint32_t entry;
-    uint32_t spare;
-} kc_due;
 
 /* The port of seats (kc_seat.h), and those that were served since the lock was taken. */
 typedef struct kc_seats {
@@ -227,7 +180,7 @@ struct kc_engine {
     _Atomic uint32_t ended_count; /* of them, to be seen without the lock */
     uint32_t tok_capacity; /* clause records up to here belong to tokens */
     uint32_t parked_per_channel;
-    uint64_t dice;         /* where the next unbiased select starts (splitmix64) */
+    uint64_t dice;         /* of unbiased selects (kc_order.h) */
     uint32_t breach;       /* a channel whose invariant broke */
     uint32_t ring_count;
     int ring[64];          /* eventfds to ring after the lock is given back */
@@ -242,9 +195,6 @@ struct kc_engine {
     uint64_t accepted; /* messages, by all channels that there ever were */
 };
 
-static inline void *kc_pool_at(const kc_pool *pool, uint32_t index) {
-    return pool->base + (size_t)index * pool->record_bytes;
-}
 /* Typed, so that the record's size is a constant where it matters. */
 static inline kc_chan_rec *kc_chan_at(kc_engine *e, uint32_t i) { return (kc_chan_rec *)(void *)e->chans.base + i; }
 static inline kc_tok *kc_tok_at(kc_engine *e, uint32_t i) { return (kc_tok *)(void *)e->toks.base + i; }

@@ -4,6 +4,7 @@
  * decides it later (Go's selectgo has the same shape; its locks in address order are lock 0 here).
  */
 #include "kc_look.h"
+#include "kc_order.h"
 
 static uint32_t clause_flags(const kc_clause *clause) {
     uint32_t hold = (clause->flags & KC_OP_ACK) != 0 ? KC_OP_HOLD : 0;
@@ -37,23 +38,13 @@ static int find_channels(kc_engine *e, kc_clause *clauses, uint32_t count, kc_of
     return rc;
 }
 
-/* Any clause, unless the caller's order counts. By dice (splitmix64, Steele and others 2014) and not in turn: two
- * callers who alternate would each always draw the same clause. */
-static uint32_t first_tried(kc_engine *e, const kc_op *op, uint32_t count) {
-    uint64_t z = e->dice += UINT64_C(0x9E3779B97F4A7C15);
-
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return (op->flags & KC_OP_BIASED) != 0 ? 0 : (uint32_t)((z ^ (z >> 31)) % count);
-}
-
 /* KC_CAN_RUN and the first clause that can, else KC_CAN_NEVER and the first that never will, else KC_CAN_WAIT. */
-static enum kc_verdict look(kc_engine *e, const kc_offer *offers, uint32_t count, uint32_t start, uint32_t *winner,
-                            kc_result *result) {
+static enum kc_verdict look(kc_engine *e, const kc_offer *offers, uint32_t count, const kc_order *order,
+                            uint32_t *winner, kc_result *result) {
     enum kc_verdict best = KC_CAN_WAIT;
 
     for (uint32_t k = 0; k < count && best != KC_CAN_RUN; k++) {
-        uint32_t i = (start + k) % count;
+        uint32_t i = order->at[k];
         kc_result one = {0};
         enum kc_verdict verdict = kc_offer_look(e, &offers[i], offers[i].dir, &one);
         if (verdict == KC_CAN_RUN || (verdict == KC_CAN_NEVER && best == KC_CAN_WAIT)) {
@@ -67,10 +58,13 @@ static enum kc_verdict look(kc_engine *e, const kc_offer *offers, uint32_t count
 }
 
 static int decide(kc_engine *e, const kc_offer *offers, uint32_t count, const kc_op *op, kc_result *result) {
-    uint32_t winner = 0, start = first_tried(e, op, count);
-    enum kc_verdict verdict = look(e, offers, count, start, &winner, result);
+    enum kc_verdict verdict = KC_CAN_WAIT;
+    uint32_t winner = 0;
+    kc_order order;
     int rc = KC_OK;
 
+    kc_order_draw(&order, count, (op->flags & KC_OP_BIASED) != 0, &e->dice);
+    verdict = look(e, offers, count, &order, &winner, result);
     result->clause = verdict == KC_CAN_WAIT ? 0 : winner;
     if (verdict == KC_CAN_RUN) {
         result->reason = 0;
@@ -81,7 +75,7 @@ static int decide(kc_engine *e, const kc_offer *offers, uint32_t count, const kc
     } else if (verdict == KC_CAN_NEVER) {
         rc = result->code;
     } else if ((rc = kc_offer_patience(e, op)) == KC_OK) {
-        rc = kc_offer_park(e, offers, count, start, op, result);
+        rc = kc_offer_park(e, offers, count, order.at[0], op, result);
     }
     kc_offer_count(&offers[result->clause], rc);
     return rc;

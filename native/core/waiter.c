@@ -1,7 +1,10 @@
-/* waiter.c: how a waiting operation ends, and what its owner learns. */
+/* waiter.c: how a waiting operation ends that nobody matched: by its channel, by a cancel, by time. What its owner
+ * learns is waiter_result.c; what it may do with a message that it holds, waiter_held.c.
+ *
+ * Invariant: whoever ends a waiter leaves it decided, out of every queue, and its charge given back.
+ */
 #include "kc_cell.h"
 #include "kc_flow.h"
-#include "kc_pool.h"
 
 static uint32_t cancel_stat(uint32_t res) {
     uint32_t stat = KC_STAT_CANCELLED_CANCEL;
@@ -82,111 +85,6 @@ void kc_flow_end_waiter(kc_engine *e, uint32_t tok, uint32_t chan, uint32_t res,
     kc_chan_waiter_scope_settle(e, tok);
 }
 
-static int32_t code_of(uint32_t res) {
-    static const int32_t codes[] = {[KC_RES_OK] = KC_OK,
-                                    [KC_RES_CLOSED] = KC_EPIPE,
-                                    [KC_RES_DESTROYED] = KC_ECANCELED,
-                                    [KC_RES_TIMEOUT] = KC_ETIME,
-                                    [KC_RES_CANCEL] = KC_ECANCELED,
-                                    [KC_RES_DEAD] = KC_ECANCELED,
-                                    [KC_RES_UNCONFIRMED] = KC_EINPROGRESS,
-                                    [KC_RES_LOST] = KC_ECANCELED,
-                                    [KC_RES_MEMORY] = KC_ENOMEM};
-    return codes[res];
-}
-
-static void describe_message(kc_engine *e, const kc_tok *t, uint32_t msg, kc_result *result) {
-    const kc_msg *m = kc_msg_at(e, msg);
-    uint32_t attempts = kc_word_attempts(kc_word_load(&m->w));
-
-    result->flags |= KC_RESULT_MESSAGE;
-    result->flags |= attempts != 0 ? KC_RESULT_REDELIVERED : 0U;
-    result->flags |= (t->flags & KC_OP_ACK) != 0 ? KC_RESULT_ACK : 0U;
-    result->flags |= (t->flags & KC_OP_SENDER) != 0 ? KC_RESULT_SENDER : 0U;
-    result->attempts = attempts;
-    result->body = kc_msg_body(m);
-}
-
-/* A confirmed send whose message was accepted, and whose end is not the acknowledgement. */
-static bool was_taken(uint32_t res) { return res == KC_RES_UNCONFIRMED || res == KC_RES_LOST; }
-
-static bool holds(const kc_tok *t) {
-    uint64_t w = kc_word_load(&t->w);
-
-    return t->list == KC_LIST_HELD && kc_word_state(w) == KC_TOK_CLAIMED;
-}
-
-void kc_result_hold(kc_engine *e, uint32_t tok, kc_result *result) {
-    const kc_tok *t = kc_tok_at(e, tok);
-    uint64_t w = kc_word_load(&t->w);
-
-    if (holds(t)) {
-        describe_message(e, t, kc_word_peer(w), result);
-        if ((t->flags & KC_OP_HOLD) != 0) {
-            result->token = kc_ticket_of(tok, w);
-            result->flags |= KC_RESULT_HELD;
-        }
-    }
-}
-
-void kc_result_of(kc_engine *e, uint32_t tok, kc_result *result) {
-    const kc_tok *t = kc_tok_at(e, tok);
-    uint64_t w = kc_word_load(&t->w);
-
-    kc_result_begin(result, t->user, 0);
-    result->code = code_of(kc_word_res(w));
-    result->clause = kc_word_clause(w);
-    result->reason = t->reason;
-    result->flags = t->dir == KC_CLAUSE_SEND ? KC_RESULT_SEND : 0U;
-    result->flags |= was_taken(kc_word_res(w)) ? KC_RESULT_TAKEN : 0U;
-    if (t->chan != 0)
-        result->chan = (uint64_t)t->chan_gen << 32 | t->chan;
-    kc_result_hold(e, tok, result);
-}
-
-void kc_result_collect(kc_engine *e, uint32_t tok, kc_result *result) {
-    kc_tok *t = kc_tok_at(e, tok);
-
-    kc_port_unlink(e, tok);
-    kc_result_of(e, tok, result);
-    if ((result->flags & KC_RESULT_HELD) != 0)
-        return;
-    if (holds(t)) {
-        uint32_t msg = kc_word_peer(kc_word_load(&t->w));
-        kc_chan_waiter_scope_release(e, tok);
-        kc_flow_done(e, msg, &result->body);
-    } else {
-        kc_chan_waiter_scope_release(e, tok);
-    }
-}
-
-/* A glance without the lock: a result that is just being pushed is seen next time, and arming looks again under it. */
-static bool port_is_quiet(const kc_engine *e, uint32_t port) {
-    const kc_port_rec *p = &e->ports[port];
-
-    return (atomic_load_explicit(&p->waiting, memory_order_relaxed) |
-            atomic_load_explicit(&p->armed, memory_order_relaxed)) == 0;
-}
-
-uint32_t kc_port_take(kc_engine *e, uint32_t port, kc_result *results, uint32_t max) {
-    uint32_t taken = 0;
-
-    if (port == 0 || port > e->port_capacity || port_is_quiet(e, port))
-        return 0;
-    kc_enter(e);
-    if (e->ports[port].used) {
-        kc_list *done = &e->ports[port].done;
-        atomic_store_explicit(&e->ports[port].armed, 0, memory_order_relaxed); /* whoever takes is awake */
-        while (taken < max && done->count != 0) {
-            kc_result_collect(e, done->head, &results[taken++]);
-            if (done->count == 0)
-                kc_settle(e);
-        }
-    }
-    kc_leave(e);
-    return taken;
-}
-
 int kc_waiter_token_status(kc_engine *e, kc_token token) {
     kc_tok *t = NULL;
     int status = KC_ENOENT;
@@ -226,111 +124,6 @@ int kc_waiter_token_cancel(kc_engine *e, kc_token token, uint32_t reason, kc_res
             kc_flow_end_waiter(e, tok, 0, res_for(reason), reason);
             kc_result_collect(e, tok, result != NULL ? result : &unseen);
         }
-    }
-    kc_leave(e);
-    return rc;
-}
-
-/* The token, if it holds a message for this scope; the lock is held. */
-static kc_tok *holder(kc_engine *e, const kc_scope_rec *s, kc_token token) {
-    kc_tok *t = kc_tok_find(e, token);
-    bool mine = t != NULL && s != NULL && t->scope == kc_scope_index(e, s) && holds(t) && !t->at_port;
-
-    return mine ? t : NULL;
-}
-
-int kc_waiter_token_awaits_ack(kc_engine *e, kc_scope scope, kc_token token) {
-    kc_tok *t = NULL;
-    int awaits = 0;
-
-    kc_enter(e);
-    t = holder(e, kc_scope_find(e, scope), token);
-    awaits = t != NULL && (t->flags & KC_OP_ACK) != 0;
-    kc_leave(e);
-    return awaits;
-}
-
-static bool acknowledge(kc_engine *e, const kc_scope_rec *scope, kc_token token) {
-    kc_tok *t = holder(e, scope, token);
-
-    if (t != NULL) {
-        uint32_t msg = kc_word_peer(kc_word_load(&t->w));
-        kc_stat_add(kc_chan_at(e, t->chan), KC_STAT_ACKS, (t->flags & KC_OP_ACK) != 0);
-        kc_chan_waiter_scope_release(e, kc_tok_index(e, t));
-        kc_flow_done(e, msg, NULL);
-    }
-    return t != NULL;
-}
-
-KC_WHOLE uint32_t kc_waiter_tokens_ack(kc_engine *e, kc_scope scope, const kc_token *tokens, uint32_t count) {
-    const kc_scope_rec *s = NULL;
-    uint32_t done = 0;
-
-    kc_enter(e);
-    s = kc_scope_find(e, scope);
-    for (uint32_t i = 0; i < count; i++)
-        done += acknowledge(e, s, tokens[i]);
-    kc_leave(e);
-    return done;
-}
-
-int kc_waiter_token_ack(kc_engine *e, kc_scope scope, kc_token token) {
-    return kc_waiter_tokens_ack(e, scope, &token, 1) == 1 ? KC_OK : KC_ENOENT;
-}
-
-int kc_waiter_token_nack(kc_engine *e, kc_scope scope, kc_token token) {
-    kc_tok *t = NULL;
-    int rc = KC_ENOENT;
-
-    kc_enter(e);
-    t = holder(e, kc_scope_find(e, scope), token);
-    if (t != NULL) {
-        kc_stat_add(kc_chan_at(e, t->chan), KC_STAT_NACKS, (t->flags & KC_OP_ACK) != 0);
-        kc_flow_give_back(e, kc_tok_index(e, t));
-        rc = KC_OK;
-    }
-    kc_leave(e);
-    return rc;
-}
-
-int kc_waiter_token_return(kc_engine *e, kc_scope scope, kc_token token) {
-    kc_tok *t = NULL;
-    int rc = KC_ENOENT;
-
-    kc_enter(e);
-    t = holder(e, kc_scope_find(e, scope), token);
-    if (t != NULL) {
-        kc_flow_untake(e, kc_tok_index(e, t));
-        rc = KC_OK;
-    }
-    kc_leave(e);
-    return rc;
-}
-
-int kc_waiter_token_body(kc_engine *e, kc_token token, kc_body *body_out) {
-    kc_tok *t = NULL;
-    int rc = KC_ENOENT;
-
-    kc_enter(e);
-    t = kc_tok_find(e, token);
-    if (t != NULL && holds(t)) {
-        *body_out = kc_msg_body(kc_msg_at(e, kc_word_peer(kc_word_load(&t->w))));
-        rc = KC_OK;
-    }
-    kc_leave(e);
-    return rc;
-}
-
-int kc_waiter_token_sender(kc_engine *e, kc_token token, kc_sender *sender_out) {
-    kc_tok *t = NULL;
-    int rc = KC_ENOENT;
-
-    kc_enter(e);
-    t = kc_tok_find(e, token);
-    if (t != NULL && holds(t)) {
-        const kc_msg *m = kc_msg_at(e, kc_word_peer(kc_word_load(&t->w)));
-        *sender_out = (kc_sender){.uid = m->account != 0 ? e->accounts[m->account].owner : KC_NOBODY, .pid = m->pid};
-        rc = KC_OK;
     }
     kc_leave(e);
     return rc;

@@ -1,10 +1,10 @@
-/* conn_account.c: what the connections of one account share. In three lists they take turns with those of the others: with
- * input, with output, with a control frame. Of each account that has some the oldest one, then of each its next, so that a
- * user with many connections gets no more than one with a single connection.
+/* conn_account.c: what the connections of one account share. In three lists they take turns with those of the others:
+ * with input, with output, with a control frame. Of each account that has some the oldest one, then of each its next,
+ * so that a user with many connections gets no more than one with a single connection.
  *
  * Invariants: an account with a connection in such a list stands in its line, once. One whose connections have all left
- * the list before its turn stands there until its own turn is over. Records stay as long as the table: numbers of accounts
- * are small and used again.
+ * the list before its turn stands there until its own turn is over. Records stay as long as the table: numbers of
+ * accounts are small and used again.
  */
 #include "ipc/kc_conn.h"
 

@@ -1,5 +1,5 @@
 /* conn_batch.c: what a frame leaves behind when it has to wait: bodies, the rest of a batch, and the bill for both. */
-#include "ipc/kc_conn.h"
+#include "ipc/kc_conn_requests.h"
 
 #include <string.h>
 

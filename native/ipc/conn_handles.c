@@ -1,5 +1,5 @@
 /* conn_handles.c: CHAN_ID -> channel and rights, a hash with linear probing; removal shifts back, so no tombstones. */
-#include "ipc/kc_conn.h"
+#include "ipc/kc_conn_handles.h"
 
 enum { KC_HANDLES_LEAST = 4 };
 

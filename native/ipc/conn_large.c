@@ -1,8 +1,8 @@
 /* conn_large.c: a frame over 64 KiB, as its bytes arrive.
  *
- * Elements of 16 KiB and more of a SEND go straight into bodies; everything else is gathered in `flat`, which then reads
- * as the payload without those bytes (kc_request_parse_detached). Memory grows with what came, never with what was
- * announced, and is charged to the peer's account. When the account or the memory refuses, or the frame has more
+ * Elements of 16 KiB and more of a SEND go straight into bodies; everything else is gathered in `flat`, which then
+ * reads as the payload without those bytes (kc_request_parse_detached). Memory grows with what came, never with what
+ * was announced, and is charged to the peer's account. When the account or the memory refuses, or the frame has more
  * attributes than any request needs, it is read to its end all the same, of what is still to come only the REQ_ID is
  * kept, and the request is answered with the refusal.
  */
@@ -60,7 +60,8 @@ static void kc_large_refuse(kc_conns *conns, kc_large *large, int code)
     }
 }
 
-/* Charges the account for flat memory up to `bytes`, a block at a time; the first one is free, as in any small frame. */
+/* Charges the account for flat memory up to `bytes`, a block at a time; the first one is free, as in any small
+ * frame. */
 static int kc_large_toll(kc_conns *conns, const kc_connection *conn, uint32_t bytes)
 {
     kc_large *large = conn->large;

@@ -1,6 +1,6 @@
-/* conn_leases.c: descriptors that the peer has been given and not given back. A lease is one reference to a descriptor's
- * memory; its number is {generation, slot + 1}, so that a late RELEASE never ends the next lease. */
-#include "ipc/kc_conn.h"
+/* conn_leases.c: descriptors that the peer has been given and not given back. A lease is one reference to a
+ * descriptor's memory; its number is {generation, slot + 1}, so that a late RELEASE never ends the next lease. */
+#include "ipc/kc_conn_handles.h"
 
 static bool kc_leases_grow(kc_memory *memory, kc_leases *leases)
 {

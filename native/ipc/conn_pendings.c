@@ -1,6 +1,6 @@
 /* conn_pendings.c: requests without a reply, by REQ_ID. Slots never move relative to the table, because a parked waiter
  * carries its slot; so the table grows in place and only the chains are made anew. */
-#include "ipc/kc_conn.h"
+#include "ipc/kc_conn_requests.h"
 
 enum { KC_PENDINGS_LEAST = 2, KC_PENDINGS_KEEP = 64 };
 

@@ -1,5 +1,6 @@
-/* kc_conn.h: one connection's state: its handles, its requests without a reply, what it has said so far and what it has
- * yet to hear. No frame is understood here and no socket is known: the pump gives it meaning, the turn moves its bytes.
+/* kc_conn.h: one connection's state: its handles and leases (kc_conn_handles.h), its requests without a reply
+ * (kc_conn_requests.h), what it has said so far and what it has yet to hear (kc_conn_large.h), and all connections of a
+ * pump. No frame is understood here and no socket is known: the pump gives it meaning, the turn moves its bytes.
  *
  * Invariants: a connection is named outside by a ticket {generation, index}; its index and a request's slot make the
  * `user` of every waiter it parks. Bytes counted in output.done have been taken by the kernel: only then is the message
@@ -9,139 +10,18 @@
 #ifndef KC_CONN_H
 #define KC_CONN_H
 
-#include "ipc/kc_frame.h"
-#include "ipc/kc_stream.h"
-#include "kcoro/kc_pump.h"
-
-struct iovec;
-
-typedef struct kc_connection kc_connection;
-
-/* ---- handles: CHAN_ID -> channel and rights ---- */
-enum { KC_HANDLE_FIXED = 4 /* beside KC_RIGHT_*: a channel of fixed-size elements */ };
-
-typedef struct kc_handle {
-    uint32_t chan_id; /* 0: a free slot */
-    uint32_t rights;
-    kc_chan chan;
-} kc_handle;
-
-typedef struct kc_handles {
-    kc_handle *slots; /* open addressing, capacity a power of two or 0 */
-    uint32_t capacity, count;
-} kc_handles;
-
-const kc_handle *kc_handles_find(const kc_handles *handles, uint32_t chan_id);
-/* A new or the old slot; NULL when there is no memory. */
-kc_handle *kc_handles_put(kc_memory *memory, kc_handles *handles, uint32_t chan_id);
-void kc_handles_remove(kc_handles *handles, const kc_handle *handle);
-
-/* ---- bodies that came with a frame, and the bill for memory that is ours but on a uid's account ---- */
-typedef struct kc_bodies {
-    kc_body *items;
-    uint32_t count, capacity, next; /* next: the first one not yet taken */
-} kc_bodies;
-
-kc_body *kc_bodies_add(kc_memory *memory, kc_bodies *bodies);
-void kc_bodies_drop(kc_engine *engine, kc_memory *memory, kc_bodies *bodies);
-
-/* A toll is a body whose blocks nobody writes: the account is charged as if it had, and refused as if it had. */
-int kc_toll_pay(kc_engine *engine, uint32_t account, uint32_t bytes, kc_body *toll, kc_refusal *refusal);
+#include "ipc/kc_conn_handles.h"
+#include "ipc/kc_conn_large.h"
+#include "ipc/kc_conn_requests.h"
 
 /* ---- files that came with a frame ---- */
-enum { KC_CONN_FILES = 512 /* ahead of the frames that name them */, KC_CONN_LEASES = 4096 };
+enum { KC_CONN_FILES = 512 /* ahead of the frames that name them */ };
 
 typedef struct kc_files { /* paid for, owned */
     uint32_t count;
     int32_t refused; /* why the first of those kept out was: KC_EDQUOT, KC_EINVAL; KC_OK: none was */
     int32_t items[KC_MAX_MESSAGE_FILES];
 } kc_files;
-
-/* ---- descriptors the peer has been lent ---- */
-typedef struct kc_lease {
-    kc_body body; /* its extra alone; extra 0: a free slot */
-    uint32_t generation, next; /* next: slot + 1 of the next free one */
-} kc_lease;
-
-typedef struct kc_leases {
-    kc_lease *slots;
-    uint32_t capacity, count, free;
-} kc_leases;
-
-/* Whether so many more can be added without a failure; makes room. */
-bool kc_leases_have_room(kc_memory *memory, kc_leases *leases, uint32_t more);
-/* The lease's id; it has a reference of its own. There is room. */
-uint64_t kc_leases_add(kc_engine *engine, kc_leases *leases, const kc_body *body);
-bool kc_leases_release(kc_engine *engine, kc_leases *leases, uint64_t id);
-void kc_leases_end(kc_engine *engine, kc_memory *memory, kc_leases *leases);
-
-/* ---- a batch of sends that waits ---- */
-typedef struct kc_elements { /* what is still to be sent, in order */
-    kc_attr_walk walk;
-    kc_bodies bodies; /* of the elements without bytes in the walk */
-} kc_elements;
-
-typedef struct kc_batch {
-    kc_elements elements;
-    kc_chan chan;
-    int64_t deadline_ns, expires_ns;
-    uint32_t op_flags;
-    uint32_t count, dropped; /* of the elements settled so far */
-    uint8_t *flat; /* owned: the bytes under elements.walk */
-    uint32_t flat_bytes;
-    kc_body toll;
-} kc_batch;
-
-/* Copies the rest of the walk into a batch of its own. KC_ENOMEM, KC_EDQUOT; nothing is taken then. */
-int kc_batch_make(kc_engine *engine, kc_memory *memory, uint32_t account, kc_elements *elements, kc_batch **batch_out,
-                  kc_refusal *refusal);
-void kc_batch_free(kc_engine *engine, kc_memory *memory, kc_batch *batch);
-
-/* ---- requests without a reply yet ---- */
-enum kc_pending_kind {
-    KC_PENDING_NONE = 0,
-    KC_PENDING_SEND,
-    KC_PENDING_RECV,
-    KC_PENDING_SELECT,
-    KC_PENDING_CONTROL, /* behind the barrier, in the control queue */
-    KC_PENDING_KEPT     /* let go: answered some day by kc_pump_finish */
-};
-enum kc_pending_flag {
-    KC_PENDING_BATCH = 2,     /* answers with COUNT, or with what MAX_ITEMS allows */
-    KC_PENDING_CANCELLED = 4, /* a CANCEL came */
-    KC_PENDING_CONFIRM = 16,  /* SEND of one message, answered when that is acknowledged */
-    KC_PENDING_LISTED = 8     /* kept and cancelled: waits for kc_pump_cancelled */
-};
-
-/* 32 bytes; with the engine's token a parked waiter stays under 256. Bucket b of the hash is the field of slot b. */
-typedef struct kc_pending {
-    kc_token token; /* the parked waiter; of a kept request slot + 1 of the next cancelled one */
-    union {
-        kc_batch *batch; /* SEND with KC_PENDING_BATCH */
-        struct {
-            uint32_t items, limit_bytes;
-        } take; /* RECV with KC_PENDING_BATCH */
-    } more;
-    uint32_t req_id; /* 0: has none (1.0) */
-    uint32_t next;   /* slot + 1 in the same bucket, or in the free list */
-    uint32_t bucket; /* slot + 1 of the first request of bucket b */
-    uint8_t kind, flags;
-    uint16_t spare;
-} kc_pending;
-
-typedef struct kc_pendings {
-    kc_pending *slots;
-    uint32_t capacity, count, free;
-} kc_pendings;
-
-/* The slot that the next kc_pendings_take will use, so that a waiter can be told before it is known whether it parks.
- * KC_OK, KC_ENOMEM, or KC_EDQUOT at `limit`. */
-int kc_pendings_reserve(kc_memory *memory, kc_pendings *pendings, uint32_t limit, uint32_t *slot_out);
-kc_pending *kc_pendings_take(kc_pendings *pendings, uint32_t req_id, uint8_t kind);
-/* KC_OK or KC_ENOENT; never finds REQ_ID 0. */
-int kc_pendings_find(const kc_pendings *pendings, uint32_t req_id, uint32_t *slot_out);
-void kc_pendings_remove(kc_pendings *pendings, uint32_t slot);
-void kc_pendings_rest(kc_memory *memory, kc_pendings *pendings);
 
 /* ---- output ---- */
 enum {
@@ -165,29 +45,6 @@ typedef struct kc_gather { /* iovecs of the bytes from `at` on */
     uint64_t flat_at;
     uint32_t insert, insert_at;
 } kc_gather;
-
-/* ---- a frame over 64 KiB in assembly ---- */
-enum { KC_LARGE_BYTES = 65536, KC_LARGE_WHOLE = 1 };
-
-typedef struct kc_large {
-    uint16_t cmd;
-    uint8_t files;
-    uint8_t phase;
-    bool detaches;    /* a SEND: its large elements go to bodies */
-    uint32_t left;    /* payload bytes still to come */
-    uint32_t value_left;
-    uint32_t head_at; /* in flat: where the head of the attribute at hand begins */
-    uint32_t body_at; /* bytes of the last body that have come */
-    uint32_t body_bytes; /* in all bodies: what the input budget counts, with flat */
-    uint32_t tolled_bytes; /* of flat, paid by the toll */
-    uint32_t attrs;   /* begun so far */
-    uint32_t names;   /* REQ_IDs since it was refused */
-    kc_buffer flat;   /* the payload without what went to bodies */
-    kc_bodies bodies;
-    kc_body toll;
-    int32_t refused;  /* KC_EDQUOT, KC_ENOMEM, KC_EMSGSIZE, KC_EINVAL: the frame is read to its end and answered so */
-    kc_refusal refusal;
-} kc_large;
 
 /* ---- the connection ---- */
 enum kc_conn_state {
@@ -301,7 +158,7 @@ typedef struct kc_conn_account {
 } kc_conn_account;
 
 /* All connections of a pump and what they share. */
-typedef struct kc_conns {
+struct kc_conns {
     kc_engine *engine;
     kc_memory memory;
     kc_scope root;
@@ -316,7 +173,7 @@ typedef struct kc_conns {
     kc_connection *progressing; /* the one large frame that is read at the budget */
     uint64_t progressed_bytes;  /* its bytes_in at the last look */
     kc_conn_list_head lists[KC_CONN_LISTS]; /* of those with lines the count alone: their ends are the accounts' */
-} kc_conns;
+};
 
 /* KC_EDQUOT when the table is full, KC_ENOMEM, or the engine's refusal of a scope. */
 int kc_conns_add(kc_conns *conns, uint32_t account, kc_connection **conn_out);
@@ -359,10 +216,11 @@ void kc_line_join(kc_conns *conns, enum kc_conn_list list, uint32_t account);
 kc_connection *kc_line_take(kc_conns *conns, enum kc_conn_list list);
 
 enum { KC_FILE_UNPAID = -1, KC_FILE_UNWANTED = -2 /* in place of a file that was refused: KC_EDQUOT, KC_EINVAL */ };
-/* One more file came; KC_FILE_UNWANTED: one that may not travel. False when there are too many that no frame has named, and it is discarded. */
+/* One more file came; KC_FILE_UNWANTED: one that may not travel. False when there are too many that no frame has named,
+ * and it is discarded. */
 bool kc_conn_files_add(kc_conns *conns, kc_connection *conn, int32_t file);
-/* A frame names n files: the next n that came are its (what is over KC_MAX_MESSAGE_FILES is discarded). False when there
- * are fewer. */
+/* A frame names n files: the next n that came are its (what is over KC_MAX_MESSAGE_FILES is discarded). False when
+ * there are fewer. */
 bool kc_conn_files_claim(kc_conns *conns, kc_connection *conn, uint32_t n, kc_files *files_out);
 void kc_conn_files_end(kc_conns *conns, kc_connection *conn);
 /* The first n were taken over. */
@@ -379,17 +237,6 @@ void kc_conns_look_again(kc_conns *conns);
 void kc_conns_files_refund(kc_conns *conns, uint32_t account, uint32_t count);
 void kc_conns_files_closed(kc_conns *conns, uint32_t account, uint32_t count);
 
-/* ---- hearing something long ---- */
-/* refused: KC_OK, or the answer it will get whatever it holds. False: no memory. */
-bool kc_large_begin(kc_conns *conns, kc_connection *conn, const kc_frame_header *header, bool detaches,
-                    int32_t refused);
-/* KC_OK: more is needed; KC_LARGE_WHOLE; KC_EPROTO; KC_ENOMEM. used_out: how many of the n bytes belong to it. */
-int kc_large_take(kc_conns *conns, kc_connection *conn, const uint8_t *bytes, size_t n, size_t *used_out);
-/* Memory of the body that is being filled, for the next bytes to be received into. Returns iovecs used, 0: none. */
-int kc_large_room(kc_conns *conns, kc_connection *conn, struct iovec *iov, int max, uint32_t max_bytes);
-/* n bytes were received into that memory. */
-void kc_large_filled(kc_conns *conns, kc_connection *conn, uint32_t n);
-void kc_large_end(kc_conns *conns, kc_connection *conn);
 /* Charges the uid's account for output and waiting input above what is free, and for `more` bytes of output to come.
  * False: refused, and conn->unpaid. */
 bool kc_conn_pay(kc_conns *conns, kc_connection *conn, uint32_t more);

@@ -46,11 +46,11 @@ bool kc_output_insert(kc_conns *conns, kc_connection *conn, const kc_writer *wri
 bool kc_output_commit(kc_conns *conns, kc_connection *conn, kc_writer *writer, bool split);
 /* The same for a frame that somebody else wrote. */
 bool kc_output_append(kc_conns *conns, kc_connection *conn, const void *frame, uint32_t n, bool split);
-/* The body's files travel with the frame at hand (begun with kc_output_begin). One more reference is taken until its first
- * byte is taken. */
+/* The body's files travel with the frame at hand (begun with kc_output_begin). One more reference is taken until its
+ * first byte is taken. */
 bool kc_output_attach(kc_conns *conns, kc_connection *conn, const kc_body *body);
-/* How many bytes the next write may take, so that files go with the first byte of their frame, and the body whose files go
- * with this one: NULL for none. */
+/* How many bytes the next write may take, so that files go with the first byte of their frame, and the body whose files
+ * go with this one: NULL for none. */
 uint64_t kc_output_reach(const kc_connection *conn, const kc_body **body_out);
 /* The message that token holds is done once all that was said so far is taken. */
 bool kc_output_settle(kc_conns *conns, kc_connection *conn, kc_token token);

@@ -3,9 +3,10 @@
  *     bytes -> serve (frames, budgets) -> frame (rules of requests, control) -> send, recv, select, ack, cancel
  *     the engine's port -> result -> the same replies
  *
- * Invariants: no file of the pump touches a socket, an epoll set or a clock (its eventfd is in pump_bell.c). A connection ends only in kc_pump_attend (or in the turn, which
- * closes its socket first), never in the middle of serving it. After each frame the port is emptied, so what a frame
- * caused is said before the next one starts, however its bytes arrived.
+ * Invariants: no file of the pump touches a socket, an epoll set or a clock (its eventfd is in pump_bell.c). A
+ * connection ends only in kc_pump_attend (or in the turn, which closes its socket first), never in the middle of
+ * serving it. After each frame the port is emptied, so what a frame caused is said before the next one starts, however
+ * its bytes arrived.
  */
 #ifndef KC_PUMP_PARTS_H
 #define KC_PUMP_PARTS_H
@@ -14,7 +15,8 @@
 
 #include "ipc/kc_conn_output.h"
 
-enum { KC_PUMP_NOTES = 16, KC_PUMP_RESULTS = 64, KC_BATCH_ELEMENTS = 65536 /* more in one SEND would stop everybody for milliseconds */ };
+enum { KC_PUMP_NOTES = 16, KC_PUMP_RESULTS = 64 };
+enum { KC_BATCH_ELEMENTS = 65536 /* more in one SEND would stop everybody for milliseconds */ };
 /* What Python parses, at a microsecond an attribute. A longer first frame is no HELLO. */
 enum { KC_CONTROL_BYTES = 16384, KC_CONTROL_ATTRS = 512 };
 
@@ -128,6 +130,9 @@ void kc_pump_frame(kc_pump *pump, kc_connection *conn, kc_inbound *frame);
 bool kc_pump_is_hot(uint16_t cmd, unsigned minor);
 /* A reply that repeats cmd, then the end of the connection. */
 void kc_pump_fatal(kc_pump *pump, kc_connection *conn, uint16_t cmd, int32_t code);
+/* Puts the frame into the control queue, and the connection behind its barrier; answered when it is too long.
+ * ungranted: a hot one without its handle (1.0). */
+void kc_pump_hold(kc_pump *pump, kc_connection *conn, kc_inbound *frame, bool ungranted);
 /* Lets later frames of the connection run. */
 void kc_pump_lift(kc_pump *pump, kc_connection *conn);
 
@@ -253,6 +258,11 @@ typedef struct kc_quota_words {
 } kc_quota_words;
 kc_quota_words kc_quota_words_of(uint32_t quota);
 /* The pump's own, beside enum kc_quota. */
-enum { KC_QUOTA_CONN_REQUESTS = 64, KC_QUOTA_CONN_LEASES = 65, KC_QUOTA_CONN_FRAMES = 66, KC_QUOTA_ACCOUNT_FRAMES = 67 };
+enum {
+    KC_QUOTA_CONN_REQUESTS = 64,
+    KC_QUOTA_CONN_LEASES = 65,
+    KC_QUOTA_CONN_FRAMES = 66,
+    KC_QUOTA_ACCOUNT_FRAMES = 67
+};
 
 #endif

@@ -1,8 +1,8 @@
 /* kc_turn_set.h: the epoll set of a pump and everything that makes socket calls, as the turn's own files see it.
  *
- * Invariants: a connection's descriptor is in the set from kc_conn_add until it is closed, and closed by turn_close.c only.
- * What the set watches follows the connection's state when it is attended, or, to save a call, when the set reports
- * something that nobody wants now; so a level-triggered event never comes twice without effect.
+ * Invariants: a connection's descriptor is in the set from kc_conn_add until it is closed, and closed by turn_close.c
+ * only. What the set watches follows the connection's state when it is attended, or, to save a call, when the set
+ * reports something that nobody wants now; so a level-triggered event never comes twice without effect.
  */
 #ifndef KC_TURN_SET_H
 #define KC_TURN_SET_H
@@ -46,7 +46,8 @@ typedef struct kc_turn_set {
 int64_t kc_turn_clock(void);
 
 /* ---- turn_round.c ---- */
-/* One look at the set, and a bounded part of what is to be done. Negative: the set failed; else whether there was work. */
+/* One look at the set, and a bounded part of what is to be done. Negative: the set failed; else whether there was
+ * work. */
 int kc_round(kc_pump *pump, int timeout_ms);
 /* Work is left for another round at once. */
 bool kc_round_has_more(const kc_pump *pump);
@@ -56,8 +57,8 @@ int kc_set_open(kc_pump *pump);
 void kc_set_close(kc_pump *pump);
 /* Watches what the connection's state asks for. */
 void kc_set_follow(kc_pump *pump, kc_connection *conn);
-/* Stops watching for input that nobody wants now, or for room while what is to be written waits for its turn: both until
- * the connection is attended. */
+/* Stops watching for input that nobody wants now, or for room while what is to be written waits for its turn: both
+ * until the connection is attended. */
 void kc_set_deafen(kc_pump *pump, kc_connection *conn);
 void kc_set_forget_room(kc_pump *pump, kc_connection *conn);
 bool kc_set_hears(const kc_connection *conn);
@@ -75,7 +76,8 @@ void kc_set_port_rang(kc_turn_set *set);
 /* Descriptors have come; remembers the highest number, and asks for the limit. */
 void kc_set_saw(kc_turn_set *set, const int *fds, uint32_t count);
 /* One read could bring more files than there are numbers for. The kernel closes what it finds no number for, in the
- * thread that reads. Numbers are given lowest first, so while none that came is near the limit there is room for them. */
+ * thread that reads. Numbers are given lowest first, so while none that came is near the limit there is room for
+ * them. */
 bool kc_set_is_short(const kc_turn_set *set);
 
 /* ---- turn_listen.c ---- */

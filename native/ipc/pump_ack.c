@@ -1,4 +1,5 @@
-/* pump_ack.c: ACK and NACK, and what ends a request before its time: CANCEL, the end of input, the end of the daemon. */
+/* pump_ack.c: ACK and NACK, and what ends a request before its time: CANCEL, the end of input, the end of the
+ * daemon. */
 #include "ipc/kc_pump_parts.h"
 
 uint32_t kc_pump_settle_deliveries(kc_pump *pump, kc_connection *conn, const kc_request *request, bool nack)

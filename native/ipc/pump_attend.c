@@ -1,10 +1,10 @@
 /* pump_attend.c: which connections may be read, and which are over.
  *
  * Back-pressure is here: a connection above its output's high-water mark, with whole frames that wait, faster than its
- * pace (pump_pace.c), with more than its uid's account pays for (conn_toll.c), whose uid has too many files to be closed
- * (conn_files.c), or (at the input budget) with a frame in assembly is not read. One frame in assembly always progresses,
- * so the budget cannot lock; when it brings nothing for a second, another one does. Only who is read can be late with the
- * rest of a frame.
+ * pace (pump_pace.c), with more than its uid's account pays for (conn_toll.c), whose uid has too many files to be
+ * closed (conn_files.c), or (at the input budget) with a frame in assembly is not read. One frame in assembly always
+ * progresses, so the budget cannot lock; when it brings nothing for a second, another one does. Only who is read can be
+ * late with the rest of a frame.
  */
 #include "ipc/kc_pump_parts.h"
 

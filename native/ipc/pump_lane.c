@@ -1,10 +1,10 @@
 /* pump_lane.c: the usual frames: ABI 1.1, SEND of one short element or RECV of one message, attributes in the order in
  * which every client of ours writes them, on a handle that allows it.
  *
- * A frame is recognised by comparing words, before anything is changed; whatever differs (another order, a flag, a file,
- * a batch, a wrong REQ_ID, no handle, no memory) is left to the general way, which also has all the refusals. What the
- * lane does itself it does with the same parts as that way, so both answer alike; tests/native/test_pump_lane.c says
- * the same requests in two orders and compares.
+ * A frame is recognised by comparing words, before anything is changed; whatever differs (another order, a flag, a
+ * file, a batch, a wrong REQ_ID, no handle, no memory) is left to the general way, which also has all the refusals.
+ * What the lane does itself it does with the same parts as that way, so both answer alike;
+ * tests/native/test_pump_lane.c says the same requests in two orders and compares.
  */
 #include "ipc/kc_bytes.h"
 #include "ipc/kc_pump_parts.h"

@@ -1,7 +1,7 @@
 /* pump_note.c: what an administrator wants to read about hot frames: who was refused by which quota, who was slowed.
  *
- * Python fetches the notes between two turns and writes the lines. They are few and bounded: the same word about the same
- * connection stands once until it was fetched, and what finds no room is counted.
+ * Python fetches the notes between two turns and writes the lines. They are few and bounded: the same word about the
+ * same connection stands once until it was fetched, and what finds no room is counted.
  */
 #include "ipc/kc_pump_parts.h"
 

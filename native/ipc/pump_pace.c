@@ -1,14 +1,14 @@
 /* pump_pace.c: frames per second, of one connection and of all connections of one account; and when those that are put
- * aside are looked at again, also those of a uid that has too many files to be closed (conn_files.c): a second later, if
- * no close has done it before, because files that are not closed in that time are not waited for.
+ * aside are looked at again, also those of a uid that has too many files to be closed (conn_files.c): a second later,
+ * if no close has done it before, because files that are not closed in that time are not waited for.
  *
- * Whoever is too fast is not read until its time has come: nobody is disconnected and nothing is refused, the frames wait
- * with their sender. Each pace is one time, at which the frames served so far would be paid at the allowed rate (the
- * virtual scheduling form of the leaky bucket, ITU-T I.371); a second's worth may be saved up.
+ * Whoever is too fast is not read until its time has come: nobody is disconnected and nothing is refused, the frames
+ * wait with their sender. Each pace is one time, at which the frames served so far would be paid at the allowed rate
+ * (the virtual scheduling form of the leaky bucket, ITU-T I.371); a second's worth may be saved up.
  *
  * Invariants: a slowed connection is in no other list from which it would be served; of one account those that waited
- * longest are served first, so none of its connections starves another. One time, release_ns, is the next look at all who
- * were put aside; it costs one walk over them. Who is slowed asks for it a hundred times a second at most.
+ * longest are served first, so none of its connections starves another. One time, release_ns, is the next look at all
+ * who were put aside; it costs one walk over them. Who is slowed asks for it a hundred times a second at most.
  */
 #include "ipc/kc_pump_parts.h"
 

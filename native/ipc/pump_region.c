@@ -1,5 +1,5 @@
-/* pump_region.c: descriptors on their way through connections: ranges that a peer sends, the notices that let others read
- * them (REGION_MAP, REGION_GONE) and the owner write them again (REGION_FREED), and RELEASE.
+/* pump_region.c: descriptors on their way through connections: ranges that a peer sends, the notices that let others
+ * read them (REGION_MAP, REGION_GONE) and the owner write them again (REGION_FREED), and RELEASE.
  *
  * A region belongs to the connection that registered it: its `user` in the engine is that connection's ticket. The peer
  * that gets a descriptor is told of its region once, with the region's file, in a frame before the reply.

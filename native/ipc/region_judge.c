@@ -1,11 +1,11 @@
-/* region_judge.c: whether a file may be a region: shared memory that nobody can shrink under a reader, and that only the
- * mapping its maker already has can write.
+/* region_judge.c: whether a file may be a region: shared memory that nobody can shrink under a reader, and that only
+ * the mapping its maker already has can write.
  *
  * memfd_create(2) and fcntl(2) F_ADD_SEALS are the source. A seal can never be taken off, so what is seen here stays:
- * F_SEAL_FUTURE_WRITE also forbids punching holes, so pages that are there stay there. No call here can block: of a file
- * that is no memfd the first one fails, and none takes the file's lock, as lseek(2) and ftruncate(2) do, for a writer may
- * hold it for ever. So only totals are compared, and as many pages behind the end as there are holes pass: readers do not
- * rely on it (docs/decisions/0016).
+ * F_SEAL_FUTURE_WRITE also forbids punching holes, so pages that are there stay there. No call here can block: of a
+ * file that is no memfd the first one fails, and none takes the file's lock, as lseek(2) and ftruncate(2) do, for a
+ * writer may hold it for ever. So only totals are compared, and as many pages behind the end as there are holes pass:
+ * readers do not rely on it (docs/decisions/0016).
  */
 #include "kcoro/kc_pump.h"
 

@@ -21,9 +21,9 @@ static bool kc_close_read(kc_pump *pump, kc_ending ending, ssize_t *got_out)
     return (heard.flags & MSG_CTRUNC) == 0;
 }
 
-/* Reads nothing. Looking takes and closes no file: without room for what comes beside the bytes, the kernel only says that
- * there is some. Room for bytes there must be: qemu-user answers a recvmsg that has none by itself (linux-user/syscall.c,
- * do_sendrecvmsg_locked). */
+/* Reads nothing. Looking takes and closes no file: without room for what comes beside the bytes, the kernel only says
+ * that there is some. Room for bytes there must be: qemu-user answers a recvmsg that has none by itself
+ * (linux-user/syscall.c, do_sendrecvmsg_locked). */
 static ssize_t kc_close_look(kc_pump *pump, int fd, bool *beside_out)
 {
     struct iovec iov = {pump->set->scratch, KC_TURN_SCRATCH_BYTES};
@@ -51,8 +51,9 @@ static bool kc_close_may_read(kc_pump *pump, kc_ending ending)
     return takes || !kc_close_finds_files(pump, ending);
 }
 
-/* Of a socket whose last read brought nothing: nothing is behind it. On SEQPACKET an empty packet reads like the end, and
- * packets with files may follow; but beside every packet are its sender's credentials, if asked for (unix(7), SO_PASSCRED). */
+/* Of a socket whose last read brought nothing: nothing is behind it. On SEQPACKET an empty packet reads like the end,
+ * and packets with files may follow; but beside every packet are its sender's credentials, if asked for (unix(7),
+ * SO_PASSCRED). */
 static bool kc_close_is_drained(kc_pump *pump, kc_ending ending)
 {
     if (ending.transport != KC_TRANSPORT_SEQPACKET) {

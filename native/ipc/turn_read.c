@@ -1,9 +1,9 @@
 /* turn_read.c: one read per connection and turn, into scratch memory, or first into the blocks of the element that is
  * arriving. Files that travel with the bytes wait in their connection for the frame that names them (conn_files.c).
  *
- * What finds no descriptor the kernel closes within the read, which may block. So when descriptors are short it is looked
- * first: that brings the files and leaves them in the socket, too. If all came, a second read takes the bytes; if not, the
- * socket keeps what it holds, and turn_close.c has the whole of it closed in a thread. */
+ * What finds no descriptor the kernel closes within the read, which may block. So when descriptors are short it is
+ * looked first: that brings the files and leaves them in the socket, too. If all came, a second read takes the bytes;
+ * if not, the socket keeps what it holds, and turn_close.c has the whole of it closed in a thread. */
 #include "ipc/kc_turn_set.h"
 
 #include <errno.h>
@@ -29,9 +29,9 @@ static pid_t kc_read_pid(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) == 0 ? cred.pid : 0;
 }
 
-/* Another end of this daemon's own connections: a message that holds it would keep its connection, and so itself, alive.
- * It is recognised by our own process behind it, or by the address it was connected to (a listener may have been made by
- * somebody else, unix(7) SO_PEERCRED). */
+/* Another end of this daemon's own connections: a message that holds it would keep its connection, and so itself,
+ * alive. It is recognised by our own process behind it, or by the address it was connected to (a listener may have been
+ * made by somebody else, unix(7) SO_PEERCRED). */
 static bool kc_read_is_own(const kc_connection *conn, int fd)
 {
     struct sockaddr_un peer = {0}, here = {0};
@@ -144,8 +144,8 @@ static bool kc_read_is_end(const kc_connection *conn, uint32_t events)
     return (events & (EPOLLRDHUP | EPOLLHUP)) != 0 && (ioctl(conn->fd, FIONREAD, &queued) != 0 || queued == 0);
 }
 
-/* MSG_CTRUNC. As many files as the kernel passes at once have room, so for those that are missing it found no descriptor:
- * that is our limit, not the peer's fault. */
+/* MSG_CTRUNC. As many files as the kernel passes at once have room, so for those that are missing it found no
+ * descriptor: that is our limit, not the peer's fault. */
 static void kc_read_cut(kc_pump *pump, kc_connection *conn)
 {
     struct rlimit limit = {0};

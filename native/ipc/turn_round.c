@@ -1,8 +1,8 @@
 /* turn_round.c: one round of a turn: look at the set, serve, write.
  *
  * Nothing is done while looking but to put who is ready into line: connections take turns by user, not in the order in
- * which the set shows them (decision 0055). Serving and writing are bounded, so that the next look is never far: one user
- * costs another one share of 64 frames and the rest of a round, however many connections it has.
+ * which the set shows them (decision 0055). Serving and writing are bounded, so that the next look is never far: one
+ * user costs another one share of 64 frames and the rest of a round, however many connections it has.
  *
  * Invariants: a look ends when the set has shown all that was ready, so nobody is hidden behind others. A connection in
  * line with `unread` has something in its socket, and what is not read is shown again. One that is not watched while it
@@ -229,7 +229,8 @@ int kc_round(kc_pump *pump, int timeout_ms)
     kc_set_retry(pump);
     kc_pace_release(pump);
     kc_look_all(pump, n);
-    pump->now_ns = kc_turn_clock(); /* to look at a crowd, or to be stopped meanwhile, takes nothing from the round's part */
+    /* To look at a crowd, or to be stopped meanwhile, takes nothing from the round's part. */
+    pump->now_ns = kc_turn_clock();
     kc_round_serve(pump);
     pump->now_ns = kc_turn_clock(); /* what the last visit took is not the writers' */
     kc_round_attend(pump);

@@ -1,5 +1,5 @@
-/* turn_write.c: one write per connection and turn: a sendmsg of what fits into the kernel's buffer, or, for SEQPACKET, a
- * sendmmsg of whole packets. */
+/* turn_write.c: one write per connection and turn: a sendmsg of what fits into the kernel's buffer, or, for SEQPACKET,
+ * a sendmmsg of whole packets. */
 #include "ipc/kc_turn_set.h"
 
 #include <errno.h>

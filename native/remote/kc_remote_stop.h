@@ -1,4 +1,4 @@
-/* kc_remote_stop.h: a cancel of the runtime as what may end a call of the C client (kc_stop of kc_client.h).
+/* kc_remote_stop.h: a cancel of the runtime as what may end a call of the C client (kc_stop of kc_client_unless.h).
  *
  * Invariant: its hook stands on the caller's stack only while an operation is under way.
  */

@@ -1,5 +1,5 @@
-/* remote.c: a daemon's channel behind kc_channel.h (kcoro/kc_remote.h). It joins the runtime and the C client, which know
- * nothing of each other. The calls for handles stand in remote_handle.c.
+/* remote.c: a daemon's channel behind kc_channel.h (kcoro/kc_remote.h). It joins the runtime and the C client, which
+ * know nothing of each other. The calls for handles stand in remote_handle.c.
  */
 #include "kcoro/kc_remote.h"
 
@@ -45,8 +45,9 @@ static void kc_remote_poll(void *fd)
     poll(&one, 1, KC_REMOTE_POLL_MS);
 }
 
-/* Where the scheduler's poller does not take the descriptor (another waits for it, or memory or a quota ran out) a thread
- * that may sleep does it, for a while; whatever fails, the worker is left to others before the caller looks again. */
+/* Where the scheduler's poller does not take the descriptor (another waits for it, or memory or a quota ran out) a
+ * thread that may sleep does it, for a while; whatever fails, the worker is left to others before the caller looks
+ * again. */
 static void kc_remote_wait(int fd)
 {
     if (kc_io_wait(fd, KC_IO_READABLE, KC_NEVER) < 0 && kc_block_call(kc_remote_poll, &fd) != KC_OK) {

@@ -270,9 +270,9 @@ def test_destroying_a_channel_ends_a_select_on_it(subject: Subject) -> None:
 # --- choice ---
 
 
-def test_the_first_clause_tried_rotates(subject: Subject) -> None:
-    """Contract 4.6, Go's TestSelectFairness: of clauses that are always ready each wins its share,
-    none starves; with four clauses and 100 rounds exactly a quarter each or nearly so."""
+def test_of_clauses_that_are_always_ready_each_wins_its_share(subject: Subject) -> None:
+    """Contract 4.6, Go's TestSelectFairness: none starves; with four clauses and 100 rounds a
+    quarter each or nearly so."""
     user, chans = subject.user(), [UNLIMITED.make(subject) for _ in range(4)]
     for chan in chans:
         for message in numbered(100):
@@ -282,8 +282,20 @@ def test_the_first_clause_tried_rotates(subject: Subject) -> None:
     assert min(wins.values()) >= 10, wins
 
 
+def test_of_many_clauses_the_few_that_are_ready_win_alike(subject: Subject) -> None:
+    """Contract 4.6: the first of two that are ready has no more than the second, although a choice
+    that goes on from where it begins would meet the first behind all that are not."""
+    user, chans = subject.user(), [UNLIMITED.make(subject) for _ in range(8)]
+    for chan in chans[2:4]:
+        for message in numbered(100):
+            user.try_send(chan, message).ok()
+    wins = Counter(user.select([Arm(chan) for chan in chans]).ok().index for _ in range(100))
+    assert set(wins) == {2, 3}
+    assert min(wins.values()) >= 25, wins
+
+
 def test_of_clauses_that_wait_at_one_channel_each_wins_its_share(subject: Subject) -> None:
-    """Contract 4.6, Go's TestPseudoRandomSend: it rotates for a select that parks, too; biased it
+    """Contract 4.6, Go's TestPseudoRandomSend: it is drawn for a select that parks, too; biased it
     is always the first."""
     (chooser, peer), chan = subject.users(2), RENDEZVOUS.make(subject)
 
@@ -301,7 +313,7 @@ def test_of_clauses_that_wait_at_one_channel_each_wins_its_share(subject: Subjec
 
 
 def test_biased_takes_the_first_that_is_ready_in_the_order_given(subject: Subject) -> None:
-    """Contract 4.6: `biased` never rotates."""
+    """Contract 4.6: `biased` draws nothing."""
     user, empty, one, two = subject.user(), *(UNLIMITED.make(subject) for _ in range(3))
     for chan in (one, two):
         for message in numbered(20):

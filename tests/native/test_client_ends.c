@@ -1,4 +1,6 @@
 /* How connections end, or never begin: which operations are then in doubt, and what the caller is told. */
+#include <stdbool.h>
+
 #include "kc_client_peer.h"
 
 KC_TEST(a_lost_connection_says_which_operations_are_in_doubt)
@@ -87,6 +89,31 @@ KC_TEST(a_daemon_that_says_nothing_is_none)
     peer_close(p);
 }
 
+/* The last of the two holds the last reference to the connection, of which it takes the lock. */
+static void free_after_the_end(bool handle_last)
+{
+    peer *p = peer_open(PEER_ROOM);
+    kc_ipc_chan *chan = peer_channel(p, 1, 1001);
+    kc_ipc_op *op;
+    KC_REQUIRE(kc_ipc_recv_begin(chan, 1, NULL, &op) == KC_OK);
+    kc_ipc_disconnect(p->ipc);
+    p->ipc = NULL;
+    if (handle_last) {
+        kc_ipc_op_free(op);
+        kc_ipc_chan_free(chan);
+    } else {
+        kc_ipc_chan_free(chan);
+        kc_ipc_op_free(op);
+    }
+    peer_close(p);
+}
+
+KC_TEST(a_handle_or_an_operation_may_be_the_last_of_its_connection)
+{
+    free_after_the_end(true);
+    free_after_the_end(false);
+}
+
 int main(void)
 {
     KC_RUN(a_lost_connection_says_which_operations_are_in_doubt);
@@ -95,5 +122,6 @@ int main(void)
     KC_RUN(a_daemon_of_another_version_is_refused);
     KC_RUN(a_refusal_at_the_door_is_told);
     KC_RUN(a_daemon_that_says_nothing_is_none);
+    KC_RUN(a_handle_or_an_operation_may_be_the_last_of_its_connection);
     return kc_test_report();
 }

@@ -256,6 +256,31 @@ KC_TEST(an_unbiased_select_favours_no_clause) {
     w_close(&w);
 }
 
+/* Where only the first look is drawn, the one behind the empty ones has most. */
+KC_TEST(of_many_clauses_the_few_that_are_ready_win_alike) {
+    enum { COUNT = 8, READY = 3 };
+    kc_world w = w_open();
+    kc_chan chans[COUNT];
+    int won[COUNT] = {0};
+
+    for (int i = 0; i < COUNT; i++)
+        chans[i] = w_buffered(&w, 1);
+    for (int round = 0; round < 300; round++) {
+        kc_clause clauses[COUNT];
+        kc_result result;
+        for (int i = 0; i < COUNT; i++)
+            clauses[i] = w_receiving(chans[i]);
+        for (int i = 0; i < READY; i++)
+            (void)w_try_send(&w, chans[2 + i], "x");
+        result = w_select(&w, clauses, COUNT, 0);
+        won[result.clause % COUNT]++;
+        (void)w_text(&w, result);
+    }
+    for (int i = 0; i < COUNT; i++)
+        KC_CHECK(i >= 2 && i < 2 + READY ? won[i] > 60 : won[i] == 0); /* a fair one: 100 each */
+    w_close(&w);
+}
+
 KC_TEST(an_unbiased_select_that_parks_twice_at_one_channel_favours_no_clause) {
     kc_world w = w_open();
     kc_chan c = w_rendezvous(&w);
@@ -400,6 +425,7 @@ int main(void) {
     KC_RUN(closing_a_channel_ends_a_select_that_receives_from_it);
     KC_RUN(destroying_a_channel_ends_a_select_with_its_reason);
     KC_RUN(an_unbiased_select_favours_no_clause);
+    KC_RUN(of_many_clauses_the_few_that_are_ready_win_alike);
     KC_RUN(an_unbiased_select_that_parks_twice_at_one_channel_favours_no_clause);
     KC_RUN(a_biased_select_keeps_the_given_order);
     KC_RUN(sixty_four_clauses_are_taken_and_sixty_five_refused);

@@ -183,7 +183,7 @@ def test_the_limits_of_zero_copy_are_those_of_the_program() -> None:
     assert number(shown["files of a message"]) == _wire.MAX_MESSAGE_FILES
     assert number(shown["pool_bytes` of `open_client"]) == POOL_BYTES
     assert number(shown["elem_size"]) == _wire.MAX_ELEMENT_BYTES
-    header = page("native/ipc/kc_conn.h")
+    header = page("native/ipc/kc_conn_handles.h")
     assert f"KC_CONN_LEASES = {number(shown['leases of a connection'])} " in header
 
 

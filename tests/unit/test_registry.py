@@ -11,6 +11,7 @@ from kcoro_ipc.errors import (
     NoSuchChannel,
     QuotaExceeded,
 )
+from kcoro_ipc.names import check_name
 from kcoro_ipc.quotas import Limits
 from kcoro_ipc.records import (
     BOTH,
@@ -18,14 +19,15 @@ from kcoro_ipc.records import (
     READ,
     WRITE,
     Channel,
-    Deadlines,
     Opening,
     Peer,
     Settings,
     Subscription,
     User,
 )
-from kcoro_ipc.registry import HiddenChannel, Registry, check_name
+from kcoro_ipc.registry import Registry
+from kcoro_ipc.rights import HiddenChannel
+from kcoro_ipc.waiting_requests import Deadlines
 
 OWNER, MATE, STRANGER, ROOT = 1000, 1001, 1002, 0
 USERS_GROUP = 100
@@ -76,24 +78,24 @@ def test_the_mode_gives_owner_group_and_others_their_rights(
 ) -> None:
     town = Town()
     peer = town.peer(uid, frozenset({USERS_GROUP}) if in_group else frozenset())
-    assert town.registry.rights(peer, town.channel(mode=mode)) == rights
+    assert town.registry.judge.rights(peer, town.channel(mode=mode)) == rights
 
 
 def test_an_anonymous_channel_is_visible_to_its_user_and_root_only() -> None:
     town = Town()
     channel = town.channel(name=None, mode=0o666)
-    assert town.registry.rights(town.peer(STRANGER), channel) == 0
-    assert town.registry.rights(town.peer(OWNER), channel) == READ | WRITE | MANAGE
-    assert town.registry.rights(town.peer(ROOT), channel) == READ | WRITE | MANAGE
+    assert town.registry.judge.rights(town.peer(STRANGER), channel) == 0
+    assert town.registry.judge.rights(town.peer(OWNER), channel) == READ | WRITE | MANAGE
+    assert town.registry.judge.rights(town.peer(ROOT), channel) == READ | WRITE | MANAGE
 
 
 def test_a_missing_right_is_denied_where_the_channel_is_visible_and_hidden_elsewhere() -> None:
     town = Town()
     channel = town.channel(mode=0o604)
     with pytest.raises(AccessDenied, match="sending"):
-        town.registry.permit(town.peer(STRANGER), channel, BOTH)
+        town.registry.judge.permit(town.peer(STRANGER), channel, BOTH)
     with pytest.raises(HiddenChannel):
-        town.registry.permit(town.peer(STRANGER), town.channel("other"), READ)
+        town.registry.judge.permit(town.peer(STRANGER), town.channel("other"), READ)
 
 
 # --- rules and the admin group ---
@@ -111,7 +113,7 @@ def test_each_of_the_512_modes_gives_r_w_and_x_to_the_first_class_that_fits(
     channel = town.channel(mode=owner << 6 | group << 3 | others)
     member = frozenset({USERS_GROUP})
     found = [
-        town.registry.rights(peer, channel)
+        town.registry.judge.rights(peer, channel)
         for peer in (town.peer(OWNER, member), town.peer(MATE, member), town.peer(STRANGER))
     ]
     expected = [
@@ -137,59 +139,59 @@ def test_rules_take_away_from_what_the_mode_gives_also_from_the_owner(
     denied: int, rights: int
 ) -> None:
     town = Town()
-    town.registry.policy = Policy((Rule(0, False, denied, "jobs"),) if denied else ())
+    town.registry.judge.policy = Policy((Rule(0, False, denied, "jobs"),) if denied else ())
     channel, other = town.channel(mode=0o777), town.channel("other", mode=0o777)
     for uid in (OWNER, STRANGER):
-        assert town.registry.rights(town.peer(uid), channel) == rights
-        assert town.registry.rights(town.peer(uid), other) == READ | WRITE | MANAGE
-    assert town.registry.rights(town.peer(ROOT), channel) == READ | WRITE | MANAGE
+        assert town.registry.judge.rights(town.peer(uid), channel) == rights
+        assert town.registry.judge.rights(town.peer(uid), other) == READ | WRITE | MANAGE
+    assert town.registry.judge.rights(town.peer(ROOT), channel) == READ | WRITE | MANAGE
 
 
 def test_a_rule_that_allows_gives_nothing_that_the_mode_does_not() -> None:
     town = Town()
-    town.registry.policy = Policy((Rule(0, True, ALL),))
-    assert town.registry.rights(town.peer(STRANGER), town.channel(mode=0o600)) == 0
+    town.registry.judge.policy = Policy((Rule(0, True, ALL),))
+    assert town.registry.judge.rights(town.peer(STRANGER), town.channel(mode=0o600)) == 0
 
 
 def test_who_has_only_what_the_rules_take_away_does_not_see_the_channel() -> None:
     town = Town()
-    town.registry.policy = Policy((Rule(0, False, SEND),))
+    town.registry.judge.policy = Policy((Rule(0, False, SEND),))
     with pytest.raises(HiddenChannel):
-        town.registry.permit(town.peer(STRANGER), town.channel(mode=0o602), WRITE)
+        town.registry.judge.permit(town.peer(STRANGER), town.channel(mode=0o602), WRITE)
 
 
 def test_a_refusal_says_whether_mode_or_rule_forbids() -> None:
     town = Town()
-    town.registry.policy = Policy((Rule(0, True, SEE), Rule(1, False, SEND)))
+    town.registry.judge.policy = Policy((Rule(0, True, SEE), Rule(1, False, SEND)))
     peer = town.peer(STRANGER)
     with pytest.raises(AccessDenied, match=r"rule\[1\] of the daemon's configuration forbids send"):
-        town.registry.permit(peer, town.channel(mode=0o666), WRITE)
+        town.registry.judge.permit(peer, town.channel(mode=0o666), WRITE)
     with pytest.raises(AccessDenied, match="the mode 0604 forbids managing"):
-        town.registry.permit(peer, town.channel("other", mode=0o604), MANAGE)
+        town.registry.judge.permit(peer, town.channel("other", mode=0o604), MANAGE)
 
 
 def test_the_admin_group_has_all_rights_on_all_channels() -> None:
     town = Town()
-    town.registry.policy = Policy((Rule(0, False, ALL),), admin_gid=ADMINS)
+    town.registry.judge.policy = Policy((Rule(0, False, ALL),), admin_gid=ADMINS)
     admin = town.peer(STRANGER, frozenset({ADMINS}))
     for channel in (town.channel(mode=0), town.channel(name=None, mode=0)):
-        assert town.registry.rights(admin, channel) == READ | WRITE | MANAGE
+        assert town.registry.judge.rights(admin, channel) == READ | WRITE | MANAGE
 
 
 def test_another_policy_counts_for_peers_that_are_there_already() -> None:
     town = Town()
     channel, peer = town.channel(mode=0o606), town.peer(STRANGER, frozenset({ADMINS}))
-    assert town.registry.rights(peer, channel) == READ | WRITE
-    town.registry.policy = Policy((Rule(0, False, SEND),))
-    assert town.registry.rights(peer, channel) == READ
-    town.registry.policy = Policy(admin_gid=ADMINS)
-    assert town.registry.rights(peer, channel) == READ | WRITE | MANAGE
+    assert town.registry.judge.rights(peer, channel) == READ | WRITE
+    town.registry.judge.policy = Policy((Rule(0, False, SEND),))
+    assert town.registry.judge.rights(peer, channel) == READ
+    town.registry.judge.policy = Policy(admin_gid=ADMINS)
+    assert town.registry.judge.rights(peer, channel) == READ | WRITE | MANAGE
 
 
 def test_pages_leave_out_what_a_rule_hides_and_still_end() -> None:
     town = Town()
     rules = [Rule(i, False, SEE, f"c{i}") for i in range(0, 40, 2)]
-    town.registry.policy = Policy(tuple(rules))
+    town.registry.judge.policy = Policy(tuple(rules))
     made = [town.channel(f"c{i}", mode=0o604) for i in range(40)]
     stranger, seen = town.peer(STRANGER), list[str | None]()
     after: int | None = 0
@@ -201,7 +203,7 @@ def test_pages_leave_out_what_a_rule_hides_and_still_end() -> None:
 
 def test_a_page_looks_at_fewer_channels_where_rules_are_asked_about_each() -> None:
     town = Town()
-    town.registry.policy = Policy(tuple(Rule(i, False, SEE, "x") for i in range(12)))
+    town.registry.judge.policy = Policy(tuple(Rule(i, False, SEE, "x") for i in range(12)))
     for i in range(100):
         town.channel(f"c{i}")
     assert town.registry.page(town.peer(STRANGER), 0, 2) == ([], 1008)
@@ -315,23 +317,23 @@ def test_openings_wait_in_order_and_leave_with_their_peer() -> None:
     town = Town()
     first, second = town.peer(OWNER), town.peer(OWNER)
     for peer, req_id in ((first, 7), (second, 8), (first, 9)):
-        town.registry.wait_for_name(peer, Opening(peer.conn, req_id, "late", READ), None)
-    assert [opening.req_id for opening in town.registry.openings["late"]] == [7, 8, 9]
+        town.registry.waiting.wait_for_name(peer, Opening(peer.conn, req_id, "late", READ), None)
+    assert [opening.req_id for opening in town.registry.waiting.openings["late"]] == [7, 8, 9]
     town.registry.leave(first)
-    assert [opening.req_id for opening in town.registry.openings["late"]] == [8]
+    assert [opening.req_id for opening in town.registry.waiting.openings["late"]] == [8]
     town.registry.leave(second)
-    assert town.registry.openings == {}
+    assert town.registry.waiting.openings == {}
     assert town.users[OWNER].connections == 0
 
 
 def test_subscriptions_are_limited_per_connection() -> None:
     town = Town(subscriptions_per_connection=1)
     peer = town.peer(OWNER)
-    town.registry.subscribe(peer, Subscription(peer.conn, 1, 1001, 10))
+    town.registry.waiting.subscribe(peer, Subscription(peer.conn, 1, 1001, 10))
     with pytest.raises(QuotaExceeded):
-        town.registry.subscribe(peer, Subscription(peer.conn, 2, 1001, 10))
-    town.registry.end_subscription(peer, peer.subscriptions[1])
-    town.registry.subscribe(peer, Subscription(peer.conn, 3, 1001, 10))
+        town.registry.waiting.subscribe(peer, Subscription(peer.conn, 2, 1001, 10))
+    town.registry.waiting.end_subscription(peer, peer.subscriptions[1])
+    town.registry.waiting.subscribe(peer, Subscription(peer.conn, 3, 1001, 10))
 
 
 def opening(req_id: int) -> Opening:

@@ -206,3 +206,31 @@ def test_a_lease_that_ends_while_another_thread_waits_is_told_with_the_next_requ
         go_on.set()
         thread.join()
         client.ping()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_lease_that_was_dropped_is_told_once_behind_the_message_whose_files_go_first(
+    shared: Any,
+) -> None:
+    def script(peer: Any) -> None:
+        peer.opens(ELEM_SIZE=16 * MIB)
+        frame = peer.expect("CHAN_RECV")
+        announce(peer, 5, b"0123456789")
+        peer.reply(frame, 0, ("DESC", descriptor(5, 2, 3, 900)))
+        sent = peer.serve("CHAN_SEND", ELEMENT=b"with a file")
+        assert (sent.files, len(peer.files)) == (1, 1)
+        os.close(peer.files.pop())
+        peer.expect("RELEASE", LEASE_ID=900)
+        peer.serve("PING")
+        peer.serve("PING")
+
+    with (
+        shared(script) as path,
+        blocking.open_client(path) as client,
+        open(os.devnull, "rb") as file,
+    ):
+        channel = client.make_channel("frames")
+        channel.receive_lease()  # nobody keeps it
+        channel.send(b"with a file", files=[file])
+        client.ping()
+        client.ping()

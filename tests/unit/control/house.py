@@ -27,6 +27,7 @@ class Engine:
         self.made: list[ChannelConfig] = []
         self.done: list[tuple[str, int]] = []
         self.refuse_make: Exception | None = None
+        self.refuse_tap: Exception | None = None
         self.paid_files = 0
         self.waiters: list[Waiter] = []
         self.holding: list[Waiter] = []
@@ -81,6 +82,8 @@ class Engine:
         return [waiter for waiter in self.waiters if waiter.dir == dir][skip : skip + most]
 
     def chan_tap(self, source: int, tap: int) -> None:
+        if self.refuse_tap:
+            raise self.refuse_tap
         self.done.append((f"tap of {source - 70_000}", tap - 70_000))
 
     def scope_list(self, scope: int, held: bool, skip: int, most: int) -> list[Waiter]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kcoro_ipc import _wire
+from kcoro_ipc.errors import InvalidArgument
 from kcoro_ipc.records import Peer
 from kcoro_ipc.reports import ConnectionInfo
 from kcoro_ipc.structs import CLAUSE_SEND, NEVER, Waiter
@@ -187,6 +188,17 @@ def test_a_tap_that_cannot_be_is_refused(more: dict[str, Any], code: int) -> Non
     source = house.ask(peer, "CHAN_MAKE", NAME="jobs")["CHAN_ID"]
     assert refused(house.ask(peer, "CHAN_MAKE", **{"TAP_OF": source, **more}), code)
     assert len(house.registry.channels) == 1
+
+
+def test_of_a_tap_that_the_engine_refuses_nothing_is_left() -> None:
+    house = House()
+    peer = house.peer()
+    source = house.ask(peer, "CHAN_MAKE", NAME="jobs")["CHAN_ID"]
+    house.engine.refuse_tap = InvalidArgument("a tap of a tap")
+    assert refused(house.ask(peer, "CHAN_MAKE", TAP_OF=source), _wire.KC_EINVAL)
+    assert house.engine.done == [("drop", house.engine.made[-1].user)]
+    assert list(house.registry.names) == ["jobs"]
+    assert (peer.user.channels, house.registry.channels[source].taps) == (1, 0)
 
 
 def test_only_who_manages_a_channel_and_may_receive_may_tap_it() -> None:

@@ -86,7 +86,7 @@ def test_open_with_a_timeout_waits_for_the_make_that_brings_the_name() -> None:
     assert (answer["cmd"], answer["REQ_ID"], answer["RESULT"]) == ("CHAN_OPEN", 5, 0)
     assert (answer["CHAN_ID"], answer["KIND"], answer["FLAGS"]) == (1002, 1, READ)
     assert house.pump.grants[waiting.conn, 1002] == READ
-    assert house.registry.openings == {}
+    assert house.registry.waiting.openings == {}
 
 
 def test_one_make_answers_all_who_wait_in_their_order_and_not_those_who_may_not_see() -> None:
@@ -97,7 +97,7 @@ def test_one_make_answers_all_who_wait_in_their_order_and_not_those_who_may_not_
     house.ask(house.peer(), "CHAN_MAKE", NAME="late")
     control.due(house.broker, 64)
     assert [conn for conn, _ in house.pump.finished] == [peers[0].conn, peers[2].conn]
-    assert [opening.conn for opening in house.registry.openings["late"]] == [peers[1].conn]
+    assert [opening.conn for opening in house.registry.waiting.openings["late"]] == [peers[1].conn]
 
 
 def test_an_open_that_waited_and_lacks_a_right_is_refused_by_the_make() -> None:
@@ -134,7 +134,7 @@ def test_a_name_that_many_wait_for_is_answered_in_order_a_bounded_number_per_tur
             house.leave(peers[4])  # who is gone by then is left out
     assert told == [peer.conn for peer in peers if peer is not peers[4]]
     control.due(house.broker, 3)
-    assert (house.registry.openings, house.broker.next_deadline_ns()) == ({}, None)
+    assert (house.registry.waiting.openings, house.broker.next_deadline_ns()) == ({}, None)
 
 
 def test_who_was_not_answered_before_the_channel_went_waits_for_the_next_of_that_name() -> None:
@@ -222,7 +222,7 @@ def test_an_open_that_waited_too_long_is_etime_at_its_deadline_and_not_before() 
     house.now_ns = 200_000_000
     control.due(house.broker, 64)
     assert house.pump.finished[0][1]["RESULT"] == _wire.KC_ETIME
-    assert (house.registry.openings, house.broker.next_deadline_ns()) == ({}, None)
+    assert (house.registry.waiting.openings, house.broker.next_deadline_ns()) == ({}, None)
 
 
 def test_an_open_that_waits_ends_by_cancel_once() -> None:
@@ -242,7 +242,7 @@ def test_an_open_that_waits_dies_with_its_connection() -> None:
     house.ask(peer, "CHAN_OPEN", NAME="late", TIMEOUT_MS=10)
     house.leave(peer)
     house.ask(house.peer(), "CHAN_MAKE", NAME="late")
-    assert house.registry.arrivals == deque()
+    assert house.registry.waiting.arrivals == deque()
     house.now_ns = 10**9
     control.due(house.broker, 64)
     assert house.pump.finished == []

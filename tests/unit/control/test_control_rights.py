@@ -14,7 +14,7 @@ ADMINS, STAFF = 70, 50
 
 def ruled(*rules: Rule, **policy: Any) -> House:
     house = House()
-    house.registry.policy = Policy(rules, **policy)
+    house.registry.judge.policy = Policy(rules, **policy)
     return house
 
 
@@ -94,7 +94,7 @@ def test_rights_are_asked_when_a_channel_is_opened_and_stay_with_the_handle() ->
     house.ask(house.peer(), "CHAN_MAKE", NAME="jobs", MODE=0o606)
     stranger = house.peer(STRANGER)
     house.ask(stranger, "CHAN_OPEN", NAME="jobs", FLAGS=READ)
-    house.registry.policy = Policy((Rule(0, False, ALL),))
+    house.registry.judge.policy = Policy((Rule(0, False, ALL),))
     assert house.ask(stranger, "GET_STATS", CHAN_ID=1001)["RESULT"] == 0
     assert house.pump.grants[stranger.conn, 1001] == READ
     assert refused(house.ask(stranger, "CHAN_OPEN", NAME="jobs", FLAGS=WRITE), _wire.KC_ENOENT)
@@ -107,7 +107,7 @@ def test_the_admin_group_manages_what_others_hide() -> None:
     admin = house.peer(STRANGER)
     admin.groups = frozenset({ADMINS})
     assert refused(house.ask(admin, "CHAN_DESTROY", NAME="jobs"), _wire.KC_ENOENT)
-    house.registry.policy = Policy(admin_gid=ADMINS)
+    house.registry.judge.policy = Policy(admin_gid=ADMINS)
     assert house.ask(admin, "CHAN_DESTROY", NAME="jobs")["RESULT"] == 0
 
 
