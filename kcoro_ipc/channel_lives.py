@@ -54,9 +54,7 @@ class ChannelLives:
         now = self._registry.grant(peer, channel, rights)
         if now != before:
             code = self._pump.grant(peer.conn, channel.chan_id, channel.ticket, now)
-            if (
-                code < 0 and code != _wire.KC_ENOENT
-            ):  # ENOENT: the connection is gone, as is all this
+            if code < 0 and code != _wire.KC_ENOENT:  # that: the connection is gone, and all this
                 self._registry.release(peer, channel, rights)
                 raise error_for(code, "no handle could be made for this connection")
         return now

@@ -206,9 +206,9 @@ class Client(Lending, Looking):
     async def select(self, *clauses: Clause, biased: bool = False) -> Selected:
         """Waits until exactly one clause takes effect, and says which.
 
-        A clause on a closed channel is ready too: its error is raised and carries `index`. Of several
-        that are ready one is drawn, each as likely as another; `biased` takes the first in the
-        order given.
+        A clause on a closed channel is ready too: its error is raised and carries `index`. Of
+        several that are ready one is drawn, each as likely as another; `biased` takes the first in
+        the order given.
         """
         return await self._select(clauses, FOREVER_MS, biased)
 

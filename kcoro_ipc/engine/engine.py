@@ -87,9 +87,9 @@ class Engine:
     async def select(self, *clauses: Clause, biased: bool = False) -> Selected:
         """Waits until exactly one clause takes effect, and says which.
 
-        A clause on a closed channel is ready too: its error is raised and carries `index`. Of several
-        that are ready one is drawn, each as likely as another; `biased` takes the first in the
-        order given.
+        A clause on a closed channel is ready too: its error is raised and carries `index`. Of
+        several that are ready one is drawn, each as likely as another; `biased` takes the first in
+        the order given.
         """
         await checkpoint_if_cancelled()
         operation = self._selecting(clauses)

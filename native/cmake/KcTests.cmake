@@ -93,7 +93,9 @@ target_link_options(test_client_awaited PRIVATE "-Wl,--wrap=getpid")
 # To look takes time there, and nothing else does.
 target_link_options(test_turn_crowd PRIVATE "-Wl,--wrap=kc_turn_clock,--wrap=epoll_wait")
 # The kernel refuses a call there.
-target_link_options(test_rt_old_kernel PRIVATE "-Wl,--wrap=syscall")
+foreach(name test_rt_old_kernel test_rt_lock_refused)
+  target_link_options("${name}" PRIVATE "-Wl,--wrap=syscall")
+endforeach()
 
 # What is in a register after a switch only assembly can say.
 target_sources(test_rt_arch_registers PRIVATE "${PROJECT_SOURCE_DIR}/../tests/native/arch/holding_${KC_ARCH}.S")

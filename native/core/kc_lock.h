@@ -8,7 +8,8 @@
  * (membarrier(2)), and waits until the owner is out.
  * Invariants: at most one thread is in: the owner (inside), or the holder of the word while nobody owns the lock. Only
  * the holder of the word changes owner. Only the suitor writes inside: a thread whose lock was taken back may be late
- * and still write there, so nobody else may own the lock before that thread has been seen to take the word.
+ * and still write there, so nobody else may own the lock before that thread has been seen to take the word, or is
+ * gone.
  */
 #ifndef KC_LOCK_H
 #define KC_LOCK_H
@@ -30,5 +31,9 @@ typedef struct kc_lock {
 
 void kc_lock_take(kc_lock *lock);
 void kc_lock_give(kc_lock *lock);
+/* The same for whoever has called others meanwhile: one of them may have started the first thread. */
+void kc_lock_give_after_calls(kc_lock *lock);
+/* In a child of fork(2): this thread has another id there, and a thread of the child may be given the old one. */
+void kc_lock_forget_thread(void);
 
 #endif

@@ -125,7 +125,7 @@ int kc_cancel_trigger(kc_cancel *top, uint32_t reason) {
 #endif
         }
     }
-    kc_lock_give(&top->root->lock);
+    kc_lock_give_after_calls(&top->root->lock);
     return rc;
 }
 

@@ -24,6 +24,8 @@ static void begin(void *arg) {
 
     kc_co_arrive(co);
     co->fn(co->arg);
+    if (co->fn == NULL) /* in a child of fork, where nobody could go on (forked.c) */
+        abort();
     kc_co_leave(co, KC_LEAVE_END);
 }
 

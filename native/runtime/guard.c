@@ -1,7 +1,8 @@
 /* guard.c: a SIGSEGV in the guard of the coroutine that runs here is told with its name, then passed on.
  *
- * The two statics below are the only ones of the runtime: the disposition of a signal is the process's, so the one
- * before ours has to be kept for the process. A handler may use neither locks nor stdio; it writes one line.
+ * The two statics below are the only ones of the runtime beside those of forked.c: the disposition of a signal is the
+ * process's, so the one before ours has to be kept for the process. A handler may use neither locks nor stdio; it
+ * writes one line.
  *
  * It needs a stack that is not the one that overflowed: each thread that runs coroutines while anybody wants them
  * guarded gets one of its own, unless it has one, and gives it back as it ends (a key's destructor: a thread that is

@@ -54,7 +54,7 @@ struct kc_co {
     kc_gate park;          /* kc_co_unpark: its user's alone */
     kc_gate rest;          /* kc_co_rouse */
     _Atomic uint32_t refs;
-    kc_co_fn fn;
+    kc_co_fn fn; /* NULL: it is the parent's, and this a child of fork */
     void *arg;
     kc_stack stack; /* as made; once the state is FINISHED it was given back, or just is */
     char name[KC_CO_NAME_BYTES];
@@ -160,5 +160,8 @@ void kc_sched_arrived(kc_co *co);
  * has one; it is given back when the thread ends. Without memory it goes without, and asks again the next time
  * (guard.c). */
 void kc_guard_thread(void);
+/* From now on, for good: in a child of fork(2) its thread is no worker and in no coroutine of a scheduler (forked.c).
+ * KC_ENOMEM. */
+int kc_fork_watch(void);
 
 #endif

@@ -85,7 +85,7 @@ int kc_apart_make(kc_hub *hub, const kc_channel_config *config, kc_channel **cha
 int kc_local_make(kc_hub *hub, const kc_channel_config *config, kc_channel **channel_out);
 int kc_local_operate(kc_channel_clause *clause, const kc_asked *asked);
 int kc_local_select(kc_channel_clause *clauses, uint32_t count, const kc_asked *asked, uint32_t *index_out);
-/* What was received, into the clause; the body is given back. */
+/* What was received, into the clause; the body is given back. The channel may be gone: nothing of it is looked at. */
 int kc_local_receive(kc_hub *hub, kc_channel_clause *clause, kc_result *result);
 
 #endif

@@ -53,11 +53,15 @@ int kc_local_make(kc_hub *hub, const kc_channel_config *config, kc_channel **cha
     return rc;
 }
 
-/* A descriptor, or bytes that were too many for the way into the buffer. */
+/* A descriptor, or bytes that were too many for the way into the buffer: only a receive of bytes has one. */
 static int take_body(kc_engine *e, kc_channel_clause *clause, kc_result *r) {
     int rc = KC_OK;
 
+#if KC_MUTANT == 82 /* whoever has received asks its channel, which may be gone, what came */
     if (clause->channel->elem_bytes != 0)
+#else
+    if (clause->buffer != NULL)
+#endif
         rc = kc_body_copy(e, &r->body, 0, clause->buffer, r->body.len_bytes);
     else
         rc = kc_body_received(e, &r->body, &clause->desc);
@@ -89,6 +93,7 @@ static int begin(kc_local *l, kc_channel_clause *clause, const kc_op *op, kc_res
 
 int kc_local_operate(kc_channel_clause *clause, const kc_asked *asked) {
     kc_local *l = local_of(clause->channel);
+    kc_hub *hub = l->hub; /* whoever has waited does not ask the channel any more */
     kc_parking parking;
     kc_place place = {.buffer = clause->buffer, .buffer_bytes = clause->buffer_bytes};
     kc_op op;
@@ -96,7 +101,7 @@ int kc_local_operate(kc_channel_clause *clause, const kc_asked *asked) {
     kc_result *result = &now;
     int rc = KC_OK;
 
-    rc = kc_parking_begin(&parking, l->hub, asked, &op);
+    rc = kc_parking_begin(&parking, hub, asked, &op);
     parking.seat.places = &place;
     if (rc == KC_OK)
         rc = begin(l, clause, &op, &now);
@@ -106,6 +111,6 @@ int kc_local_operate(kc_channel_clause *clause, const kc_asked *asked) {
     }
     kc_claim_end(&parking.claim);
     if (rc == KC_OK && clause->dir == KC_CLAUSE_RECV)
-        rc = kc_local_receive(l->hub, clause, result);
+        rc = kc_local_receive(hub, clause, result);
     return rc;
 }

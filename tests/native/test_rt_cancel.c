@@ -319,7 +319,30 @@ KC_TEST(whoever_has_waited_with_a_cancel_leaves_no_hook_there) {
     (void)close(b.ends[1]);
 }
 
+static void starts_a_thread(void *arg, uint32_t reason) {
+    waiting *w = arg;
+    pthread_t thread;
+
+    (void)reason;
+    KC_REQUIRE(pthread_create(&thread, NULL, waits_in_thread, w) == 0);
+    KC_REQUIRE(pthread_detach(thread) == 0);
+    rt_until(&w->began, 1);
+}
+
+/* The first of all: there must have been no other thread yet. */
+KC_TEST(a_hook_may_start_the_first_thread_of_a_process) {
+    waiting w = {.cancel = make(NULL)};
+    kc_cancel_hook hook = {.fn = starts_a_thread, .arg = &w};
+
+    KC_CHECK_EQ(kc_cancel_add(w.cancel, &hook), KC_OK);
+    KC_CHECK_EQ(kc_cancel_trigger(w.cancel, 0), KC_OK);
+    rt_until(&w.woken, 1);
+    KC_CHECK_EQ(kc_cancel_forget(&hook), KC_ENOENT);
+    kc_cancel_drop(w.cancel);
+}
+
 int main(void) {
+    KC_RUN(a_hook_may_start_the_first_thread_of_a_process);
     KC_RUN(ten_generations_are_set_at_once_and_no_parent_is_touched);
     KC_RUN(the_child_of_a_cancelled_parent_begins_cancelled);
     KC_RUN(a_hook_is_called_once_or_forgotten);

@@ -52,6 +52,32 @@ KC_TEST(what_does_not_fit_is_refused_and_nothing_is_lost) {
     end(&w);
 }
 
+static uint32_t sends_until_full(kc_channel *c, uint32_t len_bytes) {
+    static const char data[KC_CHANNEL_MAX_ELEM_BYTES];
+    uint32_t count = 0;
+
+    while (kc_channel_try_send(c, data, len_bytes) == KC_OK)
+        count++;
+    KC_CHECK_EQ(kc_channel_try_send(c, data, len_bytes), KC_EAGAIN);
+    return count;
+}
+
+KC_TEST(a_channel_is_full_at_64_MiB_whatever_places_it_has) {
+    enum { MOST_BYTES = 64 << 20, ELEM_BYTES = KC_CHANNEL_MAX_ELEM_BYTES };
+    world w = begin(1);
+    kc_channel *unlimited = channel_of(&w, KC_KIND_UNLIMITED, 0, ELEM_BYTES);
+    kc_channel *buffered = channel_of(&w, KC_KIND_BUFFERED, 2000, ELEM_BYTES);
+    kc_channel *small = channel_of(&w, KC_KIND_BUFFERED, 2000, ELEM_BYTES);
+
+    KC_CHECK_EQ(sends_until_full(unlimited, ELEM_BYTES), MOST_BYTES / ELEM_BYTES);
+    kc_channel_drop(unlimited);
+    KC_CHECK_EQ(sends_until_full(buffered, ELEM_BYTES), MOST_BYTES / ELEM_BYTES);
+    kc_channel_drop(buffered);
+    KC_CHECK_EQ(sends_until_full(small, 8), 2000);
+    kc_channel_drop(small);
+    end(&w);
+}
+
 KC_TEST(a_hub_has_its_engine_for_itself) {
     kc_engine *e = NULL;
     kc_hub *hub = NULL, *other = NULL;
@@ -325,6 +351,7 @@ KC_TEST(a_select_that_cannot_be_is_refused) {
 int main(void) {
     KC_RUN(tries_answer_at_once);
     KC_RUN(what_does_not_fit_is_refused_and_nothing_is_lost);
+    KC_RUN(a_channel_is_full_at_64_MiB_whatever_places_it_has);
     KC_RUN(a_hub_has_its_engine_for_itself);
     KC_RUN(rendezvous_hands_over_each_message_once);
     KC_RUN(a_buffer_hands_over_each_message_once);

@@ -1,10 +1,16 @@
 /* test_rt_sched.c: a scheduler with 1, 2 and 4 workers: each coroutine runs, none is lost, none runs twice; what it
  * refuses, and what it keeps for the next. */
+#include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "kc_asleep.h"
+#include "kcoro/kc_timer.h"
+#include "runtime/kc_worker.h"
 
 typedef struct tally {
     kc_sched *sched;
@@ -140,6 +146,136 @@ KC_TEST(a_child_of_fork_is_refused) {
     kc_sched_free(sched);
 }
 
+typedef struct holder {
+    kc_sched *sched;
+    _Atomic uint32_t stage;
+} holder;
+
+static void *holds_the_stacks(void *arg) {
+    holder *h = arg;
+
+    kc_lock_take(&h->sched->stacks.lock);
+    atomic_store(&h->stage, 1);
+    rt_until(&h->stage, 2);
+    kc_lock_give(&h->sched->stacks.lock);
+    return NULL;
+}
+
+/* 7: it was refused a spawn and an adopt. One that waits for the lock is ended by its alarm. */
+static int tries_in_a_child(kc_sched *sched, kc_co *co) {
+    (void)alarm(30);
+    return kc_sched_spawn(sched, parks_once, NULL, NULL) == KC_EBADF && kc_sched_adopt(sched, co) == KC_EBADF ? 7 : 0;
+}
+
+KC_TEST(a_child_of_fork_is_refused_also_when_a_lock_is_held_for_ever) {
+    holder h = {.sched = rt_sched(1)};
+    kc_co *co = rt_co(parks_once, NULL, NULL);
+    int status = 0;
+    pthread_t thread;
+    pid_t child = 0;
+
+    KC_REQUIRE(pthread_create(&thread, NULL, holds_the_stacks, &h) == 0);
+    rt_until(&h.stage, 1);
+    child = fork();
+    KC_REQUIRE(child >= 0);
+    if (child == 0)
+        _exit(tries_in_a_child(h.sched, co));
+    KC_REQUIRE(waitpid(child, &status, 0) == child);
+    KC_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    atomic_store(&h.stage, 2);
+    KC_REQUIRE(pthread_join(thread, NULL) == 0);
+    kc_co_drop(co);
+    kc_sched_free(h.sched);
+}
+
+/* As the only thread of a process it needs no name (lock.c): 1. */
+static bool takes_locks_in_its_own_name(void) {
+    kc_lock lock = {0};
+    uint32_t word = 0;
+
+    kc_lock_take(&lock);
+    word = atomic_load(&lock.word);
+    kc_lock_give(&lock);
+    return word == 1 || word == (uint32_t)syscall(SYS_gettid);
+}
+
+/* Else a thread of the child that is given the parent's number, once the parent is gone, owns what this one owns. */
+KC_TEST(a_child_of_fork_takes_locks_in_its_own_name) {
+    kc_sched *sched = rt_sched(1);
+    int status = 0;
+    pid_t child = 0;
+
+    KC_CHECK(takes_locks_in_its_own_name());
+    child = fork();
+    KC_REQUIRE(child >= 0);
+    if (child == 0)
+        _exit(takes_locks_in_its_own_name() ? 7 : 0);
+    KC_REQUIRE(waitpid(child, &status, 0) == child);
+    KC_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    kc_sched_free(sched);
+}
+
+/* ---- fork in a coroutine ---- */
+
+typedef struct parent {
+    kc_sched *sched;
+    pid_t pid;
+    _Atomic uint32_t ran; /* in this process */
+    bool returns;
+    int status; /* of the child */
+} parent;
+
+static void runs_in_the_parent(void *arg) {
+    parent *p = arg;
+
+    (void)atomic_fetch_add(&p->ran, 1);
+    if (getpid() != p->pid)
+        _exit(1);
+}
+
+static bool is_a_plain_thread(const parent *p) {
+    bool nowhere = kc_co_self() == NULL && kc_sched_self() == NULL && kc_co_park() == KC_EINVAL;
+
+    kc_co_yield();
+    return nowhere && kc_sleep_ns(1000) == KC_OK && atomic_load(&p->ran) == 0;
+}
+
+static void forks(void *arg) {
+    static const struct rlimit none = {0};
+    parent *p = arg;
+    pid_t child = 0;
+
+    rt_spawn(p->sched, runs_in_the_parent, p); /* the next that this worker would go on with */
+    child = fork();
+    KC_REQUIRE(child >= 0);
+    if (child == 0) {
+        (void)alarm(30);
+        (void)setrlimit(RLIMIT_CORE, &none);
+        if (!p->returns)
+            _exit(is_a_plain_thread(p) ? 7 : 2);
+        return;
+    }
+    KC_CHECK(kc_co_self() != NULL && kc_sched_self() == p->sched);
+    KC_REQUIRE(waitpid(child, &p->status, 0) == child);
+}
+
+static int status_of_a_child(bool returns) {
+    parent p = {.sched = rt_sched(1), .pid = getpid(), .returns = returns};
+
+    rt_spawn(p.sched, forks, &p);
+    kc_sched_free(p.sched);
+    KC_CHECK_EQ(p.ran, 1);
+    return p.status;
+}
+
+KC_TEST(a_child_that_a_coroutine_forked_is_no_coroutine_and_runs_none_of_its_parents) {
+    int status = status_of_a_child(false);
+
+    KC_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    status = status_of_a_child(true);
+    KC_CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
 /* qemu-user before 8.0 does nothing for MADV_WIPEONFORK and says that it was done (linux-user/mmap.c,
  * target_madvise). */
 static bool wipes_on_fork(void) {
@@ -228,10 +364,15 @@ int main(void) {
     KC_RUN(a_scheduler_of_one_worker_runs_one_at_a_time);
     KC_RUN(odd_wishes_are_refused);
     KC_RUN(a_spawn_for_which_there_is_no_place_names_no_coroutine);
-    if (wipes_on_fork())
+    if (wipes_on_fork()) {
         KC_RUN(a_child_of_fork_is_refused);
-    else
+        KC_RUN(a_child_of_fork_is_refused_also_when_a_lock_is_held_for_ever);
+    } else {
         printf("skipped: a_child_of_fork_is_refused: this qemu does nothing for MADV_WIPEONFORK, and says it did\n");
+        printf("skipped: a_child_of_fork_is_refused_also_when_a_lock_is_held_for_ever: the same\n");
+    }
+    KC_RUN(a_child_of_fork_takes_locks_in_its_own_name);
+    KC_RUN(a_child_that_a_coroutine_forked_is_no_coroutine_and_runs_none_of_its_parents);
     KC_RUN(there_are_as_many_workers_as_processors_that_may_be_used);
     KC_RUN(who_is_kept_keeps_its_record_and_not_its_stack);
     KC_RUN(a_hundred_thousand_spawns_reuse_their_stacks);

@@ -37,9 +37,11 @@ KC_API kc_engine *kc_hub_engine(kc_hub *hub);
 
 enum { KC_CHANNEL_MAX_ELEM_BYTES = 64 << 10 /* of a local channel; what is longer goes as pointer or descriptor */ };
 
+/* What waits in a local channel is at most 64 MiB of bytes (one message always fits; memory does not count), and of an
+ * unlimited one at most 1,048,576 messages: then it is full, and a send waits. */
 typedef struct kc_channel_config {
     int32_t kind;       /* KC_KIND_*: rendezvous 0, buffered 1, conflated -1, unlimited -2 */
-    uint32_t capacity;  /* buffered: exactly this many */
+    uint32_t capacity;  /* buffered: exactly this many, unless they are more than the 64 MiB above */
     uint32_t elem_size; /* bytes of the longest element; 0: a channel of pointers and descriptors */
     uint32_t overflow;  /* buffered: 0 suspend, 1 drop_newest, 2 drop_oldest */
 } kc_channel_config;
@@ -99,8 +101,8 @@ typedef struct kc_channel_clause {
 } kc_channel_clause;
 
 /* 1..64 clauses, all local and of one hub, or all of one daemon's connection (else KC_EINVAL). index_out: the clause
- * that took effect, or whose channel is closed or destroyed; it must not be NULL. flags: KC_OP_BIASED, KC_OP_TRY,
- * or 0. */
+ * that took effect, or whose channel is closed or destroyed; it must not be NULL. flags: KC_OP_BIASED, KC_OP_TRY, or 0.
+ * Of several that are ready one is drawn, each as likely as another; with KC_OP_BIASED the first is taken. */
 KC_API int kc_channel_select(kc_channel_clause *clauses, uint32_t count, uint32_t flags, int64_t deadline_ns,
                              kc_cancel *cancel, uint32_t *index_out);
 

@@ -4,7 +4,9 @@
  * finds nothing sleeps: an idle scheduler uses no processor time. Within one queue the order is first come, first
  * served. After fork(2) a scheduler, its coroutines and its channels are the parent's: the child has no workers, and
  * locks may be held for ever. It may call nothing of them, nor free them; a spawn or an adopt there answers KC_EBADF.
- * It may exec, _exit, or make a scheduler of its own.
+ * It may exec, _exit, or make a scheduler of its own. One that a coroutine of a scheduler forked is in no coroutine
+ * (kc_co_self is NULL, what waits blocks the thread); if that coroutine's function returns there, the child ends by
+ * SIGABRT.
  * Invariants: a coroutine that is ready is in exactly one queue; no ready coroutine waits while every worker sleeps.
  */
 #ifndef KC_SCHED_H

@@ -1,0 +1,37 @@
+/* forked.c: the thread that a child of fork(2) has is none of its parent's workers, also if a coroutine called fork
+ * (decision 0077).
+ *
+ * What goes on in the child would otherwise still be that coroutine: its next wait or yield would look into the
+ * parent's queues, which the child has a copy of, and go on with others who go on in the parent as well. Handlers of
+ * fork are the process's, so that one was asked for is kept for the process; a library that is unloaded takes its
+ * handler along.
+ *
+ * A coroutine that nobody schedules belongs to the child as it did to its parent.
+ */
+#include <pthread.h>
+
+#include "kc_coroutine.h"
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int watched = KC_ENOMEM;
+
+static void forget_parent(void) {
+    kc_here *here = kc_here_get();
+
+    kc_lock_forget_thread();
+#if KC_MUTANT == 84 /* a child that a coroutine forked goes on with the parent's coroutines */
+    return;
+#endif
+    if (here->co != NULL && kc_co_sched(here->co) != NULL) {
+        here->co->fn = NULL; /* it must not end here (coroutine.c) */
+        here->co = NULL;
+    }
+    here->worker = NULL;
+}
+
+static void watch(void) { watched = pthread_atfork(NULL, NULL, forget_parent) == 0 ? KC_OK : KC_ENOMEM; }
+
+int kc_fork_watch(void) {
+    (void)pthread_once(&once, watch);
+    return watched;
+}
