@@ -1,12 +1,12 @@
-/* bench_handover.c: P7, what it costs to hand 64 B from one coroutine to another in one process; and beside it, with the
- * same scheduler and channels, P8 and P10.
+/* bench_handover.c: P7, what it costs to hand 64 B from one coroutine to another in one process; and beside it, with
+ * the same scheduler and channels, P8 and P10.
  *
- *   bench_handover rendezvous|buffered|select SECONDS   nanoseconds for each message received
- *   bench_handover pair SECONDS                         for each send and receive of one coroutine, buffered, nobody waits
- *   bench_handover yield SECONDS                        for each switch of two coroutines that give way to each other
+ *   bench_handover rendezvous|buffered|select SECONDS  nanoseconds for each message received
+ *   bench_handover pair SECONDS                        for each send and receive of one coroutine; buffered
+ *   bench_handover yield SECONDS                       for each switch of two coroutines that give way to each other
  *
- * select: the receiver selects over two rendezvous channels, each with a sender of its own. As many workers as there are
- * processors to run on.
+ * select: the receiver selects over two rendezvous channels, each with a sender of its own. As many workers as there
+ * are processors to run on.
  */
 #include <sched.h>
 #include <stdatomic.h>

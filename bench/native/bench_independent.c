@@ -1,13 +1,14 @@
-/* bench_independent.c: pairs of coroutines, each with a channel of its own: do workers that have nothing in common meet?
+/* bench_independent.c: pairs of coroutines, each with a channel of its own:
+ * do workers that have nothing in common meet?
  *
- *   bench_independent [shared-]rendezvous|[shared-]buffered PAIRS WORKERS rate SECONDS    messages a second, all together
- *   bench_independent ...                                           share SECONDS    of a hundred messages, how many were
- *                                                                   sent by the worker that sent fewest; 100 / WORKERS: even
- *   bench_independent ...                                           counters SECONDS what the scheduler counted
+ *   bench_independent [shared-]rendezvous|[shared-]buffered PAIRS WORKERS WHAT SECONDS
+ *     rate      messages a second, all together
+ *     share     of a hundred messages, how many were sent by the worker that sent fewest; 100 / WORKERS: even
+ *     counters  what the scheduler counted
  *
- * shared-: all channels stand in one engine, under its one lock. Elements have 64 B, and each carries its number. A sender
- * looks at the clock once in 1,024 messages, and closes its channel when the time is over. Each pair's count and sum of
- * numbers are compared at the end: a message lost, sent twice or brought to another pair fails the program.
+ * shared-: all channels stand in one engine, under its one lock. Elements have 64 B, and each carries its number. A
+ * sender looks at the clock once in 1,024 messages, and closes its channel when the time is over. Each pair's count and
+ * sum of numbers are compared at the end: a message lost, sent twice or brought to another pair fails the program.
  */
 #include <pthread.h>
 #include <string.h>
@@ -155,7 +156,8 @@ static double least_share(const bench_stage *stage)
     for (uint32_t i = 0; i < stage->count; i++) {
         for (uint32_t n = 0; n < WORKERS_MAX && stage->pairs[i].workers[n] != 0; n++) {
             uint32_t at = 0;
-            while (at + 1 < WORKERS_MAX && workers[at] != 0 && !pthread_equal(workers[at], stage->pairs[i].workers[n])) {
+            while (at + 1 < WORKERS_MAX && workers[at] != 0 &&
+                   !pthread_equal(workers[at], stage->pairs[i].workers[n])) {
                 at++;
             }
             workers[at] = stage->pairs[i].workers[n];
@@ -215,12 +217,13 @@ int main(int argc, char **argv)
     int buffered = strcmp(kind + 7 * shared, "buffered") == 0;
     int is_kind = buffered || strcmp(kind + 7 * shared, "rendezvous") == 0;
     int is_what = strcmp(what, "rate") == 0 || strcmp(what, "share") == 0 || strcmp(what, "counters") == 0;
-    bench_stage stage = {.count = is_what ? (uint32_t)atoi(argv[2]) : 0, .workers = is_what ? (uint32_t)atoi(argv[3]) : 0};
+    bench_stage stage = {.count = is_what ? (uint32_t)atoi(argv[2]) : 0,
+                         .workers = is_what ? (uint32_t)atoi(argv[3]) : 0};
     kc_channel_config config = {.kind = buffered ? KC_KIND_BUFFERED : KC_KIND_RENDEZVOUS,
                                 .capacity = buffered ? CAPACITY : 0, .elem_size = ELEMENT_BYTES};
     if (!is_kind || stage.count - 1 >= PAIRS_MAX || stage.workers - 1 >= WORKERS_MAX) {
-        fprintf(stderr, "usage: bench_independent [shared-]rendezvous|[shared-]buffered PAIRS WORKERS rate|share|counters "
-                        "SECONDS\n");
+        fprintf(stderr, "usage: bench_independent [shared-]rendezvous|[shared-]buffered PAIRS WORKERS "
+                        "rate|share|counters SECONDS\n");
         return 2;
     }
     return measure(&stage, &config, shared, what, atof(argv[5]) * 1e9);

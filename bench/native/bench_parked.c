@@ -1,5 +1,5 @@
-/* bench_parked.c: memory of coroutines that wait: 10,000 are made, each parks; what the process has more than before, for
- * each of them.
+/* bench_parked.c: memory of coroutines that wait: 10,000 are made, each parks; what the process has more than before,
+ * for each of them.
  *
  *   bench_parked park SECONDS     VmRSS; each waits to be unparked
  *   bench_parked recv SECONDS     VmRSS; each waits in a receive, all on one channel

@@ -1,5 +1,5 @@
-/* bench_pump.c: what a frame costs in the pump, fed by arrays: no socket, no system call. One connection sends bursts of
- * 64 SENDs of 64 B, another receives them with 64 plain RECVs; both fetch their replies, which settles the messages.
+/* bench_pump.c: what a frame costs in the pump, fed by arrays: no socket, no system call. One connection sends bursts
+ * of 64 SENDs of 64 B, another receives them with 64 plain RECVs; both fetch their replies, which settles the messages.
  *
  *   bench_pump buffered SECONDS   the sends come first
  *   bench_pump parked SECONDS     the receives come first and park
@@ -90,7 +90,8 @@ int main(int argc, char **argv)
     talk.parked = strcmp(argv[1], "parked") == 0;
     talk.sends_bytes = build(talk.sends, KC_CMD_CHAN_SEND, ELEMENT_BYTES);
     talk.receives_bytes = build(talk.receives, KC_CMD_CHAN_RECV, 0);
-    int code = kc_chan_make(engine, &config, &chan, NULL) == KC_OK && join(&talk, account, chan, &talk.sender) == KC_OK &&
+    int code = kc_chan_make(engine, &config, &chan, NULL) == KC_OK &&
+                       join(&talk, account, chan, &talk.sender) == KC_OK &&
                        join(&talk, account, chan, &talk.receiver) == KC_OK
                    ? bench_report(pass, &talk, argv[2])
                    : 1;

@@ -1,7 +1,8 @@
 /* bench_tasks.c: what it costs to make a coroutine, to run it and to end it; and how work spreads over two workers.
  *
  *   bench_tasks spawn SECONDS    nanoseconds a coroutine: made by another one in groups of 64, empty, ended
- *   bench_tasks spread SECONDS   nanoseconds a task: groups of 1,024, all made in one worker's queue, each computes a little
+ *   bench_tasks spread SECONDS   nanoseconds a task: groups of 1,024, all made in one worker's queue,
+ *                                each computes a little
  *   bench_tasks stolen SECONDS   the same; prints how many of a hundred tasks another worker took
  *
  * As many workers as there are processors to run on.

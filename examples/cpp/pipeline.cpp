@@ -2,8 +2,8 @@
  *
  *     printf 'one two three' | pipeline
  *
- * read -> workers -> count: a producer, a pool of coroutines that take from one channel and send to another, and an actor
- * that adds up. Whatever goes wrong, leaving the scope leaves nobody behind.
+ * read -> workers -> count: a producer, a pool of coroutines that take from one channel and send to another, and an
+ * actor that adds up. Whatever goes wrong, leaving the scope leaves nobody behind.
  */
 #include <array>
 #include <cctype>

@@ -60,12 +60,13 @@ foreach(noun ack buffered cancel close confirm kinds rendezvous scope select sen
 endforeach()
 
 # Memory that was not set shows (glibc): what malloc gives is not zero by chance.
-foreach(name test_rt_actor test_rt_cancel test_rt_channel test_rt_defects test_rt_task test_rt_parity)
+foreach(name test_rt_actor test_rt_actor_once test_rt_cancel test_rt_channel test_rt_channel_races test_rt_defects
+        test_rt_task test_rt_parity)
   set_tests_properties("${name}" PROPERTIES ENVIRONMENT "MALLOC_PERTURB_=165")
 endforeach()
 
 # Channels of coroutines may be apart or in an engine that others use (kc_hub.h): these tests run a second time with such.
-foreach(noun apart channel defects parity programs task)
+foreach(noun actor_once apart channel channel_races defects parity programs task)
   set(name "test_rt_${noun}_shared")
   add_executable("${name}" "${PROJECT_SOURCE_DIR}/../tests/native/test_rt_${noun}.c")
   target_compile_definitions("${name}" PRIVATE RT_SHARED)

@@ -334,7 +334,8 @@ static void test_a_loan_that_is_lost(kc_ipc *a, kc_ipc *b)
     kc_ipc_chan_free(theirs);
 }
 
-/* What waited for room when its send ended was never accepted, and the answer says so: the loan is the sender's at once. */
+/* What waited for room when its send ended was never accepted, and the answer says so:
+ * the loan is the sender's at once. */
 static void test_a_loan_that_was_never_accepted(kc_ipc *a, bool destroyed)
 {
     kc_ipc_chan *full;

@@ -1,4 +1,5 @@
-/* cpp_client.cpp: the C++ face against a real daemon ($KCORO_SOCKET); checks itself. test_cpp_client.py builds and runs it. */
+/* cpp_client.cpp: the C++ face against a real daemon ($KCORO_SOCKET); checks itself.
+ * test_cpp_client.py builds and runs it. */
 #include <unistd.h>
 
 #include <cstring>
@@ -137,8 +138,9 @@ CPP_TEST(a_select_stands_at_two_channels_of_the_daemon) {
     const auto readings = c.make_channel<reading>(named("cpp.select").c_str(), kcoro::buffered(1)).value();
     int got = 0;
     CPP_CHECK(readings.send(reading{7, 0}).has_value());
-    const auto made = kcoro::select(kcoro::on_receive(numbers, [&](int) { got = -1; }),
-                                    kcoro::on_receive(readings, [&](reading &&r) { got = static_cast<int>(r.number); }));
+    const auto made = kcoro::select(
+        kcoro::on_receive(numbers, [&](int) { got = -1; }),
+        kcoro::on_receive(readings, [&](reading &&r) { got = static_cast<int>(r.number); }));
     CPP_EQ(made.value(), 1);
     CPP_EQ(got, 7);
     CPP_EQ(kcoro::try_select(kcoro::order::fair, kcoro::on_receive(numbers)).code, errc::again);
@@ -297,13 +299,15 @@ CPP_TEST(a_select_stands_at_channels_of_whole_messages) {
     kcoro::shared_loan loan = region.take(16).value();
     std::string got;
     const auto hears = [&](kcoro::delivery &&d) { got = text(d); };
-    const auto nobody = kcoro::try_select(kcoro::order::fair, kcoro::on_receive(words, hears), kcoro::on_receive(jobs, hears));
+    const auto nobody =
+        kcoro::try_select(kcoro::order::fair, kcoro::on_receive(words, hears), kcoro::on_receive(jobs, hears));
     CPP_EQ(nobody.code, errc::again);
     CPP_EQ(nobody.index, kcoro::selection::none);
     CPP_EQ(kcoro::select(1ms, kcoro::on_receive(words, hears)).code, errc::time);
     jobs.send(text("job")).value();
     int sent = 0;
-    const auto second = kcoro::select(kcoro::on_receive(words, hears), kcoro::on_receive(jobs, kcoro::asking::ack, hears));
+    const auto second =
+        kcoro::select(kcoro::on_receive(words, hears), kcoro::on_receive(jobs, kcoro::asking::ack, hears));
     CPP_EQ(second.value(), 1); /* not acknowledged: it goes back */
     CPP_CHECK(got == "job");
     const auto back = kcoro::select(kcoro::on_receive(jobs, kcoro::asking::ack, [&](kcoro::delivery &&d) {
@@ -316,7 +320,8 @@ CPP_TEST(a_select_stands_at_channels_of_whole_messages) {
     CPP_EQ(full.code, errc::again);
     CPP_CHECK(static_cast<bool>(loan)); /* it lost: the loan is ours */
     std::memcpy(loan.bytes().data(), "sixteen bytes ...", 16);
-    const auto first = kcoro::select(kcoro::order::first_wins, {}, kcoro::on_send(words, std::move(loan), [&] { sent++; }),
+    const auto first = kcoro::select(kcoro::order::first_wins, {},
+                                     kcoro::on_send(words, std::move(loan), [&] { sent++; }),
                                      kcoro::on_receive(jobs, hears));
     CPP_EQ(first.value(), 0);
     CPP_EQ(sent, 1);

@@ -1,12 +1,12 @@
 /* Whatever a daemon says to the C client: it is understood or ends that connection, however the bytes are cut, and
  * nothing is left behind.
  *
- * Input: one byte that says how the stream is cut (0: not at all, else after so many bytes; its highest bit: the bound of
- * answers is narrow), one that says how many files come with the first byte (0 to 3, the first a sealed region of 4096 bytes)
- * and whether memory fails (from its high bits), then what the daemon says after HELLO, while the requests of `ask` are under
- * way (their ids: client_seeds.py).
- * Checked: an operation that ended well has what was asked for, and every byte of it can be read; one that ended with its
- * connection says that it is in doubt; memory and files are as before.
+ * Input: one byte that says how the stream is cut (0: not at all, else after so many bytes; its highest bit: the bound
+ * of answers is narrow), one that says how many files come with the first byte (0 to 3, the first a sealed region of
+ * 4096 bytes) and whether memory fails (from its high bits), then what the daemon says after HELLO, while the requests
+ * of `ask` are under way (their ids: client_seeds.py).
+ * Checked: an operation that ended well has what was asked for, and every byte of it can be read; one that ended with
+ * its connection says that it is in doubt; memory and files are as before.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -94,7 +94,8 @@ static void ask(kc_ipc *ipc, kc_ipc_chan *chan, kc_ipc_op *ops[OPS])
     const kc_ipc_payload parts[2] = {{.bytes = "ab", .length = 2}, {.bytes = "c", .length = 1}};
     const kc_ipc_wish acking = {.timeout_ms = -1, .flags = KC_IPC_ACK};
     const kc_ipc_wish signing = {.timeout_ms = -1, .flags = KC_IPC_SENDER};
-    const kc_ipc_clause clauses[3] = {{.chan = chan}, {.chan = chan, .payload = parts}, {.chan = chan, .flags = KC_IPC_ACK}};
+    const kc_ipc_clause clauses[3] = {
+        {.chan = chan}, {.chan = chan, .payload = parts}, {.chan = chan, .flags = KC_IPC_ACK}};
     MUST(kc_ipc_send_begin(chan, parts, 2, NULL, &ops[0]) == KC_OK);
     MUST(kc_ipc_recv_begin(chan, 1, NULL, &ops[1]) == KC_OK);
     MUST(kc_ipc_recv_begin(chan, 3, &acking, &ops[2]) == KC_OK);

@@ -262,7 +262,8 @@ static void hello(world *w, int conn)
 static void begin(world *w, bool split, bool tight)
 {
     static const kc_engine_config engine = {.channels = 8, .tokens = 128, .clauses = 64, .messages = 64, .scopes = 8,
-                                            .accounts = 4, .ports = 2, .parked_per_channel = 16, .heap_bytes = 64 << 20};
+                                            .accounts = 4, .ports = 2, .parked_per_channel = 16,
+                                            .heap_bytes = 64 << 20};
     const kc_pump_config pump = {.connections = 8, .frames_per_turn = 3, .bytes_per_turn = 70000,
                                  .input_budget_bytes = tight ? 100000 : 0, .output_high_bytes = 2000,
                                  .stale_half_frame_ms = 100, .requests_per_conn = 12};

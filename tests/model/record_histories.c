@@ -2,9 +2,9 @@
  *
  *     record_histories KIND CAPACITY THREADS CALLS FIRST_SEED HISTORIES
  *
- * Each line is one call that returned: THREAD INV RET NAME USER CODE VALUE, an empty line ends a history. INV and RET are
- * drawn from one counter just before and just after the call, so RET of one below INV of another means that it was over
- * before the other began. Names: send, try-send, receive, try-receive, take (a result from the thread's own port),
+ * Each line is one call that returned: THREAD INV RET NAME USER CODE VALUE, an empty line ends a history. INV and RET
+ * are drawn from one counter just before and just after the call, so RET of one below INV of another means that it was
+ * over before the other began. Names: send, try-send, receive, try-receive, take (a result from the thread's own port),
  * cancel (of another's operation, USER is whose), close.
  *
  * Who would be the last to block cancels everybody instead, so no history hangs and nobody measures time.
@@ -65,8 +65,8 @@ static uint32_t draw(void) { return atomic_fetch_add(&ticket, 1) + 1; }
 
 static void note(actor *a, uint32_t inv, const char *name, uint32_t user, int code, uint32_t value) {
     need(a->count < MAX_LINES / MAX_THREADS, "too many lines");
-    a->lines[a->count++] =
-        (line){.thread = a->number, .inv = inv, .ret = draw(), .name = name, .user = user, .code = code, .value = value};
+    a->lines[a->count++] = (line){.thread = a->number, .inv = inv, .ret = draw(), .name = name, .user = user,
+                                  .code = code, .value = value};
 }
 
 static uint32_t value_of(kc_result *result) {

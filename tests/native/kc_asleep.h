@@ -1,8 +1,8 @@
 /* kc_asleep.h: until the workers of a scheduler sleep for good, so that what they count can be read at once and stays.
  *
- * That all are counted as sleepers is not enough: whoever is counted looks into every queue once more, and who was the watch
- * rises once more and looks, too. So the kernel is asked whether the threads sleep. Who never comes to rest ends a test by
- * its time-out.
+ * That all are counted as sleepers is not enough: whoever is counted looks into every queue once more, and who was the
+ * watch rises once more and looks, too. So the kernel is asked whether the threads sleep. Who never comes to rest ends
+ * a test by its time-out.
  */
 #ifndef KC_ASLEEP_H
 #define KC_ASLEEP_H

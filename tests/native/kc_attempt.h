@@ -1,6 +1,6 @@
-/* kc_attempt.h: an attempt is made with its first request for memory, a mapping, a descriptor or a thread refused (kc_scarce.h),
- * with its second, and so on until none is: each time a code comes back, the same attempt made again succeeds, and in the
- * end nothing is held.
+/* kc_attempt.h: an attempt is made with its first request for memory, a mapping, a descriptor or a thread refused
+ * (kc_scarce.h), with its second, and so on until none is: each time a code comes back, the same attempt made again
+ * succeeds, and in the end nothing is held.
  */
 #ifndef KC_ATTEMPT_H
 #define KC_ATTEMPT_H

@@ -1,5 +1,5 @@
-/* kc_client_crowd.h: many users of one connection, and a scripted daemon (kc_client_peer.h) with a thread of its own that
- * answers them out of order.
+/* kc_client_crowd.h: many users of one connection, and a scripted daemon (kc_client_peer.h) with a thread of its own
+ * that answers them out of order.
  */
 #ifndef KC_CLIENT_CROWD_H
 #define KC_CLIENT_CROWD_H
@@ -7,6 +7,17 @@
 #include "kc_client_peer.h"
 
 enum { CROWD_FIRST_CHAN = 1001 };
+
+/* Whoever comes while so many requests are in flight waits. */
+static inline peer *crowd_open(uint32_t requests, const kc_ipc_waiting *waiting)
+{
+    kc_ipc_config config;
+    peer *p = peer_make(PEER_ROOM, &config);
+    config.max_requests = requests;
+    config.connect_timeout_ms = 1000000; /* no timer of the connect's wakes anybody */
+    config.waiting = waiting;
+    return peer_open_as(config, p);
+}
 
 typedef struct crowd_asked {
     uint16_t cmd;

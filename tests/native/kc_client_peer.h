@@ -1,7 +1,7 @@
 /* kc_client_peer.h: a scripted daemon at the other end of a pair in memory, for tests of the C client.
  *
- * The peer speaks when the test says so: what it writes waits in the pair until the client reads it, what the client has
- * written is read by peer_next. Nothing here waits, so no test of one thread can hang in the peer.
+ * The peer speaks when the test says so: what it writes waits in the pair until the client reads it, what the client
+ * has written is read by peer_next. Nothing here waits, so no test of one thread can hang in the peer.
  */
 #ifndef KC_CLIENT_PEER_H
 #define KC_CLIENT_PEER_H
@@ -23,7 +23,7 @@ static const uint8_t peer_zeros[200];
 static const kc_ipc_payload peer_ab = {.bytes = "ab", .length = 2};
 static const kc_ipc_payload peer_large = {.bytes = peer_zeros, .length = sizeof peer_zeros};
 
-/* --- counted memory, which can fail -------------------------------------------------------------------------------- */
+/* --- counted memory, which can fail ------------------------------------------------------------------------------- */
 
 static atomic_long memory_out;   /* pieces that were not given back */
 static atomic_long memory_until; /* takes until one fails; negative: none */
@@ -149,7 +149,16 @@ static inline bool peer_await(peer *p, kc_frame_header *header_out, kc_request *
     return true;
 }
 
-/* The REQ_ID of the next frame, which is of this command. */
+/* The REQ_ID of the next frame, which is of this command: waited for, or there already. */
+static inline uint32_t peer_await_cmd(peer *p, uint16_t cmd)
+{
+    kc_frame_header header;
+    kc_request request;
+    KC_REQUIRE(peer_await(p, &header, &request));
+    KC_CHECK_EQ(header.cmd, cmd);
+    return request.req_id;
+}
+
 static inline uint32_t peer_expect(peer *p, uint16_t cmd)
 {
     kc_frame_header header;

@@ -1,4 +1,5 @@
-/* kc_frame_words.h: what the tests of frames, requests and writers share: bytes from hex, their verdict, usual frames. */
+/* kc_frame_words.h: what the tests of frames, requests and writers share: bytes from hex, their verdict,
+ * usual frames. */
 #ifndef KC_FRAME_WORDS_H
 #define KC_FRAME_WORDS_H
 
@@ -23,7 +24,8 @@ static inline size_t from_hex(const char *hex, uint8_t *out)
     return n;
 }
 
-/* The verdict on a payload given in hex, behind a header that fits it; memory of exactly its size, for the sanitizer. */
+/* The verdict on a payload given in hex, behind a header that fits it; memory of exactly its size,
+ * for the sanitizer. */
 static inline int verdict(const char *payload, unsigned minor)
 {
     uint8_t scratch[ROOM];

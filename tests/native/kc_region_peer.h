@@ -1,4 +1,5 @@
-/* kc_region_peer.h: regions that the scripted daemon of kc_client_peer.h names to the client, and those of the client. */
+/* kc_region_peer.h: regions that the scripted daemon of kc_client_peer.h names to the client,
+ * and those of the client. */
 #ifndef KC_REGION_PEER_H
 #define KC_REGION_PEER_H
 

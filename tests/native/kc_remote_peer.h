@@ -43,11 +43,7 @@ static inline peer *open_remote(void)
 
 static inline uint32_t await_request(peer *p)
 {
-    kc_frame_header header;
-    kc_request request;
-    KC_REQUIRE(peer_await(p, &header, &request));
-    KC_CHECK_EQ(header.cmd, KC_CMD_CHAN_RECV);
-    return request.req_id;
+    return peer_await_cmd(p, KC_CMD_CHAN_RECV);
 }
 
 /* The answer's bytes; what peer_end would send. */

@@ -1,8 +1,8 @@
-/* kc_scarce.h: the n-th time that the library asks for memory, a mapping, a descriptor or a thread it gets none; and how
- * much of each it has.
+/* kc_scarce.h: the n-th time that the library asks for memory, a mapping, a descriptor or a thread it gets none; and
+ * how much of each it has.
  *
- * A program that includes this is linked with --wrap for each name of KC_SCARCE in KcTests.cmake: calls of the library (and
- * of the test) come here, those inside the C library do not. Requests are counted over all threads.
+ * A program that includes this is linked with --wrap for each name of KC_SCARCE in KcTests.cmake: calls of the library
+ * (and of the test) come here, those inside the C library do not. Requests are counted over all threads.
  */
 #ifndef KC_SCARCE_H
 #define KC_SCARCE_H

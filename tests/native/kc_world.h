@@ -3,8 +3,8 @@
  * Every word that changes something runs kc_engine_check afterwards, so a breach is found at the step that made it.
  * w_close ends the scope, drops the channels and demands that nothing is left: no record, no block, no charge.
  *
- * With W_DESCRIPTORS a text is sent as a descriptor of its memory and read through it: the same tests, compiled a second
- * time, show that channels do not look inside a message.
+ * With W_DESCRIPTORS a text is sent as a descriptor of its memory and read through it: the same tests, compiled a
+ * second time, show that channels do not look inside a message.
  */
 #ifndef KC_WORLD_H
 #define KC_WORLD_H

@@ -1,5 +1,5 @@
-/* Whatever a daemon answers, the loss is that one connection: the operation ends with KC_EPROTO or KC_EMSGSIZE, in doubt,
- * nothing stays open, and another connection goes on.
+/* Whatever a daemon answers, the loss is that one connection: the operation ends with KC_EPROTO or KC_EMSGSIZE, in
+ * doubt, nothing stays open, and another connection goes on.
  *
  * Each case is what the peer writes while a receive with acknowledgement, a plain batch of two, a select or a send is
  * under way; all are asked first, so that a case can answer any of them.
@@ -292,7 +292,8 @@ static const bad_case cases[] = {
     CASE(region_longer_than_its_file), CASE(region_of_no_memory), CASE(region_announced_twice),
     CASE(beyond_the_region), CASE(so_far_that_it_wraps), CASE(second_range_is_wrong), CASE(files_for_two_messages),
     CASE(files_without_a_message), CASE(names_without_files), CASE(files_that_no_frame_names),
-    CASE(more_files_than_a_message_has), CASE(far_more_files), CASE(a_notice_that_nobody_knows), CASE(freed_with_a_short_range),
+    CASE(more_files_than_a_message_has), CASE(far_more_files), CASE(a_notice_that_nobody_knows),
+    CASE(freed_with_a_short_range),
 };
 
 static int open_files(void)

@@ -1,5 +1,5 @@
-/* What nobody would notice at once: rights that are given back, answers to what was never asked, pages that are there before
- * they are read, files that no child of exec has, cancels of what waits for ever that are overdue.
+/* What nobody would notice at once: rights that are given back, answers to what was never asked, pages that are there
+ * before they are read, files that no child of exec has, cancels of what waits for ever that are overdue.
  */
 #include <stdio.h>
 #include <sys/socket.h>

@@ -1,5 +1,5 @@
-/* The C client under coroutines of the runtime: a waiting one parks, its worker runs others, and one of them reads for all.
- * Built where the runtime is (KcTests.cmake): the client itself links none of it.
+/* The C client under coroutines of the runtime: a waiting one parks, its worker runs others, and one of them reads for
+ * all. Built where the runtime is (KcTests.cmake): the client itself links none of it.
  */
 #include "kc_client_crowd.h"
 #include "kcoro/kc_remote.h"
@@ -25,14 +25,10 @@ static void *use_as_a_thread(void *arg)
 
 static void run(uint32_t workers)
 {
-    kc_ipc_config wanted;
-    peer *p = peer_make(PEER_ROOM, &wanted);
+    peer *p = crowd_open(32, kc_remote_waiting()); /* most of them wait for room */
     pthread_t server, thread;
     kc_sched *sched = NULL;
     const kc_sched_config config = {.workers = workers};
-    wanted.waiting = kc_remote_waiting();
-    wanted.max_requests = 32; /* most of them wait for room */
-    peer_open_as(wanted, p);
     shared = p->ipc;
     atomic_store(&received, 0);
     KC_REQUIRE(pthread_create(&server, NULL, crowd_serve, p) == 0);

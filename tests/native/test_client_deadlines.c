@@ -1,4 +1,5 @@
-/* A deadline is one time, counted from the call: neither a queue nor a daemon that reads a byte now and then moves it. */
+/* A deadline is one time, counted from the call: neither a queue nor a daemon that reads a byte now and then moves
+ * it. */
 #include "client/kc_client.h"
 #include "kc_client_peer.h"
 

@@ -1,5 +1,6 @@
-/* What a daemon can make a client hold has a bound: answers that nobody took yet, and regions that are mapped. Beyond it the
- * connection ends with KC_EPROTO, in words that name the bound; what was taken before is whole, and nothing is left.
+/* What a daemon can make a client hold has a bound: answers that nobody took yet, and regions that are mapped. Beyond
+ * it the connection ends with KC_EPROTO, in words that name the bound; what was taken before is whole,
+ * and nothing is left.
  */
 #include <stdio.h>
 

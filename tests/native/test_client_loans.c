@@ -1,5 +1,5 @@
-/* Whose a loan is after its send, whatever that ended with: the result says it, and no word of the daemon takes from the
- * caller what the result left to it. The same words say which message of a confirmed batch may have been taken.
+/* Whose a loan is after its send, whatever that ended with: the result says it, and no word of the daemon takes from
+ * the caller what the result left to it. The same words say which message of a confirmed batch may have been taken.
  */
 #include "kc_region_peer.h"
 

@@ -1,5 +1,5 @@
-/* What waits otherwise than as a thread and was woken runs when it gets to: until then a thread reads for all, and nothing that
- * it sleeps on is closed. Fibres are threads here that a gate keeps from running.
+/* What waits otherwise than as a thread and was woken runs when it gets to: until then a thread reads for all, and
+ * nothing that it sleeps on is closed. Fibres are threads here that a gate keeps from running.
  */
 #include <fcntl.h>
 #include <sched.h>

@@ -154,7 +154,7 @@ KC_TEST(a_loan_that_outlives_all_else_is_good_until_it_is_given_back)
     peer_close(one.p);
 }
 
-/* --- what may never have been accepted ----------------------------------------------------------------------------- */
+/* --- what may never have been accepted ---------------------------------------------------------------------------- */
 
 /* Request 3 is over then, with this code. */
 static void send_confirmed(owner *one, int code)

@@ -23,19 +23,9 @@ static void *use(void *arg)
     return NULL;
 }
 
-static peer *open_bounded(uint32_t requests, const kc_ipc_waiting *waiting)
-{
-    kc_ipc_config config;
-    peer *p = peer_make(PEER_ROOM, &config);
-    config.max_requests = requests;
-    config.connect_timeout_ms = 1000000; /* no timer of the connect's wakes anybody */
-    config.waiting = waiting;
-    return peer_open_as(config, p);
-}
-
 static void run_users(const kc_ipc_waiting *waiting)
 {
-    peer *p = open_bounded(3, waiting);
+    peer *p = crowd_open(3, waiting);
     pthread_t server;
     user users[THREADS];
     KC_REQUIRE(pthread_create(&server, NULL, crowd_serve, p) == 0);
@@ -138,7 +128,7 @@ static void until_more_than(atomic_long *counter, long before)
 KC_TEST(who_reads_for_all_hands_that_over_when_his_answer_is_there)
 {
     static const kc_ipc_waiting waiting = {own_self_always, own_park, own_wake, own_wait};
-    peer *p = open_bounded(2, &waiting);
+    peer *p = crowd_open(2, &waiting);
     kc_ipc_chan *chan = peer_channel(p, 1, CROWD_FIRST_CHAN);
     const kc_ipc_payload payload = {.bytes = "x", .length = 1};
     kc_ipc_op *ops[2];
@@ -173,7 +163,7 @@ static void *receive_until_the_end(void *arg)
 
 KC_TEST(disconnecting_ends_those_who_wait)
 {
-    peer *p = open_bounded(2, NULL); /* two are in flight, two wait for room */
+    peer *p = crowd_open(2, NULL); /* two are in flight, two wait for room */
     kc_ipc_chan *chan = peer_channel(p, 1, CROWD_FIRST_CHAN);
     pthread_t threads[4];
     kc_ipc_usage usage;
@@ -214,7 +204,7 @@ static void *answer_cancel(void *arg)
 
 KC_TEST(another_thread_cancels_what_is_waited_for)
 {
-    peer *p = open_bounded(2, NULL);
+    peer *p = crowd_open(2, NULL);
     kc_ipc_chan *chan = peer_channel(p, 1, CROWD_FIRST_CHAN);
     kc_ipc_op *op;
     pthread_t waiter, server;
@@ -247,23 +237,21 @@ typedef struct interrupter {
 static void *interrupt_then_answer(void *arg)
 {
     interrupter *i = arg;
-    kc_frame_header header;
-    kc_request request;
-    KC_REQUIRE(peer_await(i->p, &header, &request));
+    uint32_t req_id = peer_await_cmd(i->p, KC_CMD_CHAN_RECV);
     for (int count = 1; count <= 20; count++) {
         pthread_kill(i->target, SIGUSR1);
         while (atomic_load(&signals) < count) {
             sched_yield();
         }
     }
-    kc_put_bytes(peer_reply(i->p, KC_CMD_CHAN_RECV, request.req_id, KC_OK), KC_ATTR_ELEMENT, "s", 1);
+    kc_put_bytes(peer_reply(i->p, KC_CMD_CHAN_RECV, req_id, KC_OK), KC_ATTR_ELEMENT, "s", 1);
     peer_end(i->p);
     return NULL;
 }
 
 KC_TEST(a_signal_cuts_no_call_short)
 {
-    peer *p = open_bounded(2, NULL);
+    peer *p = crowd_open(2, NULL);
     kc_ipc_chan *chan = peer_channel(p, 1, CROWD_FIRST_CHAN);
     struct sigaction action = {.sa_handler = count_signal}; /* without SA_RESTART */
     interrupter i = {p, pthread_self()};

@@ -84,7 +84,8 @@ KC_TEST(a_missing_handle_is_ebadf_a_missing_right_eacces_a_missing_channel_einva
 KC_TEST(a_send_without_an_element_and_unknown_flags_are_einval)
 {
     open_two(KC_KIND_BUFFERED, 1);
-    rig_say(&r, 0, "SEND r1 c1001 t0; SEND r2 c1001 t0 f8 e:x; RECV r3 c1001 f4; RECV r4 c1001 n0; RECV r5 c1001 n1025");
+    rig_say(&r, 0, "SEND r1 c1001 t0; SEND r2 c1001 t0 f8 e:x; RECV r3 c1001 f4; RECV r4 c1001 n0; "
+                   "RECV r5 c1001 n1025");
     KC_CHECK_STR(rig_hear(&r, 0), "SEND r1 =-22; SEND r2 =-22; RECV r3 =-22; RECV r4 =-22; RECV r5 =-22");
     rig_free(&r);
 }
@@ -104,7 +105,8 @@ KC_TEST(a_live_duplicate_or_a_missing_req_id_ends_the_connection)
 {
     static const char *const scripts[] = {"RECV r5 c1001 t-1; PING r5", "PING", "PING r0", "RECV c1001 t0",
                                           "CANCEL",                     "ACK r0"};
-    static const char *const replies[] = {"PING =-71", "PING =-71", "PING =-71", "RECV =-71", "CANCEL =-71", "ACK =-71"};
+    static const char *const replies[] = {"PING =-71", "PING =-71",   "PING =-71", "RECV =-71",
+                                          "CANCEL =-71", "ACK =-71"};
     for (int i = 0; i < 6; i++) {
         open_two(KC_KIND_RENDEZVOUS, 0);
         rig_say(&r, 0, scripts[i]);

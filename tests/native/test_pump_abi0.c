@@ -1,4 +1,5 @@
-/* test_pump_abi0.c: ABI 1.0 connections: the golden frames byte by byte, one operation at a time, handles at first use. */
+/* test_pump_abi0.c: ABI 1.0 connections: the golden frames byte by byte, one operation at a time,
+ * handles at first use. */
 #include "kc_ipc_fixture.h"
 
 static rig r;

@@ -12,19 +12,10 @@ static void begin(const kc_pump_config *pump)
     KC_REQUIRE(kc_account_make(r.engine, NULL, &third) == KC_OK);
 }
 
-static int open_of(uint32_t account)
-{
-    uint32_t first = r.account;
-    r.account = account;
-    int i = rig_open(&r, 1);
-    r.account = first;
-    return i;
-}
-
 static void open_many(uint32_t account, int n)
 {
     for (int i = 0; i < n; i++) {
-        (void)open_of(account);
+        (void)rig_open_of(&r, account);
     }
 }
 
@@ -80,7 +71,7 @@ KC_TEST(a_user_with_many_connections_that_flood_takes_no_round_from_another)
     enum { ROUNDS = 50, FLOOD = 7 };
     begin(&(kc_pump_config){.control_per_turn = 2});
     open_many(r.account, FLOOD);
-    int victim = open_of(other);
+    int victim = rig_open_of(&r, other);
     int answered = 0;
     for (int i = 0; i < FLOOD; i++) {
         for (int n = 0; n < ROUNDS; n++) {
@@ -100,8 +91,8 @@ KC_TEST(each_of_many_users_has_the_same_share_of_the_control_frames)
     enum { ROUNDS = 30 };
     begin(&(kc_pump_config){.control_per_turn = 3});
     open_many(r.account, 6);
-    int one = open_of(other);
-    int two = open_of(third);
+    int one = rig_open_of(&r, other);
+    int two = rig_open_of(&r, third);
     int answered[2] = {0, 0};
     for (int i = 0; i < r.conn_count; i++) {
         for (int n = 0; n < ROUNDS; n++) {
@@ -139,7 +130,7 @@ KC_TEST(a_connection_that_ends_before_its_turn_leaves_the_turns_of_the_others_al
     KC_CHECK_EQ(given(), 4);
     KC_CHECK_EQ(given(), 1);
     KC_CHECK_EQ(given(), -1);
-    int again = open_of(other);
+    int again = rig_open_of(&r, other);
     rig_say(&r, again, "LIST r1");
     KC_CHECK_EQ(given(), again);
     KC_CHECK_EQ(given(), -1);

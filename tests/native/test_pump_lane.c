@@ -1,5 +1,5 @@
-/* test_pump_lane.c: the lane of the usual frames answers as the general way does: the same requests are said twice, with
- * their attributes in the lane's order and in another, and every reply must be the same. */
+/* test_pump_lane.c: the lane of the usual frames answers as the general way does: the same requests are said twice,
+ * with their attributes in the lane's order and in another, and every reply must be the same. */
 #include "kc_ipc_fixture.h"
 
 static rig usual, other;
@@ -39,7 +39,8 @@ static void talk(void)
     check_both(1, "RECV r1 c1001 t0", "RECV t0 c1001 r1");
     check_both(1, "RECV r2 c1001 t0; RECV r3 c1001 t0", "RECV c1001 r2 t0; RECV c1001 t0 r3");
     check_both(1, "RECV r4 c1001 t-1; RECV r5 c1001 t-1", "RECV c1001 r4 t-1; RECV c1001 r5 t-1");
-    check_both(0, "SEND r4 c1001 t-1 e:later; SEND r6 c1001 t-1 e:x", "SEND c1001 r4 t-1 e:later; SEND c1001 r6 t-1 e:x");
+    check_both(0, "SEND r4 c1001 t-1 e:later; SEND r6 c1001 t-1 e:x",
+               "SEND c1001 r4 t-1 e:later; SEND c1001 r6 t-1 e:x");
     check_both(0, "SEND r7 c1002 t0 e:a; RECV r8 c1002 t0", "SEND c1002 r7 t0 e:a; RECV c1002 r8 t0");
 }
 

@@ -358,7 +358,8 @@ KC_TEST(whoever_has_the_budget_and_brings_nothing_lets_another_one_have_it)
 
 static const char *const corpus[] = {
     "PING r1; SEND r2 c1001 e:a; RECV r3 c1001; RECV r4 c1001 t-1; SEND r5 c1001 e:b",
-    "SEND r1 c1002 t-1 e:a e:b e:c; RECV r2 c1002; RECV r3 c1002; SEND r4 c1002 t-1 e:d; RECV r5 c1002 n9; RECV r6 c1002",
+    "SEND r1 c1002 t-1 e:a e:b e:c; RECV r2 c1002; RECV r3 c1002; SEND r4 c1002 t-1 e:d; RECV r5 c1002 n9; "
+    "RECV r6 c1002",
     "RECV r1 c1002 t-1; SEND r2 c1002 e:a; PING r3; RECV r4 c1001 f1 t-1; SEND r5 c1001 e:b e:c e:d e:e",
     "SELECT r1 t-1 (c1001) (c1002); SELECT r2 t-1 f1 (c1002 e:x) (c1002); SEND r3 c1002 e:y; RECV r4 c1002; CANCEL r2",
     "SEND r1 c1001 E:20000; SEND r2 c1001 E:70000 e:z; RECV r3 c1001 n9; PING r4",
@@ -367,7 +368,8 @@ static const char *const corpus[] = {
     "SEND r1 c1002 t-1 e:a; SEND r2 c1002 t-1 e:b; CANCEL r1; RECV r3 c1002 t-1; RECV r4 c1002; PING r0; PING r6",
     "SEND r1 c1001; SEND r2 c77 e:x; RECV r3; SELECT r4; SELECT r5 (c77); RECV r6 c1001 n0; SEND r7 c1001 f9 e:x",
     "RECV r1 c1001 t-1 n5; MAKE r2; PING r3",
-    "SEND r1 c1002 t-1 e:a e:b e:c; SEND r2 c1002 t-1 e:d; SEND r3 c1002 t-1 e:e e:f; RECV r4 c1002 n4; RECV r5 c1002 n9",
+    "SEND r1 c1002 t-1 e:a e:b e:c; SEND r2 c1002 t-1 e:d; SEND r3 c1002 t-1 e:e e:f; RECV r4 c1002 n4; "
+    "RECV r5 c1002 n9",
     "RECV r1 c1002 t-1 n3; RECV r2 c1002 t-1 n3; SEND r3 c1002 t-1 e:a e:b e:c e:d e:e; RECV r4 c1002 n9; PING r5",
     "SEND r1 c1001 t-1 e:1 e:2 e:3 e:4; SELECT r2 t-1 (c1001 e:5); SEND r3 c1001 t-1 e:6; RECV r4 c1001 n9; PING r5",
     "PING r1; LIST r3 E:100000; PING r4",
@@ -384,9 +386,10 @@ static told tell(const char *script, unsigned minor, bool bytewise)
 {
     told t;
     rig_make(&r, NULL, NULL);
-    uint32_t flags = minor == 0 ? KC_CHAN_FIXED_SIZE : 0;
-    (void)rig_channel(&r, &(kc_chan_config){.kind = KC_KIND_BUFFERED, .capacity = 2, .flags = flags, .elem_size = minor ? 0 : 1});
-    (void)rig_channel(&r, &(kc_chan_config){.kind = KC_KIND_RENDEZVOUS, .flags = flags, .elem_size = minor ? 0 : 1});
+    uint32_t flags = minor == 0 ? KC_CHAN_FIXED_SIZE : 0, elem_size = minor == 0 ? 1 : 0;
+    (void)rig_channel(&r, &(kc_chan_config){.kind = KC_KIND_BUFFERED, .capacity = 2, .flags = flags,
+                                            .elem_size = elem_size});
+    (void)rig_channel(&r, &(kc_chan_config){.kind = KC_KIND_RENDEZVOUS, .flags = flags, .elem_size = elem_size});
     (void)rig_open(&r, minor);
     (void)rig_open(&r, 1);
     r.bytewise = bytewise;
@@ -416,7 +419,8 @@ KC_TEST(input_fed_byte_by_byte_says_the_same_bytes_as_input_fed_whole)
             told cut = tell(corpus[i], minor, true);
             for (int conn = 0; conn < 2; conn++) {
                 KC_CHECK_EQ(whole.n[conn], cut.n[conn]);
-                KC_CHECK_MEM(whole.bytes[conn], cut.bytes[conn], whole.n[conn] < cut.n[conn] ? whole.n[conn] : cut.n[conn]);
+                KC_CHECK_MEM(whole.bytes[conn], cut.bytes[conn],
+                             whole.n[conn] < cut.n[conn] ? whole.n[conn] : cut.n[conn]);
                 free(whole.bytes[conn]);
                 free(cut.bytes[conn]);
             }

@@ -1,4 +1,5 @@
-/* test_pump_memory.c: every allocation of the pump and of the engine fails once; and what idle and parked things cost. */
+/* test_pump_memory.c: every allocation of the pump and of the engine fails once;
+ * and what idle and parked things cost. */
 #include "kc_ipc_fixture.h"
 
 static rig r;
@@ -32,8 +33,8 @@ static void busy_day(void)
     answer_control(2);
     answer_control(2);
     (void)rig_hear(&r, 2);
-    rig_say(&r, 1, "SEND r20 c1002 t-1 e:1 e:2; SEND r21 c1002 t-1 e:3; SEND r22 c1002 t-1 e:4; SEND r23 c1002 t-1 e:5; "
-                   "SEND r24 c1002 t-1 e:6; CANCEL r20; CANCEL r22");
+    rig_say(&r, 1, "SEND r20 c1002 t-1 e:1 e:2; SEND r21 c1002 t-1 e:3; SEND r22 c1002 t-1 e:4; "
+                   "SEND r23 c1002 t-1 e:5; SEND r24 c1002 t-1 e:6; CANCEL r20; CANCEL r22");
     rig_say(&r, 2, "CANCEL r14; NACK #0; RECV r17 c1002; RECV r18 c1002 n3");
     (void)rig_hear(&r, 0);
     (void)rig_hear(&r, 1);

@@ -1,16 +1,8 @@
-/* test_pump_pace.c: frames per second, and refusals by quota. What it means for others over sockets: test_turn_shares.c. */
+/* test_pump_pace.c: frames per second, and refusals by quota. What it means for others over sockets:
+ * test_turn_shares.c. */
 #include "kc_pace.h"
 
 enum { S_MS = 1000 };
-
-static int open_of(uint32_t account)
-{
-    uint32_t first = r.account;
-    r.account = account;
-    int i = rig_open(&r, 1);
-    r.account = first;
-    return i;
-}
 
 static uint64_t slowed(int i)
 {
@@ -93,7 +85,7 @@ KC_TEST(of_one_account_all_connections_share_the_pace_and_none_starves)
     int first = rig_open(&r, 1);
     int second = rig_open(&r, 1);
     int third = rig_open(&r, 1);
-    int stranger = open_of(other);
+    int stranger = rig_open_of(&r, other);
     KC_CHECK_EQ(kc_pump_pace(r.pump, 0, 6), KC_OK);
     ping(first, 1, 100);
     ping(second, 1, 100);
@@ -169,7 +161,7 @@ KC_TEST(a_slowed_connection_is_told_of_once_while_that_goes_on)
 KC_TEST(a_refused_request_leaves_one_note_however_often_it_is_refused)
 {
     begin(&(kc_account_limits){.messages = 2});
-    int i = open_of(other);
+    int i = rig_open_of(&r, other);
     for (int n = 0; n < 5; n++) {
         rig_say(&r, i, "SEND r1 c1001 e:a");
     }

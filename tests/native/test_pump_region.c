@@ -1,39 +1,16 @@
 /* Descriptors through connections: ranges, leases, notices, and the ends of regions. The pump is fed by arrays. */
-#include "kc_ipc_fixture.h"
+#include "kc_region_rig.h"
 
 static rig r;
 
-/* Connection 0 owns region 0; both may take descriptors. */
 static void open_rig(bool bytewise)
 {
-    rig_make(&r, NULL, NULL);
-    r.bytewise = bytewise;
-    (void)rig_kind(&r, KC_KIND_BUFFERED, 8);
-    (void)rig_kind(&r, KC_KIND_RENDEZVOUS, 0);
-    for (int i = 0; i < 2; i++) {
-        (void)rig_open(&r, 1);
-        KC_REQUIRE(kc_conn_able(r.pump, r.conns[i], KC_CAP_DESCRIPTORS | KC_CAP_FILES) == KC_OK);
-    }
-    (void)rig_region(&r, 0, -1);
+    region_rig_open(&r, &(kc_chan_config){.kind = KC_KIND_BUFFERED, .capacity = 8}, bytewise);
 }
 
 static void close_rig(void)
 {
-    kc_conn owner;
-    kc_ticket region;
-    for (int i = 0; i < r.region_count; i++) {
-        (void)kc_region_drop(r.engine, r.regions[i], KC_REGION_REVOKE);
-    }
-    for (int i = 0; i < r.conn_count; i++) {
-        (void)kc_conn_vanish(r.pump, r.conns[i]);
-    }
-    for (int i = 0; i < r.chan_count; i++) {
-        (void)kc_chan_destroy(r.engine, r.chans[i], KC_REASON_DESTROYED, NULL, 0);
-    }
-    rig_run(&r);
-    while (kc_pump_region_ended(r.pump, &owner, &region) == KC_OK) {
-    }
-    rig_free(&r);
+    region_rig_close(&r);
 }
 
 KC_TEST(a_descriptor_is_received_leased_released_and_its_owner_told)

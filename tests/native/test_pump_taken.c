@@ -1,23 +1,16 @@
 /* test_pump_taken.c: what FLAGS say where a confirmed send ends without its acknowledgement: TAKEN (f1) if the channel
  * had accepted the message, else f0. Ranges show that it is true: REGION_FREED comes of what was taken, and of nothing
  * else. */
-#include "kc_ipc_fixture.h"
+#include "kc_region_rig.h"
 
 static rig r;
 
-/* Connection 0 owns region 0. Channel 1001 has room for one, 1002 for none. */
+/* Channel 1001 has room for one, 1002 for none. */
 static void open_rig_as(kc_chan_config first)
 {
     first.kind = KC_KIND_BUFFERED;
     first.capacity = 1;
-    rig_make(&r, NULL, NULL);
-    (void)rig_channel(&r, &first);
-    (void)rig_kind(&r, KC_KIND_RENDEZVOUS, 0);
-    for (int i = 0; i < 2; i++) {
-        (void)rig_open(&r, 1);
-        KC_REQUIRE(kc_conn_able(r.pump, r.conns[i], KC_CAP_DESCRIPTORS | KC_CAP_FILES) == KC_OK);
-    }
-    (void)rig_region(&r, 0, -1);
+    region_rig_open(&r, &first, false);
 }
 
 static void open_rig(void)
@@ -27,19 +20,7 @@ static void open_rig(void)
 
 static void close_rig(void)
 {
-    kc_conn owner;
-    kc_ticket region;
-    (void)kc_region_drop(r.engine, r.regions[0], KC_REGION_REVOKE);
-    for (int i = 0; i < r.conn_count; i++) {
-        (void)kc_conn_vanish(r.pump, r.conns[i]);
-    }
-    for (int i = 0; i < r.chan_count; i++) {
-        (void)kc_chan_destroy(r.engine, r.chans[i], KC_REASON_DESTROYED, NULL, 0);
-    }
-    rig_run(&r);
-    while (kc_pump_region_ended(r.pump, &owner, &region) == KC_OK) {
-    }
-    rig_free(&r);
+    region_rig_close(&r);
 }
 
 static void destroy(int chan)

@@ -1,6 +1,8 @@
-/* A coroutine that connects leaves its worker to others, whatever the daemon does not do: accept, or answer the greeting.
+/* A coroutine that connects leaves its worker to others, whatever the daemon does not do: accept,
+ * or answer the greeting.
  *
- * The daemon is a real Unix socket that the other coroutine of the same worker serves: were the worker blocked, nobody would.
+ * The daemon is a real Unix socket that the other coroutine of the same worker serves: were the worker blocked,
+ * nobody would.
  */
 #include <errno.h>
 #include <sys/socket.h>
@@ -75,7 +77,7 @@ static void close_door(doorway *d)
     rmdir(d->folder);
 }
 
-/* --- who connects, and who serves ----------------------------------------------------------------------------------- */
+/* --- who connects, and who serves --------------------------------------------------------------------------------- */
 
 static void connects(void *arg)
 {
@@ -273,10 +275,7 @@ typedef struct greeting {
 static void *hear_the_greeting_and_cancel(void *arg)
 {
     greeting *g = arg;
-    kc_frame_header header;
-    kc_request request;
-    KC_CHECK(peer_await(g->p, &header, &request));
-    KC_CHECK_EQ(header.cmd, KC_CMD_HELLO);
+    (void)peer_await_cmd(g->p, KC_CMD_HELLO);
     if (g->answers) {
         peer_hello(g->p, 1, 0);
     }

@@ -1,4 +1,5 @@
-/* Many coroutines that wait for a bound of their connection: each costs a number of steps that does not grow with them. */
+/* Many coroutines that wait for a bound of their connection: each costs a number of steps that does not grow with
+ * them. */
 #include "client/kc_client.h"
 #include "kc_remote_peer.h"
 

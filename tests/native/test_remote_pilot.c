@@ -1,5 +1,5 @@
-/* Threads and coroutines that wait on one connection: a coroutine that is the pilot and does not get to run, because its
- * worker computes, holds up no thread; and it is the pilot again when no thread waits.
+/* Threads and coroutines that wait on one connection: a coroutine that is the pilot and does not get to run, because
+ * its worker computes, holds up no thread; and it is the pilot again when no thread waits.
  */
 #include <dirent.h>
 

@@ -2,7 +2,7 @@
 #include "kc_remote_peer.h"
 #include "kcoro/kc_io.h"
 
-/* --- the user's gate: two coroutines of one worker wait, and the second of them is not the one that reads ------------- */
+/* --- the user's gate: two coroutines of one worker wait, and the second of them is not the one that reads --------- */
 
 typedef struct couple {
     peer *p;
@@ -97,7 +97,7 @@ KC_TEST(after_a_wait_for_the_daemon_a_park_returns_only_when_somebody_unparks)
     KC_CHECK(c.rescued_first);
 }
 
-/* --- a coroutine that nobody schedules, within one that somebody does ------------------------------------------------- */
+/* --- a coroutine that nobody schedules, within one that somebody does --------------------------------------------- */
 
 static void resume_within(void *arg)
 {
@@ -127,7 +127,8 @@ KC_TEST(a_coroutine_that_nobody_schedules_blocks_its_thread_until_the_daemon_ans
     c.channel = remote_channel(c.p, 1, 1001, 16);
     couple thread = c;
     atomic_store(&waiting_count, 0);
-    KC_REQUIRE(pthread_create(&reader, NULL, receive_as_a_thread, &thread) == 0); /* so the inner one does not read itself */
+    /* A thread reads, so the inner one does not read itself. */
+    KC_REQUIRE(pthread_create(&reader, NULL, receive_as_a_thread, &thread) == 0);
     uint32_t reader_id = await_request(c.p);
     KC_REQUIRE(kc_sched_make(&config, &c.sched) == KC_OK);
     KC_REQUIRE(kc_sched_spawn(c.sched, resume_within, &c, NULL) == KC_OK);
@@ -145,7 +146,7 @@ KC_TEST(a_coroutine_that_nobody_schedules_blocks_its_thread_until_the_daemon_ans
     peer_close(c.p);
 }
 
-/* --- the one that reads cannot sleep on the descriptor ----------------------------------------------------------------- */
+/* --- the one that reads cannot sleep on the descriptor ------------------------------------------------------------ */
 
 enum { FRUITLESS = 1000 }; /* waits after which the test gives up */
 

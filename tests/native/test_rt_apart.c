@@ -324,7 +324,8 @@ KC_TEST(of_two_clauses_that_are_ready_each_has_its_share_whatever_lies_between_t
         won[index]++;
     }
     KC_CHECK_EQ(won[0] + won[1], SHARED_ROUNDS);
-    KC_CHECK(won[0] > SHARED_ROUNDS / 3); /* the dice are the same each time; where only the start is drawn: 350 and 50 */
+    /* The dice are the same each time; where only the start is drawn: 350 and 50. */
+    KC_CHECK(won[0] > SHARED_ROUNDS / 3);
     KC_CHECK(won[1] > SHARED_ROUNDS / 3);
     for (int i = 0; i < SHARED_CLAUSES; i++)
         kc_channel_drop(channels[i]);

@@ -2,12 +2,11 @@
  * is in the way of another. close(2) is wrapped (KcTests.cmake): a wait can come in the middle of kc_io_close. */
 #include <fcntl.h>
 #include <stdbool.h>
-#include <unistd.h>
 
+#include "kc_poller_desk.h"
 #include "kc_rt.h"
 #include "kcoro/kc_io.h"
 #include "runtime/kc_clock.h"
-#include "runtime/kc_poller.h"
 
 /* What happens before the file `fd` is closed, by whoever closes it. */
 static struct {
@@ -27,27 +26,13 @@ int __wrap_close(int fd) {
 }
 
 static void open_pipe(int *ends) { KC_REQUIRE(pipe2(ends, O_NONBLOCK | O_CLOEXEC) == 0); }
-static void put(int fd) { KC_REQUIRE(write(fd, "x", 1) == 1); }
 
 /* ---- the poller by itself ---- */
-
-typedef struct bell {
-    kc_wake wake;
-    uint32_t rung;
-    int32_t code;
-} bell;
-
-static void ring(kc_wake *wake, int32_t code) {
-    bell *b = (bell *)(void *)wake;
-
-    b->rung++;
-    b->code = code;
-}
 
 /* The old file lives on elsewhere (epoll then goes on watching it), or is gone; the next one has its number. */
 static void same_direction(bool lives_on) {
     kc_poller p;
-    bell before = {.wake = {.call = ring}}, after = before;
+    bell before = bell_of(), after = before;
     int old[2], next[2], other = -1;
 
     open_pipe(old);
@@ -86,7 +71,7 @@ KC_TEST(whoever_waits_for_a_closed_file_is_not_in_the_way_of_the_next_of_its_num
 
 KC_TEST(a_plain_file_of_that_number_sends_away_whoever_waits_for_the_closed_one) {
     kc_poller p;
-    bell before = {.wake = {.call = ring}}, after = before;
+    bell before = bell_of(), after = before;
     FILE *plain = tmpfile();
     int old[2];
 
@@ -105,7 +90,7 @@ KC_TEST(a_plain_file_of_that_number_sends_away_whoever_waits_for_the_closed_one)
 
 KC_TEST(after_a_close_whoever_came_before_it_is_told_and_others_stay) {
     kc_poller p;
-    bell late = {.wake = {.call = ring}}, stays = late;
+    bell late = bell_of(), stays = late;
     int gone[2], there[2];
 
     open_pipe(gone);

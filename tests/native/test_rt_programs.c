@@ -1,34 +1,9 @@
 /* test_rt_programs.c: small programs that are known from Go, with the results that Go's programs give: the prime sieve,
  * a ring of members that pass a token on, and parallel matching by one select. */
-#include "kc_rt.h"
-#include "kcoro/kc_task.h"
+#include "kc_rt_world.h"
 
-typedef struct world {
-    kc_hub *hub;
-    kc_sched *sched;
-} world;
-
-static world begin(uint32_t workers) {
-    return (world){.hub = rt_hub(), .sched = rt_sched(workers)};
-}
-
-static void end(world *w) {
-    char why[256] = "";
-    kc_engine_usage usage;
-
-    kc_sched_free(w->sched);
-    KC_CHECK_EQ(kc_engine_check(kc_hub_engine(w->hub), why, sizeof why), KC_OK);
-    kc_engine_measure(kc_hub_engine(w->hub), &usage);
-    KC_CHECK_EQ(usage.channels + usage.tokens + usage.messages + usage.parked, 0);
-    rt_hub_free(w->hub);
-}
-
-static kc_channel *channel_of(const world *w, int32_t kind, uint32_t capacity) {
-    kc_channel_config config = {.kind = kind, .capacity = capacity, .elem_size = sizeof(uint32_t)};
-    kc_channel *c = NULL;
-
-    KC_REQUIRE(kc_channel_make(w->hub, &config, &c) == KC_OK);
-    return c;
+static kc_channel *numbers_of(const world *w, int32_t kind, uint32_t capacity) {
+    return channel_of(w, kind, capacity, sizeof(uint32_t));
 }
 
 static int put(kc_channel *c, uint32_t value) { return kc_channel_send(c, &value, sizeof value, KC_NEVER); }
@@ -69,14 +44,14 @@ static void filters(void *arg) {
 static void sieve_with(uint32_t workers) {
     enum { PRIMES = 100 };
     world w = begin(workers);
-    kc_channel *in = channel_of(&w, KC_KIND_RENDEZVOUS, 0);
+    kc_channel *in = numbers_of(&w, KC_KIND_RENDEZVOUS, 0);
     uint32_t prime = 0, sum = 0;
 
     kc_channel_keep(in);
     rt_spawn(w.sched, generates, in);
     for (int i = 0; i < PRIMES; i++) {
         filter *f = malloc(sizeof *f);
-        kc_channel *out = channel_of(&w, KC_KIND_RENDEZVOUS, 0);
+        kc_channel *out = numbers_of(&w, KC_KIND_RENDEZVOUS, 0);
         KC_REQUIRE(f != NULL);
         KC_CHECK_EQ(get(in, &prime), KC_OK);
         sum += prime;
@@ -120,7 +95,7 @@ static uint32_t ring(uint32_t workers, uint32_t count, uint32_t passes) {
 
     KC_REQUIRE(members != NULL);
     for (uint32_t i = 0; i < count; i++)
-        members[i] = (member){.in = channel_of(&w, KC_KIND_RENDEZVOUS, 0), .name = i + 1, .last = &last};
+        members[i] = (member){.in = numbers_of(&w, KC_KIND_RENDEZVOUS, 0), .name = i + 1, .last = &last};
     for (uint32_t i = 0; i < count; i++) {
         members[i].out = members[(i + 1) % count].in;
         rt_spawn(w.sched, passes_on, &members[i]);
@@ -167,7 +142,7 @@ static void seeks(void *arg) {
 
 static void match_people(uint32_t workers, uint32_t count) {
     world w = begin(workers);
-    match m = {.channel = channel_of(&w, KC_KIND_BUFFERED, 1)};
+    match m = {.channel = numbers_of(&w, KC_KIND_BUFFERED, 1)};
     person *people = calloc(count, sizeof *people);
     uint32_t left = 0;
 

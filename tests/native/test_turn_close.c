@@ -34,7 +34,8 @@ KC_TEST(a_socket_that_gets_no_connection_is_closed_at_once_and_its_account_pays_
         int fd = offer(transport);
         send_with_files(STRANGER, (const uint8_t *)"a", 1, 3);
         for (int i = 0; i < 2; i++) {
-            KC_CHECK_EQ(send(peers[STRANGER], "", 0, 0), 0); /* on SEQPACKET an empty packet: neither it nor the next is the end */
+            /* On SEQPACKET an empty packet: neither it nor the next is the end. */
+            KC_CHECK_EQ(send(peers[STRANGER], "", 0, 0), 0);
         }
         send_with_files(STRANGER, (const uint8_t *)"b", 1, 2);
         kc_pump_close_socket(r.pump, fd, transport, r.account);

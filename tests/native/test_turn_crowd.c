@@ -1,5 +1,5 @@
-/* test_turn_crowd.c: a crowd that is ready at once, by a clock that moves while the set is looked at and not else: however long
- * that takes, a round serves its part after it. Linked with --wrap=kc_turn_clock and --wrap=epoll_wait. */
+/* test_turn_crowd.c: a crowd that is ready at once, by a clock that moves while the set is looked at and not else:
+ * however long that takes, a round serves its part after it. Linked with --wrap=kc_turn_clock and --wrap=epoll_wait. */
 #include <sys/epoll.h>
 #include <sys/socket.h>
 

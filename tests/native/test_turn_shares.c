@@ -1,5 +1,5 @@
-/* test_turn_shares.c: over sockets, one round of the turn for all: one user at its limits does not slow another. What is
- * compared are frames served in a round, never time. */
+/* test_turn_shares.c: over sockets, one round of the turn for all: one user at its limits does not slow another. What
+ * is compared are frames served in a round, never time. */
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>

@@ -1,5 +1,5 @@
-/* test_turn_users.c: over sockets: however many connections one user has, another's frame, its answer and a listener wait
- * for as much as if they were one. What is counted are frames and connections served before, never time. */
+/* test_turn_users.c: over sockets: however many connections one user has, another's frame, its answer and a listener
+ * wait for as much as if they were one. What is counted are frames and connections served before, never time. */
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -145,7 +145,8 @@ static uint64_t frames_of(int first, int end)
     return sum;
 }
 
-/* Frames of a flooding user with n connections that were served until another's PING was answered; the worst of some. */
+/* Frames of a flooding user with n connections that were served until another's PING was answered;
+ * the worst of some. */
 static uint64_t others_before_a_ping(int n)
 {
     uint64_t worst = 0;
@@ -201,8 +202,9 @@ KC_TEST(users_that_flood_get_the_same_whether_they_have_one_connection_or_hundre
         least = got[user] < least ? got[user] : least;
         most = got[user] > most ? got[user] : most;
     }
-    fprintf(stderr, "frames of users with 1, 10, 100, 400 connections: %llu %llu %llu %llu\n", (unsigned long long)got[0],
-            (unsigned long long)got[1], (unsigned long long)got[2], (unsigned long long)got[3]);
+    fprintf(stderr, "frames of users with 1, 10, 100, 400 connections: %llu %llu %llu %llu\n",
+            (unsigned long long)got[0], (unsigned long long)got[1], (unsigned long long)got[2],
+            (unsigned long long)got[3]);
     KC_CHECK(least >= 10 * 64);
     KC_CHECK(most - least <= 2 * 64);
     leave(ends[3]);

@@ -53,7 +53,8 @@ KC_API int kc_chan_send(kc_engine *engine, kc_chan chan, const kc_op *op, const 
 /* The same with a body that is already in blocks: taken over (and emptied) when the answer is >= 0, else kept. */
 KC_API int kc_chan_send_body(kc_engine *engine, kc_chan chan, const kc_op *op, kc_body *body, kc_result *result);
 /* Without KC_OP_HOLD: a message that is there at once is copied into buffer if it fits and has at most 64 KiB
- * (KC_RESULT_COPIED), else its body is the caller's. With it: body is lent while result->token holds the message. buffer may be NULL. */
+ * (KC_RESULT_COPIED), else its body is the caller's. With it: body is lent while result->token holds the message.
+ * buffer may be NULL. */
 KC_API int kc_chan_recv(kc_engine *engine, kc_chan chan, const kc_op *op, void *buffer, uint32_t buffer_bytes,
                         kc_result *result);
 
@@ -77,9 +78,10 @@ KC_API int kc_chan_reason(kc_engine *engine, kc_chan chan, char *text, uint32_t 
 /* Drops what waits (READY), counted as purged. */
 KC_API int kc_chan_purge(kc_engine *engine, kc_chan chan, uint32_t *count_out);
 /* From now on the tap gets a copy of every message that source accepts or hands over: a head of KC_MAX_TAP_HEAD_BYTES
- * (docs/PROTOCOL.md), then its bytes as far as the tap's elem_size holds them; of a descriptor or of files the head alone.
- * Nothing changes for the source. The tap is an open buffered drop_oldest channel without a dead letter; it closes when
- * nothing passes the source any more. KC_EINVAL, KC_EPIPE and KC_ECANCELED (the source is over), KC_ENOENT. */
+ * (docs/PROTOCOL.md), then its bytes as far as the tap's elem_size holds them; of a descriptor or of files the head
+ * alone. Nothing changes for the source. The tap is an open buffered drop_oldest channel without a dead letter; it
+ * closes when nothing passes the source any more. KC_EINVAL, KC_EPIPE and KC_ECANCELED (the source is over),
+ * KC_ENOENT. */
 KC_API int kc_chan_tap(kc_engine *engine, kc_chan source, kc_chan tap);
 /* Another dead-letter channel from now on, for a channel that was made with one; it fits as at kc_chan_make. KC_EINVAL,
  * KC_ECANCELED (destroyed), KC_ENOENT. */
@@ -88,8 +90,8 @@ KC_API int kc_chan_set_dead_letter(kc_engine *engine, kc_chan chan, kc_chan dead
 KC_API int kc_chan_take_dropped(kc_engine *engine, kc_chan chan, kc_body *body_out);
 
 /* ---- scopes: the owners of waiters. A connection is one; they form a tree. ----
- * begin -> park -> end. To park is no call of its own: an operation whose kc_op names the scope parks there if it has to
- * wait (KC_PARKED). A waiter that had not tried first would stand in line at a channel that could serve it. */
+ * begin -> park -> end. To park is no call of its own: an operation whose kc_op names the scope parks there if it has
+ * to wait (KC_PARKED). A waiter that had not tried first would stand in line at a channel that could serve it. */
 typedef struct kc_scope_limits {
     uint32_t parked; /* 1,024; waiters, senders waiting for their ack included */
     uint32_t held;   /* 4,096; a further receive is KC_EDQUOT (those already parked may still come to hold) */
@@ -120,9 +122,9 @@ enum kc_token_status {
 /* enum kc_token_status, or KC_ENOENT. */
 KC_API int kc_waiter_token_status(kc_engine *engine, kc_token token);
 /* The one claim: KC_OK = it had not happened and never will (token freed, nothing comes to the port; result, which may
- * be NULL, says KC_ECANCELED). KC_EINPROGRESS = it was TAKEN: only the wait ended, the message is no longer the sender's
- * (token freed). KC_EBUSY = it had been decided before: its result is at the port. KC_ENOENT = no such waiter. KC_ENOTSUP = one of
- * kc_channel.h, which its own cancel ends. */
+ * be NULL, says KC_ECANCELED). KC_EINPROGRESS = it was TAKEN: only the wait ended, the message is no longer the
+ * sender's (token freed). KC_EBUSY = it had been decided before: its result is at the port. KC_ENOENT = no such waiter.
+ * KC_ENOTSUP = one of kc_channel.h, which its own cancel ends. */
 KC_API int kc_waiter_token_cancel(kc_engine *engine, kc_token token, uint32_t reason, kc_result *result);
 /* 1: the token holds a message for this scope that its application acknowledges (KC_OP_ACK); else 0. */
 KC_API int kc_waiter_token_awaits_ack(kc_engine *engine, kc_scope scope, kc_token token);
@@ -171,8 +173,9 @@ typedef struct kc_waiter_info {
 KC_API int kc_chan_waiters(kc_engine *engine, kc_chan chan, uint32_t dir, uint32_t skip, kc_waiter_info *infos,
                            uint32_t max);
 
-/* What stands in a scope, oldest first: its parked operations (a select once for each clause), or with held the messages
- * it holds, of one channel if chan is not 0. infos may be NULL to count alone. Returns how many, or KC_ENOENT. */
+/* What stands in a scope, oldest first: its parked operations (a select once for each clause), or with held the
+ * messages it holds, of one channel if chan is not 0. infos may be NULL to count alone. Returns how many,
+ * or KC_ENOENT. */
 KC_API int kc_chan_waiter_scope_list(kc_engine *engine, kc_scope scope, int held, kc_chan chan, uint32_t skip,
                                      kc_waiter_info *infos, uint32_t max);
 

@@ -1,16 +1,16 @@
-/* kc_channel.h: what coroutines and threads send to and receive from. The same calls serve a channel of this process (one
- * of an engine's, kc_chan.h) and one of a daemon (kc_ipc.h).
+/* kc_channel.h: what coroutines and threads send to and receive from. The same calls serve a channel of this process
+ * (one of an engine's, kc_chan.h) and one of a daemon (kc_ipc.h).
  *
- * A coroutine that must wait parks and its worker runs others; a thread that must wait sleeps. Every call ends in exactly
- * one way: it happened (KC_OK), or it did not (a negative code) and nothing changed. Only a daemon's channel knows one more
- * end, KC_EINPROGRESS: it may have happened (kc_remote.h).
+ * A coroutine that must wait parks and its worker runs others; a thread that must wait sleeps. Every call ends in
+ * exactly one way: it happened (KC_OK), or it did not (a negative code) and nothing changed. Only a daemon's channel
+ * knows one more end, KC_EINPROGRESS: it may have happened (kc_remote.h).
  *   KC_EAGAIN  a try that would have to wait          KC_ETIME      the deadline came first
  *   KC_EPIPE   closed (and, for a receive, drained)   KC_ECANCELED  cancelled, or the channel was destroyed
  *   KC_EMSGSIZE  longer than the channel's elements, or a buffer shorter than they may be
  *   KC_EINVAL  bytes for a channel of pointers, or the reverse
  *   KC_ENOMEM  no memory for what it sends     KC_ENOMEM, KC_EDQUOT  its deadline could not be set (kc_timer.h)
- * In one call completing beats closed, closed beats cancelled, cancelled beats the deadline; but one whose cancel was set
- * before it began has no effect. Deadlines: CLOCK_MONOTONIC (kc_after_ns), KC_NEVER.
+ * In one call completing beats closed, closed beats cancelled, cancelled beats the deadline; but one whose cancel was
+ * set before it began has no effect. Deadlines: CLOCK_MONOTONIC (kc_after_ns), KC_NEVER.
  */
 #ifndef KC_CHANNEL_H
 #define KC_CHANNEL_H
@@ -28,8 +28,8 @@ typedef struct kc_hub kc_hub;
 typedef struct kc_channel kc_channel;
 
 /* engine NULL: one of its own, whose channels have a lock each; sending and receiving there by ticket (kc_chan.h) is
- * KC_ENOTSUP. Otherwise channels like all others of that engine, under its lock, which anybody may use by ticket. One hub
- * for an engine (KC_EBUSY). KC_ENOMEM. */
+ * KC_ENOTSUP. Otherwise channels like all others of that engine, under its lock, which anybody may use by ticket. One
+ * hub for an engine (KC_EBUSY). KC_ENOMEM. */
 KC_API int kc_hub_make(kc_engine *engine, kc_hub **hub_out);
 /* No channel of it may be in use. Frees the engine if it is its own. */
 KC_API void kc_hub_free(kc_hub *hub);
@@ -100,9 +100,9 @@ typedef struct kc_channel_clause {
     kc_desc desc;
 } kc_channel_clause;
 
-/* 1..64 clauses, all local and of one hub, or all of one daemon's connection (else KC_EINVAL). index_out: the clause that
- * took effect, or whose channel is closed or destroyed; it must not be NULL. flags: KC_OP_BIASED, KC_OP_TRY, or 0. Of several
- * that are ready one is drawn, each as likely as another; with KC_OP_BIASED the first is taken. */
+/* 1..64 clauses, all local and of one hub, or all of one daemon's connection (else KC_EINVAL). index_out: the clause
+ * that took effect, or whose channel is closed or destroyed; it must not be NULL. flags: KC_OP_BIASED, KC_OP_TRY, or 0.
+ * Of several that are ready one is drawn, each as likely as another; with KC_OP_BIASED the first is taken. */
 KC_API int kc_channel_select(kc_channel_clause *clauses, uint32_t count, uint32_t flags, int64_t deadline_ns,
                              kc_cancel *cancel, uint32_t *index_out);
 

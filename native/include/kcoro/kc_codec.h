@@ -1,4 +1,5 @@
-/* kc_codec.h: the frame reader of the daemon, for comparison with the definition of the wire. Not needed to speak it. */
+/* kc_codec.h: the frame reader of the daemon, for comparison with the definition of the wire.
+ * Not needed to speak it. */
 #ifndef KC_CODEC_H
 #define KC_CODEC_H
 

@@ -5,8 +5,8 @@
  * shared memory that its maker registered here. The engine never touches the memory.
  *
  * Ownership: the sender's until its send completes, then the channel's, then its receivers' bodies. With the last
- * reference it is *freed*: whoever takes kc_desc_take_freed may use that memory again. A send that was refused, cancelled
- * or timed out never took it, so nothing is freed then.
+ * reference it is *freed*: whoever takes kc_desc_take_freed may use that memory again. A send that was refused,
+ * cancelled or timed out never took it, so nothing is freed then.
  */
 #ifndef KC_DESC_H
 #define KC_DESC_H
@@ -43,9 +43,9 @@ KC_API int kc_desc_backend_add(kc_engine *engine, const char *name, const kc_des
 /* KC_ENOENT for a name nobody added. */
 KC_API int kc_desc_backend_find(kc_engine *engine, const char *name, uint32_t *backend_out);
 
-/* A body that is this descriptor; its owner gives it to kc_chan_send_body or kc_select, or back (kc_body_forget). KC_ENOTSUP: no such
- * backend. KC_EINVAL: no memory (offset or length 0 of a zref), or whatever the backend's check says. For regions:
- * kc_region_body. */
+/* A body that is this descriptor; its owner gives it to kc_chan_send_body or kc_select, or back (kc_body_forget).
+ * KC_ENOTSUP: no such backend. KC_EINVAL: no memory (offset or length 0 of a zref), or whatever the backend's check
+ * says. For regions: kc_region_body. */
 KC_API int kc_desc_body(kc_engine *engine, uint32_t account, const kc_desc *desc, kc_body *body_out,
                         kc_refusal *refusal);
 /* What the body names; KC_ENOENT when it is no descriptor. The caller owns or is lent a reference. */
@@ -70,7 +70,8 @@ typedef struct kc_freed {
     uint32_t lost; /* 1: no delivery of it was ever done */
     uint32_t spare;
 } kc_freed;
-/* Descriptors whose last reference went, oldest first; calls their backend's `freed`. A zref without that is not told. */
+/* Descriptors whose last reference went, oldest first; calls their backend's `freed`.
+ * A zref without that is not told. */
 KC_API uint32_t kc_desc_take_freed(kc_engine *engine, kc_freed *freed, uint32_t max);
 
 /* ---- regions ---- */
@@ -101,8 +102,8 @@ typedef struct kc_region_info {
 } kc_region_info;
 KC_API int kc_region_look(kc_engine *engine, kc_ticket region, kc_region_info *info_out);
 
-/* A body that is a range of the region. KC_ENOENT: no such region, or dropped. KC_EACCES: it is not `user`'s. KC_EINVAL:
- * nothing, or more than the region has. */
+/* A body that is a range of the region. KC_ENOENT: no such region, or dropped. KC_EACCES: it is not `user`'s.
+ * KC_EINVAL: nothing, or more than the region has. */
 KC_API int kc_region_body(kc_engine *engine, kc_ticket region, uint64_t user, uint64_t offset, uint64_t len_bytes,
                           kc_body *body_out, kc_refusal *refusal);
 

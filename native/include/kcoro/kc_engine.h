@@ -58,8 +58,9 @@ KC_API void kc_engine_measure(kc_engine *engine, kc_engine_usage *usage_out);
 /* Messages that were accepted so far: total_sends of all channels, those that are gone included. */
 KC_API uint64_t kc_engine_accepted(kc_engine *engine);
 
-/* Gives the memory of up to `most` empty 1 MiB chunks of payload back to the system, but for `keep` of them. Returns how
- * many are left to give. No lock is held over the system calls. For when a burst is over and nothing else is to do. */
+/* Gives the memory of up to `most` empty 1 MiB chunks of payload back to the system, but for `keep` of them. Returns
+ * how many are left to give. No lock is held over the system calls. For when a burst is over and nothing else is to
+ * do. */
 KC_API uint32_t kc_engine_trim(kc_engine *engine, uint32_t keep, uint32_t most);
 
 /* What the C allocator keeps of freed memory goes back to the system (glibc; nothing elsewhere). It looks through the
@@ -127,8 +128,8 @@ KC_API uint32_t kc_port_take(kc_engine *engine, uint32_t port, kc_result *result
 KC_API uint32_t kc_port_depth(kc_engine *engine, uint32_t port);
 /* An eventfd that becomes readable when a result arrives at an armed port; the engine owns it. -errno on failure. */
 KC_API int kc_port_fd(kc_engine *engine, uint32_t port);
-/* Arms the port: 1 = nothing waits, the next result rings the fd (if kc_port_fd made one) once; 0 = results wait already,
- * not armed. */
+/* Arms the port: 1 = nothing waits, the next result rings the fd (if kc_port_fd made one) once; 0 = results wait
+ * already, not armed. */
 KC_API int kc_port_arm(kc_engine *engine, uint32_t port);
 
 /* ---- bodies: payloads in the engine's blocks ---- */
@@ -151,8 +152,8 @@ KC_API int kc_body_copy(kc_engine *engine, const kc_body *body, uint32_t offset,
 KC_API void kc_body_keep(kc_engine *engine, const kc_body *body);
 /* Gives the reference back and empties the body (safe twice). */
 KC_API void kc_body_drop(kc_engine *engine, kc_body *body);
-/* The same for a body that was not sent: the memory that a descriptor names never left its owner, so nobody is told that
- * it is free (kc_desc.h). */
+/* The same for a body that was not sent: the memory that a descriptor names never left its owner, so nobody is told
+ * that it is free (kc_desc.h). */
 KC_API void kc_body_forget(kc_engine *engine, kc_body *body);
 
 #ifndef KC_CDEF

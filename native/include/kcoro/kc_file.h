@@ -33,16 +33,16 @@ enum {
     KC_FILE_SURPLUS = 253, /* files over its limit that an account may have discarded before it is over */
     KC_FILE_PATIENCE_NS = 1000000000 /* without a file closed: they do not lag, they hang */
 };
-/* A file that was never in a body is to be closed. `paid`: with kc_file_pay; else it is charged from now on, whatever the
- * limit says, because it is there. KC_ENOMEM: the caller's to close after all, and not charged any more. */
+/* A file that was never in a body is to be closed. `paid`: with kc_file_pay; else it is charged from now on, whatever
+ * the limit says, because it is there. KC_ENOMEM: the caller's to close after all, and not charged any more. */
 KC_API int kc_file_discard(kc_engine *engine, uint32_t account, int32_t file, int paid);
 /* 1: so many files of it wait to be closed that it must not bring more. */
 KC_API int kc_file_is_over(kc_engine *engine, uint32_t account);
 /* 1: more than half its limit is to be closed, and the last close is less than KC_FILE_PATIENCE_NS ago by the engine's
  * clock. What it brings now would meet its limit although nothing hangs: let it wait. */
 KC_API int kc_file_lags(kc_engine *engine, uint32_t account);
-/* Files that nobody wants any more, all of one account, the caller's to close: whole messages only, so max is 16 or more.
- * With them the caller is one of the account's takers, until kc_file_closed. */
+/* Files that nobody wants any more, all of one account, the caller's to close: whole messages only, so max is 16 or
+ * more. With them the caller is one of the account's takers, until kc_file_closed. */
 KC_API uint32_t kc_file_take(kc_engine *engine, int32_t *files, uint32_t max, uint32_t *account_out);
 /* All that one kc_file_take gave is closed. */
 KC_API void kc_file_closed(kc_engine *engine, uint32_t account, uint32_t count);

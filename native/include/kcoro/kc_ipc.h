@@ -1,18 +1,18 @@
 /* kc_ipc.h: the daemon's channels for C programs: connect, make or open, send, receive, select, acknowledge.
  *
  * Results are KC_OK or a negative KC_E* of kc_wire.h (kc_ipc_advice says it in words). An operation that failed did
- * nothing, but where the flags of its result say more: KC_IPC_UNCONFIRMED (a send with KC_IPC_CONFIRM: the message was taken
- * and is not acknowledged; if the daemon does not say: or may have been), KC_IPC_IN_DOUBT (the connection ended after
- * the request had begun to leave: it happened or not).
+ * nothing, but where the flags of its result say more: KC_IPC_UNCONFIRMED (a send with KC_IPC_CONFIRM: the message was
+ * taken and is not acknowledged; if the daemon does not say: or may have been), KC_IPC_IN_DOUBT (the connection ended
+ * after the request had begun to leave: it happened or not).
  *
  * Threads: any number may share one connection and its channels. The library owns no thread: of those that wait one
  * reads for all. An object may be freed when no other thread uses it any more.
  * fork: a child gets KC_EBADF from every call; closing and freeing there is quiet and says nothing to the daemon.
  * Signals: no call is cut short by one, none raises SIGPIPE, none may be made from a handler.
  *
- * Timeouts are milliseconds as in the protocol: 0 tries (KC_EAGAIN also if the socket is full and nothing of the request can
- * leave at once), a negative one waits for ever; the daemon keeps them. They count
- * from the call, and nothing makes them longer: what has not begun to leave by then will not, what has is due with the grace.
+ * Timeouts are milliseconds as in the protocol: 0 tries (KC_EAGAIN also if the socket is full and nothing of the
+ * request can leave at once), a negative one waits for ever; the daemon keeps them. They count from the call, and
+ * nothing makes them longer: what has not begun to leave by then will not, what has is due with the grace.
  */
 #ifndef KC_IPC_H
 #define KC_IPC_H
@@ -34,8 +34,9 @@ typedef struct kc_ipc_loan kc_ipc_loan;     /* a range of it while it is ours to
 /* A transport: all calls return at once, and none is made by two threads at a time. Codes are KC_E*. */
 typedef struct kc_ipc_transport {
     /* How many bytes were taken, more than 0. Files go with the first byte. KC_EAGAIN: nothing now; `watch` tells when.
-     * KC_ENOMEM: nothing now, for want of memory; it is called again after 10 ms. KC_EINVAL: these files cannot be passed, and
-     * nothing was taken. Any other: no more can be sent; the connection ends when what came has been received. */
+     * KC_ENOMEM: nothing now, for want of memory; it is called again after 10 ms. KC_EINVAL: these files cannot be
+     * passed, and nothing was taken. Any other: no more can be sent; the connection ends when what came has been
+     * received. */
     int64_t (*send)(void *link, const void *bytes, size_t length, const int *files, uint32_t file_count);
     /* How many bytes came; 0: the peer has ended. *file_count is the room in files_out, then how many came. KC_EAGAIN:
      * nothing now. KC_EPROTO: files were lost. */
@@ -47,8 +48,8 @@ typedef struct kc_ipc_transport {
 } kc_ipc_transport;
 
 /* How a caller waits. NULL in the configuration: as a thread does. For coroutines of kc_sched.h: kc_remote_waiting
- * (kc_remote.h). For others: park and wake at something that nobody else parks at, not at kc_co_park or its like, which is
- * the user's: a wake may come that no park needs. Where self returns NULL the caller waits as a thread. */
+ * (kc_remote.h). For others: park and wake at something that nobody else parks at, not at kc_co_park or its like, which
+ * is the user's: a wake may come that no park needs. Where self returns NULL the caller waits as a thread. */
 typedef struct kc_ipc_waiting {
     void *(*self)(void);
     void (*park)(void *who); /* until woken; a wake that came before counts. May return early. */
@@ -69,21 +70,21 @@ KC_API const kc_ipc_transport *kc_ipc_pair_transport(void);
 
 /* --- connections -------------------------------------------------------------------------------------------------- */
 
-/* All 0 is: the usual daemon, usual bounds. Callers wait for room in the first four bounds. The other three are of what the
- * daemon sends: what goes beyond them ends the connection with KC_EPROTO, and kc_ipc_why names the bound. */
+/* All 0 is: the usual daemon, usual bounds. Callers wait for room in the first four bounds. The other three are of what
+ * the daemon sends: what goes beyond them ends the connection with KC_EPROTO, and kc_ipc_why names the bound. */
 typedef struct kc_ipc_config {
     const char *address;     /* PATH, stream:PATH or seqpacket:PATH; NULL: $KCORO_SOCKET, else the first that exists of
                                 the user's and the system's path */
     const char *client_name; /* what the daemon's log calls us; NULL: nothing */
     int32_t connect_timeout_ms; /* 0: 10,000 */
-    int32_t grace_ms;           /* 0: 5,000. A reply that is overdue by so much means that the connection is broken, also
-                                   when it is overdue because its request left so slowly */
+    int32_t grace_ms;           /* 0: 5,000. A reply that is overdue by so much means that the connection is broken,
+                                   also when it is overdue because its request left so slowly */
     uint32_t max_requests;      /* 0: 1,024. Requests in flight; whoever comes then waits, or gets KC_EAGAIN */
     uint32_t max_chan_requests; /* 0: the same. Of them of one channel */
     uint64_t max_bytes;         /* 0: 64 MiB. Bytes of requests in flight; one that is alone may be longer */
     uint64_t max_chan_bytes;    /* 0: the same. Of them of one channel */
-    uint64_t max_answer_bytes;  /* 0: 256 MiB. Of answers that came while nobody waited for them, until each is told or its
-                                   operation freed; one alone may be longer */
+    uint64_t max_answer_bytes;  /* 0: 256 MiB. Of answers that came while nobody waited for them, until each is told or
+                                   its operation freed; one alone may be longer */
     uint64_t max_mapped_bytes;  /* 0: 8 GiB. Of regions of others, in whole pages, while they are there or read */
     const kc_ipc_transport *transport; /* NULL: a Unix socket. Else `link` is used, and closed in every case */
     void *link;
@@ -95,8 +96,9 @@ typedef struct kc_ipc_config {
 } kc_ipc_config;
 
 /* Connects and greets. config may be NULL. KC_ECONNRESET: no daemon there. KC_EACCES, KC_EDQUOT, KC_EPROTONOSUPPORT:
- * refused. KC_EINVAL, KC_ENAMETOOLONG: the address. Who calls it waits as `waiting` says for the answer, and for room where
- * the daemon has not accepted those before: that is looked for after 1 ms, then less often, at last every 32 ms. */
+ * refused. KC_EINVAL, KC_ENAMETOOLONG: the address. Who calls it waits as `waiting` says for the answer, and for room
+ * where the daemon has not accepted those before: that is looked for after 1 ms, then less often, at last every
+ * 32 ms. */
 KC_API int kc_ipc_connect(const kc_ipc_config *config, kc_ipc **ipc_out);
 
 /* Ends the connection: what is under way ends with KC_EBADF, in doubt if it had begun to leave. Channels, messages and
@@ -109,8 +111,8 @@ KC_API int kc_ipc_address(const char *address, char *path_out, int *seqpacket_ou
 KC_API int kc_ipc_ping(kc_ipc *ipc);
 
 /* For programs with a loop of their own: readable when kc_ipc_step has something to do. Step never waits; it moves what
- * can be moved, at most a few reads: the descriptor is readable still if more has come, so watch its level, not its edge.
- * KC_OK, or why the connection has ended. */
+ * can be moved, at most a few reads: the descriptor is readable still if more has come, so watch its level, not its
+ * edge. KC_OK, or why the connection has ended. */
 KC_API int kc_ipc_handle(const kc_ipc *ipc);
 KC_API int kc_ipc_step(kc_ipc *ipc);
 
@@ -133,12 +135,12 @@ typedef struct kc_ipc_usage {
 
 KC_API void kc_ipc_measure(kc_ipc *ipc, kc_ipc_usage *usage_out);
 
-/* Why the connection has ended: its code, KC_OK if it has not. The text says more where more is known (the bound that was
- * passed, an answer that is overdue, the daemon's last words), and is else empty. */
+/* Why the connection has ended: its code, KC_OK if it has not. The text says more where more is known (the bound that
+ * was passed, an answer that is overdue, the daemon's last words), and is else empty. */
 KC_API int kc_ipc_why(kc_ipc *ipc, char text_out[256]);
 
-/* One sentence for a code: what happened and what to do. That of KC_EINPROGRESS is true of kc_remote.h's too, where it means
- * that the call may have happened. */
+/* One sentence for a code: what happened and what to do. That of KC_EINPROGRESS is true of kc_remote.h's too, where it
+ * means that the call may have happened. */
 KC_API const char *kc_ipc_advice(int code);
 
 /* --- channels ----------------------------------------------------------------------------------------------------- */
@@ -212,8 +214,9 @@ enum kc_ipc_wish_flag {
     KC_IPC_BIASED = 8   /* select: the first clause that is ready */
 };
 
-/* How an operation is to be done. NULL where one is taken: plainly, for ever. KC_EINVAL: it has what this operation does not
- * know; a select takes KC_IPC_BIASED alone, its clauses say how they receive, and none can be confirmed or expire. */
+/* How an operation is to be done. NULL where one is taken: plainly, for ever. KC_EINVAL: it has what this operation
+ * does not know; a select takes KC_IPC_BIASED alone, its clauses say how they receive,
+ * and none can be confirmed or expire. */
 typedef struct kc_ipc_wish {
     int32_t timeout_ms;
     uint32_t flags;  /* enum kc_ipc_wish_flag */
@@ -255,15 +258,15 @@ KC_API void kc_ipc_message_free(kc_ipc_message *message);
 enum kc_ipc_result_flag {
     KC_IPC_IN_DOUBT = 1, /* the connection ended under it: it happened or not */
     KC_IPC_DROPPED = 2,  /* send: the channel's policy dropped the message */
-    /* Send with KC_IPC_CONFIRM: of its messages the one numbered `count`, the first that is not settled, was taken and is not
-     * acknowledged: it is on its way (KC_EINPROGRESS), or it was lost (KC_ECANCELED: the channel destroyed, purged, ...), or
-     * one of the two (KC_OK: a batch that stopped short; KC_ENOMEM, KC_EDQUOT: one for whose rest there was no memory).
-     * Where a daemon does not say: or it may have been. None behind it was sent. */
+    /* Send with KC_IPC_CONFIRM: of its messages the one numbered `count`, the first that is not settled, was taken and
+     * is not acknowledged: it is on its way (KC_EINPROGRESS), or it was lost (KC_ECANCELED: the channel destroyed,
+     * purged, ...), or one of the two (KC_OK: a batch that stopped short; KC_ENOMEM, KC_EDQUOT: one for whose rest
+     * there was no memory). Where a daemon does not say: or it may have been. None behind it was sent. */
     KC_IPC_UNCONFIRMED = 4
 };
 
-/* What became of an operation. Texts are empty where the daemon said none; of one that ended with its connection `reason` is
- * that of kc_ipc_why. */
+/* What became of an operation. Texts are empty where the daemon said none; of one that ended with its connection
+ * `reason` is that of kc_ipc_why. */
 typedef struct kc_ipc_result {
     int32_t code;
     uint32_t flags;   /* enum kc_ipc_result_flag */
@@ -318,8 +321,8 @@ KC_API int kc_ipc_nack(kc_ipc *ipc, const uint64_t *deliveries, uint32_t count);
 
 /* --- many in flight ----------------------------------------------------------------------------------------------- */
 
-/* These never wait: KC_EAGAIN when the bounds of the configuration leave no room. What is given is copied. The operation
- * goes on while anybody is inside a call of this connection. */
+/* These never wait: KC_EAGAIN when the bounds of the configuration leave no room. What is given is copied. The
+ * operation goes on while anybody is inside a call of this connection. */
 KC_API int kc_ipc_send_begin(kc_ipc_chan *chan, const kc_ipc_payload *payloads, uint32_t count,
                              const kc_ipc_wish *wish, kc_ipc_op **op_out);
 KC_API int kc_ipc_recv_begin(kc_ipc_chan *chan, uint32_t max_items, const kc_ipc_wish *wish, kc_ipc_op **op_out);
@@ -329,7 +332,8 @@ KC_API int kc_ipc_select_begin(kc_ipc *ipc, const kc_ipc_clause *clauses, uint32
 /* Whether it has ended, as far as this program has heard: 1 or 0. Waits for nothing. */
 KC_API int kc_ipc_op_ended(kc_ipc_op *op);
 
-/* Asks for it, from any thread; how the operation ends says whether that came in time. KC_OK, also when it has ended. */
+/* Asks for it, from any thread; how the operation ends says whether that came in time.
+ * KC_OK, also when it has ended. */
 KC_API int kc_ipc_op_cancel(kc_ipc_op *op);
 
 /* Waits for its end and tells it, once; its code is returned. KC_EBUSY: another thread waits for it. */
@@ -348,21 +352,23 @@ KC_API int kc_ipc_region_make(kc_ipc *ipc, size_t bytes, kc_ipc_region **region_
  * that has ended it is freed as soon as no loan is out. NULL does nothing. */
 KC_API int kc_ipc_region_free(kc_ipc_region *region);
 
-/* Gives it up, in use or not, and never waits: it is freed when its last loan is given back and what was sent from it is free
- * again, or the connection has ended. Loans that are out stay good until they are given back or sent. NULL does nothing. */
+/* Gives it up, in use or not, and never waits: it is freed when its last loan is given back and what was sent from it
+ * is free again, or the connection has ended. Loans that are out stay good until they are given back or sent.
+ * NULL does nothing. */
 KC_API void kc_ipc_region_abandon(kc_ipc_region *region);
 
 /* A range to write in. KC_ENOSPC: no such room now; receivers give it back when they free what they got. */
 KC_API int kc_ipc_loan_take(kc_ipc_region *region, size_t length, kc_ipc_loan **loan_out);
 KC_API void *kc_ipc_loan_bytes(kc_ipc_loan *loan);
 
-/* Gives one back that was not sent. A loan that is gone is not to be touched again: that of each message that is settled
- * (`count` of the result, of a select the clause that took effect), of the next one if the flags have KC_IPC_UNCONFIRMED, and
- * of all that the call was given if they have KC_IPC_IN_DOUBT. Every other one is still the caller's. So a send of one with
- * KC_IPC_CONFIRM needs its result. It stands in one clause of a select only. NULL does nothing.
+/* Gives one back that was not sent. A loan that is gone is not to be touched again: that of each message that is
+ * settled (`count` of the result, of a select the clause that took effect), of the next one if the flags have
+ * KC_IPC_UNCONFIRMED, and of all that the call was given if they have KC_IPC_IN_DOUBT. Every other one is still the
+ * caller's. So a send of one with KC_IPC_CONFIRM needs its result. It stands in one clause of a select only.
+ * NULL does nothing.
  *
- * The range of one that is gone comes back when the daemon calls it free. A daemon that does not say whether a confirmed
- * message that was cancelled had been taken leaves it so until its region goes. */
+ * The range of one that is gone comes back when the daemon calls it free. A daemon that does not say whether a
+ * confirmed message that was cancelled had been taken leaves it so until its region goes. */
 KC_API void kc_ipc_loan_give(kc_ipc_loan *loan);
 
 #ifdef __cplusplus

@@ -1,9 +1,9 @@
 /* kc_pump.h: the daemon's connections, seen by whoever turns them.
  *
  * The pump owns connections and one epoll set. kc_turn (kc_turn.h) is the only function that makes socket calls. Hot
- * frames (SEND, TRY_SEND, RECV, TRY_RECV, SELECT, CANCEL, ACK, NACK, PING) are served in C where the connection holds the
- * handle; every other frame waits in the control queue and is a barrier for its connection until it is answered with
- * kc_pump_reply or let go with kc_pump_resume. Nothing here calls anything above; what happened is fetched.
+ * frames (SEND, TRY_SEND, RECV, TRY_RECV, SELECT, CANCEL, ACK, NACK, PING) are served in C where the connection holds
+ * the handle; every other frame waits in the control queue and is a barrier for its connection until it is answered
+ * with kc_pump_reply or let go with kc_pump_resume. Nothing here calls anything above; what happened is fetched.
  *
  * Invariants: pump and connections belong to one thread at a time (the one that turns, or, between two turns, the one
  * that got its report); only kc_pump_wake may be called from any thread. A connection is named by a ticket; a stale one
@@ -63,16 +63,16 @@ KC_API int kc_pump_accept_pause(kc_pump *pump, int on);
 
 /* Takes the connected, non-blocking socket over (closed by the pump, also when this call fails). */
 KC_API int kc_conn_add(kc_pump *pump, int fd, uint32_t transport, uint32_t account, kc_conn *conn_out);
-/* Closes one that gets no connection. Files that are in it go to kc_pump_take_files, charged to the account; when those are
- * too many, or nobody's (account 0), the socket itself does, with all of them in it. */
+/* Closes one that gets no connection. Files that are in it go to kc_pump_take_files, charged to the account; when those
+ * are too many, or nobody's (account 0), the socket itself does, with all of them in it. */
 KC_API void kc_pump_close_socket(kc_pump *pump, int fd, uint32_t transport, uint32_t account);
 /* After HELLO: the minor spoken (0 or 1) and the largest frame this peer takes. Before it every frame is control. */
 KC_API int kc_conn_speak(kc_pump *pump, kc_conn conn, uint32_t minor, uint32_t max_frame);
-/* Which process the kernel says is at the other end: told to receivers who ask (kc_chan_waiter_scope_name); its uid is the
- * account's name. */
+/* Which process the kernel says is at the other end: told to receivers who ask (kc_chan_waiter_scope_name); its uid is
+ * the account's name. */
 KC_API int kc_conn_name(kc_pump *pump, kc_conn conn, uint32_t pid);
-/* What this peer can take: KC_CAP_DESCRIPTORS, KC_CAP_FILES. Nothing of it before this call, which follows kc_conn_speak:
- * KC_EINVAL for a peer of 1.0. */
+/* What this peer can take: KC_CAP_DESCRIPTORS, KC_CAP_FILES. Nothing of it before this call, which follows
+ * kc_conn_speak: KC_EINVAL for a peer of 1.0. */
 KC_API int kc_conn_able(kc_pump *pump, kc_conn conn, uint32_t caps);
 /* The handle chan_id -> channel with rights (KC_RIGHT_*); replaces an older one. The pump keeps one reference on the
  * channel per handle. rights 0 removes it (KC_ENOENT if absent). */
@@ -96,8 +96,8 @@ KC_API int kc_conn_measure(kc_pump *pump, kc_conn conn, kc_conn_info *info_out);
 KC_API kc_conn kc_conn_of_waiter(kc_pump *pump, uint64_t user);
 
 /* ---- the pump without sockets: for tests, fuzzing, and whoever moves the bytes in another way ---- */
-/* kc_conn_add with fd -1 makes a connection that lives by these three. Feeds n bytes (eof: they are the last) and serves
- * what they ask, as far as output has room and no control frame waits. KC_EINVAL after the end of input. */
+/* kc_conn_add with fd -1 makes a connection that lives by these three. Feeds n bytes (eof: they are the last) and
+ * serves what they ask, as far as output has room and no control frame waits. KC_EINVAL after the end of input. */
 KC_API int kc_conn_feed(kc_pump *pump, kc_conn conn, const void *bytes, size_t n, int eof);
 /* One file that came with the first byte of the next kc_conn_feed; the pump's from now on (KC_OK). */
 KC_API int kc_conn_feed_file(kc_pump *pump, kc_conn conn, int32_t file);
@@ -140,16 +140,18 @@ typedef struct kc_control {
     const uint8_t *payload; /* valid until the control frame is answered or let go; whole and well-formed. NULL when
                              * ungranted and over 64 KiB: its element lies in blocks already */
     uint32_t length;
-    uint32_t ungranted;   /* 1: a hot frame of a 1.0 connection without a handle: grant and kc_pump_resubmit, or reply */
+    uint32_t ungranted;   /* 1: a hot frame of a 1.0 connection without a handle: grant and kc_pump_resubmit, or
+                           * reply */
     uint32_t chan_id;     /* the frame's CHAN_ID, 0 = none */
     uint32_t files;       /* that came with it; see kc_pump_control_file */
 } kc_control;
 /* The next control frame, or KC_EAGAIN. Each is given once; its connection is behind the barrier until one of: */
 KC_API int kc_pump_control(kc_pump *pump, kc_control *control_out);
-/* The next file of the control frame in the caller's hands, now the caller's; KC_EAGAIN when there is none. What is left is
- * discarded with the answer. */
+/* The next file of the control frame in the caller's hands, now the caller's; KC_EAGAIN when there is none. What is
+ * left is discarded with the answer. */
 KC_API int kc_pump_control_file(kc_pump *pump, kc_conn conn, int32_t *file_out);
-/* A file that came so and is not wanted after all: it goes to kc_pump_take_files with the others, charged to the account. */
+/* A file that came so and is not wanted after all: it goes to kc_pump_take_files with the others,
+ * charged to the account. */
 KC_API void kc_pump_discard_file(kc_pump *pump, uint32_t account, int32_t file);
 /* ... answered: appends one whole frame (header included) and lifts the barrier; the request id is free again. */
 KC_API int kc_pump_reply(kc_pump *pump, kc_conn conn, const void *frame, uint32_t frame_bytes);
@@ -186,8 +188,8 @@ KC_API uint32_t kc_pump_take_files(kc_pump *pump, int32_t *files, uint32_t max, 
 KC_API void kc_pump_files_closed(kc_pump *pump, uint32_t account, uint32_t count);
 KC_API uint32_t kc_pump_files_left(kc_pump *pump);
 
-/* Frames per second of one connection, and of all of one account; 0 = as many as come. Whoever is faster is not read until
- * its time has come. May be called again. */
+/* Frames per second of one connection, and of all of one account; 0 = as many as come. Whoever is faster is not read
+ * until its time has come. May be called again. */
 KC_API int kc_pump_pace(kc_pump *pump, uint32_t per_connection, uint32_t per_account);
 /* Something for the log: a hot request was refused by a quota, or its connection was slowed (code KC_OK). */
 typedef struct kc_note {

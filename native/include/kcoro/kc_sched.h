@@ -1,11 +1,12 @@
 /* kc_sched.h: a scheduler: n threads (workers) that run coroutines.
  *
  * Each worker has a queue of its own, from which idle workers steal; what comes from outside is injected. A worker that
- * finds nothing sleeps: an idle scheduler uses no processor time. Within one queue the order is first come, first served.
- * After fork(2) a scheduler, its coroutines and its channels are the parent's: the child has no workers, and locks may be
- * held for ever. It may call nothing of them, nor free them; a spawn or an adopt there answers KC_EBADF. It may exec, _exit,
- * or make a scheduler of its own. One that a coroutine of a scheduler forked is in no coroutine (kc_co_self is NULL, what
- * waits blocks the thread); if that coroutine's function returns there, the child ends by SIGABRT.
+ * finds nothing sleeps: an idle scheduler uses no processor time. Within one queue the order is first come, first
+ * served. After fork(2) a scheduler, its coroutines and its channels are the parent's: the child has no workers, and
+ * locks may be held for ever. It may call nothing of them, nor free them; a spawn or an adopt there answers KC_EBADF.
+ * It may exec, _exit, or make a scheduler of its own. One that a coroutine of a scheduler forked is in no coroutine
+ * (kc_co_self is NULL, what waits blocks the thread); if that coroutine's function returns there, the child ends by
+ * SIGABRT.
  * Invariants: a coroutine that is ready is in exactly one queue; no ready coroutine waits while every worker sleeps.
  */
 #ifndef KC_SCHED_H
@@ -19,7 +20,7 @@ extern "C" {
 typedef struct kc_sched kc_sched;
 
 enum kc_sched_flag {
-    KC_SCHED_TELL_OVERFLOW = 1 /* as kc_guard_begin (kc_co.h) while it lives, and its workers have alternate stacks too */
+    KC_SCHED_TELL_OVERFLOW = 1 /* as kc_guard_begin (kc_co.h) while it lives; its workers have alternate stacks too */
 };
 
 typedef struct kc_sched_config {
@@ -31,13 +32,13 @@ typedef struct kc_sched_config {
 
 /* config NULL: all zeros. KC_ENOMEM (memory or threads), KC_EINVAL. */
 KC_API int kc_sched_make(const kc_sched_config *config, kc_sched **sched_out);
-/* Waits until every coroutine of it has finished, then ends the workers. Not from a worker. Whoever may wait for ever must be
- * ended before (cancel, close): kc_sched_drain with a deadline says whether any is left. NULL is allowed. */
+/* Waits until every coroutine of it has finished, then ends the workers. Not from a worker. Whoever may wait for ever
+ * must be ended before (cancel, close): kc_sched_drain with a deadline says whether any is left. NULL is allowed. */
 KC_API void kc_sched_free(kc_sched *sched);
 
 /* A new coroutine that is ready at once. co_out NULL: nobody keeps it, else one reference is the caller's.
- * KC_ENOMEM (memory, 1,048,574 coroutines, or, long before, mappings: vm.max_map_count, see RUNTIME.md), KC_EINVAL, KC_EBADF
- * (a child of fork). While the scheduler is being freed its coroutines alone may call. */
+ * KC_ENOMEM (memory, 1,048,574 coroutines, or, long before, mappings: vm.max_map_count, see RUNTIME.md), KC_EINVAL,
+ * KC_EBADF (a child of fork). While the scheduler is being freed its coroutines alone may call. */
 KC_API int kc_sched_spawn(kc_sched *sched, kc_co_fn fn, void *arg, kc_co **co_out);
 /* The same with a name and a stack of another size. */
 KC_API int kc_sched_spawn_as(kc_sched *sched, const kc_co_config *config, kc_co **co_out);

@@ -114,7 +114,8 @@ enum kc_op_flag {
     KC_OP_ACK = 4,      /* receive: held, and acknowledged by the application (implies KC_OP_HOLD) */
     KC_OP_CONFIRM = 8,  /* send: done only when the message was acknowledged (token TAKEN until then) */
     KC_OP_BIASED = 16,  /* select: clauses are tried in the order given */
-    KC_OP_SMALL = 32,   /* send: a descriptor was wanted, but its bytes are few (zref_fallback_small, with total_sends) */
+    KC_OP_SMALL = 32,   /* send: a descriptor was wanted, but its bytes are few (zref_fallback_small, with
+                           total_sends) */
     KC_OP_CROWDED = 64, /* send: ... but there was no memory to share (zref_fallback_capacity) */
     KC_OP_SENDER = 128  /* receive: comes back as KC_RESULT_SENDER, for whoever then asks kc_waiter_token_sender */
 };

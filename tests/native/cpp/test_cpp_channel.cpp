@@ -248,7 +248,8 @@ CPP_TEST(a_move_that_throws_loses_nothing_but_the_value) {
     CPP_EMPTY(h);
 }
 
-/* Senders and receivers who are cancelled, time out and are destroyed under way: sent is received or lost, and all end. */
+/* Senders and receivers who are cancelled, time out and are destroyed under way: sent is received or lost,
+ * and all end. */
 static void raced(std::uint32_t count, const kcoro::kind &k) {
     kcoro::hub h;
     const int rounds = 2000 / test::scale;
@@ -264,7 +265,8 @@ static void raced(std::uint32_t count, const kcoro::kind &k) {
                 senders.launch([&, n] {
                     for (int i = 0; i < rounds; i++) {
                         counted one(i);
-                        sent += c.send(std::move(one), i % 3 == n ? kcoro::within(1us) : kcoro::patience(stop)).has_value();
+                        const kcoro::patience how = i % 3 == n ? kcoro::within(1us) : kcoro::patience(stop);
+                        sent += c.send(std::move(one), how).has_value();
                         if (i % 64 == 0)
                             kcoro::yield();
                     }
@@ -278,7 +280,8 @@ static void raced(std::uint32_t count, const kcoro::kind &k) {
         }
         const long left = static_cast<long>(c.depth());
         CPP_EQ(counted::live, left);
-        if (k.number == KC_KIND_RENDEZVOUS || (k.number == KC_KIND_BUFFERED && k.when_full == kcoro::overflow::suspend)) {
+        if (k.number == KC_KIND_RENDEZVOUS ||
+            (k.number == KC_KIND_BUFFERED && k.when_full == kcoro::overflow::suspend)) {
             CPP_EQ(sent, received + left);
         }
         CPP_CHECK(sent > 0 && received > 0);

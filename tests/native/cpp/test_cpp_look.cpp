@@ -70,7 +70,8 @@ CPP_TEST(cancelled_waiters_are_counted_and_objects_are_descriptors) {
         CPP_EQ(snapshot->stat[KC_STAT_TOTAL_SENDS], 1);
         CPP_EQ(snapshot->stat[KC_STAT_CANCELLED_WAITERS], 1);
         const std::string text = to_string(*kcoro::cell_of(h, c));
-        CPP_CHECK(text.starts_with("EMPTY sender=0.0 receiver=0.0 matches=") && text.ends_with("cancels=1 descriptors=1"));
+        CPP_CHECK(text.starts_with("EMPTY sender=0.0 receiver=0.0 matches=") &&
+                  text.ends_with("cancels=1 descriptors=1"));
         CPP_CHECK(to_string(h, c).find("state=OPEN") != std::string::npos);
         CPP_CHECK(s.drain().has_value());
     }

@@ -104,7 +104,8 @@ CPP_TEST(a_select_lends_and_borrows) {
         const lease_channel a(h, kcoro::buffered(1)), b(h, kcoro::buffered(1));
         loan l = pool.take().value();
         int got = 0;
-        CPP_CHECK(kcoro::select(kcoro::on_receive(b, [](kcoro::lease &&) {}), kcoro::on_send(a, std::move(l))).index == 1);
+        CPP_CHECK(kcoro::select(kcoro::on_receive(b, [](kcoro::lease &&) {}), kcoro::on_send(a, std::move(l))).index ==
+                  1);
         CPP_CHECK(!l);
         l = pool.take().value();
         CPP_CHECK(kcoro::select(kcoro::on_send(a, std::move(l)),

@@ -55,9 +55,9 @@ CPP_TEST(codes_are_those_of_the_wire) {
     CPP_CHECK(std::string(to_string(errc::closed)) == "closed");
     CPP_CHECK(std::string(to_string(errc::in_progress)) == "may have happened");
     CPP_CHECK(std::string(to_string(static_cast<errc>(-9999))) == "another code");
-    for (const int code : {KC_ENOENT, KC_EBADF, KC_EAGAIN, KC_ENOMEM, KC_EACCES, KC_EBUSY, KC_EEXIST, KC_EINVAL, KC_ENOSPC,
-                           KC_EPIPE, KC_ENAMETOOLONG, KC_ENOSYS, KC_ETIME, KC_EPROTO, KC_EMSGSIZE, KC_EPROTONOSUPPORT,
-                           KC_ENOTSUP, KC_ECONNRESET, KC_EINPROGRESS, KC_EDQUOT, KC_ECANCELED})
+    for (const int code : {KC_ENOENT, KC_EBADF, KC_EAGAIN, KC_ENOMEM, KC_EACCES, KC_EBUSY, KC_EEXIST, KC_EINVAL,
+                           KC_ENOSPC, KC_EPIPE, KC_ENAMETOOLONG, KC_ENOSYS, KC_ETIME, KC_EPROTO, KC_EMSGSIZE,
+                           KC_EPROTONOSUPPORT, KC_ENOTSUP, KC_ECONNRESET, KC_EINPROGRESS, KC_EDQUOT, KC_ECANCELED})
         CPP_CHECK(std::string(to_string(kcoro::code_of(code))) != "another code");
     CPP_EQ(static_cast<int>(errc::exists), KC_EEXIST);
     CPP_EQ(static_cast<int>(errc::bad_handle), KC_EBADF);
@@ -87,15 +87,17 @@ CPP_TEST(a_patience_has_a_deadline_and_a_cancel) {
     CPP_EQ(kcoro::unless(c).deadline_ns(), KC_NEVER);
 }
 
-static_assert(!std::is_copy_constructible_v<kcoro::cancellation> && std::is_nothrow_move_constructible_v<kcoro::cancellation>);
-static_assert(!std::is_copy_constructible_v<kcoro::scheduler> && std::is_nothrow_move_constructible_v<kcoro::scheduler>);
-static_assert(!std::is_copy_constructible_v<kcoro::hub> && std::is_nothrow_move_constructible_v<kcoro::hub>);
-static_assert(!std::is_copy_constructible_v<kcoro::channel<int>> && std::is_nothrow_move_constructible_v<kcoro::channel<int>>);
-static_assert(!std::is_copy_constructible_v<kcoro::scope> && std::is_nothrow_move_constructible_v<kcoro::scope>);
-static_assert(!std::is_copy_constructible_v<kcoro::actor<int>> && std::is_nothrow_move_constructible_v<kcoro::actor<int>>);
-static_assert(!std::is_copy_constructible_v<kcoro::loan> && std::is_nothrow_move_constructible_v<kcoro::loan>);
-static_assert(!std::is_copy_constructible_v<kcoro::lease> && std::is_nothrow_move_constructible_v<kcoro::lease>);
-static_assert(!std::is_copy_constructible_v<kcoro::task<int>> && std::is_nothrow_move_constructible_v<kcoro::task<int>>);
+template <class T>
+constexpr bool moves_only = !std::is_copy_constructible_v<T> && std::is_nothrow_move_constructible_v<T>;
+static_assert(moves_only<kcoro::cancellation>);
+static_assert(moves_only<kcoro::scheduler>);
+static_assert(moves_only<kcoro::hub>);
+static_assert(moves_only<kcoro::channel<int>>);
+static_assert(moves_only<kcoro::scope>);
+static_assert(moves_only<kcoro::actor<int>>);
+static_assert(moves_only<kcoro::loan>);
+static_assert(moves_only<kcoro::lease>);
+static_assert(moves_only<kcoro::task<int>>);
 
 int main() {
     CPP_RUN(a_result_has_a_value_or_a_code);

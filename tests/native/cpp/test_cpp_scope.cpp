@@ -228,7 +228,8 @@ template <class T, class Make> static void sum_of_actor(const kcoro::kind &k, Ma
         channel<T> c(h, k);
         std::vector<int> seen;
         std::atomic<int> ends = 0;
-        kcoro::actor<T> a(s, c, [&](T &&m) { seen.push_back(make.read(m)); }, [&](errc why) { ends += why == errc::closed; });
+        kcoro::actor<T> a(s, c, [&](T &&m) { seen.push_back(make.read(m)); },
+                          [&](errc why) { ends += why == errc::closed; });
         for (int i = 0; i < 100; i++)
             c.send(make(i)).value();
         (void)c.close();

@@ -152,9 +152,10 @@ static void crossed(std::uint32_t count) {
             return [&](const kcoro::cancellation &end) {
                 for (int i = 0; !end.is_set(); i++) {
                     counted mine(i);
-                    const auto made = kcoro::select(i % 2 == 0 ? kcoro::unless(end) : kcoro::within(2us).unless(end),
-                                                    on_send(to, std::move(mine), [&] { sent++; }),
-                                                    on_receive(from, [&](counted &&got) { received += got.value >= 0; }));
+                    const auto made = kcoro::select(
+                        i % 2 == 0 ? kcoro::unless(end) : kcoro::within(2us).unless(end),
+                        on_send(to, std::move(mine), [&] { sent++; }),
+                        on_receive(from, [&](counted &&got) { received += got.value >= 0; }));
                     if (made.index != 0)
                         CPP_EQ(mine.value, i);
                 }

@@ -1,8 +1,8 @@
 /* play.h: what the scripted scenarios of tests/parity/parity.kt are made of in C: the same words, the same steps.
  *
  * A scene runs in a coroutine of a scheduler with one worker, first come, first served, as Kotlin's does in one thread.
- * What happens is said in order; how each operation on a channel ended is counted. When a scene has returned whoever still
- * waits is ended, and that is not said any more.
+ * What happens is said in order; how each operation on a channel ended is counted. When a scene has returned whoever
+ * still waits is ended, and that is not said any more.
  */
 #ifndef PLAY_H
 #define PLAY_H

@@ -1,5 +1,5 @@
 """Unit files: which there are, what they say, and how they are placed, known again and removed.
-Under a manager: tests/e2e/test_systemd.py."""
+Under a manager: tests/e2e/test_systemd.py and test_systemd_installed.py."""
 
 import re
 from pathlib import Path

@@ -1,7 +1,8 @@
 /* actor.hpp: an actor: a coroutine that deals with the messages of one channel, one after the other.
  *
- * Its handler gets each T as an rvalue and answers nothing, or a bool: false ends the actor. An exception that leaves the
- * handler ends it too; join() throws it. Leaving an actor stops it and waits for its end; on_done(code) was called by then.
+ * Its handler gets each T as an rvalue and answers nothing, or a bool: false ends the actor. An exception that leaves
+ * the handler ends it too; join() throws it. Leaving an actor stops it and waits for its end;
+ * on_done(code) was called by then.
  */
 #ifndef KCORO_CPP_ACTOR_HPP
 #define KCORO_CPP_ACTOR_HPP
@@ -35,7 +36,8 @@ public:
     bool cancel(reason why = reason::cancel) const noexcept {
         return kc_actor_cancel(state_->raw, static_cast<std::uint32_t>(why)) == KC_OK;
     }
-    /* How it ended: ok after stop or when the handler ended it, closed, cancelled, protocol (a message that is no T); or errc::time while it has not. */
+    /* How it ended: ok after stop or when the handler ended it, closed, cancelled, protocol (a message that is no T);
+     * or errc::time while it has not. */
     errc wait(time_point deadline = time_point::max()) const noexcept {
         int why = KC_OK;
         const int rc = detail::parked([&] { return kc_actor_wait(state_->raw, detail::nanoseconds(deadline), &why); });

@@ -1,10 +1,10 @@
 /* async.hpp: what a task awaits: channel operations, select, time, and any function that waits.
  *
- * What a channel of this process can do at once is done at once, without giving way. What must wait, and what is asked of a
- * daemon, is done by a coroutine of the runtime on behalf of the task, which is then ready again: so every kind of channel,
- * deadline and cancel means what it means elsewhere, at the price of a stack while it waits and of twice the time of a
- * coroutine that waits itself (docs/CPP.md has figures; decision 0051). If no such coroutine can be had the answer is
- * errc::no_memory.
+ * What a channel of this process can do at once is done at once, without giving way. What must wait, and what is asked
+ * of a daemon, is done by a coroutine of the runtime on behalf of the task, which is then ready again: so every kind of
+ * channel, deadline and cancel means what it means elsewhere, at the price of a stack while it waits and of twice the
+ * time of a coroutine that waits itself (docs/CPP.md has figures; decision 0051). If no such coroutine can be had the
+ * answer is errc::no_memory.
  */
 #ifndef KCORO_CPP_ASYNC_HPP
 #define KCORO_CPP_ASYNC_HPP
@@ -29,7 +29,8 @@ template <class R> bool is_again(const R &r) noexcept {
         return r.code() == errc::again;
 }
 
-/* `attempt` never waits and `wait` does; both answer an R. The awaiter lives in the frame of the task that awaits it. */
+/* `attempt` never waits and `wait` does; both answer an R. The awaiter lives in the frame of the task that awaits
+ * it. */
 template <class R, class Attempt, class Wait> class [[nodiscard]] operation {
 public:
     operation(patience how, Attempt attempt, Wait wait)
@@ -47,7 +48,8 @@ public:
         auto helper = [this] { help(); };
         void *arg = nullptr;
         (void)kcoro::detail::closure<decltype(helper)>::pack(helper, &arg); /* it fits into the pointer */
-        const int rc = kc_sched_spawn(root_->home->sched(), &kcoro::detail::closure<decltype(helper)>::run, arg, nullptr);
+        const int rc =
+            kc_sched_spawn(root_->home->sched(), &kcoro::detail::closure<decltype(helper)>::run, arg, nullptr);
         if (rc != KC_OK)
             answer_.emplace(refused<R>(code_of(rc)));
         return rc == KC_OK;
@@ -95,7 +97,9 @@ template <class Channel> auto receive(const Channel &of, patience how = {}) {
 }
 /* co_await async::send(channel, value, patience): result<void>. The value is sent, or as it was. */
 template <class Channel> auto send(const Channel &to, typename Channel::value_type &&value, patience how = {}) {
-    const auto attempt = [&to, &value] { return to.is_local() ? to.try_send(std::move(value)) : result<void>(errc::again); };
+    const auto attempt = [&to, &value] {
+        return to.is_local() ? to.try_send(std::move(value)) : result<void>(errc::again);
+    };
     return detail::make<result<void>>(how, attempt,
                                       [&to, &value, how] { return to.send(std::move(value), how); });
 }
@@ -103,10 +107,12 @@ template <class Channel>
 auto send(const Channel &to, typename Channel::value_type &value, patience how = {}) {
     return send(to, std::move(value), how);
 }
-/* co_await async::select(order, patience, clauses...): selection. The winner's function is called before it is resumed. */
+/* co_await async::select(order, patience, clauses...): selection. The winner's function is called before it is
+ * resumed. */
 template <clause... Clauses> auto select(order by, patience how, Clauses &&...clauses) {
     const auto attempt = [by, &clauses...] {
-        return (clauses.of().is_local() && ...) ? kcoro::try_select(by, clauses...) : selection{selection::none, errc::again};
+        return (clauses.of().is_local() && ...) ? kcoro::try_select(by, clauses...)
+                                                : selection{selection::none, errc::again};
     };
     return detail::make<selection>(how, attempt,
                                    [by, how, &clauses...] { return kcoro::select(by, how, clauses...); });
@@ -118,7 +124,8 @@ template <class F> auto call(F f) {
 }
 /* co_await async::sleep(patience): errc::ok at the deadline. */
 inline auto sleep(patience how) {
-    return detail::make<result<void>>(how, [] { return result<void>(errc::again); }, [how] { return kcoro::sleep(how); });
+    return detail::make<result<void>>(how, [] { return result<void>(errc::again); },
+                                      [how] { return kcoro::sleep(how); });
 }
 
 /* co_await async::yield(): behind all tasks that are ready. */

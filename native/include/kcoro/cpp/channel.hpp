@@ -1,11 +1,12 @@
 /* channel.hpp: channel<T>: what coroutines and threads send to and receive from, by type.
  *
  * A trivially copyable T of at most 64 KiB goes as its bytes: no allocation, and the only form that another process can
- * read. Any other T goes as an object: one allocation for each message (none with message<T>), its address is what moves, and
- * it has exactly one end whatever becomes of it (message.hpp).
- * A call that fails did nothing: what was to be sent is still the caller's. One exception: errc::protocol, a message that is
- * no T (of another length, which C programs can send) was received and is gone. For codes and their order see kc_channel.h.
- * A handle is one reference; share() makes another; the last one destroys a local channel and what waits in it.
+ * read. Any other T goes as an object: one allocation for each message (none with message<T>), its address is what
+ * moves, and it has exactly one end whatever becomes of it (message.hpp).
+ * A call that fails did nothing: what was to be sent is still the caller's. One exception: errc::protocol, a message
+ * that is no T (of another length, which C programs can send) was received and is gone. For codes and their order see
+ * kc_channel.h. A handle is one reference; share() makes another; the last one destroys a local channel and what waits
+ * in it.
  */
 #ifndef KCORO_CPP_CHANNEL_HPP
 #define KCORO_CPP_CHANNEL_HPP
@@ -146,8 +147,8 @@ template <class T> void restore(T &home, T &&value) {
 
 /* ---- ranges ---- */
 
-/* Receives as an input iterator: each element is given away once, as an rvalue, so `for (auto v : channel)` moves it. It ends
- * where the channel is closed and drained; any other end is thrown (decision 0070), or told by each(). */
+/* Receives as an input iterator: each element is given away once, as an rvalue, so `for (auto v : channel)` moves it.
+ * It ends where the channel is closed and drained; any other end is thrown (decision 0070), or told by each(). */
 template <class Channel> class arrivals {
 public:
     using value_type = typename Channel::value_type;
@@ -155,7 +156,9 @@ public:
     using iterator_concept = std::input_iterator_tag;
 
     arrivals() noexcept = default;
-    arrivals(const Channel &channel, patience how, errc *ended) : channel_(&channel), how_(how), ended_(ended) { next(); }
+    arrivals(const Channel &channel, patience how, errc *ended) : channel_(&channel), how_(how), ended_(ended) {
+        next();
+    }
 
     value_type &&operator*() const noexcept { return std::move(*now_); }
     arrivals &operator++() { return next(), *this; }
@@ -238,7 +241,9 @@ public:
     result<T> try_receive() const noexcept {
         detail::bytes_of<T> bytes;
         std::uint32_t len_bytes = 0;
-        const int rc = detail::parked([&] { return kc_channel_try_recv(raw_, bytes.data(), sizeof bytes, &len_bytes); });
+        const int rc = detail::parked([&] {
+            return kc_channel_try_recv(raw_, bytes.data(), sizeof bytes, &len_bytes);
+        });
         return detail::arrived<T>(rc, bytes, len_bytes);
     }
     stream<channel> each(patience how = {}) const noexcept { return stream<channel>(*this, how); }
@@ -257,7 +262,9 @@ template <class T> class channel<T, carriage::object> : public any_channel {
 public:
     using value_type = T;
 
-    explicit channel(const hub &h, const kind &k = rendezvous()) { detail::require(open_on(h, k, 0), "kcoro::channel"); }
+    explicit channel(const hub &h, const kind &k = rendezvous()) {
+        detail::require(open_on(h, k, 0), "kcoro::channel");
+    }
     static result<channel> make(const hub &h, const kind &k = rendezvous()) noexcept {
         channel c;
         const int rc = c.open_on(h, k, 0);

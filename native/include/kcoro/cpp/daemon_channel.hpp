@@ -1,8 +1,8 @@
-/* daemon_channel.hpp: a channel of the daemon whose messages have any length, with files, loans, senders and acknowledgement:
- * the calls, patience, ranges and clauses of channel<T>, and its codes.
+/* daemon_channel.hpp: a channel of the daemon whose messages have any length, with files, loans, senders and
+ * acknowledgement: the calls, patience, ranges and clauses of channel<T>, and its codes.
  *
- * Beside those errc::in_progress: the connection ended under the call, which happened or did not. Without kc_remote.h this
- * header is empty.
+ * Beside those errc::in_progress: the connection ended under the call, which happened or did not. Without kc_remote.h
+ * this header is empty.
  */
 #ifndef KCORO_CPP_DAEMON_CHANNEL_HPP
 #define KCORO_CPP_DAEMON_CHANNEL_HPP
@@ -37,7 +37,8 @@ public:
     outcome(const outcome &) = delete;
     outcome &operator=(const outcome &) = delete;
     ~outcome() { kc_ipc_result_free(&raw_); }
-    /* ask(wish, result): its code. A daemon that was only to try says so by another name than a deadline that has passed. */
+    /* ask(wish, result): its code. A daemon that was only to try says so by another name than a deadline that has
+     * passed. */
     template <class Ask> int run(const patience &how, std::uint32_t flags, Ask ask) noexcept {
         kc_ipc_wish wish = wish_of(how, flags & ~at_once);
         if ((flags & at_once) != 0)
@@ -74,7 +75,9 @@ public:
         detail::parked([this] { kc_ipc_chan_free(raw_); });
     }
 
-    result<void> send(std::span<const std::byte> bytes, patience how = {}) const noexcept { return put(bytes, {}, how, 0); }
+    result<void> send(std::span<const std::byte> bytes, patience how = {}) const noexcept {
+        return put(bytes, {}, how, 0);
+    }
     /* With up to 16 open files, which stay the caller's. */
     result<void> send(std::span<const std::byte> bytes, std::span<const int> files, patience how = {}) const noexcept {
         return put(bytes, files, how, 0);
@@ -89,10 +92,14 @@ public:
     result<void> try_send(shared_loan &&loan, std::size_t length = 0) const noexcept {
         return put(loan, length, {}, detail::at_once);
     }
-    result<delivery> receive(patience how = {}, asking what = asking::nothing) const noexcept { return get(how, what, 0); }
+    result<delivery> receive(patience how = {}, asking what = asking::nothing) const noexcept {
+        return get(how, what, 0);
+    }
     /* The message stays in its channel until ack(). */
     result<delivery> receive_to_ack(patience how = {}) const noexcept { return get(how, asking::ack, 0); }
-    result<delivery> try_receive(asking what = asking::nothing) const noexcept { return get({}, what, detail::at_once); }
+    result<delivery> try_receive(asking what = asking::nothing) const noexcept {
+        return get({}, what, detail::at_once);
+    }
     stream<daemon_channel> each(patience how = {}) const noexcept { return stream<daemon_channel>(*this, how); }
     arrivals<daemon_channel> begin() const { return arrivals<daemon_channel>(*this, {}, nullptr); }
     std::default_sentinel_t end() const noexcept { return {}; }
@@ -141,7 +148,8 @@ private:
     }
     result<delivery> get(const patience &how, asking what, std::uint32_t flags) const noexcept {
         detail::outcome got;
-        const int rc = got.run(how, flags | static_cast<std::uint32_t>(what), [&](const kc_ipc_wish *wish, kc_ipc_result *out) {
+        flags |= static_cast<std::uint32_t>(what);
+        const int rc = got.run(how, flags, [&](const kc_ipc_wish *wish, kc_ipc_result *out) {
             return kc_remote_recv(raw_, wish, how.cancel(), out);
         });
         return rc == KC_OK ? result<delivery>(got.take(ipc_, what)) : result<delivery>(code_of(rc));
@@ -169,7 +177,8 @@ private:
 };
 template <class F> class bytes_clause {
 public:
-    bytes_clause(const daemon_channel &to, std::span<const std::byte> bytes, F f) : to_(&to), bytes_(bytes), f_(std::move(f)) {}
+    bytes_clause(const daemon_channel &to, std::span<const std::byte> bytes, F f)
+        : to_(&to), bytes_(bytes), f_(std::move(f)) {}
     const daemon_channel &of() const noexcept { return *to_; }
     void arm(kc_ipc_clause &c, kc_ipc_payload &p) noexcept {
         p.bytes = bytes_.data();
@@ -213,9 +222,12 @@ private:
 template <class F> auto on_receive(const daemon_channel &of, asking what, F f) {
     return detail::delivery_clause<F>(of, what, std::move(f));
 }
-template <class F> auto on_receive(const daemon_channel &of, F f) { return on_receive(of, asking::nothing, std::move(f)); }
+template <class F> auto on_receive(const daemon_channel &of, F f) {
+    return on_receive(of, asking::nothing, std::move(f));
+}
 /* The bytes stay where they are until the select is over. */
-template <class F = detail::nothing> auto on_send(const daemon_channel &to, std::span<const std::byte> bytes, F f = {}) {
+template <class F = detail::nothing>
+auto on_send(const daemon_channel &to, std::span<const std::byte> bytes, F f = {}) {
     return detail::bytes_clause<F>(to, bytes, std::move(f));
 }
 /* All of the loan, which is the caller's if the clause lost. */
@@ -224,7 +236,8 @@ template <class F = detail::nothing> auto on_send(const daemon_channel &to, shar
 }
 
 template <class Clause>
-concept daemon_clause = requires(std::remove_reference_t<Clause> &c, kc_ipc_clause &raw, kc_ipc_payload &p, detail::outcome &got) {
+concept daemon_clause = requires(std::remove_reference_t<Clause> &c, kc_ipc_clause &raw, kc_ipc_payload &p,
+                                 detail::outcome &got) {
     { c.of() } -> std::same_as<const daemon_channel &>;
     c.arm(raw, p);
     c.win(got);
@@ -261,9 +274,12 @@ template <daemon_clause... Clauses> selection select(order by, patience how, Cla
 template <daemon_clause... Clauses> selection select(patience how, Clauses &&...clauses) {
     return select(order::fair, how, clauses...);
 }
-template <daemon_clause... Clauses> selection select(Clauses &&...clauses) { return select(order::fair, {}, clauses...); }
+template <daemon_clause... Clauses> selection select(Clauses &&...clauses) {
+    return select(order::fair, {}, clauses...);
+}
 template <daemon_clause... Clauses> selection try_select(order by, Clauses &&...clauses) {
-    return detail::choose(by, detail::at_once, {}, std::forward_as_tuple(clauses...), std::index_sequence_for<Clauses...>{});
+    return detail::choose(by, detail::at_once, {}, std::forward_as_tuple(clauses...),
+                          std::index_sequence_for<Clauses...>{});
 }
 
 } // namespace kcoro

@@ -1,7 +1,7 @@
 /* delivery.hpp: whole messages of the daemon: what is lent to be sent, and what came.
  *
- * Each loan and each message is given back exactly once, also after its connection has ended. Without kc_remote.h this header
- * is empty.
+ * Each loan and each message is given back exactly once, also after its connection has ended. Without kc_remote.h this
+ * header is empty.
  */
 #ifndef KCORO_CPP_DELIVERY_HPP
 #define KCORO_CPP_DELIVERY_HPP
@@ -52,13 +52,14 @@ private:
     std::size_t room_;
 };
 
-/* A message that came: bytes, perhaps in shared memory, to read, and open files. One that is to be acknowledged and was not
- * goes back to its place where this is left. */
+/* A message that came: bytes, perhaps in shared memory, to read, and open files. One that is to be acknowledged and was
+ * not goes back to its place where this is left. */
 class delivery {
 public:
     /* For channels: takes the message over. ipc: where an acknowledgement is due, else NULL. */
     delivery(const kc_ipc_message &owned, kc_ipc *ipc) noexcept : raw_(owned), ipc_(ipc) {}
-    delivery(delivery &&other) noexcept : raw_(std::exchange(other.raw_, {})), ipc_(std::exchange(other.ipc_, nullptr)) {}
+    delivery(delivery &&other) noexcept
+        : raw_(std::exchange(other.raw_, {})), ipc_(std::exchange(other.ipc_, nullptr)) {}
     delivery &operator=(delivery &&other) noexcept {
         std::swap(raw_, other.raw_);
         std::swap(ipc_, other.ipc_);
@@ -69,7 +70,9 @@ public:
             (void)detail::parked([this] { return kc_ipc_nack(ipc_, &raw_.delivery, 1); });
         kc_ipc_message_free(&raw_);
     }
-    std::span<const std::byte> bytes() const noexcept { return {static_cast<const std::byte *>(raw_.bytes), raw_.length}; }
+    std::span<const std::byte> bytes() const noexcept {
+        return {static_cast<const std::byte *>(raw_.bytes), raw_.length};
+    }
     /* Earlier deliveries of one that is to be acknowledged. */
     std::uint32_t attempts() const noexcept { return raw_.attempts; }
     /* If asked for. */
@@ -77,9 +80,11 @@ public:
     /* Its open files, closed with it; -1 in the place of one that was taken. */
     std::span<const int> files() const noexcept { return {raw_.files, raw_.file_count}; }
     /* From now on the caller's to close. -1: there is none at that place. */
-    int take_file(std::size_t at) const noexcept { return at < raw_.file_count ? std::exchange(raw_.files[at], -1) : -1; }
-    /* It is done. Only of one that is to be acknowledged. Where nothing happened (errc::cancelled, no memory, no room for a
-     * request) it still is. */
+    int take_file(std::size_t at) const noexcept {
+        return at < raw_.file_count ? std::exchange(raw_.files[at], -1) : -1;
+    }
+    /* It is done. Only of one that is to be acknowledged. Where nothing happened (errc::cancelled, no memory, no room
+     * for a request) it still is. */
     result<void> ack(unless_cancelled how = {}) noexcept {
         kc_ipc *ipc = std::exchange(ipc_, nullptr);
         if (ipc == nullptr)

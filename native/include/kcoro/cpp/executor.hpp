@@ -1,4 +1,5 @@
-/* executor.hpp: the queue of tasks that are ready and the drivers that resume them: what stands behind task.hpp's executor.
+/* executor.hpp: the queue of tasks that are ready and the drivers that resume them:
+ * what stands behind task.hpp's executor.
  *
  * A driver is a coroutine of the runtime; with nothing ready it parks. Appending allocates nothing and cannot fail, so
  * whoever completes an operation may do it. The mutex is held for a few instructions, never while anybody waits.
@@ -16,8 +17,8 @@ namespace kcoro::detail {
 
 struct root_task;
 
-/* What a driver is told by the coroutine that it resumed, on the driver's own stack: a task that waits may already go on
- * elsewhere when its driver looks again. */
+/* What a driver is told by the coroutine that it resumed, on the driver's own stack: a task that waits may already go
+ * on elsewhere when its driver looks again. */
 struct turn {
     std::coroutine_handle<> next; /* of the same chain */
     root_task *over = nullptr;    /* the chain has ended */

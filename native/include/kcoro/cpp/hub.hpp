@@ -1,9 +1,9 @@
 /* hub.hpp: what the channels of one process share (kc_hub), and the end of objects that no receiver got.
  *
- * The engine tells what became of each descriptor once its last reference is gone. collect() takes these notes: of a message
- * that was received there is nothing to do, of one that was lost the object ends here. Channels collect after whatever can
- * lose messages, so an evicted object has ended when the send that evicted it returns. A hub over an engine of somebody else
- * takes that engine's notes (kc_desc_take_freed) too.
+ * The engine tells what became of each descriptor once its last reference is gone. collect() takes these notes: of a
+ * message that was received there is nothing to do, of one that was lost the object ends here. Channels collect after
+ * whatever can lose messages, so an evicted object has ended when the send that evicted it returns. A hub over an
+ * engine of somebody else takes that engine's notes (kc_desc_take_freed) too.
  */
 #ifndef KCORO_CPP_HUB_HPP
 #define KCORO_CPP_HUB_HPP

@@ -1,8 +1,8 @@
 /* ipc.hpp: a connection to the daemon, and its channels: channel<T> of bytes by the very calls of a local one, and
  * daemon_channel for whole messages.
  *
- * A coroutine that waits for the daemon parks. Channels and messages may outlive their connection: then they answer why it
- * has ended. Without kc_remote.h this header is empty.
+ * A coroutine that waits for the daemon parks. Channels and messages may outlive their connection: then they answer why
+ * it has ended. Without kc_remote.h this header is empty.
  */
 #ifndef KCORO_CPP_IPC_HPP
 #define KCORO_CPP_IPC_HPP
@@ -32,8 +32,9 @@ public:
     }
     ~connection() { kc_ipc_disconnect(raw_); }
 
-    /* Made, or opened if one of that name agrees. T goes as its bytes: both ends have the same layout of it. The daemon refuses
-     * messages of another length (KC_FLAG_CHAN_FIXED_SIZE). errc::exists: it is there and has other elements, or another kind. */
+    /* Made, or opened if one of that name agrees. T goes as its bytes: both ends have the same layout of it. The daemon
+     * refuses messages of another length (KC_FLAG_CHAN_FIXED_SIZE). errc::exists: it is there and has other elements,
+     * or another kind. */
     template <class T>
     result<channel<T, carriage::bytes>> make_channel(const char *name, const kind &k = rendezvous(),
                                                      unless_cancelled how = {}) const {

@@ -1,7 +1,7 @@
 /* look.hpp: for tools: who waits at a channel, in which state its token is, the rendezvous cell, the counters.
  *
- * All of it is a view of a moment: by the time it is read a token may have ended, and then answers errc::no_entry; it never
- * names another one's life.
+ * All of it is a view of a moment: by the time it is read a token may have ended, and then answers errc::no_entry; it
+ * never names another one's life.
  */
 #ifndef KCORO_CPP_LOOK_HPP
 #define KCORO_CPP_LOOK_HPP
@@ -67,9 +67,9 @@ struct cell {
     std::uint64_t matches = 0, cancels = 0, descriptors = 0;
 };
 inline std::string to_string(const cell &c) {
-    return std::string(to_string(c.state)) + " sender=" + ticket_text(c.sender) + " receiver=" + ticket_text(c.receiver) +
-           " matches=" + std::to_string(c.matches) + " cancels=" + std::to_string(c.cancels) +
-           " descriptors=" + std::to_string(c.descriptors);
+    return std::string(to_string(c.state)) + " sender=" + ticket_text(c.sender) +
+           " receiver=" + ticket_text(c.receiver) + " matches=" + std::to_string(c.matches) +
+           " cancels=" + std::to_string(c.cancels) + " descriptors=" + std::to_string(c.descriptors);
 }
 
 /* errc::no_entry: it has ended. */
@@ -86,8 +86,8 @@ inline std::vector<waiter> waiters(const hub &h, const any_channel &of, enum sid
                                       raw.data(), most);
     for (int i = 0; i < count; i++) {
         const kc_waiter_info &w = raw[static_cast<std::size_t>(i)];
-        found.push_back({w.token, side, static_cast<token_status>(w.status), std::chrono::nanoseconds(w.age_ns), w.clauses,
-                         w.len_bytes});
+        found.push_back({w.token, side, static_cast<token_status>(w.status), std::chrono::nanoseconds(w.age_ns),
+                         w.clauses, w.len_bytes});
     }
     return found;
 }

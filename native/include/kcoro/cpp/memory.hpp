@@ -1,9 +1,9 @@
 /* memory.hpp: zero copy: blocks of a pool that are lent to a writer, travel by address, and are leased to a reader.
  *
- * A loan is written by one; sending makes it the channel's; a lease is read by one. Whoever has it gives the block back to
- * its pool exactly once: a loan that was not sent, a lease that was read, a channel that lost it. The pool's memory lives
- * until the last block is back; the hub outlives it. Taking waits while all blocks are out: that is the back-pressure.
- * owned_desc is the same promise for a descriptor of any other backend (kc_desc.h).
+ * A loan is written by one; sending makes it the channel's; a lease is read by one. Whoever has it gives the block back
+ * to its pool exactly once: a loan that was not sent, a lease that was read, a channel that lost it. The pool's memory
+ * lives until the last block is back; the hub outlives it. Taking waits while all blocks are out: that is the
+ * back-pressure. owned_desc is the same promise for a descriptor of any other backend (kc_desc.h).
  */
 #ifndef KCORO_CPP_MEMORY_HPP
 #define KCORO_CPP_MEMORY_HPP
@@ -243,7 +243,8 @@ private:
     bool owns_;
 };
 
-/* On success it is the channel's: its backend is told when the channel loses it (kc_desc_ops), of a plain address nobody. */
+/* On success it is the channel's: its backend is told when the channel loses it (kc_desc_ops),
+ * of a plain address nobody. */
 template <class Release>
 result<void> send_desc(kc_channel *to, owned_desc<Release> &&desc, patience how = {}) noexcept {
     const int rc = desc ? detail::parked([&] {

@@ -1,7 +1,7 @@
 /* message.hpp: an object on its way through a channel of this process: what the channel carries is its address.
  *
- * Invariant: exactly one owner at any time, a message<T> or a channel, and so exactly one end: the receiver's, the sender's
- * after a send that failed, or hub::collect's when the channel lost it (evicted, dropped, destroyed, purged).
+ * Invariant: exactly one owner at any time, a message<T> or a channel, and so exactly one end: the receiver's, the
+ * sender's after a send that failed, or hub::collect's when the channel lost it (evicted, dropped, destroyed, purged).
  */
 #ifndef KCORO_CPP_MESSAGE_HPP
 #define KCORO_CPP_MESSAGE_HPP

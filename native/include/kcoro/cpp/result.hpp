@@ -1,9 +1,9 @@
 /* result.hpp: what a call answers: a value, or the code that says why there is none.
  *
- * A closed channel, a deadline and a cancel are ordinary ends, so no call throws for them: it answers with a result, and
- * whoever prefers exceptions says so at the place: `channel.receive().value()` throws kcoro::error. Constructors throw,
- * because an object that is there works; their namesakes `make` answer with a result. Without exceptions (-fno-exceptions)
- * what would throw ends the program.
+ * A closed channel, a deadline and a cancel are ordinary ends, so no call throws for them: it answers with a result,
+ * and whoever prefers exceptions says so at the place: `channel.receive().value()` throws kcoro::error. Constructors
+ * throw, because an object that is there works; their namesakes `make` answer with a result. Without exceptions
+ * (-fno-exceptions) what would throw ends the program.
  */
 #ifndef KCORO_CPP_RESULT_HPP
 #define KCORO_CPP_RESULT_HPP
@@ -51,7 +51,8 @@ enum class errc : std::int32_t {
     version = KC_EPROTONOSUPPORT, /* the daemon speaks no version that is known here */
     unsupported = KC_ENOTSUP,
     connection = KC_ECONNRESET,
-    in_progress = KC_EINPROGRESS, /* of a daemon's channel: the connection ended under the call, which may have happened */
+    in_progress = KC_EINPROGRESS, /* of a daemon's channel: the connection ended under the call, which may have
+                                     happened */
     quota = KC_EDQUOT,
     cancelled = KC_ECANCELED /* or the channel was destroyed */
 };

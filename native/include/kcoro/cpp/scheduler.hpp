@@ -1,8 +1,9 @@
 /* scheduler.hpp: a scheduler with an owner, and functions that run as coroutines of it.
  *
- * A coroutine here is the runtime's: a stack of its own, plain calls that look as if they blocked. Destroying the scheduler
- * waits until all of its coroutines have finished; who might wait for ever is to be ended before (close, cancel, scope).
- * An exception that leaves a coroutine ends the program, as it does of a std::thread; a scope (scope.hpp) keeps it.
+ * A coroutine here is the runtime's: a stack of its own, plain calls that look as if they blocked. Destroying the
+ * scheduler waits until all of its coroutines have finished; who might wait for ever is to be ended before (close,
+ * cancel, scope). An exception that leaves a coroutine ends the program, as it does of a std::thread; a scope
+ * (scope.hpp) keeps it.
  */
 #ifndef KCORO_CPP_SCHEDULER_HPP
 #define KCORO_CPP_SCHEDULER_HPP
@@ -16,8 +17,8 @@ namespace kcoro {
 
 namespace detail {
 
-/* A callable as the `void *` of a C function. What fits into the pointer itself (a lambda that captures one reference) is
- * not allocated. */
+/* A callable as the `void *` of a C function. What fits into the pointer itself (a lambda that captures one reference)
+ * is not allocated. */
 template <class F> class closure {
     static constexpr bool fits = sizeof(F) <= sizeof(void *) && std::is_trivially_copyable_v<F>;
 

@@ -1,7 +1,8 @@
 /* scope.hpp: a scope of coroutines: whoever leaves it leaves nobody behind.
  *
- * Leaving cancels the scope and waits for every child, by an exception too. A child gets the scope's cancellation and is
- * expected to heed it. An exception that leaves a child is kept, the first one, and cancels the scope; join() throws it.
+ * Leaving cancels the scope and waits for every child, by an exception too. A child gets the scope's cancellation and
+ * is expected to heed it. An exception that leaves a child is kept, the first one, and cancels the scope;
+ * join() throws it.
  */
 #ifndef KCORO_CPP_SCOPE_HPP
 #define KCORO_CPP_SCOPE_HPP
@@ -68,7 +69,8 @@ public:
     scope &operator=(scope &&) noexcept = default;
     ~scope() = default;
 
-    /* f() or f(const cancellation &) in a new coroutine. errc::cancelled: the scope was cancelled, nothing was started. */
+    /* f() or f(const cancellation &) in a new coroutine. errc::cancelled: the scope was cancelled,
+     * nothing was started. */
     template <class F> result<void> launch(F &&f) const {
         auto *mine = new (std::nothrow) child<std::decay_t<F>>{state_.get(), std::forward<F>(f)};
         if (mine == nullptr)
@@ -78,8 +80,8 @@ public:
             delete mine;
         return code_of(rc);
     }
-    /* A channel that f(channel, cancellation) or f(channel) fills in a new coroutine; it is closed when f has ended. What f
-     * waits for by it ends with the scope. */
+    /* A channel that f(channel, cancellation) or f(channel) fills in a new coroutine; it is closed when f has ended.
+     * What f waits for by it ends with the scope. */
     template <class T, class F> result<channel<T>> produce(const hub &h, const kind &k, F &&f) const {
         result<channel<T>> made = channel<T>::make(h, k);
         if (!made)
@@ -141,8 +143,8 @@ private:
     std::unique_ptr<state> state_;
 };
 
-/* body(scope &) in a scope of its own: when it returns all children have ended by themselves, and what the first of them
- * threw is thrown here; when it throws they were cancelled and have ended. */
+/* body(scope &) in a scope of its own: when it returns all children have ended by themselves, and what the first of
+ * them threw is thrown here; when it throws they were cancelled and have ended. */
 template <class F> decltype(auto) in_scope(const scheduler &on, F &&body) {
     scope s(on);
     if constexpr (std::is_void_v<std::invoke_result_t<F, scope &>>) {

@@ -2,8 +2,8 @@
  *
  *     select(on_receive(numbers, [](int n) { ... }), on_send(words, word, [] { ... }));
  *
- * A closed or destroyed channel is ready: the selection then has its index and a code, and no function is called. What a
- * clause that lost was to send is back in its place. Channels are of one hub.
+ * A closed or destroyed channel is ready: the selection then has its index and a code, and no function is called. What
+ * a clause that lost was to send is back in its place. Channels are of one hub.
  */
 #ifndef KCORO_CPP_SELECT_HPP
 #define KCORO_CPP_SELECT_HPP

@@ -1,11 +1,12 @@
-/* task.hpp: C++20 coroutines: task<T>, an executor that runs them on a scheduler, and awaitables over channel operations.
+/* task.hpp: C++20 coroutines: task<T>, an executor that runs them on a scheduler,
+ * and awaitables over channel operations.
  *
- * A task has no stack: a thousand that wait cost their frames. An executor has a few drivers, coroutines of the runtime, who
- * resume whatever is ready; a task goes on with any of them. In a task `co_await async::receive(c)` gives way to others,
- * while a plain `c.receive()` works too and keeps its driver.
+ * A task has no stack: a thousand that wait cost their frames. An executor has a few drivers, coroutines of the
+ * runtime, who resume whatever is ready; a task goes on with any of them. In a task `co_await async::receive(c)` gives
+ * way to others, while a plain `c.receive()` works too and keeps its driver.
  *
- * A task that awaits another one does not call it: its driver goes on with the next after the first has returned, so no depth
- * of tasks needs stack, whatever the compiler does with tail calls (decision 0051).
+ * A task that awaits another one does not call it: its driver goes on with the next after the first has returned, so no
+ * depth of tasks needs stack, whatever the compiler does with tail calls (decision 0051).
  * Invariants: a task runs at one place at a time; of one that waits nobody touches the frame but whoever resumes it; an
  * executor's end waits for every task that it was given.
  */

@@ -1,11 +1,13 @@
-/* waiting.hpp: for how long, and unless what: deadlines in std::chrono and cancels, as every call that waits takes them.
+/* waiting.hpp: for how long, and unless what: deadlines in std::chrono and cancels,
+ * as every call that waits takes them.
  *
- * std::chrono::steady_clock is CLOCK_MONOTONIC where this library is at home, so its points are deadlines as they are; those
- * finer than a nanosecond are rounded up, because a deadline is never early. A patience is lent: it keeps no cancel alive.
+ * std::chrono::steady_clock is CLOCK_MONOTONIC where this library is at home, so its points are deadlines as they are;
+ * those finer than a nanosecond are rounded up, because a deadline is never early. A patience is lent:
+ * it keeps no cancel alive.
  *
- * Invariant of parked(): the exceptions that a coroutine is dealing with (in a handler, or in a destructor while one passes)
- * are counted by thread. Whoever waits takes them along, because it may go on in another thread (decision 0050). A daemon's
- * channel asks it also where a local one waits for nobody: to try, to close, to be dropped.
+ * Invariant of parked(): the exceptions that a coroutine is dealing with (in a handler, or in a destructor while one
+ * passes) are counted by thread. Whoever waits takes them along, because it may go on in another thread (decision
+ * 0050). A daemon's channel asks it also where a local one waits for nobody: to try, to close, to be dropped.
  */
 #ifndef KCORO_CPP_WAITING_HPP
 #define KCORO_CPP_WAITING_HPP
@@ -65,7 +67,8 @@ public:
     constexpr patience() noexcept = default;
     patience(time_point deadline) noexcept : deadline_ns_(detail::nanoseconds(deadline)) {}
     template <class Rep, class Period>
-    patience(std::chrono::duration<Rep, Period> delay) noexcept : deadline_ns_(kc_after_ns(detail::nanoseconds(delay))) {}
+    patience(std::chrono::duration<Rep, Period> delay) noexcept
+        : deadline_ns_(kc_after_ns(detail::nanoseconds(delay))) {}
     patience(const cancellation &c) noexcept;
     patience(kc_cancel *cancel) noexcept : cancel_(cancel) {}
 
