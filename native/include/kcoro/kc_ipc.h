@@ -341,7 +341,9 @@ KC_API void kc_ipc_op_free(kc_ipc_op *op);
 
 /* --- shared memory ------------------------------------------------------------------------------------------------ */
 
-/* Shared memory of so many bytes, rounded up to pages, sealed and made known to the daemon. */
+/* Shared memory of so many bytes, rounded up to pages, all of it there at once, sealed and made known to the daemon.
+ * KC_ENOMEM: the machine has not so much. KC_EDQUOT: the daemon lets one user share less. KC_EINVAL: of 0 bytes, or no
+ * length of memory. KC_ENOTSUP: this daemon, or this kernel, has no shared memory. */
 KC_API int kc_ipc_region_make(kc_ipc *ipc, size_t bytes, kc_ipc_region **region_out);
 
 /* Frees it. KC_EBUSY, and it is still there: loans of it are out, or messages in it wait or are read. Of a connection
