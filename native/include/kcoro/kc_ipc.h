@@ -188,7 +188,9 @@ typedef struct kc_ipc_chan_info {
 /* Makes it, or opens the one of that name if all that is asked for agrees. name NULL: anonymous. config may be NULL. */
 KC_API int kc_ipc_make(kc_ipc *ipc, const char *name, const kc_ipc_chan_config *config, kc_ipc_chan **chan_out);
 
-/* Opens one that is there, or waits so long until somebody has made it. rights: KC_FLAG_CHAN_READ, _WRITE; 0: both. */
+/* Opens one that is there, or waits so long until somebody has made it. rights: KC_FLAG_CHAN_READ, _WRITE; 0: both; any other
+ * bit: KC_EINVAL. Of several handles on one channel through one connection each may do what any of them may. KC_ENOENT: a try,
+ * and there is none; KC_ETIME: nobody has made it by then. */
 KC_API int kc_ipc_open(kc_ipc *ipc, const char *name, uint32_t rights, int32_t timeout_ms, kc_ipc_chan **chan_out);
 KC_API int kc_ipc_open_id(kc_ipc *ipc, uint32_t chan_id, uint32_t rights, kc_ipc_chan **chan_out);
 
