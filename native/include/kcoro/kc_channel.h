@@ -31,7 +31,7 @@ typedef struct kc_channel kc_channel;
  * KC_ENOTSUP. Otherwise channels like all others of that engine, under its lock, which anybody may use by ticket. One hub
  * for an engine (KC_EBUSY). KC_ENOMEM. */
 KC_API int kc_hub_make(kc_engine *engine, kc_hub **hub_out);
-/* No channel of it may be in use. Frees the engine if it is its own. */
+/* No channel of it may be in use. Frees the engine if it is its own. NULL is allowed. */
 KC_API void kc_hub_free(kc_hub *hub);
 KC_API kc_engine *kc_hub_engine(kc_hub *hub);
 
@@ -47,7 +47,7 @@ typedef struct kc_channel_config {
 /* One reference. KC_EINVAL, KC_ENOMEM, KC_EDQUOT. */
 KC_API int kc_channel_make(kc_hub *hub, const kc_channel_config *config, kc_channel **channel_out);
 KC_API void kc_channel_keep(kc_channel *channel);
-/* The last one destroys a local channel. */
+/* The last one destroys a local channel. NULL is allowed. */
 KC_API void kc_channel_drop(kc_channel *channel);
 /* No new sends; what was accepted and senders that wait still drain. Idempotent. */
 KC_API int kc_channel_close(kc_channel *channel);
