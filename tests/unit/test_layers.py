@@ -366,7 +366,9 @@ def test_no_native_file_includes_one_that_does_not_stand_below_it() -> None:
 
 def test_the_header_of_all_headers_has_each_public_one_once() -> None:
     folder = ROOT / "native" / "include" / "kcoro"
-    listed = re.findall(r"^#include <kcoro/(\w+\.h)>", (folder / "kcoro.h").read_text(), re.MULTILINE)
+    listed = re.findall(
+        r"^#include <kcoro/(\w+\.h)>", (folder / "kcoro.h").read_text(), re.MULTILINE
+    )
     assert sorted(listed) == sorted({path.name for path in folder.glob("*.h")} - {"kcoro.h"})
 
 
