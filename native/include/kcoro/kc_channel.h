@@ -53,7 +53,8 @@ KC_API void kc_channel_drop(kc_channel *channel);
 KC_API int kc_channel_close(kc_channel *channel);
 /* Everybody who waits gets KC_ECANCELED; what waits is dropped. Idempotent. */
 KC_API int kc_channel_destroy(kc_channel *channel, uint32_t reason);
-/* Messages that wait; negative: a code. */
+/* Messages in it: those that wait, and those that a receiver holds to acknowledge them (of a daemon's, or an engine's that is
+ * used by ticket). Negative: a code. */
 KC_API int64_t kc_channel_depth(kc_channel *channel);
 /* A local channel's ticket at its hub's engine, for kc_chan_measure and the like; 0 of a remote one. */
 KC_API kc_chan kc_channel_ticket(const kc_channel *channel);

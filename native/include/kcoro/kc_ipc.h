@@ -72,8 +72,8 @@ KC_API const kc_ipc_transport *kc_ipc_pair_transport(void);
 /* All 0 is: the usual daemon, usual bounds. Callers wait for room in the first four bounds. The other three are of what the
  * daemon sends: what goes beyond them ends the connection with KC_EPROTO, and kc_ipc_why names the bound. */
 typedef struct kc_ipc_config {
-    const char *address;     /* PATH, stream:PATH or seqpacket:PATH; NULL: $KCORO_SOCKET, else the first that exists of
-                                the user's and the system's path */
+    const char *address;     /* PATH, stream:PATH or seqpacket:PATH; NULL: $KCORO_SOCKET. Where that is not set, or either
+                                is empty: the first that exists of the user's and the system's path */
     const char *client_name; /* what the daemon's log calls us; NULL: nothing */
     int32_t connect_timeout_ms; /* 0: 10,000 */
     int32_t grace_ms;           /* 0: 5,000. A reply that is overdue by so much means that the connection is broken, also

@@ -103,7 +103,7 @@ public:
     result<void> destroy(unless_cancelled how = {}) const noexcept {
         return code_of(detail::parked([&] { return kc_remote_destroy(raw_, nullptr, how.cancel()); }));
     }
-    /* Messages that wait; 0 when it is gone, or nobody waited for the answer. */
+    /* Messages in it, those that wait and those held to be acknowledged; 0 when it is gone, or nobody waited for the answer. */
     std::size_t depth(unless_cancelled how = {}) const noexcept {
         std::uint64_t stats[KC_STAT_END] = {};
         const int rc = detail::parked([&] { return kc_remote_statistics(raw_, how.cancel(), stats); });
