@@ -109,6 +109,10 @@ CPP_TEST(a_duration_beyond_the_clock_is_long_past_or_never) {
     kcoro::hub h;
     const kcoro::channel<int> silent(h);
     CPP_EQ(silent.receive(std::chrono::hours::min()).code(), errc::time);
+    using kcoro::detail::milliseconds_until; /* of a daemon's channel: never early, never wrapped round */
+    CPP_EQ(milliseconds_until(kc_after_ns(nanoseconds(std::chrono::hours(24 * 30)))), -1);
+    CPP_EQ(milliseconds_until(INT64_MIN), 0);
+    CPP_EQ(milliseconds_until(KC_NEVER), -1);
 }
 
 int main() {
