@@ -158,6 +158,9 @@ static int kc_chan_open(kc_ipc *ipc, const char *name, uint32_t chan_id, uint32_
 {
     kc_writer writer;
     *chan_out = NULL;
+    if ((rights & ~(uint32_t)KC_CHAN_RIGHTS) != 0) { /* those that are none are not both */
+        return KC_EINVAL;
+    }
     kc_ipc_op *op = kc_control_make(ipc, NULL, KC_CMD_CHAN_OPEN, KC_CHAN_BYTES, &writer);
     if (op == NULL) {
         return KC_ENOMEM;
@@ -176,7 +179,7 @@ static int kc_chan_open(kc_ipc *ipc, const char *name, uint32_t chan_id, uint32_
         op->timeout_ms = KC_CLIENT_CONTROL_MS;
         op->timeout_at = 0;
     }
-    rights = kc_chan_rights(rights & KC_CHAN_RIGHTS);
+    rights = kc_chan_rights(rights);
     kc_put_u32(&writer, KC_ATTR_FLAGS, rights);
     return kc_chan_ask(op, &writer, rights, timeout_ms != 0, stop, chan_out);
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "client/kc_client.h"
@@ -14,6 +15,13 @@
 #endif
 
 /* --- memory ------------------------------------------------------------------------------------------------------- */
+
+/* Filling a file that is longer than all memory ends with nobody's memory left, not with an error: it is not begun. */
+static bool kc_region_fits(size_t bytes)
+{
+    struct sysinfo machine;
+    return sysinfo(&machine) != 0 || bytes / machine.mem_unit <= machine.totalram + machine.totalswap;
+}
 
 static int kc_region_file(size_t bytes)
 {
@@ -104,6 +112,9 @@ int kc_unless_region_make(kc_ipc *ipc, size_t bytes, kc_stop *stop, kc_ipc_regio
     }
     if ((ipc->caps & KC_CAP_DESCRIPTORS) == 0) {
         return KC_ENOTSUP;
+    }
+    if (!kc_region_fits(bytes)) {
+        return KC_ENOMEM;
     }
     kc_ipc_region *region = kc_client_take(ipc, sizeof *region);
     if (region == NULL) {

@@ -63,6 +63,15 @@ KC_API const kc_ipc_waiting *kc_remote_waiting(void)
 
 /* --- operations --------------------------------------------------------------------------------------------------- */
 
+/* What is left in whole milliseconds, rounded up; -1, for ever, where the daemon has no number for it: never early. */
+static int32_t kc_remote_left_ms(int64_t deadline_ns)
+{
+    int64_t now_ns = kc_now_ns();
+    int64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0; /* of one long past the difference has no room */
+    int64_t left_ms = left_ns / 1000000 + (left_ns % 1000000 != 0);
+    return left_ms > INT32_MAX ? -1 : (int32_t)left_ms;
+}
+
 /* A deadline that has passed is a try whose failure has another name. */
 static kc_ipc_wish kc_remote_wish(const kc_asked *asked)
 {
@@ -70,9 +79,7 @@ static kc_ipc_wish kc_remote_wish(const kc_asked *asked)
     if ((asked->flags & KC_OP_TRY) != 0) {
         wish.timeout_ms = 0;
     } else if (asked->deadline_ns != KC_NEVER) {
-        int64_t left_ns = asked->deadline_ns - kc_now_ns();
-        int64_t left_ms = left_ns <= 0 ? 0 : left_ns / 1000000 + (left_ns % 1000000 != 0);
-        wish.timeout_ms = left_ms > INT32_MAX ? INT32_MAX : (int32_t)left_ms;
+        wish.timeout_ms = kc_remote_left_ms(asked->deadline_ns);
     }
     return wish;
 }

@@ -13,6 +13,8 @@
 
 #include "core/kc_lock.h"
 
+enum { KC_STACK_MOST_BYTES = 1 << 30 };
+
 typedef struct kc_stack {
     uint8_t *bottom; /* the first byte that may be used; the guard ends here */
     size_t bytes;    /* 0: no stack */

@@ -115,12 +115,19 @@ static void release(kc_sched *s) {
     free(s);
 }
 
+/* What no coroutine could be spawned with, and what means nothing yet. */
+static bool sound(const kc_sched_config *config) {
+    return config->workers <= MOST_WORKERS && config->stack_bytes <= KC_STACK_MOST_BYTES &&
+           (config->flags & ~(uint32_t)KC_SCHED_TELL_OVERFLOW) == 0;
+}
+
 int kc_sched_make(const kc_sched_config *config, kc_sched **sched_out) {
     kc_sched_config wanted = config != NULL ? *config : (kc_sched_config){0};
     uint32_t workers = wanted.workers != 0 ? wanted.workers : processors();
     bool tells = (wanted.flags & KC_SCHED_TELL_OVERFLOW) != 0;
-    kc_sched *s = workers <= MOST_WORKERS ? allocate(workers) : NULL;
-    int rc = workers <= MOST_WORKERS ? KC_ENOMEM : KC_EINVAL;
+    bool good = sound(&wanted);
+    kc_sched *s = good ? allocate(workers) : NULL;
+    int rc = good ? KC_ENOMEM : KC_EINVAL;
 
     if (s == NULL)
         return rc;

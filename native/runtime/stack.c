@@ -10,7 +10,6 @@
 
 #include "kcoro/kc_types.h"
 
-enum { MOST_BYTES = 1 << 30 };
 /* Address space only. A frame may be as large before it can step over it. */
 enum { GUARD_BYTES = 64 << 10 };
 
@@ -28,7 +27,7 @@ int kc_stack_map(size_t bytes, kc_stack *stack_out) {
     size_t guard = guard_bytes();
     size_t whole = round_up(bytes) + guard;
     void *memory = MAP_FAILED;
-    int rc = bytes != 0 && bytes <= MOST_BYTES ? KC_OK : KC_EINVAL;
+    int rc = bytes != 0 && bytes <= KC_STACK_MOST_BYTES ? KC_OK : KC_EINVAL;
 
     if (rc == KC_OK) {
         memory =

@@ -1,5 +1,7 @@
 /* Regions that were given up while they were in use: they go with the last that uses them, and not before. */
+#include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "kc_region_peer.h"
 
@@ -276,8 +278,42 @@ KC_TEST(what_cannot_be_asked_for_want_of_memory_stays_until_the_connection_ends)
     end(&one);
 }
 
+static volatile sig_atomic_t files_too_long;
+
+static void too_long(int number)
+{
+    (void)number;
+    files_too_long++;
+}
+
+/* That it was not even tried is told by the kernel, which here lets no file be longer than a page: were it tried
+ * elsewhere, the machine would be out of memory before the answer came. */
+KC_TEST(what_no_machine_has_is_refused_before_it_is_asked_for)
+{
+    struct rlimit all;
+    KC_REQUIRE(getrlimit(RLIMIT_FSIZE, &all) == 0);
+    const struct rlimit page = {.rlim_cur = BYTES, .rlim_max = all.rlim_max};
+    struct sigaction before;
+    const struct sigaction counts = {.sa_handler = too_long};
+    peer *p = peer_open(PEER_ROOM);
+    kc_ipc_region *region = NULL;
+    KC_REQUIRE(sigaction(SIGXFSZ, &counts, &before) == 0);
+    KC_REQUIRE(setrlimit(RLIMIT_FSIZE, &page) == 0);
+    KC_CHECK_EQ(kc_ipc_region_make(p->ipc, 2 * BYTES, &region), KC_ENOMEM);
+    KC_CHECK_EQ(files_too_long, 1);
+    KC_CHECK_EQ(kc_ipc_region_make(p->ipc, (size_t)1 << 50, &region), KC_ENOMEM);
+    KC_CHECK_EQ(kc_ipc_region_make(p->ipc, SIZE_MAX / 4, &region), KC_ENOMEM);
+    KC_CHECK_EQ(files_too_long, 1);
+    KC_CHECK(region == NULL);
+    KC_REQUIRE(setrlimit(RLIMIT_FSIZE, &all) == 0);
+    KC_REQUIRE(sigaction(SIGXFSZ, &before, NULL) == 0);
+    peer_expect_nothing(p);
+    peer_close(p);
+}
+
 int main(void)
 {
+    KC_RUN(what_no_machine_has_is_refused_before_it_is_asked_for);
     KC_RUN(what_is_abandoned_while_a_message_lies_in_it_is_dropped_when_that_is_free);
     KC_RUN(what_is_abandoned_and_not_used_is_dropped_at_once);
     KC_RUN(a_loan_of_what_is_abandoned_stays_good_until_it_is_given_back);

@@ -92,6 +92,17 @@ KC_TEST(fields_that_mean_nothing_yet_are_zero)
     end(p, chan);
 }
 
+KC_TEST(rights_that_are_none_open_nothing)
+{
+    peer *p = peer_open(PEER_ROOM);
+    kc_ipc_chan *chan = peer_channel(p, 1, 1001), *opened = chan;
+    KC_CHECK_EQ(kc_ipc_open(p->ipc, "a", UNKNOWN, 0, &opened), KC_EINVAL);
+    KC_CHECK(opened == NULL);
+    KC_CHECK_EQ(kc_ipc_open(p->ipc, "a", KC_FLAG_CHAN_READ | KC_FLAG_CHAN_FIXED_SIZE, -1, &opened), KC_EINVAL);
+    KC_CHECK_EQ(kc_ipc_open_id(p->ipc, 1001, KC_FLAG_CHAN_WRITE | UNKNOWN, &opened), KC_EINVAL);
+    end(p, chan);
+}
+
 KC_TEST(a_configuration_of_a_newer_library_is_refused_and_its_link_closed)
 {
     for (int i = 0; i < 3; i++) {
@@ -114,6 +125,7 @@ int main(void)
     KC_RUN(a_receive_knows_ack_and_sender);
     KC_RUN(a_select_knows_biased_and_its_receives_ack_and_sender);
     KC_RUN(fields_that_mean_nothing_yet_are_zero);
+    KC_RUN(rights_that_are_none_open_nothing);
     KC_RUN(a_configuration_of_a_newer_library_is_refused_and_its_link_closed);
     return kc_test_report();
 }

@@ -39,6 +39,32 @@ KC_TEST(bytes_go_and_come_with_the_deadline_of_the_caller)
     peer_close(p);
 }
 
+KC_TEST(a_deadline_that_no_number_of_milliseconds_tells_is_never_early_or_long_past)
+{
+    peer *p = open_remote();
+    kc_channel *channel = remote_channel(p, 1, 1001, 16);
+    kc_frame_header header;
+    kc_request request;
+    const int64_t day_ns = INT64_C(86400000000000);
+    const int64_t deadlines_ns[] = {kc_after_ns(30 * day_ns), kc_after_ns(24 * day_ns), INT64_MIN, INT64_MIN / 2};
+    const bool past[] = {false, false, true, true};
+    for (uint32_t i = 0; i < 4; i++) {
+        peer_answer(p, KC_CMD_CHAN_SEND, 2 + i, past[i] ? KC_EAGAIN : KC_OK);
+        KC_CHECK_EQ(kc_channel_send(channel, "ab", 2, deadlines_ns[i]), past[i] ? KC_ETIME : KC_OK);
+        KC_REQUIRE(peer_next(p, &header, &request));
+        if (past[i]) {
+            KC_CHECK_EQ(request.timeout_ms, 0);
+        } else if (i == 0) {
+            KC_CHECK_EQ(request.timeout_ms, -1);
+        } else {
+            KC_CHECK(request.timeout_ms > 23 * 86400000LL);
+        }
+    }
+    peer_answer(p, KC_CMD_CHAN_RELEASE, 6, KC_OK);
+    kc_channel_drop(channel);
+    peer_close(p);
+}
+
 KC_TEST(a_select_is_one_request_and_says_which_clause)
 {
     peer *p = open_remote();
@@ -276,6 +302,7 @@ KC_TEST(a_channel_whose_elements_have_no_bound_is_refused)
 int main(void)
 {
     KC_RUN(bytes_go_and_come_with_the_deadline_of_the_caller);
+    KC_RUN(a_deadline_that_no_number_of_milliseconds_tells_is_never_early_or_long_past);
     KC_RUN(a_select_is_one_request_and_says_which_clause);
     KC_RUN(what_tries_or_is_late_does_not_wait_for_a_full_socket);
     KC_RUN(a_cancel_of_the_runtime_cancels_in_the_daemon);

@@ -102,6 +102,8 @@ KC_TEST(odd_wishes_are_refused) {
     kc_co *co = NULL;
 
     KC_CHECK_EQ(kc_sched_make(&(kc_sched_config){.workers = 257}, &sched), KC_EINVAL);
+    KC_CHECK_EQ(kc_sched_make(&(kc_sched_config){.workers = 1, .stack_bytes = (1U << 30) + 1}, &sched), KC_EINVAL);
+    KC_CHECK_EQ(kc_sched_make(&(kc_sched_config){.workers = 1, .flags = 1U << 31}, &sched), KC_EINVAL);
     KC_CHECK(sched == NULL);
     kc_sched_free(NULL);
     KC_CHECK(kc_sched_self() == NULL);

@@ -121,7 +121,6 @@ NATIVE_ROWS: list[set[str]] = [
     {"kcoro/kc_task"},
     {"kcoro/kc_actor"},
     {"kcoro/kc_ipc"},
-    {"kcoro/kcoro"},
     {"ipc/codec"},
     {"ipc/stream"},
     {"ipc/conn"},
@@ -174,6 +173,7 @@ NATIVE_ROWS: list[set[str]] = [
         "client/wait",
     },
     {"kcoro/kc_remote"},
+    {"kcoro/kcoro"},
     {"remote/remote"},
 ]
 NATIVE_FOLDERS = ("core", "ipc", "arch", "runtime", "client", "remote", "lab")
@@ -363,6 +363,14 @@ def test_no_python_module_needs_itself_to_be_loaded() -> None:
 
 def test_no_native_file_includes_one_that_does_not_stand_below_it() -> None:
     assert list(native_faults(ROOT / "native")) == []
+
+
+def test_the_header_of_all_headers_has_each_public_one_once() -> None:
+    folder = ROOT / "native" / "include" / "kcoro"
+    listed = re.findall(
+        r"^#include <kcoro/(\w+\.h)>", (folder / "kcoro.h").read_text(), re.MULTILINE
+    )
+    assert sorted(listed) == sorted({path.name for path in folder.glob("*.h")} - {"kcoro.h"})
 
 
 def test_a_row_names_each_thing_once() -> None:

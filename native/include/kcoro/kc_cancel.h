@@ -16,6 +16,7 @@ typedef struct kc_cancel kc_cancel;
 
 /* One reference. parent NULL: a root. The child of one that is set begins set. A child keeps its parent. KC_ENOMEM. */
 KC_API int kc_cancel_make(kc_cancel *parent, kc_cancel **cancel_out);
+/* One more reference, one less; NULL is allowed. */
 KC_API void kc_cancel_keep(kc_cancel *cancel);
 KC_API void kc_cancel_drop(kc_cancel *cancel);
 

@@ -31,7 +31,7 @@ typedef struct kc_channel kc_channel;
  * KC_ENOTSUP. Otherwise channels like all others of that engine, under its lock, which anybody may use by ticket. One
  * hub for an engine (KC_EBUSY). KC_ENOMEM. */
 KC_API int kc_hub_make(kc_engine *engine, kc_hub **hub_out);
-/* No channel of it may be in use. Frees the engine if it is its own. */
+/* No channel of it may be in use. Frees the engine if it is its own. NULL is allowed. */
 KC_API void kc_hub_free(kc_hub *hub);
 KC_API kc_engine *kc_hub_engine(kc_hub *hub);
 
@@ -49,13 +49,14 @@ typedef struct kc_channel_config {
 /* One reference. KC_EINVAL, KC_ENOMEM, KC_EDQUOT. */
 KC_API int kc_channel_make(kc_hub *hub, const kc_channel_config *config, kc_channel **channel_out);
 KC_API void kc_channel_keep(kc_channel *channel);
-/* The last one destroys a local channel. */
+/* The last one destroys a local channel. NULL is allowed. */
 KC_API void kc_channel_drop(kc_channel *channel);
 /* No new sends; what was accepted and senders that wait still drain. Idempotent. */
 KC_API int kc_channel_close(kc_channel *channel);
 /* Everybody who waits gets KC_ECANCELED; what waits is dropped. Idempotent. */
 KC_API int kc_channel_destroy(kc_channel *channel, uint32_t reason);
-/* Messages that wait; negative: a code. */
+/* Messages in it: those that wait, and those that a receiver holds to acknowledge them (of a daemon's, or an engine's
+ * that is used by ticket). Negative: a code. */
 KC_API int64_t kc_channel_depth(kc_channel *channel);
 /* A local channel's ticket at its hub's engine, for kc_chan_measure and the like; 0 of a remote one. */
 KC_API kc_chan kc_channel_ticket(const kc_channel *channel);

@@ -73,8 +73,8 @@ KC_API const kc_ipc_transport *kc_ipc_pair_transport(void);
 /* All 0 is: the usual daemon, usual bounds. Callers wait for room in the first four bounds. The other three are of what
  * the daemon sends: what goes beyond them ends the connection with KC_EPROTO, and kc_ipc_why names the bound. */
 typedef struct kc_ipc_config {
-    const char *address;     /* PATH, stream:PATH or seqpacket:PATH; NULL: $KCORO_SOCKET, else the first that exists of
-                                the user's and the system's path */
+    const char *address;     /* PATH, stream:PATH or seqpacket:PATH; NULL: $KCORO_SOCKET. Where that is not set, or
+                                either is empty: the first that exists of the user's and the system's path */
     const char *client_name; /* what the daemon's log calls us; NULL: nothing */
     int32_t connect_timeout_ms; /* 0: 10,000 */
     int32_t grace_ms;           /* 0: 5,000. A reply that is overdue by so much means that the connection is broken,
@@ -190,7 +190,9 @@ typedef struct kc_ipc_chan_info {
 /* Makes it, or opens the one of that name if all that is asked for agrees. name NULL: anonymous. config may be NULL. */
 KC_API int kc_ipc_make(kc_ipc *ipc, const char *name, const kc_ipc_chan_config *config, kc_ipc_chan **chan_out);
 
-/* Opens one that is there, or waits so long until somebody has made it. rights: KC_FLAG_CHAN_READ, _WRITE; 0: both. */
+/* Opens one that is there, or waits so long until somebody has made it. rights: KC_FLAG_CHAN_READ, _WRITE; 0: both; any
+ * other bit: KC_EINVAL. Of several handles on one channel through one connection each may do what any of them may.
+ * KC_ENOENT: a try, and there is none; KC_ETIME: nobody has made it by then. */
 KC_API int kc_ipc_open(kc_ipc *ipc, const char *name, uint32_t rights, int32_t timeout_ms, kc_ipc_chan **chan_out);
 KC_API int kc_ipc_open_id(kc_ipc *ipc, uint32_t chan_id, uint32_t rights, kc_ipc_chan **chan_out);
 
@@ -345,7 +347,9 @@ KC_API void kc_ipc_op_free(kc_ipc_op *op);
 
 /* --- shared memory ------------------------------------------------------------------------------------------------ */
 
-/* Shared memory of so many bytes, rounded up to pages, sealed and made known to the daemon. */
+/* Shared memory of so many bytes, rounded up to pages, all of it there at once, sealed and made known to the daemon.
+ * KC_ENOMEM: the machine has not so much. KC_EDQUOT: the daemon lets one user share less. KC_EINVAL: of 0 bytes, or no
+ * length of memory. KC_ENOTSUP: this daemon, or this kernel, has no shared memory. */
 KC_API int kc_ipc_region_make(kc_ipc *ipc, size_t bytes, kc_ipc_region **region_out);
 
 /* Frees it. KC_EBUSY, and it is still there: loans of it are out, or messages in it wait or are read. Of a connection

@@ -9,6 +9,7 @@
  *   KC_EBADF        the same: it was disconnected here, or belongs to the process that forked this one
  *   KC_ENOENT, KC_EACCES, KC_EDQUOT, KC_ENOTSUP  the daemon refuses; kc_ipc_advice says it in words
  *   KC_ENOMEM       no memory is left, here or there
+ * A deadline more than 2^31 ms (24 days) away is none: the protocol has no number for it, and none is early.
  *
  * Where the daemon knows more than kc_channel.h can say (acknowledgement, files, who sent it) use kc_ipc.h, and the
  * calls below where a cancel may end it.

@@ -30,7 +30,8 @@ typedef struct kc_sched_config {
     uint32_t stacks_kept; /* free stacks kept for the next spawn; 0 = 1,024 */
 } kc_sched_config;
 
-/* config NULL: all zeros. KC_ENOMEM (memory or threads), KC_EINVAL. */
+/* config NULL: all zeros. KC_ENOMEM (memory or threads), KC_EINVAL (more than 256 workers or 1 GiB of stack, a flag
+ * that is none). */
 KC_API int kc_sched_make(const kc_sched_config *config, kc_sched **sched_out);
 /* Waits until every coroutine of it has finished, then ends the workers. Not from a worker. Whoever may wait for ever
  * must be ended before (cancel, close): kc_sched_drain with a deadline says whether any is left. NULL is allowed. */

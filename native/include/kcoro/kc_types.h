@@ -2,7 +2,8 @@
  *
  * Codes (KC_OK, KC_EAGAIN, ...) and the ids of counters stand in kc_wire.h, which is generated, so that C, Python and
  * the wire can never disagree. A call returns KC_OK, a documented positive outcome (KC_PARKED), or a negative KC_E*,
- * and a negative answer means that nothing was changed.
+ * and a negative answer means that nothing was changed. A pointer is that of something that is there; NULL is allowed
+ * for 0 bytes and where a header says so, and nowhere else.
  *
  * A ticket names one life of one record: {generation:32, index:32}, index >= 1, so 0 is no ticket. A ticket that has
  * outlived its record is answered with KC_ENOENT and never meets the record's next life.

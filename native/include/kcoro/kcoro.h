@@ -29,6 +29,7 @@
 #include <kcoro/kc_channel.h> /* sends, receives and selects of coroutines and threads */
 #include <kcoro/kc_task.h>    /* scopes of coroutines */
 #include <kcoro/kc_actor.h>   /* coroutines that receive from one channel */
+#include <kcoro/kc_remote.h>  /* the daemon's channels by the calls of the runtime's */
 #endif
 
 #endif

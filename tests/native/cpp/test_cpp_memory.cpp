@@ -189,6 +189,22 @@ CPP_TEST(a_descriptor_of_any_backend_is_released_once) {
     CPP_EMPTY(h);
 }
 
+CPP_TEST(a_pool_that_no_memory_can_hold_is_refused) {
+    kcoro::hub h;
+    for (const std::size_t bytes : {SIZE_MAX, SIZE_MAX / 2, SIZE_MAX / 2 - 100, SIZE_MAX / 64}) {
+        errc refused = errc::ok;
+        try {
+            const block_pool pool(h, 64, bytes);
+        } catch (const kcoro::error &e) {
+            refused = e.kc();
+        }
+        CPP_EQ(refused, errc::no_memory);
+    }
+    CPP_EQ(lease_channel::make(h, kcoro::buffered(0)).code(), errc::invalid);
+    CPP_CHECK(lease_channel::make(h, kcoro::buffered(1)).has_value());
+    CPP_EMPTY(h);
+}
+
 int main() {
     CPP_RUN(what_was_written_is_read_in_the_same_memory);
     CPP_RUN(blocks_come_back_from_every_end);
@@ -197,5 +213,6 @@ int main() {
     CPP_RUN(a_select_lends_and_borrows);
     CPP_RUN(blocks_go_round_between_producers_and_consumers);
     CPP_RUN(a_descriptor_of_any_backend_is_released_once);
+    CPP_RUN(a_pool_that_no_memory_can_hold_is_refused);
     return test::report();
 }

@@ -1,4 +1,5 @@
 /* test_cpp_result.cpp: results, errors, deadlines. */
+#include <cmath>
 #include <memory>
 #include <string>
 
@@ -99,6 +100,23 @@ static_assert(moves_only<kcoro::loan>);
 static_assert(moves_only<kcoro::lease>);
 static_assert(moves_only<kcoro::task<int>>);
 
+CPP_TEST(a_duration_beyond_the_clock_is_long_past_or_never) {
+    using kcoro::detail::nanoseconds;
+    CPP_EQ(nanoseconds(std::chrono::hours(-3'000'000)), INT64_MIN); /* 64 bits of ns wrap to some time to come */
+    CPP_EQ(nanoseconds(std::chrono::hours::min()), INT64_MIN);
+    CPP_EQ(nanoseconds(std::chrono::duration<double>(-1e30)), INT64_MIN);
+    CPP_EQ(nanoseconds(std::chrono::hours(3'000'000)), KC_NEVER);
+    CPP_EQ(nanoseconds(std::chrono::hours::max()), KC_NEVER);
+    CPP_EQ(nanoseconds(std::chrono::duration<double>(std::nan(""))), KC_NEVER);
+    kcoro::hub h;
+    const kcoro::channel<int> silent(h);
+    CPP_EQ(silent.receive(std::chrono::hours::min()).code(), errc::time);
+    using kcoro::detail::milliseconds_until; /* of a daemon's channel: never early, never wrapped round */
+    CPP_EQ(milliseconds_until(kc_after_ns(nanoseconds(std::chrono::hours(24 * 30)))), -1);
+    CPP_EQ(milliseconds_until(INT64_MIN), 0);
+    CPP_EQ(milliseconds_until(KC_NEVER), -1);
+}
+
 int main() {
     CPP_RUN(a_result_has_a_value_or_a_code);
     CPP_RUN(value_throws_the_code_of_a_result_without_one);
@@ -106,5 +124,6 @@ int main() {
     CPP_RUN(codes_are_those_of_the_wire);
     CPP_RUN(deadlines_are_the_monotonic_clock_and_never_early);
     CPP_RUN(a_patience_has_a_deadline_and_a_cancel);
+    CPP_RUN(a_duration_beyond_the_clock_is_long_past_or_never);
     return test::report();
 }

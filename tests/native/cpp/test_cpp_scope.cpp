@@ -355,6 +355,36 @@ CPP_TEST(a_producer_that_waits_ends_with_its_scope) {
     CPP_EQ(numbers.try_receive().code(), errc::closed);
 }
 
+CPP_TEST(what_a_child_threw_is_what_in_scope_throws_when_the_body_was_cancelled_by_it) {
+    const kcoro::scheduler s = test::workers(2);
+    std::string said;
+    const auto fails = [&](auto &&thrown_by_body) {
+        try {
+            kcoro::in_scope(s, [&](kcoro::scope &children) {
+                children.launch([] { throw std::runtime_error("child"); }).value();
+                (void)children.cancel_of().wait();
+                thrown_by_body(children);
+            });
+        } catch (const std::exception &e) {
+            said = e.what();
+        }
+    };
+    fails([](const kcoro::scope &children) { children.launch([] {}).value(); });
+    CPP_CHECK(said == "child");
+    fails([](const kcoro::scope &) { throw std::logic_error("body"); });
+    CPP_CHECK(said == "body"); /* news of its own */
+    bool cancelled = false;
+    try {
+        kcoro::in_scope(s, [](kcoro::scope &children) {
+            (void)children.cancel();
+            children.launch([] {}).value();
+        });
+    } catch (const kcoro::error &e) {
+        cancelled = e.kc() == errc::cancelled;
+    }
+    CPP_CHECK(cancelled); /* and nobody failed */
+}
+
 int main() {
     CPP_RUN(a_spawned_function_runs_and_is_destroyed);
     CPP_RUN(leaving_a_scope_leaves_no_child);
@@ -370,5 +400,6 @@ int main() {
     CPP_RUN(an_actor_ends_by_stop_by_cancel_by_itself_and_by_an_exception);
     CPP_RUN(an_actor_that_has_ended_is_done_with_its_channel);
     CPP_RUN(a_producer_that_waits_ends_with_its_scope);
+    CPP_RUN(what_a_child_threw_is_what_in_scope_throws_when_the_body_was_cancelled_by_it);
     return test::report();
 }

@@ -1,5 +1,6 @@
 /* test_cpp_select.cpp: exactly one clause takes effect, and the others are as if they had not been. */
 #include <memory>
+#include <stdexcept>
 #include <string>
 
 #include "cpp_test.hpp"
@@ -179,6 +180,42 @@ CPP_TEST(selects_that_meet_selects_lose_and_double_nothing) {
         crossed(count);
 }
 
+struct fragile {
+    int value;
+    bool breaks = false;
+    explicit fragile(int v, bool b = false) : value(v), breaks(b) {}
+    fragile(fragile &&other) : value(other.value), breaks(other.breaks) {
+        if (breaks)
+            throw std::runtime_error("it breaks");
+        other.value = -1;
+    }
+    fragile &operator=(fragile &&other) noexcept {
+        value = std::exchange(other.value, -1);
+        return *this;
+    }
+};
+
+CPP_TEST(what_a_clause_was_to_send_is_back_where_another_ones_move_throws) {
+    kcoro::hub h;
+    {
+        const channel<fragile> c(h, kcoro::buffered(4));
+        fragile first(1), second(2, true), third(3);
+        bool thrown = false;
+        try {
+            (void)kcoro::select(on_send(c, std::move(first)), on_send(c, std::move(second)),
+                                on_send(c, std::move(third)));
+        } catch (const std::runtime_error &) {
+            thrown = true;
+        }
+        CPP_CHECK(thrown);
+        CPP_EQ(first.value, 1);
+        CPP_EQ(second.value, 2);
+        CPP_EQ(third.value, 3);
+        CPP_EQ(c.depth(), 0);
+    }
+    CPP_EMPTY(h);
+}
+
 int main() {
     CPP_RUN(the_winners_function_is_called_with_what_came);
     CPP_RUN(a_send_that_lost_has_its_value_back);
@@ -187,5 +224,6 @@ int main() {
     CPP_RUN(the_first_wins_or_each_in_its_turn);
     CPP_RUN(the_first_of_several_types_is_a_variant);
     CPP_RUN(selects_that_meet_selects_lose_and_double_nothing);
+    CPP_RUN(what_a_clause_was_to_send_is_back_where_another_ones_move_throws);
     return test::report();
 }

@@ -77,7 +77,7 @@ public:
         collect();
         return code_of(rc);
     }
-    /* Messages that wait; 0 when it is gone. */
+    /* Messages in it, those that wait and those held to be acknowledged; 0 when it is gone. */
     std::size_t depth() const noexcept {
         const std::int64_t depth = detail::parked([this] { return kc_channel_depth(raw_); });
         return depth > 0 ? static_cast<std::size_t>(depth) : 0;

@@ -16,13 +16,15 @@ namespace kcoro {
 
 namespace detail {
 
-/* What is left until then in milliseconds, rounded up; negative: for ever. */
+/* What is left until then in milliseconds, rounded up; negative: for ever, also where the daemon has no number for it
+ * (more than 24 days). */
 inline std::int32_t milliseconds_until(std::int64_t deadline_ns) noexcept {
     if (deadline_ns == KC_NEVER)
         return -1;
-    const std::int64_t left_ns = deadline_ns - kc_now_ns();
-    const std::int64_t left = left_ns <= 0 ? 0 : left_ns / 1'000'000 + (left_ns % 1'000'000 != 0);
-    return static_cast<std::int32_t>(std::min<std::int64_t>(left, INT32_MAX));
+    const std::int64_t now_ns = kc_now_ns();
+    const std::int64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+    const std::int64_t left = left_ns / 1'000'000 + (left_ns % 1'000'000 != 0);
+    return left > INT32_MAX ? -1 : static_cast<std::int32_t>(left);
 }
 inline kc_ipc_wish wish_of(const patience &how, std::uint32_t flags) noexcept {
     return {milliseconds_until(how.deadline_ns()), flags, 0, 0};
@@ -110,7 +112,8 @@ public:
     result<void> destroy(unless_cancelled how = {}) const noexcept {
         return code_of(detail::parked([&] { return kc_remote_destroy(raw_, nullptr, how.cancel()); }));
     }
-    /* Messages that wait; 0 when it is gone, or nobody waited for the answer. */
+    /* Messages in it, those that wait and those held to be acknowledged; 0 when it is gone, or nobody waited for the
+     * answer. */
     std::size_t depth(unless_cancelled how = {}) const noexcept {
         std::uint64_t stats[KC_STAT_END] = {};
         const int rc = detail::parked([&] { return kc_remote_statistics(raw_, how.cancel(), stats); });

@@ -32,14 +32,21 @@ struct alignas(std::max_align_t) block : envelope {
 struct pool_state {
     pool_state(const hub &h, std::uint32_t number, std::size_t bytes)
         : free(h, buffered(number)), block_bytes(bytes), stride(stride_of(bytes)),
-          slab(std::make_unique<std::max_align_t[]>(number * stride / sizeof(std::max_align_t))) {
+          slab(std::make_unique<std::max_align_t[]>(words_of(number, stride))) {
         for (std::uint32_t i = 0; i < number; i++) {
             std::construct_at(at(i), this, i);
             free.try_send(i).value();
         }
     }
-    static std::size_t stride_of(std::size_t bytes) noexcept {
+    /* No object is longer than `most`. */
+    static constexpr std::size_t most = PTRDIFF_MAX - 2 * sizeof(block);
+    static std::size_t stride_of(std::size_t bytes) {
+        require(bytes <= most ? KC_OK : KC_ENOMEM, "kcoro::block_pool");
         return sizeof(block) + (bytes + sizeof(block) - 1) / sizeof(block) * sizeof(block);
+    }
+    static std::size_t words_of(std::size_t number, std::size_t stride) {
+        require(number <= most / stride ? KC_OK : KC_ENOMEM, "kcoro::block_pool");
+        return number * stride / sizeof(std::max_align_t);
     }
     block *at(std::uint32_t i) noexcept {
         return reinterpret_cast<block *>(reinterpret_cast<std::byte *>(slab.get()) + i * stride);
@@ -134,6 +141,11 @@ public:
     using value_type = lease;
     explicit lease_channel(const hub &h, const kind &k = rendezvous()) {
         detail::require(open_on(h, k, 0), "kcoro::lease_channel");
+    }
+    static result<lease_channel> make(const hub &h, const kind &k = rendezvous()) noexcept {
+        lease_channel c(nullptr, {});
+        const int rc = c.open_on(h, k, 0);
+        return rc == KC_OK ? result<lease_channel>(std::move(c)) : result<lease_channel>(code_of(rc));
     }
     lease_channel share() const noexcept { return kc_channel_keep(raw_), lease_channel(raw_, post_); }
 

@@ -2,8 +2,8 @@
  *
  * A closed channel, a deadline and a cancel are ordinary ends, so no call throws for them: it answers with a result,
  * and whoever prefers exceptions says so at the place: `channel.receive().value()` throws kcoro::error. Constructors
- * throw, because an object that is there works; their namesakes `make` answer with a result. Without exceptions
- * (-fno-exceptions) what would throw ends the program.
+ * throw, because an object that is there works; where there is a namesake `make`, it answers with a result. Without
+ * exceptions (-fno-exceptions) what would throw ends the program.
  */
 #ifndef KCORO_CPP_RESULT_HPP
 #define KCORO_CPP_RESULT_HPP

@@ -105,7 +105,8 @@ public:
         const result<void> done = launch(std::forward<F>(f), name, &co);
         return done ? result<coroutine>(coroutine(co)) : result<coroutine>(done.code());
     }
-    /* Until no coroutine is left: a thread, not a coroutine of it. */
+    /* Until no coroutine is left: a thread, not a coroutine of it. An executor's drivers and an actor are coroutines
+     * too. */
     result<void> drain(time_point deadline = time_point::max()) const noexcept {
         return code_of(kc_sched_drain(raw_, detail::nanoseconds(deadline)));
     }

@@ -143,15 +143,36 @@ private:
     std::unique_ptr<state> state_;
 };
 
+namespace detail {
+
+/* What the body does. A child that throws cancels the scope, so the body may then throw errc::cancelled: that is no
+ * news. */
+template <class F> decltype(auto) in_body(scope &s, F &&body) {
+#if KCORO_CPP_EXCEPTIONS
+    try {
+        return std::invoke(std::forward<F>(body), s);
+    } catch (const error &e) {
+        if (e.kc() == errc::cancelled && s.failed())
+            s.join();
+        throw;
+    }
+#else
+    return std::invoke(std::forward<F>(body), s);
+#endif
+}
+
+} // namespace detail
+
 /* body(scope &) in a scope of its own: when it returns all children have ended by themselves, and what the first of
- * them threw is thrown here; when it throws they were cancelled and have ended. */
+ * them threw is thrown here; when it throws they were cancelled and have ended. Where a child's failure is why the body
+ * throws errc::cancelled, it is the child's that is thrown. */
 template <class F> decltype(auto) in_scope(const scheduler &on, F &&body) {
     scope s(on);
     if constexpr (std::is_void_v<std::invoke_result_t<F, scope &>>) {
-        std::invoke(std::forward<F>(body), s);
+        detail::in_body(s, std::forward<F>(body));
         s.join();
     } else {
-        auto answer = std::invoke(std::forward<F>(body), s);
+        auto answer = detail::in_body(s, std::forward<F>(body));
         s.join();
         return answer;
     }

@@ -133,15 +133,31 @@ struct nothing {
     template <class... Args> void operator()(Args &&...) const noexcept {}
 };
 
+/* All clauses, or none: what is to be sent is back in its place if a later clause cannot be armed, or throws. */
+template <class Clauses, std::size_t... I>
+int arm_all(Clauses &clauses, std::array<kc_channel_clause, sizeof...(I)> &raw, std::index_sequence<I...>) {
+    int rc = KC_OK;
+#if KCORO_CPP_EXCEPTIONS
+    try {
+#endif
+        (void)((rc = std::get<I>(clauses).arm(raw[I]), rc == KC_OK) && ...);
+#if KCORO_CPP_EXCEPTIONS
+    } catch (...) {
+        (std::get<I>(clauses).lose(), ...);
+        throw;
+    }
+#endif
+    return rc;
+}
+
 /* The engine's view of the clauses, and back. */
 template <class Clauses, std::size_t... I>
-selection run(order by, std::uint32_t flags, patience how, Clauses &&clauses, std::index_sequence<I...>) {
+selection run(order by, std::uint32_t flags, patience how, Clauses &&clauses, std::index_sequence<I...> all) {
     std::array<kc_channel_clause, sizeof...(I)> raw{};
     std::uint32_t index = 0;
-    int rc = KC_OK;
     kc_cancel *cancel = how.cancel(); /* else that of the first channel that is bound */
     ((cancel = cancel != nullptr ? cancel : std::get<I>(clauses).of().bound()), ...);
-    (void)((rc = std::get<I>(clauses).arm(raw[I]), rc == KC_OK) && ...);
+    int rc = arm_all(clauses, raw, all);
     const bool asked = rc == KC_OK;
     if (asked)
         rc = parked([&] {

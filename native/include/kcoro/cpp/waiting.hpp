@@ -49,10 +49,13 @@ template <class F> auto parked(F &&f) noexcept(noexcept(f())) {
 template <class F> auto parked(F &&f) { return f(); }
 #endif
 
-/* Rounded up; KC_NEVER near the end of 64 bits. */
+/* Rounded up; KC_NEVER near the end of 64 bits, and for what is no number; long past near their beginning. */
 template <class Rep, class Period> std::int64_t nanoseconds(std::chrono::duration<Rep, Period> d) noexcept {
-    if (std::chrono::duration_cast<std::chrono::duration<double>>(d).count() > 9e9)
+    const double seconds = std::chrono::duration_cast<std::chrono::duration<double>>(d).count();
+    if (!(seconds <= 9e9))
         return KC_NEVER;
+    if (seconds < -9e9)
+        return INT64_MIN;
     return std::chrono::ceil<std::chrono::nanoseconds>(d).count();
 }
 inline std::int64_t nanoseconds(time_point t) noexcept { return nanoseconds(t.time_since_epoch()); }
