@@ -29,7 +29,7 @@ def create_memory(size: int, fill: Fill | None = None) -> tuple[mmap.mmap, Loose
     own = Loose()
     try:
         own.extend(map(_memfd, ("kcoro-region",)))
-        os.posix_fallocate(own[0], 0, size)
+        _allocate(own[0], size)
     except OSError as error:
         raise _exhausted(size, error) from None
     if fill is not None:
@@ -40,6 +40,14 @@ def create_memory(size: int, fill: Fill | None = None) -> tuple[mmap.mmap, Loose
     except OSError as error:
         raise _exhausted(size, error) from None
     return memory, own
+
+
+def _allocate(number: int, size: int) -> None:
+    """To fill a file that is longer than all memory would end with nobody's memory left, and not
+    with an error: it is not begun."""
+    if size > PAGE * os.sysconf("SC_PHYS_PAGES"):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+    os.posix_fallocate(number, 0, size)
 
 
 def _exhausted(size: int, error: OSError) -> PoolExhausted:

@@ -68,6 +68,17 @@ def test_a_kernel_without_the_executable_seal_is_asked_again(
     assert [bool(flags & memory.MFD_NOEXEC_SEAL) for flags in asked] == [True, False]
 
 
+def test_more_memory_than_the_machine_has_is_refused_before_any_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Were it asked for, all others on the machine would be without memory before the error came."""
+    asked: list[int] = []
+    monkeypatch.setattr(os, "posix_fallocate", lambda *words: asked.append(words[2]))
+    with pytest.raises(PoolExhausted, match="Cannot allocate memory"):
+        create_memory(1 << 50)
+    assert asked == []
+
+
 def test_no_memory_is_an_exhausted_pool_and_leaks_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(number: int, offset: int, size: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
