@@ -71,7 +71,7 @@ def test_a_kernel_without_the_executable_seal_is_asked_again(
 def test_more_memory_than_the_machine_has_is_refused_before_any_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Were it asked for, all others on the machine would be without memory before the error came."""
+    """Were it asked for, nobody on the machine would have memory left before the error came."""
     asked: list[int] = []
     monkeypatch.setattr(os, "posix_fallocate", lambda *words: asked.append(words[2]))
     with pytest.raises(PoolExhausted, match="Cannot allocate memory"):
