@@ -92,6 +92,8 @@ target_link_options(test_rt_closing PRIVATE "-Wl,--wrap=close")
 target_link_options(test_client_awaited PRIVATE "-Wl,--wrap=getpid")
 # To look takes time there, and nothing else does.
 target_link_options(test_turn_crowd PRIVATE "-Wl,--wrap=kc_turn_clock,--wrap=epoll_wait")
+# No round is over because its time is.
+target_link_options(test_turn_shares PRIVATE "-Wl,--wrap=kc_turn_clock")
 # The kernel refuses a call there.
 foreach(name test_rt_old_kernel test_rt_lock_refused)
   target_link_options("${name}" PRIVATE "-Wl,--wrap=syscall")
