@@ -25,21 +25,19 @@ static inline uint32_t kc_order_throw(uint64_t *dice, uint32_t n) {
     return (uint32_t)((((z ^ (z >> 31)) >> 32) * n) >> 32);
 }
 
-/* Durstenfeld's algorithm 235 (1964), from the front. Who holds the dice holds their lock. */
+/* Durstenfeld's algorithm 235 (1964), from the inside out: each comes to any place among those before it, and who stood
+ * there goes to the end. Who holds the dice holds their lock. */
 static inline void kc_order_draw(kc_order *order, uint32_t count, bool biased, uint64_t *dice) {
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t drawn = i == 0 || biased ? i : kc_order_throw(dice, i + 1);
         order->at[i] = (uint8_t)i;
-#if KC_MUTANT == 85 /* only where a select begins is drawn: it goes on in the caller's order */
-    for (uint32_t i = 0, first = kc_order_throw(dice, count); i < count && !biased; i++)
-        order->at[i] = (uint8_t)((first + i) % count);
-    return;
-#endif
-    for (uint32_t i = 0; i + 1 < count && !biased; i++) {
-        uint32_t drawn = i + kc_order_throw(dice, count - i);
-        uint8_t at = order->at[drawn];
-        order->at[drawn] = order->at[i];
-        order->at[i] = at;
+        order->at[i] = order->at[drawn];
+        order->at[drawn] = (uint8_t)i;
     }
+#if KC_MUTANT == 85 /* only where a select begins is drawn: it goes on in the caller's order */
+    for (uint32_t i = 0, first = order->at[0]; i < count && !biased; i++)
+        order->at[i] = (uint8_t)((first + i) % count);
+#endif
 }
 
 #endif
