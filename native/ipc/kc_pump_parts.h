@@ -133,6 +133,8 @@ void kc_pump_fatal(kc_pump *pump, kc_connection *conn, uint16_t cmd, int32_t cod
 /* Puts the frame into the control queue, and the connection behind its barrier; answered when it is too long.
  * ungranted: a hot one without its handle (1.0). */
 void kc_pump_hold(kc_pump *pump, kc_connection *conn, kc_inbound *frame, bool ungranted);
+/* What a held frame has kept goes back. */
+void kc_pump_held_free(kc_pump *pump, const kc_connection *conn, kc_held *held);
 /* Lets later frames of the connection run. */
 void kc_pump_lift(kc_pump *pump, kc_connection *conn);
 

@@ -55,10 +55,7 @@ int kc_pump_control_file(kc_pump *pump, kc_conn ticket, int32_t *file_out)
 /* The frame behind the barrier is dealt with; later ones may run. */
 static void kc_control_over(kc_pump *pump, kc_connection *conn)
 {
-    kc_bodies_drop(pump->conns.engine, &pump->conns.memory, &conn->held.bodies);
-    kc_memory_give(&pump->conns.memory, conn->held.payload, conn->held.payload_bytes);
-    kc_files_drop(&pump->conns, conn, &conn->held.files);
-    conn->held = (kc_held){0};
+    kc_pump_held_free(pump, conn, &conn->held);
     kc_pump_lift(pump, conn);
 }
 

@@ -29,7 +29,7 @@ static bool kc_held_payload(kc_memory *memory, kc_held *held, kc_inbound *frame)
     return true;
 }
 
-static void kc_held_free(kc_pump *pump, const kc_connection *conn, kc_held *held)
+void kc_pump_held_free(kc_pump *pump, const kc_connection *conn, kc_held *held)
 {
     kc_files_drop(&pump->conns, conn, &held->files);
     kc_bodies_drop(pump->conns.engine, &pump->conns.memory, &held->bodies);
@@ -130,6 +130,6 @@ int kc_pump_resubmit(kc_pump *pump, kc_conn ticket)
     }
     kc_pump_lift(pump, conn);
     int code = conn->state < KC_CONN_CLOSING ? kc_held_again(pump, conn, &held) : KC_OK;
-    kc_held_free(pump, conn, &held);
+    kc_pump_held_free(pump, conn, &held);
     return code;
 }
