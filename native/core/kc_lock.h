@@ -26,7 +26,7 @@ typedef struct kc_lock {
     uint32_t by_word;      /* 1: it holds the word */
     uint32_t suitor;       /* who alone may own it, 0: anybody */
     uint32_t last, streak; /* who held the word last, and how often in a row */
-    uint32_t doublings;    /* of the streak that makes it somebody's: how often it was taken back */
+    uint32_t doublings;    /* of the streak that makes it somebody's: at each time it was taken back, or not given */
 } kc_lock;
 
 void kc_lock_take(kc_lock *lock);

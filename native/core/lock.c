@@ -134,10 +134,12 @@ static bool has_ended(uint32_t thread) {
 }
 
 static KC_RARE void offer(kc_lock *lock, uint32_t me) {
-    if (lock->suitor == 0 || has_ended(lock->suitor))
+    if (lock->suitor == 0 || has_ended(lock->suitor)) {
         give_away(lock, me);
-    else
+    } else {
         lock->streak = 0;
+        lock->doublings += lock->doublings < DOUBLINGS; /* to ask costs two system calls */
+    }
 }
 
 static void notice(kc_lock *lock, uint32_t me) {
