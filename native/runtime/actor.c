@@ -55,6 +55,7 @@ static bool was_stopped(kc_actor *a) {
 
 /* What ended it: its handler's negative answer, whatever came meanwhile; else why nothing was received any more. */
 static int serve(kc_actor *a) {
+    const kc_co *self = kc_co_self();
     kc_actor_message message;
     int answer = KC_OK;
     int rc = KC_OK;
@@ -65,6 +66,8 @@ static int serve(kc_actor *a) {
     while (answer >= 0 && (rc = receive(a, &message)) == KC_OK) {
 #endif
         answer = a->config.fn(a->config.arg, &message);
+        if (kc_co_self() != self) /* in a child of fork, which has the parent's messages as well (forked.c) */
+            abort();
         (void)atomic_fetch_add_explicit(&a->count, 1, memory_order_relaxed);
     }
     if (rc == KC_ECANCELED && was_stopped(a))

@@ -111,6 +111,16 @@ void kc_co_give_back(kc_co *co) {
     kc_co_arrive(co);
 }
 
+/* Whoever resumed one that forked is the parent's in the child, as if it had forked itself (forked.c): its thread is no
+ * worker there. */
+static kc_co *still_here(const kc_here *mine, kc_co *outer) {
+    if (outer != NULL && kc_co_sched(outer) != NULL && mine->worker == NULL) {
+        outer->fn = NULL;
+        outer = NULL;
+    }
+    return outer;
+}
+
 /* Runs it here until it leaves. */
 static void enter(kc_co *co) {
     kc_here *mine = kc_here_get(); /* whoever resumes a coroutine stays on its thread meanwhile */
@@ -123,7 +133,7 @@ static void enter(kc_co *co) {
     kc_fibre_leave(&back.fibre, &co->side.fibre, 0);
     kc_switch(&back.context, &co->side.context);
     kc_fibre_enter(&back.fibre, &co->side.fibre);
-    mine->co = outer;
+    mine->co = still_here(mine, outer);
 }
 
 /* What became of it, once it has left. */

@@ -9,11 +9,12 @@
  * A coroutine that nobody schedules belongs to the child as it did to its parent.
  */
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 
 #include "kc_coroutine.h"
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int watched = KC_ENOMEM;
+static _Atomic bool watched;
 
 static void forget_parent(void) {
     kc_here *here = kc_here_get();
@@ -29,9 +30,9 @@ static void forget_parent(void) {
     here->worker = NULL;
 }
 
-static void watch(void) { watched = pthread_atfork(NULL, NULL, forget_parent) == 0 ? KC_OK : KC_ENOMEM; }
-
+/* Two that come at once both ask for it: to forget twice is to forget. */
 int kc_fork_watch(void) {
-    (void)pthread_once(&once, watch);
-    return watched;
+    if (!atomic_load_explicit(&watched, memory_order_acquire) && pthread_atfork(NULL, NULL, forget_parent) == 0)
+        atomic_store_explicit(&watched, true, memory_order_release);
+    return atomic_load_explicit(&watched, memory_order_acquire) ? KC_OK : KC_ENOMEM;
 }

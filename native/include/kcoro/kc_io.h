@@ -32,7 +32,8 @@ KC_API int kc_io_forget(kc_sched *sched, int fd);
 
 typedef void (*kc_block_fn)(void *arg);
 /* Runs fn(arg) in a thread that may wait, and returns when it has returned; what fn did is seen then. Outside of a
- * scheduler it runs here. KC_OK; KC_ENOMEM (no thread can be had): fn did not run. */
+ * scheduler it runs here. KC_OK; KC_ENOMEM (no thread can be had): fn did not run. In a child that fn forked it may not
+ * return: whoever called is in the parent. */
 KC_API int kc_block_call(kc_block_fn fn, void *arg);
 /* The same, but for a cancel that comes before a thread took it: KC_ECANCELED, fn did not and will not run. Once it was
  * begun the cancel changes nothing: whoever called waits for it, as what `arg` names is in use until then.

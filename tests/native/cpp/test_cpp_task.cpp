@@ -1,5 +1,10 @@
 /* test_cpp_task.cpp: tasks of C++20: what they await, who resumes them, and what becomes of exceptions and of depth. */
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
+#include <csignal>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -379,8 +384,44 @@ CPP_TEST(no_number_of_workers_or_drivers_is_as_many_as_there_are) {
     CPP_EQ(tasks.run([]() -> task<int> { co_return 7; }()), 7);
 }
 
+struct forking {
+    pid_t parent = ::getpid();
+    int status = 0; /* of the child */
+    int ran = 0;
+};
+static void fork_and_go_on(forking &f) {
+    const pid_t child = ::fork();
+    if (child != 0) {
+        CPP_EQ(::waitpid(child, &f.status, 0), child);
+    } else {
+        const rlimit none{};
+        (void)::setrlimit(RLIMIT_CORE, &none);
+        (void)::alarm(30);
+    }
+}
+static task<> forks_at_the_first(forking &f) {
+    if (::getpid() != f.parent)
+        ::_exit(3); /* twice: here and in the parent */
+    if (f.ran++ == 0)
+        fork_and_go_on(f);
+    co_return;
+}
+
+/* Decision 0077. */
+CPP_TEST(a_child_that_a_task_forked_runs_none_of_its_parents_tasks) {
+    const kcoro::scheduler s = test::workers(1);
+    const executor run(s);
+    forking f;
+    for (int i = 0; i < 3; i++)
+        run.spawn(forks_at_the_first(f));
+    run.join();
+    CPP_CHECK(WIFSIGNALED(f.status) && WTERMSIG(f.status) == SIGABRT);
+    CPP_EQ(f.ran, 3);
+}
+
 int main() {
     CPP_RUN(a_task_answers_what_it_returns_or_throws);
+    CPP_RUN(a_child_that_a_task_forked_runs_none_of_its_parents_tasks);
     CPP_RUN(a_task_that_was_not_begun_is_destroyed_with_its_arguments);
     CPP_RUN(neither_depth_nor_rounds_need_stack);
     CPP_RUN(tasks_talk_through_channels);

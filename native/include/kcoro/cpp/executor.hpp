@@ -9,6 +9,7 @@
 #define KCORO_CPP_EXECUTOR_HPP
 
 #include <coroutine>
+#include <cstdlib>
 #include <mutex>
 
 #include "kcoro/cpp/scope.hpp"
@@ -161,6 +162,8 @@ private:
             r->at = &mine;
             while (mine.next)
                 std::exchange(mine.next, nullptr).resume();
+            if (kc_co_self() == nullptr) /* in a child of fork, where the others are the parent's (decision 0077) */
+                std::abort();
             if (mine.over != nullptr)
                 mine.over->over();
         }
