@@ -8,8 +8,10 @@ there before anybody reads: a hole that found no memory then would be a SIGBUS.
 
 import errno
 import fcntl
+import math
 import mmap
 import os
+from pathlib import Path
 
 from kcoro_ipc.errors import PoolExhausted, ProtocolError
 from kcoro_ipc.files import Loose
@@ -45,9 +47,19 @@ def create_memory(size: int, fill: Fill | None = None) -> tuple[mmap.mmap, Loose
 def _allocate(number: int, size: int) -> None:
     """To fill a file that is longer than all memory would end with nobody's memory left, and not
     with an error: it is not begun."""
-    if size > PAGE * os.sysconf("SC_PHYS_PAGES"):
+    if size > _memory_bytes():
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
     os.posix_fallocate(number, 0, size)
+
+
+def _memory_bytes() -> float:
+    """Of the machine, swap too (proc(5)); infinite where that is not told."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return math.inf
+    told = dict(line.split(":", 1) for line in lines)
+    return sum(1024 * int(told[name].split()[0]) for name in ("MemTotal", "SwapTotal"))
 
 
 def _exhausted(size: int, error: OSError) -> PoolExhausted:
