@@ -1,6 +1,6 @@
 """Lives of users: from the first that may be charged to them until nothing is any more.
 
-Not who may do what (registry.py), and not their channels (channel_lives.py) and connections
+Not who may do what (rights.py), and not their channels (channel_lives.py) and connections
 (broker.py), which their records only count.
 
 Invariants:

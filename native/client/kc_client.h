@@ -120,7 +120,7 @@ struct kc_ipc {
 void *kc_client_take(kc_ipc *ipc, size_t bytes); /* zeroed; NULL */
 void kc_client_give(kc_ipc *ipc, void *memory);
 void kc_client_keep(kc_ipc *ipc);
-void kc_client_drop(kc_ipc *ipc);      /* not with the lock held */
+void kc_client_drop(kc_ipc *ipc);      /* the last reference not with the lock held */
 bool kc_client_enter(kc_ipc *ipc);     /* takes the lock; false in a child of fork */
 void kc_client_leave(kc_ipc *ipc);
 void kc_client_lock(kc_ipc *ipc);      /* for who knows that this is no child of fork */

@@ -1,4 +1,4 @@
-/* mapping.c: regions of others that messages lie in (kc_client.h): each is mapped once, read only.
+/* mapping.c: regions of others that messages lie in (kc_client_region.h): each is mapped once, read only.
  *
  * The daemon sends a region's file before the first range in it, and says when none will come any more. A mapping lives
  * until then and until the last message in it is freed. Nobody is trusted with the seal and the size, and every page is

@@ -1,4 +1,4 @@
-/* op.c: one operation made and begun (kc_client.h); how it ends stands in op_end.c, how it is told in op_tell.c. */
+/* op.c: one operation made and begun (kc_client_op.h); how it ends stands in op_end.c, how it is told in op_tell.c. */
 #include <errno.h>
 #include <fcntl.h>
 

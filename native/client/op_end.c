@@ -1,4 +1,4 @@
-/* op_end.c: how an operation ends, and all of them with their connection (kc_client.h).
+/* op_end.c: how an operation ends, and all of them with their connection (kc_client_op.h).
  *
  * Invariants: an operation ends once; what it sends of ours (loans) is settled in that step, and its part of the bounds
  * given back; from then on only whoever waits for it or frees it uses it.

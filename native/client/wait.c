@@ -1,4 +1,4 @@
-/* wait.c: how callers of a connection wait (kc_client.h): one of them is the pilot, the others are parked.
+/* wait.c: how callers of a connection wait (kc_client_wait.h): one of them is the pilot, the others are parked.
  *
  * A coroutine that is woken runs when its worker is free, which may be late, so a thread that waits takes over from
  * one: the coroutine, which sleeps on the tower, is recalled. Each that was recalled takes one count of `recall` when

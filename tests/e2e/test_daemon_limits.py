@@ -194,14 +194,15 @@ class Inside:
         daemon.pump.turn = counted  # type: ignore[method-assign]
         self._ready.set()
 
-    def settle(self) -> int:
+    def settle(self, seconds: float = 0.05) -> int:
         """Waits until every task of the daemon is blocked; how many turns there were till then."""
-        trio.from_thread.run(trio.testing.wait_all_tasks_blocked, 0.05, trio_token=self._token)
+        trio.from_thread.run(trio.testing.wait_all_tasks_blocked, seconds, trio_token=self._token)
         return self.turns
 
     def rests(self) -> bool:
-        """No turn comes by itself; a thread that was late with its last one is waited for."""
-        return any(self.settle() == self.settle() for _ in range(20))
+        """No turn comes by itself for half a second; a thread that was late with its last one is
+        waited for."""
+        return any(self.settle() == self.settle(0.5) for _ in range(5))
 
     @contextmanager
     def running(self) -> Iterator["Inside"]:

@@ -164,8 +164,8 @@ template <class F> decltype(auto) in_body(scope &s, F &&body) {
 } // namespace detail
 
 /* body(scope &) in a scope of its own: when it returns all children have ended by themselves, and what the first of
- * them threw is thrown here; when it throws they were cancelled and have ended. Where a child's failure is why the body
- * throws errc::cancelled, it is the child's that is thrown. */
+ * them threw is thrown here; when it throws they were cancelled and have ended. Where a child has failed and the body
+ * throws errc::cancelled, what the child threw is thrown. */
 template <class F> decltype(auto) in_scope(const scheduler &on, F &&body) {
     scope s(on);
     if constexpr (std::is_void_v<std::invoke_result_t<F, scope &>>) {
