@@ -27,6 +27,10 @@ static struct {
 } scarce_held;
 static _Atomic int32_t scarce_left; /* requests until the one that fails; 0 or less: none does */
 static _Atomic uint32_t scarce_refused;
+/* The kernel's timer is one that sleeps do without, in whole milliseconds, and nobody is told (poller_wait.c). Where
+ * there is no epoll_pwait2 a clock asks for it in its own thread, whenever that comes to run. */
+static _Atomic uint32_t scarce_done_without;
+static _Atomic int scarce_timer = -1;
 
 static inline kc_held scarce_look(void) {
     return (kc_held){.blocks = atomic_load(&scarce_held.blocks),
@@ -38,6 +42,7 @@ static inline kc_held scarce_look(void) {
 /* From now on; the n-th fails, those after it do not. */
 static inline void scarce_begin(int32_t n) {
     atomic_store(&scarce_refused, 0);
+    atomic_store(&scarce_done_without, 0);
     atomic_store(&scarce_left, n);
 }
 /* true: one was refused. */
@@ -45,6 +50,8 @@ static inline bool scarce_end(void) {
     atomic_store(&scarce_left, 0);
     return atomic_load(&scarce_refused) != 0;
 }
+/* After it: what was refused was needed. */
+static inline bool scarce_was_needed(void) { return atomic_load(&scarce_done_without) == 0; }
 
 static inline bool scarce_refuses(int error) {
     bool refuses = atomic_load(&scarce_left) > 0 && atomic_fetch_sub(&scarce_left, 1) == 1;
@@ -149,15 +156,24 @@ int __wrap_eventfd(unsigned int value, int flags) {
 int __real_timerfd_create(int clock, int flags);
 int __wrap_timerfd_create(int clock, int flags);
 int __wrap_timerfd_create(int clock, int flags) {
-    return scarce_refuses(EMFILE) ? -1 : scarce_count_file(__real_timerfd_create(clock, flags));
+    int fd = -1;
+
+    if (scarce_refuses(EMFILE))
+        atomic_store(&scarce_done_without, 1);
+    else
+        fd = scarce_count_file(__real_timerfd_create(clock, flags));
+    atomic_store(&scarce_timer, fd);
+    return fd;
 }
 
 int __real_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event);
 int __wrap_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event);
 int __wrap_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event) {
-    bool asks = operation != EPOLL_CTL_DEL;
+    bool refused = operation != EPOLL_CTL_DEL && scarce_refuses(ENOMEM);
 
-    return asks && scarce_refuses(ENOMEM) ? -1 : __real_epoll_ctl(epoll_fd, operation, fd, event);
+    if (refused && fd == atomic_load(&scarce_timer))
+        atomic_store(&scarce_done_without, 1);
+    return refused ? -1 : __real_epoll_ctl(epoll_fd, operation, fd, event);
 }
 
 int __real_close(int fd);
